@@ -1,0 +1,73 @@
+//! What a broker can ask of the world.
+
+use bytes::Bytes;
+
+use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
+use crate::protocol::Response;
+use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+use crate::record::{Batch, Stamp};
+
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Answer a request. Drivers send the answers of one connection in the order of its requests.
+    Reply { ticket: Ticket, response: Box<Response> },
+    /// The request has no answer (Produce with acks=0): its place in the order is free.
+    NoReply { ticket: Ticket },
+    /// Cut a client off.
+    Close { conn: ConnId, why: String },
+    /// Ask another broker; answered by [`Answer`](super::Event::Answer).
+    Call { call: CallId, to: BrokerId, request: ClusterRequest },
+    /// Answer another broker's call.
+    Answer { to: BrokerId, call: CallId, response: ClusterResponse },
+
+    /// From here on `log` means that directory of the data directory (`orders-0`); it is made if it is not there, with
+    /// a first segment at `base` if it holds none.
+    Open { log: LogId, directory: String, base: Offset },
+    /// Append a batch to the active segment, stamped; then its index entries, if any. Answered by
+    /// [`Appended`](super::Event::Appended), once for all appends of a drain.
+    Append { log: LogId, stamp: Stamp, batch: Batch, index: Option<IndexEntry> },
+    /// Make everything below `end` survive the machine. Answered by [`Flushed`](super::Event::Flushed).
+    Flush { log: LogId, end: Offset },
+    /// Close the active segment (its time index ends with `last`) and begin one at `base`.
+    Roll { log: LogId, base: Offset, last: Option<TimeEntry> },
+    /// Drop everything at and above `end`, which lies in `segment` at byte `position`; later segments go.
+    Truncate { log: LogId, end: Offset, segment: Offset, position: u32 },
+    /// Drop the segments whose base offsets are below `below`. They may still be read by replies already given.
+    Delete { log: LogId, below: Offset },
+    /// Remove the log and its directory.
+    Remove { log: LogId },
+    /// Read bytes for the core itself; answered by [`Loaded`](super::Event::Loaded).
+    Read { read: ReadId, extent: Extent },
+    /// Replace a small file of the data directory as a whole (checkpoints, `orders-0/partition.metadata`): written
+    /// aside, synced, renamed. In place before the effects that follow.
+    Save { file: String, contents: Bytes },
+    /// The answer to [`Stop`](super::Event::Stop): nothing is left to do; logs may be synced and closed.
+    Stopped,
+}
+
+/// A run of bytes of one segment of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    pub log: LogId,
+    /// Base offset of the segment.
+    pub segment: Offset,
+    /// First byte in the segment's file.
+    pub position: u32,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// What an append adds to the segment's two indexes, in Kafka's file formats: `.index` takes (relative offset i32,
+/// position i32), `.timeindex` (timestamp i64, relative offset i32), big-endian, relative to the segment's base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    pub offset: Offset,
+    pub position: u32,
+    pub time: Option<TimeEntry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeEntry {
+    pub timestamp: crate::time::Timestamp,
+    pub offset: Offset,
+}

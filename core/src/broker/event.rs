@@ -1,0 +1,36 @@
+//! What can happen to a broker.
+
+use bytes::Bytes;
+
+use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
+use crate::protocol::Request;
+use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The deadline came, or the driver had a reason to look.
+    Timer,
+    /// A client's request, decoded; its batches are checked.
+    Request { ticket: Ticket, request: Box<Request> },
+    /// A client's connection is gone: nothing more comes from it and nothing can be sent to it.
+    Closed { conn: ConnId },
+    /// Everything below `end` is in the file (the page cache, not yet the disk). Cumulative.
+    Appended { log: LogId, end: Offset },
+    /// Everything below `end` would survive the machine. Cumulative.
+    Flushed { log: LogId, end: Offset },
+    /// What a [`Read`](super::Effect::Read) asked for: as long as the extent, or shorter where the file ends.
+    Loaded { read: ReadId, bytes: Bytes },
+    /// The disk failed under this log; it takes no more effects.
+    Offline { log: LogId, cause: String },
+    /// Another broker (or this one) calls.
+    Call { from: BrokerId, call: CallId, request: ClusterRequest },
+    /// The answer to a call of this broker's; an error where the peer could not be reached or went away.
+    Answer { call: CallId, result: Result<ClusterResponse, Unreachable> },
+    /// The connection with another broker came up or went down.
+    Peer { id: BrokerId, up: bool },
+    /// The process is asked to stop: checkpoint everything, then say [`Stopped`](super::Effect::Stopped).
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable;

@@ -1,0 +1,99 @@
+//! Clients are nodes too: the simulator runs these against simulated brokers, a native driver runs the same ones over
+//! TCP against any Kafka.
+//!
+//! `producer.rs`, `consumer.rs` the nodes | `connection.rs` requests in flight on one connection, and their time-outs |
+//! `metadata.rs` which broker leads what
+
+use kafka_protocol::messages::ResponseKind;
+
+use crate::id::ConnId;
+use crate::protocol::Request;
+
+/// Where to connect to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    pub host: String,
+    pub port: u16,
+}
+
+/// What can happen to a client.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Timer,
+    /// The connection that this client asked for stands.
+    Opened {
+        conn: ConnId,
+    },
+    /// It could not be made, or was lost.
+    Closed {
+        conn: ConnId,
+    },
+    /// The answer to a request; record sets of a Fetch are in the body.
+    Response {
+        conn: ConnId,
+        correlation_id: i32,
+        version: i16,
+        body: Box<ResponseKind>,
+    },
+    /// What the application (a scenario, a hand on the page) wants.
+    Command(Command),
+}
+
+/// What an application can ask of a running client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Produce one chosen record.
+    Send(SendRecord),
+    /// Records a second, from now on; 0 stops.
+    Rate { milli_per_second: u64 },
+}
+
+/// One chosen record: `send orders key=4711 value=hello header=a:b partition=1 timestamp=…`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendRecord {
+    pub topic: String,
+    pub partition: Option<i32>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub timestamp: Option<i64>,
+}
+
+/// What a client can ask of the world. Connection ids are the client's own, counted from 0.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Open {
+        conn: ConnId,
+        to: Endpoint,
+    },
+    Send {
+        conn: ConnId,
+        request: Box<Request>,
+    },
+    Close {
+        conn: ConnId,
+    },
+    /// Something that the application would see; the simulator's checks and the event log live on it.
+    Report(Report),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A record was handed to the producer.
+    Sent { topic: String, partition: i32, sequence: u64 },
+    /// Acknowledged at that offset (−1 under acks=0).
+    Acked { topic: String, partition: i32, sequence: u64, offset: i64 },
+    /// Given up.
+    Failed { topic: String, partition: i32, sequence: u64, error: String },
+    /// A record reached the application.
+    Received {
+        topic: String,
+        partition: i32,
+        offset: i64,
+        timestamp: i64,
+        key: Option<bytes::Bytes>,
+        value: Option<bytes::Bytes>,
+    },
+    /// A line for the event log.
+    Note(String),
+}

@@ -1,0 +1,1 @@
+//! One line for a message: what a person wants to read of it.

@@ -1,0 +1,13 @@
+//! The words on the wire. Messages are kafka-protocol's structs; this room adds what a driver and a broker say about them.
+//!
+//! `request.rs`, `response.rs` a decoded message and its frame | `version.rs` which APIs at which versions |
+//! `cluster.rs` what brokers say to each other | `line.rs` one line for a message, for traces and for the page
+
+pub mod cluster;
+pub mod line;
+pub mod request;
+pub mod response;
+pub mod version;
+
+pub use request::Request;
+pub use response::Response;

@@ -1,0 +1,1 @@
+//! Which APIs a broker serves, at which versions.

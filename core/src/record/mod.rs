@@ -1,0 +1,16 @@
+//! Record batches, format v2: bytes that pass through, with a view of their header.
+//!
+//! `batch.rs` the 61-byte header, the CRC, what a broker stamps | `record.rs` one record, decoded |
+//! `builder.rs` makes batches | `compress.rs` the four codecs | `check.rs` what a broker asks of a produced batch
+
+pub mod batch;
+pub mod builder;
+pub mod check;
+pub mod compress;
+#[allow(clippy::module_inception)]
+pub mod record;
+
+pub use batch::{Batch, BatchHeader, Stamp};
+pub use builder::BatchBuilder;
+pub use compress::Compression;
+pub use record::{Header, Record};

@@ -1,0 +1,297 @@
+//! What a page draws: a plain snapshot of a cluster. The simulator makes it, a live server makes it, and the page knows
+//! nothing else. Names of nodes are those of scenarios: `broker-1`, `p1`, `c1`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Instant;
+
+/// One moment of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// The moment, since the run or the server began.
+    pub now: Instant,
+    /// Events stepped so far (simulated), requests answered so far (live).
+    pub event: u64,
+    /// `None` on a live server.
+    pub seed: Option<u64>,
+    pub brokers: Vec<BrokerView>,
+    /// Sorted by name; the hue of a topic is its place here, modulo the palette.
+    pub topics: Vec<TopicView>,
+    pub producers: Vec<ProducerView>,
+    pub consumers: Vec<ConsumerView>,
+    /// Every request and response that is on its way at this moment (simulated), or that passed lately (live).
+    pub messages: Vec<MessageView>,
+    /// The newest lines of the event log, oldest first.
+    pub log: Vec<LogLine>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Health {
+    #[default]
+    Running,
+    /// Takes no events, keeps its memory.
+    Paused,
+    Dead,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BrokerView {
+    pub id: i32,
+    /// `broker-1`.
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+    pub rack: Option<String>,
+    pub health: Health,
+    pub controller: bool,
+    /// Sorted by topic and partition.
+    pub replicas: Vec<ReplicaView>,
+    pub connections: u32,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Requests parked in the purgatory.
+    pub parked: u32,
+}
+
+/// One replica of a partition, on one broker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaView {
+    pub topic: String,
+    pub partition: i32,
+    pub leader: bool,
+    pub in_sync: bool,
+    pub leader_epoch: i32,
+    pub log_start: i64,
+    pub end: i64,
+    pub high_watermark: i64,
+    /// Everything below survives the machine.
+    pub flushed: i64,
+    pub bytes: u64,
+    pub segments: u32,
+    /// The newest batches, oldest first, at most [`View::CELLS`]; `end` is the last one's `last_offset + 1`.
+    pub batches: Vec<BatchView>,
+}
+
+/// A cell of a strip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatchView {
+    pub base_offset: i64,
+    pub last_offset: i64,
+    pub bytes: u32,
+    pub leader_epoch: i32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TopicView {
+    pub name: String,
+    /// Kafka's base64 form.
+    pub id: String,
+    pub partitions: u32,
+    pub replication_factor: u32,
+    /// Only what was set.
+    pub configs: Vec<(String, String)>,
+    /// The largest end offset of any replica, by partition: the common scale of the strips.
+    pub ends: Vec<i64>,
+    /// The leader's broker id by partition; −1 is none.
+    pub leaders: Vec<i32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProducerView {
+    /// Its name in the scenario; the client.id on a live server.
+    pub name: String,
+    /// What was set: `acks=1 linger.ms=5`; the peer's address on a live server.
+    pub settings: String,
+    pub topic: String,
+    pub health: Health,
+    /// Records a second that it is told to make; measured on a live server.
+    pub rate: f64,
+    pub sent: u64,
+    pub acked: u64,
+    pub failed: u64,
+    pub retries: u64,
+    /// Bytes that wait in its buffer, and `buffer.memory`.
+    pub buffered: u64,
+    pub buffer_memory: u64,
+    pub in_flight: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConsumerView {
+    pub name: String,
+    pub settings: String,
+    pub group: Option<String>,
+    pub health: Health,
+    pub received: u64,
+    /// Records between its positions and the high watermarks.
+    pub lag: u64,
+    pub positions: Vec<PositionView>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PositionView {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// Which mark a message is drawn as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum MessageKind {
+    Produce,
+    Fetch,
+    ReplicaFetch,
+    /// Between brokers, about the cluster.
+    Cluster,
+    /// ApiVersions, Metadata, ListOffsets, admin calls.
+    #[default]
+    Other,
+}
+
+/// One request or response between two nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MessageView {
+    /// Unique in a run, and the same in every replay of it.
+    pub id: u64,
+    pub kind: MessageKind,
+    pub response: bool,
+    /// Node names.
+    pub from: String,
+    pub to: String,
+    /// The topic it is about, if it is about one: its hue.
+    pub topic: Option<String>,
+    pub departed: Instant,
+    pub arrives: Instant,
+    /// `Produce v12 orders-1 3 records 212 B acks=1`.
+    pub line: String,
+    pub error: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    pub at: Instant,
+    /// Counts up; the page's key.
+    pub seq: u64,
+    pub node: String,
+    pub text: String,
+    pub level: Level,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Level {
+    #[default]
+    Info,
+    Good,
+    Warn,
+    Bad,
+}
+
+/// A mark on the time line: an action, a fault, an expectation's result.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    pub at: Instant,
+    pub text: String,
+    pub level: Level,
+}
+
+/// What a person holds: something to look into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    Message {
+        id: u64,
+    },
+    Broker {
+        id: i32,
+    },
+    Partition {
+        broker: i32,
+        topic: String,
+        partition: i32,
+    },
+    /// The batch that holds that offset.
+    Batch {
+        broker: i32,
+        topic: String,
+        partition: i32,
+        offset: i64,
+    },
+    Producer {
+        name: String,
+    },
+    Consumer {
+        name: String,
+    },
+}
+
+/// What there is to see of a [`Target`]: everything that needs bytes or message bodies and is not in the [`View`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Detail {
+    Message(MessageDetail),
+    Batch(BatchDetail),
+    /// Everything else: names and values, in groups.
+    Facts(Vec<FactGroup>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MessageDetail {
+    pub message: MessageView,
+    /// `Produce`, `13`, correlation id, client.id.
+    pub api: String,
+    pub version: i16,
+    pub correlation_id: i32,
+    pub client_id: Option<String>,
+    /// The real struct's fields, indented, a line each.
+    pub fields: String,
+    /// The first batch that it carries, if it carries any.
+    pub batch: Option<BatchDetail>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatchDetail {
+    pub topic: String,
+    pub partition: i32,
+    pub base_offset: i64,
+    pub last_offset: i64,
+    /// Where it lies: the segment's base offset and the position in its file; absent while on its way.
+    pub at: Option<(i64, u32)>,
+    /// The header's fields: name, value in words, first byte, bytes.
+    pub header: Vec<HeaderField>,
+    /// Decoded; at most 100.
+    pub records: Vec<RecordView>,
+    /// The first 4 KiB, as they are in the log.
+    pub bytes: Vec<u8>,
+    pub size: u32,
+    /// Why the records could not be decoded.
+    pub broken: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeaderField {
+    pub name: String,
+    pub value: String,
+    pub at: u32,
+    pub len: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecordView {
+    pub offset: i64,
+    pub timestamp: i64,
+    /// As text where it is UTF-8, else as `0x…`.
+    pub key: Option<String>,
+    pub value: Option<String>,
+    pub headers: Vec<(String, Option<String>)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FactGroup {
+    pub title: String,
+    pub facts: Vec<(String, String)>,
+}
+
+impl View {
+    /// Cells of a strip that a view carries.
+    pub const CELLS: usize = 64;
+    /// Lines of the event log that a view carries.
+    pub const LINES: usize = 200;
+}
