@@ -1,0 +1,80 @@
+# make run    everything that is missing, then the page on http://127.0.0.1:8080 and Kafka on 127.0.0.1:9092
+# make test   everything that is missing, then every test, headless Chromium and real clients included
+# make page   the page alone, as static files for any host, in dist/
+# make bench  the numbers of the README: throughput, latency, start, memory, the simulator's speed
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: run test page bench build lint toolchain packages tools test-packages
+
+RUST := 1.95.0
+TRUNK := 0.21.14
+# Must be the version that Cargo.lock holds: the command and the library speak a private format.
+WASM_BINDGEN := 0.2.126
+
+# Beside the checkout's own target directory, so that a fresh clone on the same machine does not build Trunk again.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ottla/tools
+export PATH := $(TOOLS)/bin:$(PATH)
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+ARGS ?=
+
+run: build
+	$(CARGO_TARGET_DIR)/release/ottla serve $(ARGS)
+
+build: page
+	cargo build --release --locked -p ottla-server
+
+page: toolchain packages tools
+	trunk build --release
+
+# One package at a time names what failed; the page is built first, because the server carries it and a browser opens it.
+test: build test-packages
+	$(MAKE) lint
+	cargo test --locked -p ottla-core -p ottla-server
+	cargo test --locked -p ottla-core --target wasm32-unknown-unknown --test twin_wasm
+	cargo test --locked -p ottla-web --lib --bins
+	cargo test --locked -p ottla-tests
+
+lint: toolchain
+	cargo fmt --all --check
+	cargo clippy --locked -p ottla-core -p ottla-server -p ottla-tests --all-targets -- -D warnings
+	cargo clippy --locked -p ottla-web --target wasm32-unknown-unknown -- -D warnings
+
+bench: build
+	cargo run --release --locked -p ottla-core --example speed
+	cargo run --release --locked -p ottla-tests --example bench
+
+# --- what a bare machine lacks ------------------------------------------------------------------------------------
+
+toolchain:
+	@rustc +$(RUST) --print target-libdir --target wasm32-unknown-unknown 2>/dev/null | xargs -r test -d 2>/dev/null \
+	  && cargo +$(RUST) clippy --version >/dev/null 2>&1 && cargo +$(RUST) fmt --version >/dev/null 2>&1 \
+	  || rustup toolchain install $(RUST) --profile minimal -c rustfmt -c clippy -t wasm32-unknown-unknown
+
+# $(call apt,command to look for,packages): installs the packages unless the command is there.
+define apt
+	@command -v $(1) >/dev/null || { \
+	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; echo "installing $(2)"; \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $(2) >/dev/null; }
+endef
+
+packages:
+	$(call apt,cc,build-essential)
+
+test-packages: packages
+	$(call apt,chromium,chromium)
+	$(call apt,chromedriver,chromium-driver)
+	$(call apt,g++,build-essential)
+	$(call apt,python3,python3 python3-venv)
+	@python3 -c 'import ensurepip' 2>/dev/null || { sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq python3-venv >/dev/null; }
+	@wasm-bindgen-test-runner --version 2>/dev/null | grep -q '$(WASM_BINDGEN)' || $(MAKE) tools
+
+# Trunk cannot download the wasm-bindgen command by itself where only crates.io is reachable; a debug build of Trunk without
+# its extras does the same work and takes a third of the time to build.
+tools: toolchain packages
+	@trunk --version 2>/dev/null | grep -q '$(TRUNK)' || \
+	  env -u CARGO_TARGET_DIR cargo +$(RUST) install trunk@$(TRUNK) --locked --debug --no-default-features --features rustls --root $(TOOLS)
+	@{ wasm-bindgen --version && wasm-bindgen-test-runner --version; } 2>/dev/null | grep -c '$(WASM_BINDGEN)' | grep -q 2 || \
+	  env -u CARGO_TARGET_DIR cargo +$(RUST) install wasm-bindgen-cli@$(WASM_BINDGEN) --locked --debug --root $(TOOLS)
