@@ -3,10 +3,12 @@
 pub mod broker;
 pub mod client;
 pub mod config;
+pub mod controller;
 pub mod error;
 pub mod id;
 pub mod log;
 pub mod node;
+pub mod partition;
 pub mod protocol;
 pub mod record;
 pub mod rng;

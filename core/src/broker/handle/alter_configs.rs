@@ -1,0 +1,10 @@
+//! AlterConfigs.
+
+use kafka_protocol::messages::AlterConfigsRequest;
+
+use super::{Asked, unsupported};
+use crate::broker::{Broker, Effect};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: AlterConfigsRequest, out: &mut Vec<Effect>) {
+    unsupported::handle(broker, asked, body.into(), out);
+}

@@ -1,0 +1,10 @@
+//! CreatePartitions.
+
+use kafka_protocol::messages::CreatePartitionsRequest;
+
+use super::{Asked, unsupported};
+use crate::broker::{Broker, Effect};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: CreatePartitionsRequest, out: &mut Vec<Effect>) {
+    unsupported::handle(broker, asked, body.into(), out);
+}

@@ -1,0 +1,10 @@
+//! DeleteTopics.
+
+use kafka_protocol::messages::DeleteTopicsRequest;
+
+use super::{Asked, unsupported};
+use crate::broker::{Broker, Effect};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DeleteTopicsRequest, out: &mut Vec<Effect>) {
+    unsupported::handle(broker, asked, body.into(), out);
+}

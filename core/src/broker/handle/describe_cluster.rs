@@ -1,0 +1,10 @@
+//! DescribeCluster.
+
+use kafka_protocol::messages::DescribeClusterRequest;
+
+use super::{Asked, unsupported};
+use crate::broker::{Broker, Effect};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeClusterRequest, out: &mut Vec<Effect>) {
+    unsupported::handle(broker, asked, body.into(), out);
+}

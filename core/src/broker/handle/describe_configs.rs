@@ -1,0 +1,10 @@
+//! DescribeConfigs.
+
+use kafka_protocol::messages::DescribeConfigsRequest;
+
+use super::{Asked, unsupported};
+use crate::broker::{Broker, Effect};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeConfigsRequest, out: &mut Vec<Effect>) {
+    unsupported::handle(broker, asked, body.into(), out);
+}

@@ -1,0 +1,10 @@
+//! DescribeTopicPartitions.
+
+use kafka_protocol::messages::DescribeTopicPartitionsRequest;
+
+use super::{Asked, unsupported};
+use crate::broker::{Broker, Effect};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeTopicPartitionsRequest, out: &mut Vec<Effect>) {
+    unsupported::handle(broker, asked, body.into(), out);
+}

@@ -1,0 +1,10 @@
+//! Fetch.
+
+use kafka_protocol::messages::FetchRequest;
+
+use super::{Asked, unsupported};
+use crate::broker::{Broker, Effect};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out: &mut Vec<Effect>) {
+    unsupported::handle(broker, asked, body.into(), out);
+}

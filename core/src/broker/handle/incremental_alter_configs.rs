@@ -1,0 +1,10 @@
+//! IncrementalAlterConfigs.
+
+use kafka_protocol::messages::IncrementalAlterConfigsRequest;
+
+use super::{Asked, unsupported};
+use crate::broker::{Broker, Effect};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: IncrementalAlterConfigsRequest, out: &mut Vec<Effect>) {
+    unsupported::handle(broker, asked, body.into(), out);
+}

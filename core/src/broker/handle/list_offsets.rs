@@ -1,0 +1,10 @@
+//! ListOffsets.
+
+use kafka_protocol::messages::ListOffsetsRequest;
+
+use super::{Asked, unsupported};
+use crate::broker::{Broker, Effect};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ListOffsetsRequest, out: &mut Vec<Effect>) {
+    unsupported::handle(broker, asked, body.into(), out);
+}

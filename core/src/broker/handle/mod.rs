@@ -1,0 +1,70 @@
+//! Clients' requests, one file per API.
+//!
+//! Every file has one entry, `handle`, of one form: it takes the request's body, and either replies now
+//! ([`Asked::reply`]), or hands the [`Asked`] on to what replies later: the purgatory, or the controller
+//! ([`Broker::forward`]).
+
+pub mod alter_configs;
+pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_topic_partitions;
+pub mod fetch;
+pub mod incremental_alter_configs;
+pub mod list_offsets;
+pub mod metadata;
+pub mod produce;
+pub mod unsupported;
+
+use kafka_protocol::messages::{RequestKind, ResponseKind};
+use kafka_protocol::protocol::StrBytes;
+
+use super::{Broker, Effect};
+use crate::id::Ticket;
+use crate::protocol::{Request, Response};
+use crate::time::Now;
+
+/// What a handler knows of a request besides its body: who asks, when, and in which version.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// When the request came.
+    pub now: Now,
+    pub ticket: Ticket,
+    pub version: i16,
+    pub client_id: Option<StrBytes>,
+}
+
+impl Asked {
+    /// Answers, in the version that was asked in.
+    pub fn reply(self, body: impl Into<ResponseKind>, out: &mut Vec<Effect>) {
+        let response = Box::new(Response::new(self.version, body.into()));
+        out.push(Effect::Reply { ticket: self.ticket, response });
+    }
+}
+
+/// The table of contents: every API that is served and the file that serves it.
+pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, request: Request, out: &mut Vec<Effect>) {
+    let asked = Asked { now, ticket, version: request.version, client_id: request.client_id };
+    match request.body {
+        RequestKind::ApiVersions(body) => api_versions::handle(broker, asked, body, out),
+        RequestKind::Metadata(body) => metadata::handle(broker, asked, body, out),
+        RequestKind::DescribeCluster(body) => describe_cluster::handle(broker, asked, body, out),
+        RequestKind::DescribeTopicPartitions(body) => describe_topic_partitions::handle(broker, asked, body, out),
+
+        RequestKind::Produce(body) => produce::handle(broker, asked, body, request.batches, out),
+        RequestKind::Fetch(body) => fetch::handle(broker, asked, body, out),
+        RequestKind::ListOffsets(body) => list_offsets::handle(broker, asked, body, out),
+
+        RequestKind::CreateTopics(body) => create_topics::handle(broker, asked, body, out),
+        RequestKind::DeleteTopics(body) => delete_topics::handle(broker, asked, body, out),
+        RequestKind::CreatePartitions(body) => create_partitions::handle(broker, asked, body, out),
+        RequestKind::DescribeConfigs(body) => describe_configs::handle(broker, asked, body, out),
+        RequestKind::AlterConfigs(body) => alter_configs::handle(broker, asked, body, out),
+        RequestKind::IncrementalAlterConfigs(body) => incremental_alter_configs::handle(broker, asked, body, out),
+
+        other => unsupported::handle(broker, asked, other, out),
+    }
+}
