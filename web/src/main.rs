@@ -1,1 +1,3 @@
+mod scene;
+
 fn main() {}

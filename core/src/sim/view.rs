@@ -19,6 +19,9 @@ pub struct View {
     pub topics: Vec<TopicView>,
     pub producers: Vec<ProducerView>,
     pub consumers: Vec<ConsumerView>,
+    /// Pairs of nodes that hold a connection, and pairs that are cut; each pair once, the client's name first.
+    #[serde(default)]
+    pub links: Vec<LinkView>,
     /// Every request and response that is on its way at this moment (simulated), or that passed lately (live).
     pub messages: Vec<MessageView>,
     /// The newest lines of the event log, oldest first.
@@ -133,6 +136,15 @@ pub struct PositionView {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+}
+
+/// Two nodes that can talk, or that a fault keeps apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkView {
+    pub from: String,
+    pub to: String,
+    /// No message passes.
+    pub cut: bool,
 }
 
 /// Which mark a message is drawn as.
