@@ -32,6 +32,9 @@ pub enum Effect {
     Roll { log: LogId, base: Offset, last: Option<TimeEntry> },
     /// Drop everything at and above `end`, which lies in `segment` at byte `position`; later segments go.
     Truncate { log: LogId, end: Offset, segment: Offset, position: u32 },
+    /// Replace the index files of a segment as a whole: they were missing, torn, or reached past a cut. Not on the disk
+    /// before the next `Flush`; a driver without index files ignores it.
+    Reindex { log: LogId, segment: Offset, index: Bytes, time_index: Bytes },
     /// Drop the segments whose base offsets are below `below`. They may still be read by replies already given.
     Delete { log: LogId, below: Offset },
     /// Remove the log and its directory.
