@@ -1,1 +1,62 @@
-//! Which APIs a broker serves, at which versions.
+//! Which APIs a broker serves, at which versions: what kafka-protocol encodes and Kafka 4.3 serves as stable.
+//!
+//! The table is what ApiVersions tells clients, so an API stands here when its file in `broker/handle/` serves it and
+//! not before.
+
+use kafka_protocol::messages::ApiKey;
+
+/// An API and the first and last version that is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    pub api: ApiKey,
+    pub min: i16,
+    pub max: i16,
+}
+
+const fn served(api: ApiKey, min: i16, max: i16) -> Served {
+    Served { api, min, max }
+}
+
+/// Sorted by API key.
+pub const SERVED: &[Served] = &[
+    served(ApiKey::Produce, 3, 13),
+    served(ApiKey::Fetch, 4, 18),
+    served(ApiKey::ListOffsets, 1, 10),
+    served(ApiKey::Metadata, 0, 13),
+    served(ApiKey::ApiVersions, 0, 4),
+    served(ApiKey::CreateTopics, 2, 7),
+    served(ApiKey::DeleteTopics, 1, 6),
+    // 6 is Kafka's two-phase commit, which is not stable there.
+    served(ApiKey::InitProducerId, 0, 5),
+    served(ApiKey::DescribeConfigs, 1, 4),
+    served(ApiKey::AlterConfigs, 0, 2),
+    served(ApiKey::CreatePartitions, 0, 3),
+    served(ApiKey::IncrementalAlterConfigs, 0, 1),
+    served(ApiKey::DescribeCluster, 0, 2),
+    served(ApiKey::DescribeTopicPartitions, 0, 0),
+];
+
+/// The entry of `api`, if it is served.
+pub fn of(api: ApiKey) -> Option<&'static Served> {
+    SERVED.iter().find(|served| served.api == api)
+}
+
+/// The version that ApiVersions names as the first one. librdkafka before 2.8 believes that a broker without Produce 0
+/// cannot take compressed batches, so Kafka 4 lists versions that it refuses (KAFKA-18659), and so do we.
+pub fn advertised_min(served: &Served) -> i16 {
+    if served.api == ApiKey::Produce { 0 } else { served.min }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_within_what_can_be_encoded() {
+        assert!(SERVED.is_sorted_by_key(|served| served.api as i16));
+        for served in SERVED {
+            let known = served.api.valid_versions();
+            assert!(known.min <= served.min && served.max <= known.max, "{served:?} is outside {known:?}");
+        }
+    }
+}

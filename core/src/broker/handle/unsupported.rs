@@ -1,18 +1,441 @@
-//! Every API that is not served: a well-formed answer of its own kind that says UNSUPPORTED_VERSION, and the connection
-//! lives.
+//! Every API that is not served: a well-formed answer of its own kind that says UNSUPPORTED_VERSION where its clients
+//! look for an error, and the connection lives.
+//!
+//! Most answers have one error code; those that have one for each thing that was asked about get it for each.
 
-use kafka_protocol::messages::{ApiVersionsResponse, RequestKind, ResponseKind};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
+
+const CODE: i16 = ErrorCode::UnsupportedVersion.code();
 
 pub(super) fn handle(_broker: &mut Broker, asked: Asked, body: RequestKind, out: &mut Vec<Effect>) {
     let response = response(asked.version, &body);
     asked.reply(response, out);
 }
 
-/// The answer to `request` that says UNSUPPORTED_VERSION where clients look for an error.
-pub fn response(_version: i16, _request: &RequestKind) -> ResponseKind {
-    ApiVersionsResponse::default().with_error_code(ErrorCode::UnsupportedVersion.code()).into()
+/// The answer to `request` that says UNSUPPORTED_VERSION.
+pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
+    /// Answers of one error code.
+    macro_rules! plain {
+        ($response:ty) => {
+            <$response>::default().with_error_code(CODE).into()
+        };
+    }
+    match request {
+        // Groups.
+        RequestKind::FindCoordinator(request) => find_coordinator(version, request).into(),
+        RequestKind::OffsetCommit(request) => offset_commit(request).into(),
+        RequestKind::OffsetFetch(request) => offset_fetch(version, request).into(),
+        RequestKind::JoinGroup(_) => plain!(JoinGroupResponse),
+        RequestKind::Heartbeat(_) => plain!(HeartbeatResponse),
+        RequestKind::LeaveGroup(_) => plain!(LeaveGroupResponse),
+        RequestKind::SyncGroup(_) => plain!(SyncGroupResponse),
+        RequestKind::ListGroups(_) => plain!(ListGroupsResponse),
+        RequestKind::DescribeGroups(request) => {
+            use describe_groups_response::DescribedGroup;
+            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
+            DescribeGroupsResponse::default().with_groups(each(&request.groups, group)).into()
+        }
+        RequestKind::DeleteGroups(request) => {
+            use delete_groups_response::DeletableGroupResult;
+            let group = |id: &GroupId| DeletableGroupResult::default().with_error_code(CODE).with_group_id(id.clone());
+            DeleteGroupsResponse::default().with_results(each(&request.groups_names, group)).into()
+        }
+        RequestKind::OffsetDelete(_) => plain!(OffsetDeleteResponse),
+        RequestKind::ConsumerGroupHeartbeat(_) => plain!(ConsumerGroupHeartbeatResponse),
+        RequestKind::ConsumerGroupDescribe(request) => {
+            use consumer_group_describe_response::DescribedGroup;
+            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
+            ConsumerGroupDescribeResponse::default().with_groups(each(&request.group_ids, group)).into()
+        }
+
+        // Transactions.
+        RequestKind::InitProducerId(_) => InitProducerIdResponse::default()
+            .with_error_code(CODE)
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1)
+            .into(),
+        RequestKind::AddPartitionsToTxn(request) => add_partitions_to_txn(version, request).into(),
+        RequestKind::AddOffsetsToTxn(_) => plain!(AddOffsetsToTxnResponse),
+        RequestKind::EndTxn(_) => plain!(EndTxnResponse),
+        RequestKind::WriteTxnMarkers(request) => write_txn_markers(request).into(),
+        RequestKind::TxnOffsetCommit(request) => txn_offset_commit(request).into(),
+        RequestKind::DescribeProducers(request) => describe_producers(request).into(),
+        RequestKind::DescribeTransactions(request) => {
+            use describe_transactions_response::TransactionState;
+            let state = |id: &TransactionalId| {
+                TransactionState::default().with_error_code(CODE).with_transactional_id(id.clone())
+            };
+            DescribeTransactionsResponse::default()
+                .with_transaction_states(each(&request.transactional_ids, state))
+                .into()
+        }
+        RequestKind::ListTransactions(_) => plain!(ListTransactionsResponse),
+        RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
+
+        // Topics and logs.
+        RequestKind::DeleteRecords(request) => delete_records(request).into(),
+        RequestKind::OffsetForLeaderEpoch(request) => offset_for_leader_epoch(request).into(),
+        RequestKind::AlterReplicaLogDirs(request) => alter_replica_log_dirs(request).into(),
+        RequestKind::DescribeLogDirs(_) => plain!(DescribeLogDirsResponse),
+        RequestKind::ElectLeaders(request) => elect_leaders(version, request).into(),
+        RequestKind::AlterPartitionReassignments(_) => plain!(AlterPartitionReassignmentsResponse),
+        RequestKind::ListPartitionReassignments(_) => plain!(ListPartitionReassignmentsResponse),
+        RequestKind::ListConfigResources(_) => plain!(ListConfigResourcesResponse),
+
+        // Security and quotas.
+        RequestKind::SaslHandshake(_) => plain!(SaslHandshakeResponse),
+        RequestKind::SaslAuthenticate(_) => plain!(SaslAuthenticateResponse),
+        RequestKind::DescribeAcls(_) => plain!(DescribeAclsResponse),
+        RequestKind::CreateAcls(request) => {
+            use create_acls_response::AclCreationResult;
+            let result = |_: &_| AclCreationResult::default().with_error_code(CODE);
+            CreateAclsResponse::default().with_results(each(&request.creations, result)).into()
+        }
+        RequestKind::DeleteAcls(request) => {
+            use delete_acls_response::DeleteAclsFilterResult;
+            let result = |_: &_| DeleteAclsFilterResult::default().with_error_code(CODE);
+            DeleteAclsResponse::default().with_filter_results(each(&request.filters, result)).into()
+        }
+        RequestKind::CreateDelegationToken(_) => plain!(CreateDelegationTokenResponse),
+        RequestKind::RenewDelegationToken(_) => plain!(RenewDelegationTokenResponse),
+        RequestKind::ExpireDelegationToken(_) => plain!(ExpireDelegationTokenResponse),
+        RequestKind::DescribeDelegationToken(_) => plain!(DescribeDelegationTokenResponse),
+        RequestKind::DescribeClientQuotas(_) => plain!(DescribeClientQuotasResponse),
+        RequestKind::AlterClientQuotas(request) => alter_client_quotas(request).into(),
+        RequestKind::DescribeUserScramCredentials(_) => plain!(DescribeUserScramCredentialsResponse),
+        RequestKind::AlterUserScramCredentials(request) => alter_user_scram_credentials(request).into(),
+
+        // Share groups.
+        RequestKind::ShareGroupHeartbeat(_) => plain!(ShareGroupHeartbeatResponse),
+        RequestKind::ShareGroupDescribe(request) => {
+            use share_group_describe_response::DescribedGroup;
+            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
+            ShareGroupDescribeResponse::default().with_groups(each(&request.group_ids, group)).into()
+        }
+        RequestKind::ShareFetch(_) => plain!(ShareFetchResponse),
+        RequestKind::ShareAcknowledge(_) => plain!(ShareAcknowledgeResponse),
+        RequestKind::DescribeShareGroupOffsets(request) => {
+            use describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup as Asked;
+            use describe_share_group_offsets_response::DescribeShareGroupOffsetsResponseGroup as Group;
+            let group = |asked: &Asked| Group::default().with_error_code(CODE).with_group_id(asked.group_id.clone());
+            DescribeShareGroupOffsetsResponse::default().with_groups(each(&request.groups, group)).into()
+        }
+        RequestKind::AlterShareGroupOffsets(_) => plain!(AlterShareGroupOffsetsResponse),
+        RequestKind::DeleteShareGroupOffsets(_) => plain!(DeleteShareGroupOffsetsResponse),
+        RequestKind::InitializeShareGroupState(request) => share_group_state!(
+            request,
+            initialize_share_group_state_response,
+            InitializeStateResult,
+            InitializeShareGroupStateResponse
+        ),
+        RequestKind::ReadShareGroupState(request) => {
+            share_group_state!(request, read_share_group_state_response, ReadStateResult, ReadShareGroupStateResponse)
+        }
+        RequestKind::WriteShareGroupState(request) => {
+            share_group_state!(
+                request,
+                write_share_group_state_response,
+                WriteStateResult,
+                WriteShareGroupStateResponse
+            )
+        }
+        RequestKind::DeleteShareGroupState(request) => share_group_state!(
+            request,
+            delete_share_group_state_response,
+            DeleteStateResult,
+            DeleteShareGroupStateResponse
+        ),
+        RequestKind::ReadShareGroupStateSummary(request) => share_group_state!(
+            request,
+            read_share_group_state_summary_response,
+            ReadStateSummaryResult,
+            ReadShareGroupStateSummaryResponse
+        ),
+
+        // Clients' metrics.
+        RequestKind::GetTelemetrySubscriptions(_) => plain!(GetTelemetrySubscriptionsResponse),
+        RequestKind::PushTelemetry(_) => plain!(PushTelemetryResponse),
+
+        // Kafka's own brokers and controllers among each other.
+        RequestKind::Vote(_) => plain!(VoteResponse),
+        RequestKind::BeginQuorumEpoch(_) => plain!(BeginQuorumEpochResponse),
+        RequestKind::EndQuorumEpoch(_) => plain!(EndQuorumEpochResponse),
+        RequestKind::DescribeQuorum(_) => plain!(DescribeQuorumResponse),
+        RequestKind::AlterPartition(_) => plain!(AlterPartitionResponse),
+        RequestKind::UpdateFeatures(_) => plain!(UpdateFeaturesResponse),
+        RequestKind::Envelope(_) => plain!(EnvelopeResponse),
+        RequestKind::FetchSnapshot(_) => plain!(FetchSnapshotResponse),
+        RequestKind::BrokerRegistration(_) => plain!(BrokerRegistrationResponse),
+        RequestKind::BrokerHeartbeat(_) => plain!(BrokerHeartbeatResponse),
+        RequestKind::UnregisterBroker(_) => plain!(UnregisterBrokerResponse),
+        RequestKind::ControllerRegistration(_) => plain!(ControllerRegistrationResponse),
+        RequestKind::AssignReplicasToDirs(_) => plain!(AssignReplicasToDirsResponse),
+        RequestKind::AddRaftVoter(_) => plain!(AddRaftVoterResponse),
+        RequestKind::RemoveRaftVoter(_) => plain!(RemoveRaftVoterResponse),
+        RequestKind::UpdateRaftVoter(_) => plain!(UpdateRaftVoterResponse),
+
+        // The served ones, which the router sends elsewhere; kafka-protocol has no others.
+        _ => plain!(ApiVersionsResponse),
+    }
+}
+
+/// The five requests of the share coordinator have one shape: topic ids, and partitions in them.
+macro_rules! share_group_state {
+    ($request:expr, $module:ident, $result:ident, $response:ident) => {{
+        use $module::{PartitionResult, $result};
+        let results = $request
+            .topics
+            .iter()
+            .map(|topic| {
+                let partitions = topic
+                    .partitions
+                    .iter()
+                    .map(|asked| PartitionResult::default().with_partition(asked.partition).with_error_code(CODE))
+                    .collect();
+                $result::default().with_topic_id(topic.topic_id).with_partitions(partitions)
+            })
+            .collect();
+        $response::default().with_results(results).into()
+    }};
+}
+use share_group_state;
+
+fn each<T, R>(items: &[T], result: impl Fn(&T) -> R) -> Vec<R> {
+    items.iter().map(result).collect()
+}
+
+/// Several keys from version 4.
+fn find_coordinator(version: i16, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
+    use find_coordinator_response::Coordinator;
+    let nowhere = BrokerId(-1);
+    if version >= 4 {
+        let coordinator = |key: &StrBytes| {
+            Coordinator::default().with_key(key.clone()).with_error_code(CODE).with_node_id(nowhere).with_port(-1)
+        };
+        FindCoordinatorResponse::default().with_coordinators(each(&request.coordinator_keys, coordinator))
+    } else {
+        FindCoordinatorResponse::default().with_error_code(CODE).with_node_id(nowhere).with_port(-1)
+    }
+}
+
+fn offset_commit(request: &OffsetCommitRequest) -> OffsetCommitResponse {
+    use offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+    let topics = each(&request.topics, |topic| {
+        let partitions = each(&topic.partitions, |partition| {
+            OffsetCommitResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(CODE)
+        });
+        OffsetCommitResponseTopic::default()
+            .with_name(topic.name.clone())
+            .with_topic_id(topic.topic_id)
+            .with_partitions(partitions)
+    });
+    OffsetCommitResponse::default().with_topics(topics)
+}
+
+/// An error for each partition in version 1, for the whole answer from 2, for each group from 8.
+fn offset_fetch(version: i16, request: &OffsetFetchRequest) -> OffsetFetchResponse {
+    use offset_fetch_response::{OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic};
+    match version {
+        ..2 => {
+            let topics = each(request.topics.as_deref().unwrap_or_default(), |topic| {
+                let partitions = each(&topic.partition_indexes, |&index| {
+                    OffsetFetchResponsePartition::default()
+                        .with_partition_index(index)
+                        .with_committed_offset(-1)
+                        .with_metadata(Some(StrBytes::default()))
+                        .with_error_code(CODE)
+                });
+                OffsetFetchResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
+            });
+            OffsetFetchResponse::default().with_topics(topics)
+        }
+        2..8 => OffsetFetchResponse::default().with_error_code(CODE),
+        8.. => {
+            let groups = each(&request.groups, |group| {
+                OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone()).with_error_code(CODE)
+            });
+            OffsetFetchResponse::default().with_groups(groups)
+        }
+    }
+}
+
+/// An error for each partition of the one transaction up to version 3, for the whole answer from 4.
+fn add_partitions_to_txn(version: i16, request: &AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
+    if version >= 4 {
+        return AddPartitionsToTxnResponse::default().with_error_code(CODE);
+    }
+    use add_partitions_to_txn_response::{AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult};
+    let topics = each(&request.v3_and_below_topics, |topic| {
+        let partitions = each(&topic.partitions, |&index| {
+            AddPartitionsToTxnPartitionResult::default().with_partition_index(index).with_partition_error_code(CODE)
+        });
+        AddPartitionsToTxnTopicResult::default().with_name(topic.name.clone()).with_results_by_partition(partitions)
+    });
+    AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics)
+}
+
+fn write_txn_markers(request: &WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
+    use write_txn_markers_response::{
+        WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+    };
+    let markers = each(&request.markers, |marker| {
+        let topics = each(&marker.topics, |topic| {
+            let partitions = each(&topic.partition_indexes, |&index| {
+                WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(CODE)
+            });
+            WritableTxnMarkerTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
+        });
+        WritableTxnMarkerResult::default().with_producer_id(marker.producer_id).with_topics(topics)
+    });
+    WriteTxnMarkersResponse::default().with_markers(markers)
+}
+
+fn txn_offset_commit(request: &TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+    use txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic};
+    let topics = each(&request.topics, |topic| {
+        let partitions = each(&topic.partitions, |partition| {
+            TxnOffsetCommitResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(CODE)
+        });
+        TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
+    });
+    TxnOffsetCommitResponse::default().with_topics(topics)
+}
+
+fn describe_producers(request: &DescribeProducersRequest) -> DescribeProducersResponse {
+    use describe_producers_response::{PartitionResponse, TopicResponse};
+    let topics = each(&request.topics, |topic| {
+        let partitions = each(&topic.partition_indexes, |&index| {
+            PartitionResponse::default().with_partition_index(index).with_error_code(CODE)
+        });
+        TopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
+    });
+    DescribeProducersResponse::default().with_topics(topics)
+}
+
+fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
+    use delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+    let topics = each(&request.topics, |topic| {
+        let partitions = each(&topic.partitions, |partition| {
+            DeleteRecordsPartitionResult::default()
+                .with_partition_index(partition.partition_index)
+                .with_low_watermark(-1)
+                .with_error_code(CODE)
+        });
+        DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
+    });
+    DeleteRecordsResponse::default().with_topics(topics)
+}
+
+fn offset_for_leader_epoch(request: &OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
+    use offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
+    let topics = each(&request.topics, |topic| {
+        let partitions = each(&topic.partitions, |partition| {
+            EpochEndOffset::default().with_partition(partition.partition).with_error_code(CODE)
+        });
+        OffsetForLeaderTopicResult::default().with_topic(topic.topic.clone()).with_partitions(partitions)
+    });
+    OffsetForLeaderEpochResponse::default().with_topics(topics)
+}
+
+fn alter_replica_log_dirs(request: &AlterReplicaLogDirsRequest) -> AlterReplicaLogDirsResponse {
+    use alter_replica_log_dirs_response::{AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult};
+    let topics = request.dirs.iter().flat_map(|dir| &dir.topics);
+    let results = topics.map(|topic| {
+        let partitions = each(&topic.partitions, |&index| {
+            AlterReplicaLogDirPartitionResult::default().with_partition_index(index).with_error_code(CODE)
+        });
+        AlterReplicaLogDirTopicResult::default().with_topic_name(topic.name.clone()).with_partitions(partitions)
+    });
+    AlterReplicaLogDirsResponse::default().with_results(results.collect())
+}
+
+/// No error for the whole answer in version 0.
+fn elect_leaders(version: i16, request: &ElectLeadersRequest) -> ElectLeadersResponse {
+    use elect_leaders_response::{PartitionResult, ReplicaElectionResult};
+    let results = each(request.topic_partitions.as_deref().unwrap_or_default(), |topic| {
+        let partitions =
+            each(&topic.partitions, |&index| PartitionResult::default().with_partition_id(index).with_error_code(CODE));
+        ReplicaElectionResult::default().with_topic(topic.topic.clone()).with_partition_result(partitions)
+    });
+    let code = if version >= 1 { CODE } else { crate::error::NONE };
+    ElectLeadersResponse::default().with_error_code(code).with_replica_election_results(results)
+}
+
+fn alter_client_quotas(request: &AlterClientQuotasRequest) -> AlterClientQuotasResponse {
+    use alter_client_quotas_response::{EntityData, EntryData};
+    let entries = each(&request.entries, |entry| {
+        let entity = each(&entry.entity, |entity| {
+            EntityData::default()
+                .with_entity_type(entity.entity_type.clone())
+                .with_entity_name(entity.entity_name.clone())
+        });
+        EntryData::default().with_error_code(CODE).with_entity(entity)
+    });
+    AlterClientQuotasResponse::default().with_entries(entries)
+}
+
+fn alter_user_scram_credentials(request: &AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse {
+    use alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
+    let deleted = request.deletions.iter().map(|deletion| &deletion.name);
+    let upserted = request.upsertions.iter().map(|upsertion| &upsertion.name);
+    let result =
+        |user: &StrBytes| AlterUserScramCredentialsResult::default().with_user(user.clone()).with_error_code(CODE);
+    AlterUserScramCredentialsResponse::default().with_results(deleted.chain(upserted).map(result).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+
+    use super::*;
+    use crate::protocol::version;
+
+    #[test]
+    fn every_api_that_is_not_served_has_an_answer_that_encodes_at_every_version() {
+        let (mut seen, mut failed) = (0, Vec::new());
+        for api in ApiKey::iter().filter(|&api| version::of(api).is_none()) {
+            let known = api.valid_versions();
+            for version in known.min..=known.max {
+                let Some(request) = minimal(api, version) else { continue };
+                if response(version, &request).encode(&mut BytesMut::new(), version).is_err() {
+                    failed.push((api, version));
+                }
+                seen += 1;
+            }
+        }
+        assert!(failed.is_empty(), "{failed:?}");
+        assert!(seen > 100, "only {seen} requests could be made");
+    }
+
+    /// A request of zeroes: empty lists, empty strings.
+    fn minimal(api: ApiKey, version: i16) -> Option<RequestKind> {
+        RequestKind::decode(api, &mut Bytes::from_static(&[0; 64]), version)
+            .or_else(|_| RequestKind::decode(api, &mut Bytes::from_static(&[1; 64]), version))
+            .ok()
+    }
+
+    #[test]
+    fn an_error_stands_wherever_a_client_looks() {
+        let group = GroupId(StrBytes::from_static_str("shop"));
+        let answer = response(5, &DescribeGroupsRequest::default().with_groups(vec![group.clone()]).into());
+        let ResponseKind::DescribeGroups(answer) = answer else { panic!("{answer:?}") };
+        assert_eq!((answer.groups[0].error_code, &answer.groups[0].group_id), (CODE, &group));
+
+        let answer = response(4, &FindCoordinatorRequest::default().with_coordinator_keys(vec![group.0]).into());
+        let ResponseKind::FindCoordinator(answer) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.coordinators[0].error_code, CODE);
+
+        let answer = response(3, &FindCoordinatorRequest::default().into());
+        let ResponseKind::FindCoordinator(answer) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.error_code, CODE);
+    }
 }
