@@ -1,19 +1,190 @@
 //! A request, decoded: header, body, and for Produce the batches, already checked.
 
-use kafka_protocol::messages::{ApiKey, RequestKind};
-use kafka_protocol::protocol::StrBytes;
+use std::fmt;
 
-use crate::record::Batch;
-use crate::record::check::Invalid;
+use bytes::Bytes;
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, RequestKind};
+use kafka_protocol::protocol::{Decodable, StrBytes};
+
+use crate::record::check::{Checked, Invalid, check};
 
 #[derive(Clone, Debug)]
 pub struct Request {
     pub api_key: ApiKey,
+    /// What the client asked in; for ApiVersions that may be a version that does not exist.
     pub version: i16,
     pub correlation_id: i32,
     pub client_id: Option<StrBytes>,
     /// For Produce the partitions' `records` are `None`: they are in `batches`.
     pub body: RequestKind,
     /// For Produce, one for each partition in the order of the body; empty otherwise.
-    pub batches: Vec<Result<Batch, Invalid>>,
+    pub batches: Vec<Result<Checked, Invalid>>,
+}
+
+/// Why a frame is not a request. Kafka answers none of these: it closes the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The header itself is cut or wrong.
+    Header(String),
+    UnknownApi {
+        api_key: i16,
+        version: i16,
+    },
+    UnsupportedVersion {
+        api_key: ApiKey,
+        version: i16,
+        correlation_id: i32,
+    },
+    Body {
+        api_key: ApiKey,
+        version: i16,
+        why: String,
+    },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DecodeError::Header(why) => write!(f, "Error parsing request header: {why}"),
+            DecodeError::UnknownApi { api_key, version } => write!(f, "Unknown API key {api_key} (version {version})"),
+            DecodeError::UnsupportedVersion { api_key, version, .. } => {
+                write!(
+                    f,
+                    "Received request for api with key {} ({api_key:?}) and unsupported version {version}",
+                    *api_key as i16
+                )
+            }
+            DecodeError::Body { api_key, version, why } => {
+                write!(f, "Error getting request for apiKey: {api_key:?}, apiVersion: {version}: {why}")
+            }
+        }
+    }
+}
+
+impl Request {
+    /// Takes the records of a Produce out of the body and checks them.
+    pub fn new(
+        api_key: ApiKey,
+        version: i16,
+        correlation_id: i32,
+        client_id: Option<StrBytes>,
+        mut body: RequestKind,
+    ) -> Request {
+        let batches = match &mut body {
+            RequestKind::Produce(produce) => produce
+                .topic_data
+                .iter_mut()
+                .flat_map(|topic| &mut topic.partition_data)
+                .map(|partition| check(version, partition.records.take()))
+                .collect(),
+            _ => Vec::new(),
+        };
+        Request { api_key, version, correlation_id, client_id, body, batches }
+    }
+
+    /// Decodes a frame without its length prefix. What follows the body is ignored, as Kafka does.
+    ///
+    /// ApiVersions at a version that does not exist is decoded by its header alone, so that the broker can answer with
+    /// the versions that do.
+    pub fn decode(mut frame: Bytes) -> Result<Request, DecodeError> {
+        let Some((&[key_high, key_low, version_high, version_low], _)) = frame.split_first_chunk::<4>() else {
+            return Err(DecodeError::Header(format!("it has {} bytes", frame.len())));
+        };
+        let version = i16::from_be_bytes([version_high, version_low]);
+        let api_key = i16::from_be_bytes([key_high, key_low]);
+        let api_key = ApiKey::try_from(api_key).map_err(|()| DecodeError::UnknownApi { api_key, version })?;
+        let header = RequestHeader::decode(&mut frame, api_key.request_header_version(version))
+            .map_err(|error| DecodeError::Header(error.to_string()))?;
+        let versions = api_key.valid_versions();
+        let body = if (versions.min..=versions.max).contains(&version) {
+            RequestKind::decode(api_key, &mut frame, version).map_err(|error| DecodeError::Body {
+                api_key,
+                version,
+                why: error.to_string(),
+            })?
+        } else if api_key == ApiKey::ApiVersions {
+            RequestKind::ApiVersions(ApiVersionsRequest::default())
+        } else {
+            let correlation_id = header.correlation_id;
+            return Err(DecodeError::UnsupportedVersion { api_key, version, correlation_id });
+        };
+        Ok(Request::new(api_key, version, header.correlation_id, header.client_id, body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+    use kafka_protocol::messages::{MetadataRequest, ProduceRequest, TopicName};
+    use kafka_protocol::protocol::encode_request_header_into_buffer;
+
+    use super::*;
+    use crate::error::ErrorCode;
+    use crate::record::{BatchBuilder, Compression};
+    use crate::time::Timestamp;
+
+    fn frame(api_key: ApiKey, version: i16, body: &RequestKind) -> BytesMut {
+        let header = RequestHeader::default()
+            .with_request_api_key(api_key as i16)
+            .with_request_api_version(version)
+            .with_correlation_id(9)
+            .with_client_id(Some(StrBytes::from_static_str("me")));
+        let mut bytes = BytesMut::new();
+        encode_request_header_into_buffer(&mut bytes, &header).unwrap();
+        body.encode(&mut bytes, version).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_batches_of_a_produce_are_taken_out_of_its_body_without_a_copy() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(Timestamp(1), None, Some(b"v"), &[]);
+        let batch = builder.build();
+        let partition = |records| PartitionProduceData::default().with_records(records);
+        let topic = TopicProduceData::default()
+            .with_name(TopicName(StrBytes::from_static_str("orders")))
+            .with_partition_data(vec![partition(Some(batch.bytes.clone())), partition(Some(Bytes::new()))]);
+        let body = RequestKind::Produce(ProduceRequest::default().with_topic_data(vec![topic]));
+        let frame = frame(ApiKey::Produce, 9, &body).freeze();
+        let request = Request::decode(frame.clone()).unwrap();
+        assert_eq!((request.correlation_id, request.client_id.as_deref()), (9, Some("me")));
+        let RequestKind::Produce(produce) = &request.body else { panic!() };
+        assert!(produce.topic_data[0].partition_data.iter().all(|partition| partition.records.is_none()));
+        let taken = request.batches[0].as_ref().unwrap();
+        assert_eq!(taken.batch, batch);
+        assert!(frame.as_ptr_range().contains(&taken.batch.bytes.as_ptr()));
+        assert_eq!(request.batches[1].as_ref().unwrap_err().error, ErrorCode::InvalidRecord);
+    }
+
+    #[test]
+    fn what_is_not_a_request_is_told_apart() {
+        assert!(matches!(Request::decode(Bytes::from_static(&[0, 3])), Err(DecodeError::Header(_))));
+        let unknown = Bytes::from_static(&[0x7f, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff]);
+        assert_eq!(Request::decode(unknown).unwrap_err(), DecodeError::UnknownApi { api_key: 0x7f00, version: 0 });
+        let mut metadata = frame(ApiKey::Metadata, 5, &RequestKind::Metadata(MetadataRequest::default()));
+        let cut = metadata.clone().split_to(metadata.len() - 2).freeze();
+        assert!(matches!(Request::decode(cut), Err(DecodeError::Body { api_key: ApiKey::Metadata, .. })));
+        metadata[2..4].copy_from_slice(&99_i16.to_be_bytes());
+        metadata.extend_from_slice(&[0; 4]);
+        assert!(matches!(
+            Request::decode(metadata.freeze()),
+            Err(DecodeError::UnsupportedVersion { version: 99, correlation_id: 9, .. })
+        ));
+    }
+
+    #[test]
+    fn api_versions_is_decoded_even_at_a_version_that_does_not_exist() {
+        let mut bytes = frame(ApiKey::ApiVersions, 3, &RequestKind::ApiVersions(ApiVersionsRequest::default()));
+        bytes[2..4].copy_from_slice(&99_i16.to_be_bytes());
+        let request = Request::decode(bytes.freeze()).unwrap();
+        assert_eq!((request.api_key, request.version), (ApiKey::ApiVersions, 99));
+    }
+
+    #[test]
+    fn bytes_after_the_body_are_ignored() {
+        let mut bytes = frame(ApiKey::Metadata, 12, &RequestKind::Metadata(MetadataRequest::default()));
+        bytes.extend_from_slice(b"more");
+        assert!(Request::decode(bytes.freeze()).is_ok());
+    }
 }

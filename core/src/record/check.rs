@@ -1,19 +1,307 @@
-//! What a broker asks of the bytes that a producer sent for one partition, before it looks at any topic's settings:
-//! exactly one batch of format v2, whole, CRC right, records as many and as well formed as the header says.
+//! What a broker asks of the bytes that a producer sent for one partition.
+//!
+//! [`check`] is what needs no topic: exactly one batch of format v2, whole, CRC right, records as many and as well
+//! formed as the header says. It runs where requests are decoded, on every byte that is produced: one walk over the
+//! records, no allocation a record. [`Checked::obeys`] is the rest, which depends on the topic's settings; it looks at
+//! records again only where something is wrong.
+//!
+//! 1. What [`check`] lets through has `base_offset` 0, offset deltas 0, 1, 2, …, and a `max_timestamp` that is the
+//!    records' (Kafka mends a wrong one in the same way).
+//!
+//! Kafka lets an uncompressed batch with other offset deltas into its log, and re-packs a compressed one. Both would
+//! come from a broken client; here they are refused.
+
+use std::fmt::Write;
 
 use bytes::Bytes;
 
-use super::Batch;
+use super::batch::{Batch, BatchHeader, Broken, HEADER_LEN, TimestampType, computed_crc};
+use super::compress::{self, Compression};
+use super::record::{Malformed, RawRecord};
 use crate::error::ErrorCode;
+use crate::id::TopicPartition;
+use crate::time::Timestamp;
 
-/// What was wrong: the code and the message of a Produce response.
+/// What was wrong. Kafka logs the reason, and tells the client no more than the code, except where single records were
+/// refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     pub error: ErrorCode,
     pub message: String,
+    /// Index in the batch, and what is wrong with that record.
+    pub record_errors: Vec<(i32, String)>,
 }
 
-/// Checks what a producer sent for one partition and gives the batch in it, its bytes untouched.
-pub fn check(_records: Option<Bytes>) -> Result<Batch, Invalid> {
-    todo!()
+impl Invalid {
+    fn new(error: ErrorCode, message: impl Into<String>) -> Invalid {
+        Invalid { error, message: message.into(), record_errors: Vec::new() }
+    }
+
+    /// What `error_message` of a Produce response says.
+    pub fn told(&self) -> Option<&str> {
+        (!self.record_errors.is_empty()).then_some(&self.message)
+    }
+}
+
+impl From<Malformed> for Invalid {
+    fn from(malformed: Malformed) -> Invalid {
+        Invalid::new(ErrorCode::InvalidRecord, malformed.0)
+    }
+}
+
+/// A batch that a producer sent, and what its records are like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub batch: Batch,
+    /// A record has no key: compacted topics take none such.
+    pub keyless: bool,
+    /// Of the records that have one; [`Timestamp::NONE`] where none has.
+    pub min_timestamp: Timestamp,
+}
+
+/// Checks what a producer sent for one partition in a Produce request of that version.
+pub fn check(version: i16, records: Option<Bytes>) -> Result<Checked, Invalid> {
+    let mut batch = the_one_batch(version, records.unwrap_or_default())?;
+    let header = &batch.header;
+    if header.base_offset != 0 {
+        return Err(Invalid::new(
+            ErrorCode::InvalidRecord,
+            format!("The baseOffset of the record batch in the append should be 0, but it is {}", header.base_offset),
+        ));
+    }
+    let computed = computed_crc(&batch.bytes);
+    if computed != header.crc {
+        return Err(Invalid::new(
+            ErrorCode::CorruptMessage,
+            format!("Record is corrupt (stored crc = {}, computed crc = {computed})", header.crc),
+        ));
+    }
+    let codec = header
+        .compression()
+        .map_err(|id| Invalid::new(ErrorCode::UnknownServerError, format!("Unknown compression type id: {id}")))?;
+    claims(header)?;
+    let seen = if codec == Compression::None {
+        walk(header, &batch.bytes[HEADER_LEN..])?
+    } else {
+        let records = compress::decompress(codec, batch.payload())
+            .map_err(|error| Invalid::new(ErrorCode::UnknownServerError, error.to_string()))?;
+        walk(header, &records)?
+    };
+    if header.timestamp_type() == TimestampType::CreateTime && header.max_timestamp != seen.max_timestamp {
+        let mut bytes = batch.bytes.to_vec();
+        batch.header.max_timestamp = seen.max_timestamp;
+        let sealed = batch.header.seal(&bytes[HEADER_LEN..]);
+        bytes[..HEADER_LEN].copy_from_slice(&sealed);
+        batch.bytes = bytes.into();
+    }
+    Ok(Checked { batch, keyless: seen.keyless, min_timestamp: seen.min_timestamp })
+}
+
+/// Exactly one batch, and of a format that this version of Produce may carry.
+fn the_one_batch(version: i16, records: Bytes) -> Result<Batch, Invalid> {
+    let len = records.len();
+    let batch = match Batch::parse(records) {
+        Ok(batch) => batch,
+        Err(Broken::Torn) => {
+            return Err(Invalid::new(
+                ErrorCode::InvalidRecord,
+                format!("Produce requests with version {version} must have at least one record batch per partition"),
+            ));
+        }
+        Err(Broken::Magic(0 | 1)) => {
+            return Err(Invalid::new(
+                ErrorCode::InvalidRecord,
+                format!(
+                    "Produce requests with version {version} are only allowed to contain record batches with magic \
+                     version 2"
+                ),
+            ));
+        }
+        Err(Broken::Magic(magic)) => {
+            return Err(Invalid::new(ErrorCode::CorruptMessage, format!("Invalid magic found in record: {magic}")));
+        }
+        Err(Broken::Length(length)) => {
+            return Err(Invalid::new(
+                ErrorCode::CorruptMessage,
+                format!(
+                    "Record batch is corrupt (the size {} is smaller than the minimum allowed overhead {HEADER_LEN})",
+                    i64::from(length) + 12
+                ),
+            ));
+        }
+    };
+    if version < 7 && batch.header.compression() == Ok(Compression::Zstd) {
+        return Err(Invalid::new(
+            ErrorCode::UnsupportedCompressionType,
+            format!("Produce requests with version {version} are not allowed to use ZStandard compression"),
+        ));
+    }
+    if batch.bytes.len() < len {
+        return Err(Invalid::new(
+            ErrorCode::InvalidRecord,
+            format!(
+                "Produce requests with version {version} are only allowed to contain exactly one record batch per \
+                 partition"
+            ),
+        ));
+    }
+    Ok(batch)
+}
+
+/// What the header claims about offsets, and what only brokers may claim.
+fn claims(header: &BatchHeader) -> Result<(), Invalid> {
+    let invalid = |message| Err(Invalid::new(ErrorCode::InvalidRecord, message));
+    let range = (header.base_offset, header.last_offset());
+    if header.last_offset_delta < 0 {
+        return invalid(format!("Batch has an invalid offset range: [{}, {}]", range.0, range.1));
+    }
+    if header.record_count <= 0 {
+        return invalid(format!("Invalid reported count for record batch: {}", header.record_count));
+    }
+    if i64::from(header.last_offset_delta) + 1 != i64::from(header.record_count) {
+        return invalid(format!(
+            "Inconsistent batch offset range [{}, {}] and count of records {}",
+            range.0, range.1, header.record_count
+        ));
+    }
+    if header.is_control() {
+        return invalid("Clients are not allowed to write control records".into());
+    }
+    if header.has_producer_id() && header.base_sequence < 0 {
+        return invalid(format!(
+            "Invalid sequence number {} in record batch with producerId {}",
+            header.base_sequence, header.producer_id
+        ));
+    }
+    Ok(())
+}
+
+struct Seen {
+    keyless: bool,
+    min_timestamp: Timestamp,
+    max_timestamp: Timestamp,
+}
+
+fn walk(header: &BatchHeader, records: &[u8]) -> Result<Seen, Invalid> {
+    let mut keyless = false;
+    let mut min = i64::MAX;
+    let mut max = Timestamp::NONE.0;
+    let mut rest = records;
+    for index in 0..header.record_count {
+        let record = RawRecord::read(&mut rest)?;
+        if record.offset_delta != index {
+            return Err(Invalid::new(
+                ErrorCode::InvalidRecord,
+                format!("Record {index} of the batch has offset delta {}", record.offset_delta),
+            ));
+        }
+        keyless |= record.key.is_none();
+        let timestamp = header.base_timestamp.0.wrapping_add(record.timestamp_delta);
+        max = max.max(timestamp);
+        if timestamp != Timestamp::NONE.0 {
+            min = min.min(timestamp);
+        }
+    }
+    if !rest.is_empty() {
+        return Err(Malformed::remaining().into());
+    }
+    let min_timestamp = if min == i64::MAX { Timestamp::NONE } else { Timestamp(min) };
+    Ok(Seen { keyless, min_timestamp, max_timestamp: Timestamp(max) })
+}
+
+/// The settings of a topic that say which records it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// `cleanup.policy` holds `compact`.
+    pub compacted: bool,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`.
+    pub before_max_ms: i64,
+    pub after_max_ms: i64,
+}
+
+impl Checked {
+    /// Whether a topic with these rules takes the batch now. The size is not looked at.
+    pub fn obeys(&self, rules: &Rules, partition: &TopicPartition, now: Timestamp) -> Result<(), Invalid> {
+        let header = &self.batch.header;
+        let create_time = rules.timestamp_type == TimestampType::CreateTime;
+        let in_range = |timestamp: Timestamp| {
+            let behind = now.0.wrapping_sub(timestamp.0);
+            behind <= rules.before_max_ms && behind.wrapping_neg() <= rules.after_max_ms
+        };
+        let timely = !create_time
+            || self.min_timestamp == Timestamp::NONE
+            || in_range(self.min_timestamp) && in_range(header.max_timestamp);
+        let keyed = !(rules.compacted && self.keyless);
+        if timely && keyed && header.timestamp_type() == TimestampType::CreateTime {
+            return Ok(());
+        }
+        self.refuse(|index, raw| {
+            if rules.compacted && raw.key.is_none() {
+                let text = format!("Compacted topic cannot accept message without key in topic partition {partition}");
+                return Some((ErrorCode::InvalidRecord, text));
+            }
+            if header.timestamp_type() == TimestampType::LogAppendTime {
+                let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+                let text = format!(
+                    "Invalid timestamp type in message DefaultRecord(offset={index}, timestamp={}, key={} bytes, value={} \
+                     bytes). Producer should not set timestamp type to LogAppendTime.",
+                    header.max_timestamp,
+                    len(raw.key),
+                    len(raw.value)
+                );
+                return Some((ErrorCode::InvalidTimestamp, text));
+            }
+            let timestamp = Timestamp(header.base_timestamp.0.wrapping_add(raw.timestamp_delta));
+            if create_time && timestamp != Timestamp::NONE && !in_range(timestamp) {
+                let text = format!(
+                    "Timestamp {timestamp} of message with offset {index} is out of range. The timestamp should be \
+                     within [{}, {}]",
+                    now.0.wrapping_sub(rules.before_max_ms),
+                    now.0.wrapping_add(rules.after_max_ms)
+                );
+                return Some((ErrorCode::InvalidTimestamp, text));
+            }
+            None
+        })
+    }
+
+    /// Asks every record what is wrong with it.
+    fn refuse(&self, wrong: impl Fn(i32, &RawRecord<'_>) -> Option<(ErrorCode, String)>) -> Result<(), Invalid> {
+        let codec = self.batch.header.compression().unwrap_or_default();
+        let records = compress::decompress(codec, self.batch.payload())
+            .map_err(|error| Invalid::new(ErrorCode::UnknownServerError, error.to_string()))?;
+        let mut rest = &records[..];
+        let mut untimely = false;
+        let mut errors = Vec::new();
+        for index in 0..self.batch.header.record_count {
+            let record = RawRecord::read(&mut rest)?;
+            if let Some((error, message)) = wrong(index, &record) {
+                untimely |= error == ErrorCode::InvalidTimestamp;
+                errors.push((index, message));
+            }
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        if untimely {
+            return Err(Invalid {
+                error: ErrorCode::InvalidTimestamp,
+                message: "One or more records have been rejected due to invalid timestamp".into(),
+                record_errors: errors,
+            });
+        }
+        let mut message = format!(
+            "One or more records have been rejected due to {} record errors in total, and only showing the first three \
+             errors at most: [",
+            errors.len()
+        );
+        for (position, (index, text)) in errors.iter().take(3).enumerate() {
+            let comma = if position == 0 { "" } else { ", " };
+            write!(message, "{comma}RecordError(batchIndex={index}, message='{text}')").expect("into memory");
+        }
+        message.push(']');
+        Err(Invalid { error: ErrorCode::InvalidRecord, message, record_errors: errors })
+    }
 }

@@ -10,7 +10,8 @@ pub mod compress;
 #[allow(clippy::module_inception)]
 pub mod record;
 
-pub use batch::{Batch, BatchHeader, Stamp};
+pub use batch::{Batch, BatchHeader, Stamp, TimestampType, batches};
 pub use builder::BatchBuilder;
+pub use check::Checked;
 pub use compress::Compression;
 pub use record::{Header, Record};
