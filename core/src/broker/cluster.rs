@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kafka_protocol::messages::{RequestKind, ResponseKind, TopicName};
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::protocol::Message;
 
 use super::handle::Asked;
 use super::{Broker, Effect};
@@ -26,6 +28,8 @@ pub(super) enum Pending {
     Register,
     /// The other broker's business.
     Update,
+    /// Nobody waits: whoever asked for a missing topic's metadata asks again.
+    Create,
     /// A client waits; where the controller cannot be reached it gets this answer, made beforehand.
     Forward { asked: Asked, unreachable: Box<ResponseKind> },
 }
@@ -85,7 +89,7 @@ impl Broker {
             (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward(body))) => asked.reply(*body, out),
             (Some(Pending::Forward { asked, unreachable }), _) => asked.reply(*unreachable, out),
             // A controller that could not be reached is called again when the connection with it is up (`peer`).
-            (Some(Pending::Register | Pending::Update) | None, _) => {}
+            (Some(Pending::Register | Pending::Update | Pending::Create) | None, _) => {}
         }
     }
 
@@ -119,6 +123,26 @@ impl Broker {
             let body = ClusterRequest::Forward { version: asked.version, body: Box::new(request) };
             let pending = Pending::Forward { asked, unreachable: Box::new(unreachable()) };
             self.call(self.config.controller(), body, pending, out);
+        }
+    }
+
+    /// Topics that a client asked about and that are not there: created with the cluster's defaults, if
+    /// `auto.create.topics.enable` allows it.
+    pub(crate) fn create_missing(&mut self, now: Now, names: Vec<TopicName>, out: &mut Vec<Effect>) {
+        if self.config.settings.get("auto.create.topics.enable").is_some_and(|value| value == "false") {
+            return;
+        }
+        let topic =
+            |name| CreatableTopic::default().with_name(name).with_num_partitions(-1).with_replication_factor(-1);
+        let request = CreateTopicsRequest::default().with_topics(names.into_iter().map(topic).collect());
+        // The newest version that may leave both counts to the cluster.
+        let (version, request) = (CreateTopicsRequest::VERSIONS.max, RequestKind::from(request));
+        if let Some(controller) = &mut self.controller {
+            controller.decide(now, version, request);
+            self.publish(now, out);
+        } else {
+            let body = ClusterRequest::Forward { version, body: Box::new(request) };
+            self.call(self.config.controller(), body, Pending::Create, out);
         }
     }
 

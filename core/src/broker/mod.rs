@@ -81,9 +81,12 @@ pub struct Broker {
 
 impl Broker {
     /// A broker over what its data directory holds. The first effects open its logs and cut their torn tails.
-    pub fn open(config: BrokerConfig, image: Image, now: Now, out: &mut Vec<Effect>) -> Broker {
+    ///
+    /// Fails, naming the file, where one that cannot be rebuilt is damaged.
+    pub fn open(config: BrokerConfig, image: Image, now: Now, out: &mut Vec<Effect>) -> Result<Broker, String> {
         let controller = (config.controller() == config.registration.id)
-            .then(|| Controller::open(&config, image.files.get(Controller::FILE), now));
+            .then(|| Controller::open(&config, image.files.get(Controller::FILE), now))
+            .transpose()?;
         let mut broker = Broker {
             config: Arc::new(config),
             cluster: Arc::default(),
@@ -96,7 +99,7 @@ impl Broker {
             found: image,
         };
         broker.join(now, out);
-        broker
+        Ok(broker)
     }
 
     pub fn id(&self) -> BrokerId {

@@ -1,8 +1,27 @@
-//! The controller: decides what the cluster is. A broker with extra duties, not a master.
+//! The controller: decides what the cluster is. Which brokers live, which topics there are, where their partitions lie
+//! and who leads them. A broker with extra duties, not a master.
 //!
 //! It only decides: it holds the newest [`ClusterState`] and answers. Its broker ([`crate::broker::cluster`]) sees after
 //! every call whether [`Controller::state`] has a new version, and then saves it, applies it and tells the others,
 //! before it passes the answer on.
+//!
+//! ```text
+//! a broker registers ──▶ its partitions without a leader get one
+//! a broker is gone   ──▶ what it led is led by another in-sync replica that lives, or by none
+//! CreateTopics, DeleteTopics, CreatePartitions, …AlterConfigs ──▶ changed and answered, or refused with Kafka's error
+//! ```
+//!
+//! Invariants:
+//! 1. `state.version` rises with every change and stands still otherwise.
+//! 2. A leader is alive and in its ISR; the ISR is a subset of the replicas and never empty.
+//! 3. A leader epoch rises whenever the leader changes.
+//!
+//! `topic.rs` creation, deletion, growth | `placement.rs` which brokers a partition goes to |
+//! `store.rs` what survives a restart
+
+pub mod placement;
+pub mod store;
+pub mod topic;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +30,21 @@ use bytes::Bytes;
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 
 use crate::broker::BrokerConfig;
+use crate::error::ErrorCode;
 use crate::id::BrokerId;
-use crate::protocol::cluster::{ClusterState, Registration};
+use crate::protocol::cluster::{Assignment, ClusterState, Registration};
+use crate::rng::Stream;
 use crate::time::Now;
+
+/// Kafka's error with the message that goes with it.
+pub type Refusal = (ErrorCode, String);
 
 #[derive(Clone)]
 pub struct Controller {
     state: Arc<ClusterState>,
+    /// Draws topic ids.
+    ids: Stream,
+    defaults: topic::Defaults,
 }
 
 impl Controller {
@@ -25,17 +52,20 @@ impl Controller {
     pub const FILE: &str = "cluster-state.json";
 
     /// Goes on from what was saved, if anything was; its own broker is registered and alive.
-    pub fn open(config: &BrokerConfig, _saved: Option<&Bytes>, _now: Now) -> Controller {
-        let own = &config.registration;
-        Controller {
-            state: Arc::new(ClusterState {
-                version: 1,
-                cluster_id: config.cluster_id.clone(),
-                controller: own.id,
-                brokers: BTreeMap::from([(own.id, own.clone())]),
-                topics: BTreeMap::new(),
-            }),
-        }
+    ///
+    /// Fails where the saved state cannot be understood: what is on disk is not overwritten by guesses.
+    pub fn open(config: &BrokerConfig, saved: Option<&Bytes>, _now: Now) -> Result<Controller, String> {
+        let mut state = match saved {
+            Some(bytes) => store::load(bytes)?,
+            None => ClusterState { cluster_id: config.cluster_id.clone(), ..ClusterState::default() },
+        };
+        state.controller = config.registration.id;
+        // A stream of its own for every start, or a restarted controller would draw the ids again that it has given out.
+        let ids = config.seed.stream(&format!("topic-ids-{}", state.version));
+        let defaults = topic::Defaults::from_settings(&config.settings);
+        let mut controller = Controller { state: Arc::new(state), ids, defaults };
+        controller.register(config.registration.clone());
+        Ok(controller)
     }
 
     pub fn state(&self) -> &Arc<ClusterState> {
@@ -44,22 +74,132 @@ impl Controller {
 
     /// The state as the file's contents.
     pub fn contents(&self) -> Bytes {
-        Bytes::new()
+        store::save(&self.state)
     }
 
     /// A broker started and is alive.
     pub fn register(&mut self, registration: Registration) {
-        let state = Arc::make_mut(&mut self.state);
-        state.brokers.insert(registration.id, registration);
-        state.version += 1;
+        self.change(|state| {
+            state.brokers.insert(registration.id, registration);
+            elect(state);
+        });
     }
 
-    /// The connection with a broker came up or went down.
-    pub fn peer(&mut self, _id: BrokerId, _up: bool) {}
+    /// The connection with a broker came up or went down. One that comes up registers before it counts.
+    pub fn peer(&mut self, id: BrokerId, up: bool) {
+        if !up && self.state.brokers.contains_key(&id) {
+            self.change(|state| {
+                state.brokers.remove(&id);
+                elect(state);
+            });
+        }
+    }
 
     /// Answers a request that only the controller may decide (CreateTopics, DeleteTopics, CreatePartitions,
     /// AlterConfigs, IncrementalAlterConfigs).
     pub fn decide(&mut self, _now: Now, version: i16, request: RequestKind) -> ResponseKind {
-        crate::broker::handle::unsupported::response(version, &request)
+        match request {
+            RequestKind::CreateTopics(request) => self.create_topics(&request, version).into(),
+            RequestKind::DeleteTopics(request) => self.delete_topics(&request, version).into(),
+            RequestKind::CreatePartitions(request) => self.create_partitions(&request).into(),
+            other => crate::broker::handle::unsupported::response(version, &other),
+        }
+    }
+
+    fn change(&mut self, decide: impl FnOnce(&mut ClusterState)) {
+        let state = Arc::make_mut(&mut self.state);
+        decide(state);
+        state.version += 1;
+        // (2)
+        debug_assert!(state.topics.values().flat_map(|topic| &topic.partitions).all(|partition| {
+            !partition.isr.is_empty()
+                && partition.isr.iter().all(|id| partition.replicas.contains(id))
+                && (partition.leader == BrokerId::NONE
+                    || partition.isr.contains(&partition.leader) && state.brokers.contains_key(&partition.leader))
+        }));
+    }
+}
+
+/// Gives every partition the leader that it should have now: the first of its replicas that is in sync and lives.
+/// A leader that lives stays.
+fn elect(state: &mut ClusterState) {
+    let brokers = &state.brokers;
+    for partition in state.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+        if brokers.contains_key(&partition.leader) {
+            continue;
+        }
+        let in_sync_and_alive = |id: &BrokerId| partition.isr.contains(id) && brokers.contains_key(id);
+        let leader = partition.replicas.iter().copied().find(in_sync_and_alive).unwrap_or(BrokerId::NONE);
+        if leader != partition.leader {
+            partition.leader = leader;
+            // (3)
+            partition.leader_epoch += 1;
+        }
+    }
+}
+
+/// A new partition on those replicas: led by the first that lives, all that live in sync. `None` where none lives.
+fn assignment(replicas: Vec<BrokerId>, alive: &BTreeMap<BrokerId, Registration>) -> Option<Assignment> {
+    let isr: Vec<BrokerId> = replicas.iter().copied().filter(|id| alive.contains_key(id)).collect();
+    let leader = *isr.first()?;
+    Some(Assignment { replicas, isr, leader, leader_epoch: 0 })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use kafka_protocol::messages::TopicName;
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+    use crate::rng::Seed;
+    use crate::time::{Instant, Timestamp};
+
+    pub(crate) fn broker(id: i32, rack: Option<&str>) -> Registration {
+        Registration {
+            id: BrokerId(id),
+            host: format!("broker-{id}"),
+            port: 9091 + id as u16,
+            rack: rack.map(str::to_string),
+        }
+    }
+
+    pub(crate) fn open(saved: Option<&Bytes>) -> Result<Controller, String> {
+        let config = BrokerConfig {
+            registration: broker(1, None),
+            cluster_id: "cluster".to_string(),
+            peers: vec![BrokerId(1)],
+            seed: Seed(7),
+            settings: BTreeMap::new(),
+        };
+        Controller::open(&config, saved, Now { instant: Instant::ZERO, wall: Timestamp(0) })
+    }
+
+    pub(crate) fn cluster(brokers: i32) -> Controller {
+        let mut controller = open(None).unwrap();
+        for id in 2..=brokers {
+            controller.register(broker(id, None));
+        }
+        controller
+    }
+
+    pub(crate) fn topic(name: &str) -> TopicName {
+        TopicName(StrBytes::from_string(name.to_string()))
+    }
+
+    #[test]
+    fn a_dead_broker_leaves_its_partitions_without_a_leader_and_returns_with_a_new_epoch() {
+        let mut controller = cluster(3);
+        controller.create_topics(&topic::tests::request("orders", 3, 1), 7);
+        let on_broker_2 = |controller: &Controller| {
+            let partitions = &controller.state().topics[&topic("orders")].partitions;
+            let partition = partitions.iter().find(|partition| partition.replicas == [BrokerId(2)]).unwrap();
+            (partition.leader, partition.leader_epoch, partition.isr.clone())
+        };
+        assert_eq!(on_broker_2(&controller), (BrokerId(2), 0, vec![BrokerId(2)]));
+        controller.peer(BrokerId(2), false);
+        assert_eq!(on_broker_2(&controller), (BrokerId::NONE, 1, vec![BrokerId(2)]));
+        controller.peer(BrokerId(2), true);
+        controller.register(broker(2, None));
+        assert_eq!(on_broker_2(&controller), (BrokerId(2), 2, vec![BrokerId(2)]));
     }
 }

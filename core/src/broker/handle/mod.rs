@@ -27,6 +27,15 @@ use crate::id::Ticket;
 use crate::protocol::{Request, Response};
 use crate::time::Now;
 
+/// Answered for what only the controller decides while it cannot be reached; clients come again.
+const NOT_CONTROLLER: i16 = 41;
+
+/// The operations that Kafka allows on a topic where no authorizer is configured, as bits by `AclOperation`: Read, Write,
+/// Create, Delete, Alter, Describe, DescribeConfigs, AlterConfigs.
+const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+/// The same on the cluster: Create, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite.
+const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+
 /// What a handler knows of a request besides its body: who asks, when, and in which version.
 #[derive(Clone, Debug)]
 pub struct Asked {

@@ -1,0 +1,546 @@
+//! Topics are made, removed and grown. What is refused, and in which words, is Kafka's `ReplicationControlManager`
+//! and `ControllerApis`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
+
+use super::{Controller, Refusal, assignment, placement};
+use crate::error::ErrorCode;
+use crate::id::BrokerId;
+use crate::protocol::cluster::{Assignment, Topic};
+
+/// More partitions than this in one request are refused (Kafka's `MAX_PARTITIONS_PER_BATCH`).
+const MAX_PARTITIONS_PER_BATCH: usize = 10_000;
+
+/// What a topic gets where a request leaves it to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// `num.partitions`.
+    pub partitions: i32,
+    /// `default.replication.factor`.
+    pub replication_factor: i16,
+    /// `delete.topic.enable`.
+    pub deletion: bool,
+}
+
+impl Defaults {
+    pub fn from_settings(settings: &BTreeMap<String, String>) -> Defaults {
+        fn get<T: std::str::FromStr>(settings: &BTreeMap<String, String>, name: &str, default: T) -> T {
+            settings.get(name).and_then(|value| value.parse().ok()).unwrap_or(default)
+        }
+        Defaults {
+            partitions: get(settings, "num.partitions", 1),
+            replication_factor: get(settings, "default.replication.factor", 1),
+            deletion: get(settings, "delete.topic.enable", true),
+        }
+    }
+}
+
+impl Controller {
+    pub fn create_topics(&mut self, request: &CreateTopicsRequest, version: i16) -> CreateTopicsResponse {
+        let twice = twice(request.topics.iter().map(|topic| &topic.name));
+        let mut results: Vec<CreatableTopicResult> = Vec::with_capacity(request.topics.len());
+        let mut partitions_in_batch = 0;
+        for topic in request.topics.iter().filter(|topic| !twice.contains(&topic.name)) {
+            let decided = self.decide_topic(topic, partitions_in_batch);
+            results.push(match decided {
+                Ok(decided) => {
+                    partitions_in_batch += decided.partitions.len();
+                    let result = self.created(topic, &decided, version);
+                    if !request.validate_only {
+                        self.change(|state| {
+                            state.topics.insert(topic.name.clone(), decided);
+                        });
+                    }
+                    result
+                }
+                Err(refusal) => refused(&topic.name, refusal),
+            });
+        }
+        let duplicate = || (ErrorCode::InvalidRequest, "Duplicate topic name.".to_string());
+        results.extend(twice.iter().map(|name| refused(name, duplicate())));
+        CreateTopicsResponse::default().with_topics(results)
+    }
+
+    pub fn delete_topics(&mut self, request: &DeleteTopicsRequest, version: i16) -> DeleteTopicsResponse {
+        let asked: Vec<(Option<TopicName>, Uuid)> = if version >= 6 {
+            request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id)).collect()
+        } else {
+            request.topic_names.iter().map(|name| (Some(name.clone()), Uuid::nil())).collect()
+        };
+        let names_twice = twice(asked.iter().filter(|(_, id)| id.is_nil()).filter_map(|(name, _)| name.as_ref()));
+        let ids_twice = twice(asked.iter().filter(|(name, id)| name.is_none() && !id.is_nil()).map(|(_, id)| id));
+
+        let mut results = Vec::new();
+        let mut gone: BTreeSet<TopicName> = BTreeSet::new();
+        for (name, id) in &asked {
+            let outcome = match (name, id.is_nil()) {
+                (None, true) => refuse(ErrorCode::InvalidRequest, "Neither topic name nor id were specified."),
+                (Some(_), false) => {
+                    refuse(ErrorCode::InvalidRequest, "You may not specify both topic name and topic id.")
+                }
+                (Some(name), true) if names_twice.contains(name) => continue,
+                (None, false) if ids_twice.contains(id) => continue,
+                _ if !self.defaults.deletion && version < 3 => {
+                    refuse(ErrorCode::InvalidRequest, "Topic deletion is disabled.")
+                }
+                _ if !self.defaults.deletion => Err(plain(ErrorCode::TopicDeletionDisabled)),
+                (Some(name), true) => match self.state.topics.get(name) {
+                    Some(topic) => Ok((name.clone(), topic.id)),
+                    None => Err(plain(ErrorCode::UnknownTopicOrPartition)),
+                },
+                (None, false) => match self.state.topics.iter().find(|(_, topic)| topic.id == *id) {
+                    Some((name, _)) => Ok((name.clone(), *id)),
+                    None => Err(plain(ErrorCode::UnknownTopicId)),
+                },
+            };
+            let outcome = outcome.and_then(|(name, id)| {
+                if gone.insert(name.clone()) {
+                    Ok((name, id))
+                } else {
+                    refuse(
+                        ErrorCode::InvalidRequest,
+                        "The provided topic name maps to an ID that was already supplied.",
+                    )
+                }
+            });
+            results.push(match outcome {
+                Ok((name, id)) => DeletableTopicResult::default().with_name(Some(name)).with_topic_id(id),
+                Err((error, message)) => DeletableTopicResult::default()
+                    .with_name(name.clone())
+                    .with_topic_id(*id)
+                    .with_error_code(error.code())
+                    .with_error_message(Some(text(message))),
+            });
+        }
+        let duplicate = |message: &'static str| {
+            DeletableTopicResult::default()
+                .with_error_code(ErrorCode::InvalidRequest.code())
+                .with_error_message(Some(StrBytes::from_static_str(message)))
+        };
+        results.extend(names_twice.into_iter().map(|name| duplicate("Duplicate topic name.").with_name(Some(name))));
+        results
+            .extend(ids_twice.into_iter().map(|id| duplicate("Duplicate topic id.").with_name(None).with_topic_id(id)));
+        if !gone.is_empty() {
+            self.change(|state| state.topics.retain(|name, _| !gone.contains(name)));
+        }
+        DeleteTopicsResponse::default().with_responses(results)
+    }
+
+    pub fn create_partitions(&mut self, request: &CreatePartitionsRequest) -> CreatePartitionsResponse {
+        let twice = twice(request.topics.iter().map(|topic| &topic.name));
+        let mut results = Vec::with_capacity(request.topics.len());
+        let result = |name: &TopicName, refusal: Option<Refusal>| {
+            let (code, message) = refusal.map_or((0, None), |(error, message)| (error.code(), Some(text(message))));
+            CreatePartitionsTopicResult::default()
+                .with_name(name.clone())
+                .with_error_code(code)
+                .with_error_message(message)
+        };
+        for name in &twice {
+            let refusal = (ErrorCode::InvalidRequest, "Duplicate topic name.".to_string());
+            results.push(result(name, Some(refusal)));
+        }
+        for topic in request.topics.iter().filter(|topic| !twice.contains(&topic.name)) {
+            let refusal = match self.decide_growth(topic) {
+                Ok(added) if !request.validate_only => {
+                    self.change(|state| {
+                        if let Some(known) = state.topics.get_mut(&topic.name) {
+                            known.partitions.extend(added);
+                        }
+                    });
+                    None
+                }
+                Ok(_) => None,
+                Err(refusal) => Some(refusal),
+            };
+            results.push(result(&topic.name, refusal));
+        }
+        CreatePartitionsResponse::default().with_results(results)
+    }
+
+    fn decide_topic(&mut self, topic: &CreatableTopic, partitions_in_batch: usize) -> Result<Topic, Refusal> {
+        validate_name(&topic.name.0)?;
+        if let Some(other) = self.state.topics.keys().find(|name| **name != topic.name && collides(name, &topic.name)) {
+            let message = format!("Topic '{}' collides with existing topic: {}", topic.name.0, other.0);
+            return Err((ErrorCode::InvalidTopicException, message));
+        }
+        if self.state.topics.contains_key(&topic.name) {
+            return Err((ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", topic.name.0)));
+        }
+        let configs = self.decide_configs(topic)?;
+        let partitions = if topic.assignments.is_empty() {
+            self.decide_placement(topic, partitions_in_batch)?
+        } else {
+            self.decide_manual(topic)?
+        };
+        Ok(Topic { id: self.ids.uuid(), configs, partitions })
+    }
+
+    fn decide_configs(&self, topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refusal> {
+        let unset: Vec<&str> =
+            topic.configs.iter().filter(|config| config.value.is_none()).map(|config| config.name.as_str()).collect();
+        if !unset.is_empty() {
+            let message = format!("Null value not supported for topic configs: {}", unset.join(","));
+            return Err((ErrorCode::InvalidConfig, message));
+        }
+        let configs = topic
+            .configs
+            .iter()
+            .filter_map(|config| config.value.as_ref().map(|value| (config.name.to_string(), value.to_string())));
+        Ok(configs.collect())
+    }
+
+    fn decide_placement(&self, topic: &CreatableTopic, in_batch: usize) -> Result<Vec<Assignment>, Refusal> {
+        if topic.replication_factor < -1 || topic.replication_factor == 0 {
+            return refuse(
+                ErrorCode::InvalidReplicationFactor,
+                "Replication factor must be larger than 0, or -1 to use the default value.",
+            );
+        }
+        if topic.num_partitions < -1 || topic.num_partitions == 0 {
+            return refuse(
+                ErrorCode::InvalidPartitions,
+                "Number of partitions was set to an invalid non-positive value.",
+            );
+        }
+        let count = if topic.num_partitions == -1 { self.defaults.partitions } else { topic.num_partitions } as usize;
+        let factor =
+            if topic.replication_factor == -1 { self.defaults.replication_factor } else { topic.replication_factor }
+                as usize;
+        if in_batch + count > MAX_PARTITIONS_PER_BATCH {
+            return Err((
+                ErrorCode::PolicyViolation,
+                format!("Excessively large number of partitions per request: more than {MAX_PARTITIONS_PER_BATCH}."),
+            ));
+        }
+        self.place(count, factor)
+    }
+
+    fn decide_manual(&self, topic: &CreatableTopic) -> Result<Vec<Assignment>, Refusal> {
+        if topic.replication_factor != -1 {
+            return refuse(
+                ErrorCode::InvalidRequest,
+                "A manual partition assignment was specified, but replication factor was not set to -1.",
+            );
+        }
+        if topic.num_partitions != -1 {
+            return refuse(
+                ErrorCode::InvalidRequest,
+                "A manual partition assignment was specified, but numPartitions was not set to -1.",
+            );
+        }
+        let mut partitions = BTreeMap::new();
+        let mut factor = None;
+        for manual in &topic.assignments {
+            let index = manual.partition_index;
+            if partitions.contains_key(&index) {
+                let message = format!("Found multiple manual partition assignments for partition {index}");
+                return Err((ErrorCode::InvalidReplicaAssignment, message));
+            }
+            partitions.insert(index, self.manual(&manual.broker_ids, factor, index)?);
+            factor = Some(manual.broker_ids.len());
+        }
+        if !partitions.keys().copied().eq(0..partitions.len() as i32) {
+            return refuse(
+                ErrorCode::InvalidReplicaAssignment,
+                "partitions should be a consecutive 0-based integer sequence",
+            );
+        }
+        Ok(partitions.into_values().collect())
+    }
+
+    /// The partitions that a topic grows by.
+    fn decide_growth(&self, topic: &CreatePartitionsTopic) -> Result<Vec<Assignment>, Refusal> {
+        let known = self.state.topics.get(&topic.name).ok_or_else(|| plain(ErrorCode::UnknownTopicOrPartition))?;
+        let has = known.partitions.len();
+        if topic.count == has as i32 {
+            return Err((ErrorCode::InvalidPartitions, format!("Topic already has {has} partition(s).")));
+        }
+        if topic.count < has as i32 {
+            let message = format!(
+                "The topic {} currently has {has} partition(s); {} would not be an increase.",
+                topic.name.0, topic.count
+            );
+            return Err((ErrorCode::InvalidPartitions, message));
+        }
+        let additional = topic.count as usize - has;
+        if additional > MAX_PARTITIONS_PER_BATCH {
+            let message =
+                format!("Excessively large number of partitions per request: more than {MAX_PARTITIONS_PER_BATCH}.");
+            return Err((ErrorCode::PolicyViolation, message));
+        }
+        let factor = known.partitions.first().map_or(1, |partition| partition.replicas.len());
+        let Some(assignments) = &topic.assignments else { return self.place(additional, factor) };
+        if assignments.len() != additional {
+            let message = format!(
+                "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
+                assignments.len()
+            );
+            return Err((ErrorCode::InvalidReplicaAssignment, message));
+        }
+        let indices = has as i32..;
+        indices.zip(assignments).map(|(index, manual)| self.manual(&manual.broker_ids, Some(factor), index)).collect()
+    }
+
+    fn place(&self, count: usize, factor: usize) -> Result<Vec<Assignment>, Refusal> {
+        let start = self.state.topics.values().map(|topic| topic.partitions.len()).sum();
+        let placed = placement::place(&self.state.brokers, start, count, factor)?;
+        // Only brokers that live were placed on.
+        Ok(placed.into_iter().filter_map(|replicas| assignment(replicas, &self.state.brokers)).collect())
+    }
+
+    /// A partition that the client places itself; `factor` is that of the partitions before it.
+    fn manual(
+        &self,
+        ids: &[kafka_protocol::messages::BrokerId],
+        factor: Option<usize>,
+        index: i32,
+    ) -> Result<Assignment, Refusal> {
+        let wrong = |message: String| Err((ErrorCode::InvalidReplicaAssignment, message));
+        if ids.is_empty() {
+            return wrong("The manual partition assignment includes an empty replica list.".to_string());
+        }
+        let mut seen = BTreeSet::new();
+        for id in ids {
+            if !self.state.brokers.contains_key(&BrokerId(id.0)) {
+                return wrong(format!(
+                    "The manual partition assignment includes broker {}, but no such broker is registered.",
+                    id.0
+                ));
+            }
+            if !seen.insert(id.0) {
+                return wrong(format!("The manual partition assignment includes the broker {} more than once.", id.0));
+            }
+        }
+        if let Some(factor) = factor.filter(|&factor| factor != ids.len()) {
+            return wrong(format!(
+                "The manual partition assignment includes a partition with {} replica(s), but this is not consistent \
+                 with previous partitions, which have {factor} replica(s).",
+                ids.len()
+            ));
+        }
+        let replicas = ids.iter().map(|id| BrokerId(id.0)).collect();
+        match assignment(replicas, &self.state.brokers) {
+            Some(assignment) => Ok(assignment),
+            None => wrong(format!(
+                "All brokers specified in the manual partition assignment for partition {index} are fenced or in \
+                 controlled shutdown."
+            )),
+        }
+    }
+
+    fn created(&self, topic: &CreatableTopic, decided: &Topic, version: i16) -> CreatableTopicResult {
+        let result = CreatableTopicResult::default().with_name(topic.name.clone());
+        let result = if version >= 7 { result.with_topic_id(decided.id) } else { result };
+        if version < 5 {
+            return result;
+        }
+        let factor = decided.partitions.first().map_or(0, |partition| partition.replicas.len());
+        result.with_num_partitions(decided.partitions.len() as i32).with_replication_factor(factor as i16)
+    }
+}
+
+fn refused(name: &TopicName, (error, message): Refusal) -> CreatableTopicResult {
+    CreatableTopicResult::default()
+        .with_name(name.clone())
+        .with_error_code(error.code())
+        .with_error_message(Some(text(message)))
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
+        .with_configs(Some(Vec::new()))
+}
+
+/// Whatever stands in a list more than once.
+fn twice<'a, T: Ord + Clone + 'a>(items: impl Iterator<Item = &'a T>) -> BTreeSet<T> {
+    let mut seen = BTreeSet::new();
+    items.filter(|item| !seen.insert(*item)).cloned().collect()
+}
+
+fn text(message: String) -> StrBytes {
+    StrBytes::from_string(message)
+}
+
+fn refuse<T>(error: ErrorCode, message: &str) -> Result<T, Refusal> {
+    Err((error, message.to_string()))
+}
+
+/// The error with the message that Kafka gives it by default.
+fn plain(error: ErrorCode) -> Refusal {
+    (error, error.to_string())
+}
+
+/// Kafka's `Topic.validate`.
+pub fn validate_name(name: &str) -> Result<(), Refusal> {
+    const MAX_LEN: usize = 249;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let reason = match name {
+        "" => "the empty string is not allowed".to_string(),
+        "." | ".." => format!("'{name}' is not allowed"),
+        _ if name.len() > MAX_LEN => {
+            format!("the length of '{name}' is longer than the max allowed length {MAX_LEN}")
+        }
+        _ if !name.bytes().all(legal) => {
+            format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
+        }
+        _ => return Ok(()),
+    };
+    Err((ErrorCode::InvalidTopicException, format!("Topic name is invalid: {reason}")))
+}
+
+/// Kafka's metrics write `.` as `_`, so names that differ only there are refused.
+fn collides(a: &TopicName, b: &TopicName) -> bool {
+    let unify = |byte: u8| if byte == b'.' { b'_' } else { byte };
+    a.0.len() == b.0.len() && a.0.bytes().map(unify).eq(b.0.bytes().map(unify))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use kafka_protocol::messages::create_topics_request::CreatableReplicaAssignment;
+
+    use super::super::tests::{cluster, topic};
+    use super::*;
+
+    pub(crate) fn request(name: &str, partitions: i32, factor: i16) -> CreateTopicsRequest {
+        let topic = CreatableTopic::default()
+            .with_name(topic(name))
+            .with_num_partitions(partitions)
+            .with_replication_factor(factor);
+        CreateTopicsRequest::default().with_topics(vec![topic])
+    }
+
+    fn create(controller: &mut Controller, request: CreateTopicsRequest) -> Vec<(i16, String)> {
+        let response = controller.create_topics(&request, 7);
+        response
+            .topics
+            .iter()
+            .map(|topic| {
+                (topic.error_code, topic.error_message.as_ref().map_or(String::new(), |text| text.to_string()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn partitions_are_spread_and_the_next_topic_goes_on_where_the_last_ended() {
+        let mut controller = cluster(3);
+        create(&mut controller, request("one", 1, 1));
+        create(&mut controller, request("two", 1, -1));
+        create(&mut controller, request("three", -1, 1));
+        let leader = |name: &str| controller.state().topics[&topic(name)].partitions[0].leader.0;
+        assert_eq!([leader("one"), leader("two"), leader("three")], [1, 2, 3]);
+    }
+
+    #[test]
+    fn refusals_carry_kafkas_codes_and_words() {
+        let mut controller = cluster(1);
+        assert_eq!(create(&mut controller, request("a.b", 1, 1)), [(0, String::new())]);
+        for (request, code, message) in [
+            (request("a.b", 1, 1), 36, "Topic 'a.b' already exists."),
+            (request("a_b", 1, 1), 17, "Topic 'a_b' collides with existing topic: a.b"),
+            (request("", 1, 1), 17, "Topic name is invalid: the empty string is not allowed"),
+            (request("x", 0, 1), 37, "Number of partitions was set to an invalid non-positive value."),
+            (request("x", 1, 0), 38, "Replication factor must be larger than 0, or -1 to use the default value."),
+            (
+                request("x", 1, 3),
+                38,
+                "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached \
+                 because only 1 broker(s) are registered.",
+            ),
+        ] {
+            assert_eq!(create(&mut controller, request), [(code, message.to_string())]);
+        }
+    }
+
+    #[test]
+    fn a_request_that_only_validates_changes_nothing() {
+        let mut controller = cluster(1);
+        let version = controller.state().version;
+        assert_eq!(create(&mut controller, request("x", 1, 1).with_validate_only(true)), [(0, String::new())]);
+        assert_eq!(controller.state().version, version);
+        assert!(controller.state().topics.is_empty());
+    }
+
+    #[test]
+    fn names_given_twice_are_refused_once_and_the_others_made() {
+        let mut controller = cluster(1);
+        let mut both = request("x", 1, 1);
+        both.topics.extend(request("y", 1, 1).topics);
+        both.topics.extend(request("x", 1, 1).topics);
+        assert_eq!(create(&mut controller, both), [(0, String::new()), (42, "Duplicate topic name.".to_string())]);
+        assert_eq!(controller.state().topics.keys().map(|name| name.0.as_str()).collect::<Vec<_>>(), ["y"]);
+    }
+
+    #[test]
+    fn a_manual_assignment_is_taken_as_given_or_refused() {
+        let mut controller = cluster(2);
+        let manual = |assignments: &[(i32, &[i32])]| {
+            let mut request = request("m", -1, -1);
+            request.topics[0].assignments = assignments
+                .iter()
+                .map(|(index, ids)| {
+                    let ids = ids.iter().map(|&id| kafka_protocol::messages::BrokerId(id)).collect();
+                    CreatableReplicaAssignment::default().with_partition_index(*index).with_broker_ids(ids)
+                })
+                .collect();
+            request
+        };
+        for (assignments, message) in [
+            (
+                &[(0, &[9][..])][..],
+                "The manual partition assignment includes broker 9, but no such broker is registered.",
+            ),
+            (&[(0, &[1, 1])], "The manual partition assignment includes the broker 1 more than once."),
+            (&[(1, &[1])], "partitions should be a consecutive 0-based integer sequence"),
+        ] {
+            assert_eq!(create(&mut controller, manual(assignments)), [(39, message.to_string())]);
+        }
+        assert_eq!(create(&mut controller, manual(&[(0, &[2]), (1, &[1])])), [(0, String::new())]);
+        let leaders: Vec<i32> =
+            controller.state().topics[&topic("m")].partitions.iter().map(|partition| partition.leader.0).collect();
+        assert_eq!(leaders, [2, 1]);
+    }
+
+    #[test]
+    fn a_topic_grows_and_never_shrinks() {
+        let mut controller = cluster(2);
+        create(&mut controller, request("x", 2, 1));
+        let mut grow = |count| {
+            let topic = CreatePartitionsTopic::default().with_name(topic("x")).with_count(count).with_assignments(None);
+            let response = controller.create_partitions(&CreatePartitionsRequest::default().with_topics(vec![topic]));
+            let result = &response.results[0];
+            (result.error_code, result.error_message.as_ref().map_or(String::new(), |text| text.to_string()))
+        };
+        assert_eq!(grow(2), (37, "Topic already has 2 partition(s).".to_string()));
+        assert_eq!(grow(1), (37, "The topic x currently has 2 partition(s); 1 would not be an increase.".to_string()));
+        assert_eq!(grow(5), (0, String::new()));
+        assert_eq!(controller.state().topics[&topic("x")].partitions.len(), 5);
+    }
+
+    #[test]
+    fn topics_are_deleted_by_name_or_by_id() {
+        use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+        let mut controller = cluster(1);
+        create(&mut controller, request("x", 1, 1));
+        create(&mut controller, request("y", 1, 1));
+        let id = controller.state().topics[&topic("y")].id;
+        let states = vec![
+            DeleteTopicState::default().with_name(Some(topic("x"))),
+            DeleteTopicState::default().with_name(None).with_topic_id(id),
+            DeleteTopicState::default().with_name(Some(topic("z"))),
+        ];
+        let response = controller.delete_topics(&DeleteTopicsRequest::default().with_topics(states), 6);
+        assert_eq!(response.responses.iter().map(|result| result.error_code).collect::<Vec<_>>(), [0, 0, 3]);
+        assert!(controller.state().topics.is_empty());
+    }
+}
