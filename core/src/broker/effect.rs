@@ -1,5 +1,7 @@
 //! What a broker can ask of the world.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
@@ -73,4 +75,55 @@ pub struct IndexEntry {
 pub struct TimeEntry {
     pub timestamp: crate::time::Timestamp,
     pub offset: Offset,
+}
+
+/// One line each: golden traces, the page's event log and the server's debug log.
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Effect::Reply { ticket, response } => write!(f, "reply {ticket} {response}"),
+            Effect::NoReply { ticket } => write!(f, "no reply {ticket}"),
+            Effect::Close { conn, why } => write!(f, "close {conn}: {why}"),
+            Effect::Call { call, to, request } => write!(f, "call {to} {call} {request}"),
+            Effect::Answer { to, call, response } => write!(f, "answer {to} {call} {response}"),
+            Effect::Open { log, directory, base } => write!(f, "open {log} {directory} at {base}"),
+            Effect::Append { log, stamp, batch, index } => {
+                let header = stamp.header(batch);
+                write!(
+                    f,
+                    "append {log} {}..{} epoch {} {} B",
+                    header.base_offset,
+                    header.next_offset(),
+                    header.partition_leader_epoch,
+                    batch.bytes.len()
+                )?;
+                if stamp.append_time.is_some() {
+                    write!(f, " append time {}", header.max_timestamp)?;
+                }
+                if let Some(index) = index {
+                    write!(f, " index {}@{}", index.offset, index.position)?;
+                }
+                Ok(())
+            }
+            Effect::Flush { log, end } => write!(f, "flush {log} below {end}"),
+            Effect::Roll { log, base, last: _ } => write!(f, "roll {log} at {base}"),
+            Effect::Truncate { log, end, segment, position } => {
+                write!(f, "truncate {log} to {end} (segment {segment} byte {position})")
+            }
+            Effect::Reindex { log, segment, index, time_index } => {
+                write!(f, "reindex {log} segment {segment} {} B, time {} B", index.len(), time_index.len())
+            }
+            Effect::Delete { log, below } => write!(f, "delete {log} below {below}"),
+            Effect::Remove { log } => write!(f, "remove {log}"),
+            Effect::Read { read, extent } => write!(f, "read {read} {extent}"),
+            Effect::Save { file, contents } => write!(f, "save {file} {} B", contents.len()),
+            Effect::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} segment {} byte {} {} B", self.log, self.segment, self.position, self.len)
+    }
 }

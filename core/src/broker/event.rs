@@ -1,5 +1,7 @@
 //! What can happen to a broker.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
@@ -34,3 +36,24 @@ pub enum Event {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreachable;
+
+/// One line each: golden traces, the page's event log and the server's debug log.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Timer => f.write_str("timer"),
+            Event::Request { ticket, request } => write!(f, "request {ticket} {request}"),
+            Event::Closed { conn } => write!(f, "closed {conn}"),
+            Event::Appended { log, end } => write!(f, "appended {log} below {end}"),
+            Event::Flushed { log, end } => write!(f, "flushed {log} below {end}"),
+            Event::Loaded { read, bytes } => write!(f, "loaded {read} {} B", bytes.len()),
+            Event::Offline { log, cause } => write!(f, "offline {log}: {cause}"),
+            Event::Call { from, call, request } => write!(f, "call {from} {call} {request}"),
+            Event::Answer { call, result: Ok(response) } => write!(f, "answer {call} {response}"),
+            Event::Answer { call, result: Err(Unreachable) } => write!(f, "answer {call} unreachable"),
+            Event::Peer { id, up: true } => write!(f, "peer {id} up"),
+            Event::Peer { id, up: false } => write!(f, "peer {id} down"),
+            Event::Stop => f.write_str("stop"),
+        }
+    }
+}

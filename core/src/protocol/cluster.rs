@@ -2,12 +2,14 @@
 //! decide, and receive the state of the cluster from it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind, TopicName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::line;
 use crate::id::{BrokerId, LeaderEpoch};
 
 #[derive(Clone, Debug)]
@@ -66,4 +68,30 @@ pub struct Assignment {
     /// [`BrokerId::NONE`] while no replica that may lead is alive.
     pub leader: BrokerId,
     pub leader_epoch: LeaderEpoch,
+}
+
+impl fmt::Display for ClusterRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClusterRequest::Register(who) => write!(f, "register {} at {}:{}", who.id, who.host, who.port),
+            ClusterRequest::Forward { version, body } => write!(f, "forward {} v{version}", line::variant(body)),
+            ClusterRequest::Update(state) => write!(
+                f,
+                "update to state {}: {} brokers, {} topics",
+                state.version,
+                state.brokers.len(),
+                state.topics.len()
+            ),
+        }
+    }
+}
+
+impl fmt::Display for ClusterResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClusterResponse::Done => f.write_str("done"),
+            ClusterResponse::Forward(body) => write!(f, "forward {}", line::variant(body)),
+            ClusterResponse::NotController => f.write_str("not the controller"),
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! The words on the wire. Messages are kafka-protocol's structs; this room adds what a driver and a broker say about them.
 //!
 //! `request.rs`, `response.rs` a decoded message and its frame | `version.rs` which APIs at which versions |
-//! `cluster.rs` what brokers say to each other | `line.rs` one line for a message, for traces and for the page
+//! `cluster.rs` what brokers say to each other | `line.rs` one line for a message, for traces and for the page | `fields.rs` all its fields
 
 pub mod cluster;
+pub mod fields;
 pub mod line;
 pub mod request;
 pub mod response;

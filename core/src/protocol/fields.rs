@@ -1,0 +1,229 @@
+//! The fields of a message as people read them: the real struct, an indented line for each field.
+//!
+//! Every message has a `Debug` form that names all its fields; this takes that text apart and leaves the noise out:
+//! braces, wrappers with one value, tagged fields that nobody sent.
+//!
+//! ```text
+//! acks: 1
+//! timeout_ms: 30000
+//! topic_data:
+//!   - name: "orders"
+//!     partition_data:
+//!       - index: 0
+//! ```
+
+use std::fmt::{Debug, Write};
+
+use kafka_protocol::messages::{RequestKind, ResponseKind};
+
+pub fn of_request(body: &RequestKind) -> String {
+    print(body)
+}
+
+pub fn of_response(body: &ResponseKind) -> String {
+    print(body)
+}
+
+fn print(message: &dyn Debug) -> String {
+    let text = format!("{message:?}");
+    let mut out = String::with_capacity(text.len());
+    match (Parser { rest: &text }).value() {
+        Value::Struct(fields) => print_fields(&fields, 0, &mut out),
+        other => print_value(&other, 0, &mut out),
+    }
+    out
+}
+
+/// What `Debug` can say.
+enum Value<'a> {
+    Atom(&'a str),
+    List(Vec<Value<'a>>),
+    /// Named fields, or the entries of a map.
+    Struct(Vec<(&'a str, Value<'a>)>),
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Parser<'a> {
+    fn value(&mut self) -> Value<'a> {
+        let word = self.word();
+        match self.rest.as_bytes().first() {
+            Some(b'(') => {
+                // A wrapper: `Some(5)`, `TopicName("orders")`. One value stands for itself.
+                let mut values = self.list(b')');
+                if values.len() == 1 { values.remove(0) } else { Value::List(values) }
+            }
+            Some(b'[') => Value::List(self.list(b']')),
+            Some(b' ') if self.rest.starts_with(" {") => {
+                self.rest = &self.rest[1..];
+                self.fields()
+            }
+            Some(b'{') => self.fields(),
+            _ => Value::Atom(word),
+        }
+    }
+
+    /// A name, a number, or a string with its quotes.
+    fn word(&mut self) -> &'a str {
+        let bytes = self.rest.as_bytes();
+        let quote = bytes.iter().take(2).position(|&byte| byte == b'"');
+        let end = match quote {
+            Some(open) if open == 0 || bytes[0] == b'b' => {
+                let mut at = open + 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                (at + 1).min(bytes.len())
+            }
+            _ => bytes.iter().position(|byte| b" ,()[]{}:".contains(byte)).unwrap_or(bytes.len()),
+        };
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+
+    fn list(&mut self, close: u8) -> Vec<Value<'a>> {
+        self.skip(1);
+        let mut values = Vec::new();
+        while !self.closes(close) {
+            values.push(self.value());
+            self.separator();
+        }
+        values
+    }
+
+    fn fields(&mut self) -> Value<'a> {
+        self.skip(1);
+        let mut fields = Vec::new();
+        while !self.closes(b'}') {
+            let name = self.word();
+            self.rest = self.rest.strip_prefix(':').unwrap_or(self.rest).trim_start();
+            fields.push((name, self.value()));
+            self.separator();
+        }
+        Value::Struct(fields)
+    }
+
+    fn separator(&mut self) {
+        self.rest = self.rest.strip_prefix(',').unwrap_or(self.rest).trim_start();
+    }
+
+    /// Takes the closing bracket, or finds the text at its end.
+    fn closes(&mut self, close: u8) -> bool {
+        self.rest = self.rest.trim_start();
+        match self.rest.as_bytes().first() {
+            None => true,
+            Some(&byte) if byte == close => {
+                self.skip(1);
+                true
+            }
+            // Nothing that a value can begin with: go on behind it rather than stand still.
+            Some(b')' | b']' | b'}' | b',' | b':') => {
+                self.skip(1);
+                false
+            }
+            Some(_) => false,
+        }
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or("");
+    }
+}
+
+fn print_fields(fields: &[(&str, Value<'_>)], indent: usize, out: &mut String) {
+    for (name, value) in fields {
+        if *name == "unknown_tagged_fields" && matches!(value, Value::Struct(entries) if entries.is_empty()) {
+            continue;
+        }
+        let _ = write!(out, "{:indent$}{name}:", "");
+        print_value(value, indent, out);
+    }
+}
+
+/// Prints what stands behind `name:`, up to the end of its last line.
+fn print_value(value: &Value<'_>, indent: usize, out: &mut String) {
+    match value {
+        Value::Atom("None") => out.push_str(" null\n"),
+        Value::Atom(text) => {
+            let _ = writeln!(out, " {}", shortened(text));
+        }
+        Value::List(values) if values.is_empty() => out.push_str(" []\n"),
+        Value::Struct(fields) if fields.is_empty() => out.push_str(" {}\n"),
+        Value::Struct(fields) => {
+            out.push('\n');
+            print_fields(fields, indent + 2, out);
+        }
+        Value::List(values) if values.iter().all(|value| matches!(value, Value::Atom(_))) => {
+            out.push_str(" [");
+            for (index, value) in values.iter().enumerate() {
+                let Value::Atom(text) = value else { continue };
+                let _ = write!(out, "{}{text}", if index == 0 { "" } else { ", " });
+            }
+            out.push_str("]\n");
+        }
+        Value::List(values) => {
+            out.push('\n');
+            for value in values {
+                let start = out.len();
+                match value {
+                    Value::Struct(fields) => print_fields(fields, indent + 4, out),
+                    other => {
+                        let _ = write!(out, "{:1$}", "", indent + 3);
+                        print_value(other, indent + 4, out);
+                    }
+                }
+                // The first field's indentation makes room for the dash.
+                if out.len() >= start + indent + 4 {
+                    out.replace_range(start + indent + 2..start + indent + 3, "-");
+                }
+            }
+        }
+    }
+}
+
+/// Byte strings can be megabytes; the first of them are enough here.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 160;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}… ({} characters)", &text[..end], text.chars().count()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+    use kafka_protocol::messages::{ProduceRequest, TopicName};
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_lines_without_noise() {
+        let partition = |index| PartitionProduceData::default().with_index(index).with_records(None);
+        let partitions = vec![partition(0), partition(1)];
+        let topic = TopicProduceData::default()
+            .with_name(TopicName(StrBytes::from_static_str("or, \"ders\"")))
+            .with_partition_data(partitions);
+        let body = ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic]);
+        assert_eq!(
+            of_request(&body.into()),
+            "\
+transactional_id: null
+acks: -1
+timeout_ms: 0
+topic_data:
+  - name: \"or, \\\"ders\\\"\"
+    topic_id: 00000000-0000-0000-0000-000000000000
+    partition_data:
+      - index: 0
+        records: null
+      - index: 1
+        records: null
+"
+        );
+    }
+}
