@@ -7,6 +7,7 @@ pub mod controller;
 pub mod error;
 pub mod id;
 pub mod log;
+pub mod near;
 pub mod node;
 pub mod partition;
 pub mod protocol;

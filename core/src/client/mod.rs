@@ -1,10 +1,20 @@
 //! Clients are nodes too: the simulator runs these against simulated brokers, a native driver runs the same ones over
 //! TCP against any Kafka.
 //!
-//! `producer.rs`, `consumer.rs` the nodes | `connection.rs` requests in flight on one connection, and their time-outs |
-//! `metadata.rs` which broker leads what
+//! `producer/`, `consumer/` the nodes, with their stages and settings | `connection.rs` connections, requests in flight,
+//! time-outs | `metadata.rs` which broker leads what | `setting.rs` settings by Kafka's names
 
-use kafka_protocol::messages::ResponseKind;
+pub mod connection;
+pub mod consumer;
+pub mod metadata;
+pub mod producer;
+pub mod setting;
+
+pub use consumer::Consumer;
+pub use producer::Producer;
+
+use bytes::Bytes;
+use kafka_protocol::messages::{ResponseKind, TopicName};
 
 use crate::id::ConnId;
 use crate::protocol::Request;
@@ -77,22 +87,23 @@ pub enum Effect {
     Report(Report),
 }
 
+/// What became of records. A record's sequence counts from 0, per producer, in the order of sending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// A record was handed to the producer.
-    Sent { topic: String, partition: i32, sequence: u64 },
+    /// A record was handed to the producer and has its partition.
+    Sent { topic: TopicName, partition: i32, sequence: u64 },
     /// Acknowledged at that offset (−1 under acks=0).
-    Acked { topic: String, partition: i32, sequence: u64, offset: i64 },
-    /// Given up.
-    Failed { topic: String, partition: i32, sequence: u64, error: String },
+    Acked { topic: TopicName, partition: i32, sequence: u64, offset: i64 },
+    /// Given up; partition −1 where it never got one.
+    Failed { topic: TopicName, partition: i32, sequence: u64, error: String },
     /// A record reached the application.
     Received {
-        topic: String,
+        topic: TopicName,
         partition: i32,
         offset: i64,
         timestamp: i64,
-        key: Option<bytes::Bytes>,
-        value: Option<bytes::Bytes>,
+        key: Option<Bytes>,
+        value: Option<Bytes>,
     },
     /// A line for the event log.
     Note(String),

@@ -3,17 +3,27 @@
 //! ```text
 //! # Three brokers, a topic, traffic, and a death.
 //! seed 7
-//! cluster brokers=3 racks=a,b,c log.segment.bytes=1048576
+//! cluster brokers=3 racks=a,b,c latency=1ms..5ms loss=0.1% log.segment.bytes=1048576
 //! topic orders partitions=3 replication.factor=1
 //! producer p1 topic=orders rate=10/s acks=all linger.ms=5
 //! consumer c1 topics=orders auto.offset.reset=earliest
 //! @3s  send orders key=4711 value="hello world" header=a:b partition=1 timestamp=1700000000000
+//! @4s  rate p1 50/s
 //! @5s  kill broker-1
 //! @8s  cut p1 broker-2
 //! @9s  heal p1 broker-2
 //! @12s start broker-1
+//! @15s stop p1
 //! @20s expect no-acked-record-lost
+//! @20s expect acked >= 100
 //! ```
+//!
+//! 1. `parse::scenario(&scenario.to_string()) == Ok(scenario)`: what is written is read back, comments and blank lines
+//!    included.
+//! 2. A text is taken whole or not at all: one wrong line, and nothing of it runs.
+//!
+//! `parse.rs` text to [`Scenario`], by the words of `lex.rs` | `text.rs` [`Scenario`] to text | `link.rs` a run as a link
+//! | `prepared.rs` the scenarios that come with Ottla
 
 use std::collections::BTreeMap;
 
@@ -22,29 +32,41 @@ use crate::id::BrokerId;
 use crate::rng::Seed;
 use crate::time::{Duration, Instant};
 
+mod lex;
+pub mod link;
+pub mod parse;
+pub mod prepared;
+mod text;
+
 /// A whole run: who is there, and what happens when.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scenario {
+    /// The comments and blank lines that open the text, as they stand: by custom `# Title`, then a paragraph.
+    pub opening: Vec<String>,
     pub seed: Seed,
     pub cluster: Cluster,
     /// In order of time, ties in the order of the text. What has no `@time` happens at 0.
     pub actions: Vec<Timed>,
+    /// The comments and blank lines after the last action.
+    pub closing: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timed {
     pub at: Instant,
     pub action: Action,
+    /// The comments and blank lines above it.
+    pub above: Vec<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     pub brokers: u32,
     /// Given to brokers in turn.
     pub racks: Vec<String>,
     /// Kafka's broker settings, checked.
     pub settings: BTreeMap<String, String>,
-    /// Of every link, one way.
+    /// Of every link, one way, from and to.
     pub latency: Option<(Duration, Duration)>,
     /// Messages lost, in a million.
     pub loss_per_million: u32,
@@ -91,13 +113,30 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expectation {
     NoAckedRecordLost,
-    /// `acked >= 100`-like counts, by name (`acked`, `sent`, `failed`, `received`, `end:orders-0`, `lag`).
+    /// `acked >= 100`: one of [`COUNTS`], compared with a number.
     Count {
         what: String,
         op: Comparison,
         value: i64,
     },
 }
+
+/// What an `expect` can count, over all producers or consumers, or of one: `received`, `received:c1`.
+pub const COUNTS: [(&str, &str); 6] = [
+    ("sent", "records that producers were given"),
+    ("acked", "records that were acknowledged to producers"),
+    ("failed", "records that producers gave up"),
+    ("retries", "batches that producers sent once more"),
+    ("received", "records that reached consumers"),
+    ("lag", "records between consumers' positions and the high watermarks"),
+];
+
+/// What an `expect` can count of one partition: `end:orders-0`.
+pub const PARTITION_COUNTS: [(&str, &str); 3] = [
+    ("end", "the leader's log end offset"),
+    ("start", "the leader's log start offset"),
+    ("segments", "the leader's segments"),
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
@@ -116,5 +155,59 @@ pub struct ParseError {
     pub message: String,
 }
 
-pub mod link;
-pub mod parse;
+impl Default for Cluster {
+    fn default() -> Self {
+        Cluster { brokers: 1, racks: Vec::new(), settings: BTreeMap::new(), latency: None, loss_per_million: 0 }
+    }
+}
+
+impl Scenario {
+    /// Puts an action in at its moment, behind what happens at that moment already.
+    pub fn insert(&mut self, at: Instant, action: Action) {
+        let place = self.actions.partition_point(|timed| timed.at <= at);
+        self.actions.insert(place, Timed { at, action, above: Vec::new() });
+    }
+
+    /// When the last thing that it says happens.
+    pub fn last(&self) -> Instant {
+        self.actions.last().map_or(Instant::ZERO, |timed| timed.at)
+    }
+
+    /// Its first comment line without the `#`.
+    pub fn title(&self) -> Option<&str> {
+        self.opening.iter().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty())
+    }
+}
+
+impl Comparison {
+    pub const ALL: [Comparison; 5] =
+        [Comparison::Less, Comparison::AtMost, Comparison::Equal, Comparison::AtLeast, Comparison::More];
+
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Comparison::Less => "<",
+            Comparison::AtMost => "<=",
+            Comparison::Equal => "=",
+            Comparison::AtLeast => ">=",
+            Comparison::More => ">",
+        }
+    }
+
+    pub fn holds(self, left: i64, right: i64) -> bool {
+        match self {
+            Comparison::Less => left < right,
+            Comparison::AtMost => left <= right,
+            Comparison::Equal => left == right,
+            Comparison::AtLeast => left >= right,
+            Comparison::More => left > right,
+        }
+    }
+}
+
+impl ParseError {
+    pub fn new(line: usize, column: usize, message: impl Into<String>) -> Self {
+        ParseError { line, column, message: message.into() }
+    }
+}
+
+impl std::error::Error for ParseError {}

@@ -1,12 +1,599 @@
 //! Text to [`Scenario`], and one line to [`Action`].
+//!
+//! Every wrong line is told at once, each by its first mistake. Sizes and counts are bounded, so that a text from a
+//! stranger's link costs no more than a page of patience.
 
-use super::{Action, ParseError, Scenario};
+use std::collections::{BTreeMap, BTreeSet};
 
-pub fn scenario(_text: &str) -> Result<Scenario, Vec<ParseError>> {
-    todo!()
+use super::lex::{self, Word};
+use super::{
+    Action, COUNTS, Cluster, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Timed,
+};
+use crate::client::setting::{decimal, rate};
+use crate::client::{SendRecord, consumer, producer};
+use crate::id::BrokerId;
+use crate::near::hint;
+use crate::rng::Seed;
+use crate::time::{Duration, Instant};
+
+/// Bytes of a text.
+pub const MAX_TEXT: usize = 64 * 1024;
+pub const MAX_ACTIONS: usize = 2_000;
+pub const MAX_BROKERS: u32 = 32;
+/// Of all topics together.
+pub const MAX_PARTITIONS: u32 = 1_000;
+/// Producers and consumers.
+pub const MAX_CLIENTS: usize = 100;
+pub const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
+
+const STATEMENTS: [&str; 14] = [
+    "seed", "cluster", "topic", "producer", "consumer", "rate", "send", "kill", "crash", "start", "cut", "heal",
+    "stop", "expect",
+];
+
+type Parsed<T> = Result<T, ParseError>;
+
+/// Reads a whole text; every line that is wrong is in the error.
+pub fn scenario(text: &str) -> Result<Scenario, Vec<ParseError>> {
+    if text.len() > MAX_TEXT {
+        let message = format!("a scenario may have {MAX_TEXT} bytes, and this one has {}", text.len());
+        return Err(vec![ParseError::new(1, 1, message)]);
+    }
+    let mut errors = Vec::new();
+    let mut lines = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        match lex::words(line, number) {
+            Ok((words, comment)) => lines.push((Line { number, words, names: None }, line, comment)),
+            Err(error) => errors.push(error),
+        }
+    }
+    let names = Names::of(lines.iter().map(|(line, ..)| line));
+    let mut reader = Reader::default();
+    for (line, text, comment) in lines {
+        let line = Line { names: Some(&names), ..line };
+        if let Err(error) = reader.line(&line, text, comment) {
+            errors.push(error);
+        }
+    }
+    if !errors.is_empty() {
+        errors.sort_by_key(|error| (error.line, error.column));
+        return Err(errors);
+    }
+    let mut scenario = reader.scenario;
+    scenario.closing = reader.above;
+    // Stable: ties stay in the order of the text.
+    scenario.actions.sort_by_key(|timed| timed.at);
+    Ok(scenario)
 }
 
 /// One action line without its `@time`, as the page and the HTTP API send it.
-pub fn action(_line: &str) -> Result<Action, ParseError> {
-    todo!()
+pub fn action(line: &str) -> Parsed<Action> {
+    if line.len() > MAX_TEXT {
+        return Err(ParseError::new(1, 1, format!("a line may have {MAX_TEXT} bytes, and this one has {}", line.len())));
+    }
+    let (words, _) = lex::words(line, 1)?;
+    Line { number: 1, words, names: None }.action(0)
+}
+
+/// `5s`, `250ms`, `2m`, `1.5s`: exact to the nanosecond.
+pub fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|letter: char| letter != '.' && !letter.is_ascii_digit())?;
+    let unit: u64 = match &text[digits..] {
+        "ns" => 1,
+        "us" | "µs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" | "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return None,
+    };
+    decimal(&text[..digits], unit).map(Duration::from_nanos)
+}
+
+/// Who is in the text, wherever they are written.
+#[derive(Default)]
+struct Names {
+    brokers: u32,
+    producers: BTreeSet<String>,
+    consumers: BTreeSet<String>,
+}
+
+impl Names {
+    fn of<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Names {
+        let mut names = Names { brokers: 1, ..Names::default() };
+        for line in lines {
+            let skip = usize::from(line.words.first().is_some_and(|word| word.bytes().starts_with(b"@")));
+            let word = |index: usize| line.words.get(skip + index).and_then(Word::text);
+            match word(0).as_deref() {
+                Some("cluster") => {
+                    let count = (1..).map_while(word).find_map(|word| word.strip_prefix("brokers=")?.parse().ok());
+                    names.brokers = count.unwrap_or(names.brokers);
+                }
+                Some("producer") => names.producers.extend(word(1)),
+                Some("consumer") => names.consumers.extend(word(1)),
+                _ => {}
+            }
+        }
+        names
+    }
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reader {
+    scenario: Scenario,
+    above: Vec<String>,
+    seeded: bool,
+    cluster: bool,
+    partitions: u32,
+    declared: BTreeSet<String>,
+}
+
+impl Reader {
+    fn line(&mut self, line: &Line<'_>, text: &str, comment: Option<&str>) -> Parsed<()> {
+        if line.words.is_empty() {
+            self.above.push(text.trim_end().to_string());
+            return Ok(());
+        }
+        // A comment behind an action is kept above it.
+        self.above.extend(comment.map(str::to_string));
+        match line.words[0].text().as_deref() {
+            Some("seed") => {
+                if std::mem::replace(&mut self.seeded, true) {
+                    return line.wrong(0, "the seed is given twice");
+                }
+                self.open();
+                line.end(2)?;
+                self.scenario.seed = Seed(line.number(1, "a seed: a whole number", 0..=u64::MAX)?);
+                Ok(())
+            }
+            Some("cluster") => {
+                if std::mem::replace(&mut self.cluster, true) {
+                    return line.wrong(0, "the cluster is given twice");
+                }
+                self.open();
+                self.scenario.cluster = line.cluster()?;
+                Ok(())
+            }
+            Some(_) => {
+                let (at, from) = line.time()?;
+                let action = line.action(from)?;
+                self.declare(line, from, &action)?;
+                if !self.seeded && !self.cluster && self.scenario.actions.is_empty() {
+                    self.open();
+                }
+                if self.scenario.actions.len() == MAX_ACTIONS {
+                    return line.wrong(0, format!("a scenario may have {MAX_ACTIONS} actions, and this is one more"));
+                }
+                self.scenario.actions.push(Timed { at, action, above: std::mem::take(&mut self.above) });
+                Ok(())
+            }
+            None => line.wrong(0, "expected text in UTF-8"),
+        }
+    }
+
+    /// What stands above the seed, the cluster and, failing them, the first action opens the text.
+    fn open(&mut self) {
+        self.scenario.opening.append(&mut self.above);
+    }
+
+    fn declare(&mut self, line: &Line<'_>, from: usize, action: &Action) -> Parsed<()> {
+        let (kind, name) = match action {
+            Action::Topic { name, partitions, .. } => {
+                self.partitions += partitions;
+                if self.partitions > MAX_PARTITIONS {
+                    return line.wrong(from, format!("a scenario may have {MAX_PARTITIONS} partitions in all"));
+                }
+                ("topic", name)
+            }
+            Action::Producer { name, .. } | Action::Consumer { name, .. } => ("client", name),
+            _ => return Ok(()),
+        };
+        if !self.declared.insert(format!("{kind} {name}")) {
+            return line.wrong(from + 1, format!("{name} is there already: names are given once"));
+        }
+        if self.declared.iter().filter(|name| name.starts_with("client ")).count() > MAX_CLIENTS {
+            return line.wrong(from, format!("a scenario may have {MAX_CLIENTS} producers and consumers"));
+        }
+        Ok(())
+    }
+}
+
+/// One line, as words.
+struct Line<'a> {
+    number: usize,
+    words: Vec<Word>,
+    /// Absent for a lone action: whoever takes it knows who is there.
+    names: Option<&'a Names>,
+}
+
+impl Line<'_> {
+    fn wrong<T>(&self, index: usize, message: impl Into<String>) -> Parsed<T> {
+        let column = match self.words.get(index) {
+            Some(word) => word.column,
+            // Past the end: where the next word would begin.
+            None => self.words.last().map_or(1, |word| word.column + word.text().map_or(0, |text| text.chars().count()) + 1),
+        };
+        Err(ParseError::new(self.number, column, message))
+    }
+
+    fn at<T>(&self, word: &Word, message: impl Into<String>) -> Parsed<T> {
+        Err(ParseError::new(self.number, word.column, message))
+    }
+
+    fn text(&self, index: usize, expected: &str) -> Parsed<String> {
+        match self.words.get(index).map(Word::text) {
+            Some(Some(text)) => Ok(text),
+            Some(None) => self.wrong(index, "expected text in UTF-8"),
+            None => self.wrong(index, format!("expected {expected}")),
+        }
+    }
+
+    fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+        &self,
+        index: usize,
+        expected: &str,
+        range: std::ops::RangeInclusive<T>,
+    ) -> Parsed<T> {
+        let text = self.text(index, expected)?;
+        match text.parse() {
+            Ok(number) if range.contains(&number) => Ok(number),
+            _ => self.wrong(index, format!("expected {expected}, found {text}")),
+        }
+    }
+
+    /// Nothing may follow.
+    fn end(&self, index: usize) -> Parsed<()> {
+        match self.words.get(index) {
+            Some(word) => self.at(word, "expected the line to end here"),
+            None => Ok(()),
+        }
+    }
+
+    /// The `@time` that opens it, and which word follows.
+    fn time(&self) -> Parsed<(Instant, usize)> {
+        let text = self.text(0, "an action")?;
+        let Some(time) = text.strip_prefix('@') else { return Ok((Instant::ZERO, 0)) };
+        match duration(time) {
+            Some(span) if span <= MAX_TIME => Ok((Instant::ZERO + span, 1)),
+            Some(_) => self.wrong(0, "expected a time of at most 24h"),
+            None => self.wrong(0, "expected a time after the @, such as @5s, @250ms, @1.5s or @2m"),
+        }
+    }
+
+    fn action(&self, from: usize) -> Parsed<Action> {
+        let statement = self.text(from, &format!("one of {}", STATEMENTS.join(", ")))?;
+        match statement.as_str() {
+            "topic" => self.topic(from),
+            "producer" => self.producer(from),
+            "consumer" => self.consumer(from),
+            "rate" => {
+                let producer = self.client(from + 1, true, false)?;
+                self.end(from + 3)?;
+                let text = self.text(from + 2, "a rate, such as 10/s")?;
+                match rate(&text) {
+                    Some(milli_per_second) => Ok(Action::Rate { producer, milli_per_second }),
+                    None => self.wrong(from + 2, format!("expected a rate up to 100000/s, such as 10/s, found {text}")),
+                }
+            }
+            "send" => self.send(from),
+            "kill" => Ok(Action::Kill(self.last_broker(from + 1)?)),
+            "crash" => Ok(Action::Crash(self.last_broker(from + 1)?)),
+            "start" => Ok(Action::Start(self.last_broker(from + 1)?)),
+            "cut" | "heal" => {
+                let (a, b) = (self.node(from + 1)?, self.node(from + 2)?);
+                self.end(from + 3)?;
+                match (a == b, statement.as_str()) {
+                    (true, _) => self.wrong(from + 2, format!("expected another node than {a}: a link has two ends")),
+                    (false, "cut") => Ok(Action::Cut(a, b)),
+                    (false, _) => Ok(Action::Heal(a, b)),
+                }
+            }
+            "stop" => {
+                let name = self.client(from + 1, true, true)?;
+                self.end(from + 2)?;
+                Ok(Action::Stop(name))
+            }
+            "expect" => self.expect(from).map(Action::Expect),
+            "seed" | "cluster" => self.wrong(from, format!("{statement} has no time: it describes the whole run")),
+            _ => {
+                let hint = hint(&statement, STATEMENTS);
+                self.wrong(from, format!("expected one of {}, found {statement}.{hint}", STATEMENTS.join(", ")))
+            }
+        }
+    }
+
+    fn cluster(&self) -> Parsed<Cluster> {
+        let mut cluster = Cluster::default();
+        for (name, value, word) in self.properties(1)? {
+            match name.as_str() {
+                "brokers" => match value.parse() {
+                    Ok(count) if (1..=MAX_BROKERS).contains(&count) => cluster.brokers = count,
+                    _ => return self.at(&word, format!("expected brokers from 1 to {MAX_BROKERS}, found {value}")),
+                },
+                "racks" => {
+                    cluster.racks = value.split(',').map(str::to_string).collect();
+                    if !cluster.racks.iter().all(|rack| is_name(rack)) {
+                        return self.at(&word, "expected racks by name, such as racks=a,b,c");
+                    }
+                }
+                "latency" => {
+                    let (from, to) = value.split_once("..").unwrap_or((&value, &value));
+                    match (duration(from), duration(to)) {
+                        (Some(from), Some(to)) if from <= to && to <= Duration::from_secs(60) => {
+                            cluster.latency = Some((from, to));
+                        }
+                        _ => return self.at(&word, "expected a latency up to 60s, such as 5ms or 1ms..5ms"),
+                    }
+                }
+                "loss" => match value.strip_suffix('%').and_then(|percent| decimal(percent, 10_000)) {
+                    Some(loss) if loss <= 1_000_000 => cluster.loss_per_million = loss as u32,
+                    _ => return self.at(&word, "expected a loss from 0% to 100%, such as 0.1%"),
+                },
+                _ => {
+                    broker_setting(&name, &value).or_else(|message| self.at(&word, message))?;
+                    cluster.settings.insert(name, value);
+                }
+            }
+        }
+        Ok(cluster)
+    }
+
+    fn topic(&self, from: usize) -> Parsed<Action> {
+        let name = self.topic_name(from + 1)?;
+        let (mut partitions, mut replication_factor, mut configs) = (1, 1, BTreeMap::new());
+        for (property, value, word) in self.properties(from + 2)? {
+            match property.as_str() {
+                "partitions" => match value.parse() {
+                    Ok(count) if (1..=MAX_PARTITIONS).contains(&count) => partitions = count,
+                    _ => {
+                        return self.at(&word, format!("expected partitions from 1 to {MAX_PARTITIONS}, found {value}"));
+                    }
+                },
+                "replication.factor" => {
+                    let brokers = self.names.map_or(MAX_BROKERS, |names| names.brokers);
+                    match value.parse() {
+                        Ok(count) if (1..=brokers).contains(&count) => replication_factor = count,
+                        Ok(count) if count > brokers => {
+                            let message = format!(
+                                "expected a replication.factor of at most {brokers}, for there are {brokers} brokers"
+                            );
+                            return self.at(&word, message);
+                        }
+                        _ => return self.at(&word, format!("expected a replication.factor from 1, found {value}")),
+                    }
+                }
+                _ => {
+                    topic_config(&property, &value).or_else(|message| self.at(&word, message))?;
+                    configs.insert(property, value);
+                }
+            }
+        }
+        Ok(Action::Topic { name, partitions, replication_factor, configs })
+    }
+
+    fn producer(&self, from: usize) -> Parsed<Action> {
+        let name = self.client_name(from + 1)?;
+        let (mut topic, mut settings) = (None, BTreeMap::new());
+        for (property, value, word) in self.properties(from + 2)? {
+            if property == "topic" {
+                topic_name(&value).or_else(|message| self.at(&word, message))?;
+                topic = Some(value);
+            } else {
+                producer::settings::check(&property, &value).or_else(|message| self.at(&word, message))?;
+                settings.insert(property, value);
+            }
+        }
+        let Some(topic) = topic else {
+            return self.wrong(self.words.len(), "expected the producer's topic, such as topic=orders");
+        };
+        producer::Settings::of(&settings).map_err(|message| ParseError::new(self.number, 1, message))?;
+        Ok(Action::Producer { name, topic, settings })
+    }
+
+    fn consumer(&self, from: usize) -> Parsed<Action> {
+        let name = self.client_name(from + 1)?;
+        let (mut topics, mut settings) = (Vec::new(), BTreeMap::new());
+        for (property, value, word) in self.properties(from + 2)? {
+            if property == "topics" {
+                topics = value.split(',').map(str::to_string).collect();
+                topics.iter().try_for_each(|topic| topic_name(topic)).or_else(|message| self.at(&word, message))?;
+            } else {
+                consumer::settings::check(&property, &value).or_else(|message| self.at(&word, message))?;
+                settings.insert(property, value);
+            }
+        }
+        if topics.is_empty() {
+            return self.wrong(self.words.len(), "expected the consumer's topics, such as topics=orders,payments");
+        }
+        consumer::Settings::of(&settings).map_err(|message| ParseError::new(self.number, 1, message))?;
+        Ok(Action::Consumer { name, topics, settings })
+    }
+
+    fn send(&self, from: usize) -> Parsed<Action> {
+        const FIELDS: [&str; 5] = ["key", "value", "header", "partition", "timestamp"];
+        let mut record = SendRecord { topic: self.topic_name(from + 1)?, ..SendRecord::default() };
+        let mut seen = BTreeSet::new();
+        for word in self.words.iter().skip(from + 2) {
+            let Some((name, value)) = word.split(b'=') else {
+                return self.at(word, format!("expected a field with its value, such as key=4711: {}", FIELDS.join(", ")));
+            };
+            let name = name.text().unwrap_or_default();
+            if name != "header" && !seen.insert(name.clone()) {
+                return self.at(word, format!("{name} is given twice"));
+            }
+            match name.as_str() {
+                "key" => record.key = Some(value.bytes()),
+                "value" => record.value = Some(value.bytes()),
+                "header" => {
+                    let (key, header) = match value.split(b':') {
+                        Some((key, header)) => (key, Some(header.bytes())),
+                        None => (value, None),
+                    };
+                    let Some(key) = key.text() else { return self.at(&key, "expected a header's key in UTF-8") };
+                    record.headers.push((key, header));
+                }
+                "partition" => match value.text().and_then(|text| text.parse().ok()) {
+                    Some(partition) if partition >= 0 => record.partition = Some(partition),
+                    _ => return self.at(&value, "expected a partition: a whole number from 0"),
+                },
+                "timestamp" => match value.text().and_then(|text| text.parse().ok()) {
+                    Some(timestamp) if timestamp >= 0 => record.timestamp = Some(timestamp),
+                    _ => return self.at(&value, "expected a timestamp: milliseconds since 1970"),
+                },
+                _ => {
+                    let hint = hint(&name, FIELDS);
+                    return self.at(word, format!("expected one of {}, found {name}.{hint}", FIELDS.join(", ")));
+                }
+            }
+        }
+        Ok(Action::Send(record))
+    }
+
+    fn expect(&self, from: usize) -> Parsed<Expectation> {
+        // Spaces around the comparison are free.
+        let mut text = String::new();
+        for index in from + 1..self.words.len() {
+            text.push_str(&self.text(index, "an expectation")?);
+        }
+        if text == "no-acked-record-lost" {
+            return Ok(Expectation::NoAckedRecordLost);
+        }
+        let counts = COUNTS.map(|(name, _)| name);
+        let of_partitions = PARTITION_COUNTS.map(|(name, _)| name);
+        let known = || counts.into_iter().chain(of_partitions).chain(["no-acked-record-lost"]);
+        let Some(at) = text.find(['<', '=', '>']) else {
+            let hint = hint(&text, known());
+            let message = format!("expected no-acked-record-lost, or a count such as acked >= 100, found {text}.{hint}");
+            return self.wrong(from + 1, message);
+        };
+        let (what, rest) = text.split_at(at);
+        let (count, of) = what.split_once(':').map_or((what, None), |(count, of)| (count, Some(of)));
+        match of {
+            None if counts.contains(&count) => {}
+            Some(of) if counts.contains(&count) => self.known_client(from + 1, of, true, true)?,
+            Some(of) if of_partitions.contains(&count) => {
+                let partition = of.rsplit_once('-').and_then(|(topic, index)| Some((topic, index.parse::<u16>().ok()?)));
+                if partition.is_none_or(|(topic, _)| topic_name(topic).is_err()) {
+                    return self.wrong(from + 1, format!("expected a partition, such as {count}:orders-0"));
+                }
+            }
+            None if of_partitions.contains(&count) => {
+                return self.wrong(from + 1, format!("expected a partition behind it, such as {count}:orders-0"));
+            }
+            _ => {
+                let hint = hint(count, known());
+                let known: Vec<&str> = known().collect();
+                return self.wrong(from + 1, format!("expected one of {}, found {count}.{hint}", known.join(", ")));
+            }
+        }
+        let number = rest.trim_start_matches(['<', '=', '>']);
+        let symbol = match &rest[..rest.len() - number.len()] {
+            "==" => "=",
+            symbol => symbol,
+        };
+        let op = Comparison::ALL.into_iter().find(|op| op.symbol() == symbol);
+        match (op, number.parse()) {
+            (Some(op), Ok(value)) => Ok(Expectation::Count { what: what.to_string(), op, value }),
+            (None, _) => self.wrong(from + 1, format!("expected one of <, <=, =, >=, >, found {symbol}")),
+            (_, Err(_)) => self.wrong(self.words.len() - 1, format!("expected a whole number after {symbol}")),
+        }
+    }
+
+    /// The `name=value` words from there on: no name twice.
+    fn properties(&self, from: usize) -> Parsed<Vec<(String, String, Word)>> {
+        let mut properties: Vec<(String, String, Word)> = Vec::new();
+        for word in self.words.iter().skip(from) {
+            let pair = word.split(b'=').and_then(|(name, value)| Some((name.text()?, value.text()?)));
+            match pair {
+                Some((name, _)) if properties.iter().any(|(known, ..)| *known == name) => {
+                    return self.at(word, format!("{name} is given twice"));
+                }
+                Some((name, value)) if !name.is_empty() => properties.push((name, value, word.clone())),
+                _ => return self.at(word, "expected name=value, such as acks=all"),
+            }
+        }
+        Ok(properties)
+    }
+
+    fn topic_name(&self, index: usize) -> Parsed<String> {
+        let name = self.text(index, "a topic's name")?;
+        topic_name(&name).or_else(|message| self.wrong(index, message))?;
+        Ok(name)
+    }
+
+    fn client_name(&self, index: usize) -> Parsed<String> {
+        let name = self.text(index, "a name, such as p1")?;
+        if name.contains('=') || !is_name(&name) {
+            return self.wrong(index, format!("expected a name of letters, digits, - and _, such as p1, found {name}"));
+        }
+        if name.starts_with("broker-") {
+            return self.wrong(index, "expected another name: those that begin with broker- are the brokers'");
+        }
+        Ok(name)
+    }
+
+    fn client(&self, index: usize, producers: bool, consumers: bool) -> Parsed<String> {
+        let name = self.text(index, if consumers { "a producer or consumer" } else { "a producer" })?;
+        self.known_client(index, &name, producers, consumers)?;
+        Ok(name)
+    }
+
+    fn known_client(&self, index: usize, name: &str, producers: bool, consumers: bool) -> Parsed<()> {
+        let Some(names) = self.names else { return Ok(()) };
+        let known = || {
+            let producers = names.producers.iter().filter(move |_| producers);
+            producers.chain(names.consumers.iter().filter(move |_| consumers)).map(String::as_str)
+        };
+        if known().any(|known| known == name) {
+            return Ok(());
+        }
+        let kind = if consumers { "producer or consumer" } else { "producer" };
+        self.wrong(index, format!("no {kind} is called {name}.{}", hint(name, known())))
+    }
+
+    fn broker(&self, index: usize) -> Parsed<BrokerId> {
+        let text = self.text(index, "a broker, such as broker-1")?;
+        let brokers = self.names.map_or(MAX_BROKERS, |names| names.brokers);
+        match text.strip_prefix("broker-").and_then(|id| id.parse::<u32>().ok()) {
+            Some(id) if (1..=brokers).contains(&id) => Ok(BrokerId(id as i32)),
+            Some(_) => self.wrong(index, format!("expected broker-1 to broker-{brokers}, found {text}")),
+            None => self.wrong(index, format!("expected a broker, such as broker-1, found {text}")),
+        }
+    }
+
+    fn last_broker(&self, index: usize) -> Parsed<BrokerId> {
+        let broker = self.broker(index)?;
+        self.end(index + 1)?;
+        Ok(broker)
+    }
+
+    fn node(&self, index: usize) -> Parsed<String> {
+        let name = self.text(index, "a broker, producer or consumer")?;
+        match name.starts_with("broker-") {
+            true => self.broker(index).map(|broker| broker.to_string()),
+            false => self.client(index, true, true),
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+/// Kafka's rule for topic names (`Topic.validate`).
+fn topic_name(name: &str) -> Result<(), String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.is_empty() || name == "." || name == ".." || name.len() > 249 || !name.bytes().all(legal) {
+        return Err(format!("expected a topic's name: 1 to 249 of ASCII letters, digits, '.', '_' and '-', found {name}"));
+    }
+    Ok(())
+}
+
+fn topic_config(_name: &str, _value: &str) -> Result<(), String> {
+    Ok(())
+}
+
+fn broker_setting(_name: &str, _value: &str) -> Result<(), String> {
+    Ok(())
 }

@@ -1,0 +1,399 @@
+//! Connections to brokers: one per endpoint, requests in flight on it, their time-outs, and the way back after a loss.
+//!
+//! ```text
+//! Down → Connecting [connect]  → Handshaking [opened] → Ready [ApiVersions answered]
+//!   ↑ back-off grows             |                       |
+//!   └────────────────────────────┴───────────────────────┘ [closed, refused, setup time-out, request time-out]
+//! ```
+//!
+//! 1. Responses of a connection come in the order of its requests; one that does not fit cuts the connection.
+//! 2. A request that is not answered within `request.timeout.ms` cuts the connection, as in Kafka's `NetworkClient`:
+//!    what came later would belong to nobody.
+//! 3. Whoever sent a request gets its tag back exactly once: answered ([`Network::response`]) or lost
+//!    ([`Network::take_lost`]).
+
+use std::collections::VecDeque;
+
+use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestKind, ResponseKind};
+use kafka_protocol::protocol::StrBytes;
+
+use super::setting::{Reader, Setting, Valid};
+use super::{Effect, Endpoint};
+use crate::error::ErrorCode;
+use crate::id::ConnId;
+use crate::protocol::Request;
+use crate::rng::Stream;
+use crate::time::{Duration, Instant};
+
+/// The APIs that a client speaks.
+const APIS: [ApiKey; 5] =
+    [ApiKey::Produce, ApiKey::Fetch, ApiKey::ListOffsets, ApiKey::Metadata, ApiKey::ApiVersions];
+
+pub(super) const METADATA_MAX_AGE: Setting = Setting {
+    name: "metadata.max.age.ms",
+    default: "300000",
+    valid: Valid::Number(0, i64::MAX),
+    doc: "After how long metadata is asked for again although nothing went wrong.",
+};
+pub(super) const RECONNECT_BACKOFF: Setting = Setting {
+    name: "reconnect.backoff.ms",
+    default: "50",
+    valid: Valid::Number(0, i64::MAX),
+    doc: "How long to wait before connecting to a broker again; each further failure waits twice as long.",
+};
+pub(super) const RECONNECT_BACKOFF_MAX: Setting = Setting {
+    name: "reconnect.backoff.max.ms",
+    default: "1000",
+    valid: Valid::Number(0, i64::MAX),
+    doc: "The longest wait before connecting again.",
+};
+pub(super) const SETUP_TIMEOUT: Setting = Setting {
+    name: "socket.connection.setup.timeout.ms",
+    default: "10000",
+    valid: Valid::Number(0, i64::MAX),
+    doc: "How long a connection may take to stand; each further failure allows twice as long.",
+};
+pub(super) const SETUP_TIMEOUT_MAX: Setting = Setting {
+    name: "socket.connection.setup.timeout.max.ms",
+    default: "30000",
+    valid: Valid::Number(0, i64::MAX),
+    doc: "The longest that a connection may take to stand.",
+};
+
+/// What every client can set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub client_id: StrBytes,
+    pub request_timeout: Duration,
+    pub retry_backoff: Backoff,
+    pub reconnect_backoff: Backoff,
+    pub setup_timeout: Backoff,
+    pub metadata_max_age: Duration,
+}
+
+impl Settings {
+    pub(super) fn of(read: Reader<'_>) -> Settings {
+        let backoff = |least, most| Backoff { least: read.millis(least), most: read.millis(most) };
+        Settings {
+            client_id: StrBytes::from_string(read.text("client.id").to_string()),
+            request_timeout: read.millis("request.timeout.ms"),
+            retry_backoff: backoff("retry.backoff.ms", "retry.backoff.max.ms"),
+            reconnect_backoff: backoff(RECONNECT_BACKOFF.name, RECONNECT_BACKOFF_MAX.name),
+            setup_timeout: backoff(SETUP_TIMEOUT.name, SETUP_TIMEOUT_MAX.name),
+            metadata_max_age: read.millis(METADATA_MAX_AGE.name),
+        }
+    }
+}
+
+/// Twice as long with every failure, up to a limit, ± 20 % so that clients do not come back all at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    pub least: Duration,
+    pub most: Duration,
+}
+
+impl Backoff {
+    /// `failures` counts from 0: how often it had failed before.
+    pub fn after(self, failures: u32, dice: &mut Stream) -> Duration {
+        let least = self.least.min(self.most);
+        let term = least.saturating_mul(1 << failures.min(20)).min(self.most);
+        (term / 1_000).saturating_mul(dice.between(800, 1_200) as u32).min(self.most)
+    }
+}
+
+/// Which connection: a place in the table, for the client's whole life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(usize);
+
+/// All connections of a client. `T` is what the client wants back with a response.
+#[derive(Clone, Debug)]
+pub struct Network<T> {
+    settings: Settings,
+    links: Vec<Link<T>>,
+    next_conn: u64,
+    dice: Stream,
+    lost: Vec<(LinkId, T)>,
+}
+
+#[derive(Clone, Debug)]
+struct Link<T> {
+    to: Endpoint,
+    state: State,
+    conn: ConnId,
+    /// Somebody wants to send: reconnect as soon as the back-off is over.
+    wanted: bool,
+    /// In a row.
+    failures: u32,
+    /// The highest version that both sides know, by API.
+    versions: Vec<(ApiKey, i16)>,
+    next_correlation: i32,
+    in_flight: VecDeque<InFlight<T>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Down { until: Instant },
+    Connecting { give_up: Instant },
+    Handshaking,
+    Ready,
+}
+
+#[derive(Clone, Debug)]
+struct InFlight<T> {
+    correlation_id: i32,
+    give_up: Instant,
+    /// `None` for ApiVersions, which is the network's own.
+    tag: Option<T>,
+}
+
+/// A response, matched with its request.
+#[derive(Debug)]
+pub struct Answer<T> {
+    pub link: LinkId,
+    pub version: i16,
+    pub body: ResponseKind,
+    pub tag: T,
+}
+
+impl<T> Network<T> {
+    pub fn new(settings: Settings, dice: Stream) -> Self {
+        Network { settings, links: Vec::new(), next_conn: 0, dice, lost: Vec::new() }
+    }
+
+    /// The link to that endpoint; a new one is down.
+    pub fn link(&mut self, to: &Endpoint) -> LinkId {
+        let known = self.links.iter().position(|link| link.to == *to);
+        LinkId(known.unwrap_or_else(|| {
+            self.links.push(Link {
+                to: to.clone(),
+                state: State::Down { until: Instant::ZERO },
+                conn: ConnId(u64::MAX),
+                wanted: false,
+                failures: 0,
+                versions: Vec::new(),
+                next_correlation: 0,
+                in_flight: VecDeque::new(),
+            });
+            self.links.len() - 1
+        }))
+    }
+
+    /// Whether requests can be sent now. If not, the connection is on its way, or will be after its back-off.
+    pub fn connect(&mut self, now: Instant, id: LinkId, out: &mut Vec<Effect>) -> bool {
+        let link = &mut self.links[id.0];
+        link.wanted = true;
+        if let State::Down { until } = link.state
+            && until <= now
+        {
+            link.conn = ConnId(self.next_conn);
+            self.next_conn += 1;
+            let patience = self.settings.setup_timeout.after(link.failures, &mut self.dice);
+            link.state = State::Connecting { give_up: now + patience };
+            out.push(Effect::Open { conn: link.conn, to: link.to.clone() });
+        }
+        link.state == State::Ready
+    }
+
+    pub fn is_ready(&self, id: LinkId) -> bool {
+        self.links[id.0].state == State::Ready
+    }
+
+    /// Whether connecting has failed and its back-off is not over.
+    pub fn is_backing_off(&self, now: Instant, id: LinkId) -> bool {
+        matches!(self.links[id.0].state, State::Down { until } if until > now)
+    }
+
+    /// Requests that wait for their responses.
+    pub fn in_flight(&self, id: LinkId) -> usize {
+        self.links[id.0].in_flight.len()
+    }
+
+    pub fn all_in_flight(&self) -> usize {
+        self.links.iter().map(|link| link.in_flight.len()).sum()
+    }
+
+    /// The highest version of an API that both sides know; `None` before the handshake, or where there is none.
+    pub fn version(&self, id: LinkId, api: ApiKey) -> Option<i16> {
+        self.links[id.0].versions.iter().find(|(known, _)| *known == api).map(|(_, version)| *version)
+    }
+
+    /// Sends on a ready link, at the version that [`version`](Network::version) gives. Without a tag no response is
+    /// expected.
+    pub fn send(&mut self, now: Instant, id: LinkId, api: ApiKey, body: RequestKind, tag: Option<T>, out: &mut Vec<Effect>) {
+        let Some(version) = self.version(id, api) else { return self.lost.extend(tag.map(|tag| (id, tag))) };
+        let link = &mut self.links[id.0];
+        let correlation_id = link.correlation();
+        if tag.is_some() {
+            link.in_flight.push_back(InFlight { correlation_id, give_up: now + self.settings.request_timeout, tag });
+        }
+        let request = Request::new(version, correlation_id, Some(self.settings.client_id.clone()), body);
+        out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
+    }
+
+    pub fn opened(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Effect>) {
+        if let Some(id) = self.of(conn)
+            && let State::Connecting { .. } = self.links[id.0].state
+        {
+            self.links[id.0].state = State::Handshaking;
+            self.handshake(now, id, ApiKey::ApiVersions.valid_versions().max, out);
+        }
+    }
+
+    /// The world took the connection away, or refused it.
+    pub fn closed(&mut self, now: Instant, conn: ConnId) {
+        if let Some(id) = self.of(conn) {
+            self.down(now, id);
+        }
+    }
+
+    /// Takes a response; gives it with its tag if it is not the network's own.
+    pub fn response(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        correlation_id: i32,
+        version: i16,
+        body: ResponseKind,
+        out: &mut Vec<Effect>,
+    ) -> Option<Answer<T>> {
+        let id = self.of(conn)?;
+        let link = &mut self.links[id.0];
+        match link.in_flight.pop_front() {
+            Some(InFlight { correlation_id: awaited, tag: Some(tag), .. }) if awaited == correlation_id => {
+                Some(Answer { link: id, version, body, tag })
+            }
+            Some(InFlight { correlation_id: awaited, tag: None, .. }) if awaited == correlation_id => {
+                match body {
+                    ResponseKind::ApiVersions(body) if body.error_code == 0 => self.shake(now, id, &body.api_keys, out),
+                    ResponseKind::ApiVersions(body)
+                        if body.error_code == ErrorCode::UnsupportedVersion.code() && !link.downgraded() =>
+                    {
+                        let known = body.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions as i16);
+                        let ours = ApiKey::ApiVersions.valid_versions().max;
+                        self.handshake(now, id, known.map_or(0, |known| known.max_version.clamp(0, ours - 1)), out);
+                    }
+                    _ => self.cut(now, id, out),
+                }
+                None
+            }
+            other => {
+                // (1) Not what was asked: nothing on this connection can be believed any more.
+                link.in_flight.extend(other);
+                self.cut(now, id, out);
+                None
+            }
+        }
+    }
+
+    /// Gives up what has waited too long, and opens what is wanted and may be tried again.
+    pub fn poll(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for at in 0..self.links.len() {
+            let link = &self.links[at];
+            match link.state {
+                State::Down { until } if link.wanted && until <= now => {
+                    self.connect(now, LinkId(at), out);
+                }
+                State::Connecting { give_up } if give_up <= now => self.cut(now, LinkId(at), out),
+                // (2)
+                _ if link.in_flight.front().is_some_and(|front| front.give_up <= now) => self.cut(now, LinkId(at), out),
+                _ => {}
+            }
+        }
+    }
+
+    /// The tags of requests that will not be answered, since the last call.
+    pub fn take_lost(&mut self) -> Vec<(LinkId, T)> {
+        std::mem::take(&mut self.lost)
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        let of = |link: &Link<T>| match link.state {
+            State::Down { until } => link.wanted.then_some(until),
+            State::Connecting { give_up } => Some(give_up),
+            State::Handshaking | State::Ready => link.in_flight.front().map(|front| front.give_up),
+        };
+        self.links.iter().filter_map(of).min()
+    }
+
+    /// For the page: the endpoint and how it stands, of every link.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let of = |link: &Link<T>| {
+            let state = match link.state {
+                State::Down { until } => format!("down, may be tried at {until}"),
+                State::Connecting { .. } => "connecting".to_string(),
+                State::Handshaking => "asks for API versions".to_string(),
+                State::Ready => format!("ready, {} in flight", link.in_flight.len()),
+            };
+            (format!("{}:{}", link.to.host, link.to.port), state)
+        };
+        self.links.iter().map(of).collect()
+    }
+
+    fn of(&self, conn: ConnId) -> Option<LinkId> {
+        let live = |link: &Link<T>| link.conn == conn && !matches!(link.state, State::Down { .. });
+        self.links.iter().position(live).map(LinkId)
+    }
+
+    fn handshake(&mut self, now: Instant, id: LinkId, version: i16, out: &mut Vec<Effect>) {
+        let link = &mut self.links[id.0];
+        link.versions = vec![(ApiKey::ApiVersions, version)];
+        let correlation_id = link.correlation();
+        let give_up = now + self.settings.request_timeout;
+        link.in_flight.push_back(InFlight { correlation_id, give_up, tag: None });
+        let body = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("ottla"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        let client_id = Some(self.settings.client_id.clone());
+        let request = Request::new(version, correlation_id, client_id, RequestKind::ApiVersions(body));
+        out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
+    }
+
+    /// The handshake is done: the highest version that both know, of each API.
+    fn shake(&mut self, now: Instant, id: LinkId, theirs: &[ApiVersion], out: &mut Vec<Effect>) {
+        let common = |api: ApiKey| {
+            let ours = api.valid_versions();
+            let theirs = theirs.iter().find(|theirs| theirs.api_key == api as i16)?;
+            let version = ours.max.min(theirs.max_version);
+            (version >= ours.min && version >= theirs.min_version).then_some((api, version))
+        };
+        let link = &mut self.links[id.0];
+        link.versions = APIS.into_iter().filter_map(common).collect();
+        // A broker that shares no version of Metadata with us is of no use, today or in a second.
+        if link.versions.iter().any(|(api, _)| *api == ApiKey::Metadata) {
+            link.state = State::Ready;
+            link.failures = 0;
+        } else {
+            self.cut(now, id, out);
+        }
+    }
+
+    fn cut(&mut self, now: Instant, id: LinkId, out: &mut Vec<Effect>) {
+        out.push(Effect::Close { conn: self.links[id.0].conn });
+        self.down(now, id);
+    }
+
+    fn down(&mut self, now: Instant, id: LinkId) {
+        let link = &mut self.links[id.0];
+        let wait = self.settings.reconnect_backoff.after(link.failures, &mut self.dice);
+        link.failures += 1;
+        link.state = State::Down { until: now + wait };
+        link.wanted = false;
+        link.versions.clear();
+        // (3)
+        self.lost.extend(link.in_flight.drain(..).filter_map(|request| Some((id, request.tag?))));
+    }
+}
+
+impl<T> Link<T> {
+    fn correlation(&mut self) -> i32 {
+        let id = self.next_correlation;
+        self.next_correlation = id.wrapping_add(1) & i32::MAX;
+        id
+    }
+
+    /// Whether ApiVersions has been asked at a lower version already.
+    fn downgraded(&self) -> bool {
+        self.versions.first().is_some_and(|(_, version)| *version < ApiKey::ApiVersions.valid_versions().max)
+    }
+}

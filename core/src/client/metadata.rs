@@ -1,0 +1,254 @@
+//! Which brokers there are, which partitions each topic has, and who leads them: what Kafka's client calls metadata.
+//!
+//! Asked for at the start, when an answer says that it is out of date (`NOT_LEADER_OR_FOLLOWER`, a lost connection), and
+//! when it is `metadata.max.age.ms` old; never more often than `retry.backoff.ms` allows while it does not help.
+//!
+//! 1. A leader is replaced only by one of the same or a later leader epoch (KIP-320): answers from brokers that lag
+//!    behind do not turn time back. A topic with another id is another topic.
+
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{ApiKey, MetadataRequest, MetadataResponse, RequestKind, TopicName};
+use uuid::Uuid;
+
+use super::connection::{LinkId, Network, Settings};
+use super::{Effect, Endpoint};
+use crate::error::ErrorCode;
+use crate::id::{BrokerId, LeaderEpoch};
+use crate::rng::Stream;
+use crate::time::Instant;
+
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    bootstrap: Vec<Endpoint>,
+    auto_create: bool,
+    brokers: Vec<Broker>,
+    topics: Vec<Topic>,
+    /// When to ask again: at once, after a back-off, or when what is known has grown old.
+    due: Instant,
+    /// Not earlier than this: the last attempt and its back-off.
+    not_before: Instant,
+    /// Asked, not answered.
+    asked: bool,
+    /// Nobody can be asked before a connection stands.
+    waiting: bool,
+    /// Attempts in a row that brought nothing new.
+    failures: u32,
+    /// Whom to ask next, so that a dead broker is not asked for ever.
+    turn: usize,
+    /// Counts up with every answer.
+    pub version: u64,
+    dice: Stream,
+}
+
+#[derive(Clone, Debug)]
+struct Broker {
+    id: BrokerId,
+    link: LinkId,
+}
+
+#[derive(Clone, Debug)]
+pub struct Topic {
+    pub name: TopicName,
+    pub id: Uuid,
+    /// By index; empty until it is known.
+    pub partitions: Vec<Partition>,
+    /// What the broker said of it last.
+    pub error: Option<ErrorCode>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partition {
+    pub leader: Option<BrokerId>,
+    pub leader_epoch: LeaderEpoch,
+}
+
+impl Metadata {
+    pub fn new(bootstrap: Vec<Endpoint>, topics: Vec<TopicName>, auto_create: bool, dice: Stream) -> Self {
+        let unknown = |name| Topic { name, id: Uuid::nil(), partitions: Vec::new(), error: None };
+        Metadata {
+            bootstrap,
+            auto_create,
+            brokers: Vec::new(),
+            topics: topics.into_iter().map(unknown).collect(),
+            due: Instant::ZERO,
+            not_before: Instant::ZERO,
+            asked: false,
+            waiting: false,
+            failures: 0,
+            turn: 0,
+            version: 0,
+            dice,
+        }
+    }
+
+    pub fn topics(&self) -> &[Topic] {
+        &self.topics
+    }
+
+    pub fn topic(&self, name: &TopicName) -> Option<&Topic> {
+        self.topics.iter().find(|topic| topic.name == *name)
+    }
+
+    /// Asks for one more topic from now on.
+    pub fn want(&mut self, now: Instant, name: &TopicName) {
+        if self.topic(name).is_none() {
+            self.topics.push(Topic { name: name.clone(), id: Uuid::nil(), partitions: Vec::new(), error: None });
+            self.due = self.due.min(now);
+        }
+    }
+
+    /// The connection to the leader of a partition, and its epoch.
+    pub fn leader(&self, topic: &TopicName, partition: i32) -> Option<(LinkId, LeaderEpoch)> {
+        let partition = self.topic(topic)?.partitions.get(usize::try_from(partition).ok()?)?;
+        let broker = self.brokers.iter().find(|broker| Some(broker.id) == partition.leader)?;
+        Some((broker.link, partition.leader_epoch))
+    }
+
+    /// Something showed that it is out of date: ask as soon as the back-off allows.
+    pub fn stale(&mut self, now: Instant) {
+        self.due = self.due.min(now.max(self.not_before));
+    }
+
+    /// Asks, if it is time to and somebody can be asked.
+    pub fn poll<T>(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        network: &mut Network<T>,
+        tag: impl FnOnce() -> T,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.asked || now < self.due {
+            return;
+        }
+        let link = self.whom(now, network, out);
+        self.waiting = link.is_none();
+        let Some(link) = link else { return };
+        let Some(version) = network.version(link, ApiKey::Metadata) else { return };
+        let topic = |topic: &Topic| MetadataRequestTopic::default().with_name(Some(topic.name.clone()));
+        let request = MetadataRequest::default()
+            .with_topics(Some(self.topics.iter().map(topic).collect()))
+            // Before version 4 asking is creating.
+            .with_allow_auto_topic_creation(self.auto_create || version < 4);
+        network.send(now, link, ApiKey::Metadata, RequestKind::Metadata(request), Some(tag()), out);
+        self.asked = true;
+        self.due = now + settings.metadata_max_age;
+    }
+
+    /// An answer came.
+    pub fn update<T>(&mut self, now: Instant, settings: &Settings, response: MetadataResponse, network: &mut Network<T>) {
+        self.asked = false;
+        self.version += 1;
+        if !response.brokers.is_empty() {
+            let broker = |broker: &kafka_protocol::messages::metadata_response::MetadataResponseBroker| Broker {
+                id: BrokerId(broker.node_id.0),
+                link: network.link(&Endpoint { host: broker.host.to_string(), port: broker.port as u16 }),
+            };
+            self.brokers = response.brokers.iter().map(broker).collect();
+        }
+        // Whether it brought all that was asked for, and anything new.
+        let (mut complete, mut changed) = (!response.brokers.is_empty(), false);
+        for answer in response.topics {
+            let Some(topic) = self.topics.iter_mut().find(|topic| Some(&topic.name) == answer.name.as_ref()) else {
+                continue;
+            };
+            topic.error = ErrorCode::try_from_code(answer.error_code);
+            complete &= topic.error.is_none();
+            if answer.partitions.is_empty() {
+                // What was known stays until it is known better.
+                continue;
+            }
+            if topic.id != answer.topic_id {
+                topic.id = answer.topic_id;
+                topic.partitions.clear();
+            }
+            let count = topic.partitions.len().max(answer.partitions.len());
+            topic.partitions.resize(count, Partition { leader: None, leader_epoch: -1 });
+            for partition in answer.partitions {
+                let index = usize::try_from(partition.partition_index).unwrap_or(usize::MAX);
+                let Some(known) = topic.partitions.get_mut(index) else { continue };
+                let leader = Some(BrokerId(partition.leader_id.0)).filter(|leader| leader.0 >= 0);
+                complete &= leader.is_some();
+                let told = Partition { leader, leader_epoch: partition.leader_epoch };
+                // (1) Before version 7 there is no epoch: the answer is believed.
+                if told != *known && (told.leader_epoch < 0 || told.leader_epoch >= known.leader_epoch) {
+                    *known = told;
+                    changed = true;
+                }
+            }
+        }
+        self.failures = if complete || changed { 0 } else { self.failures + 1 };
+        self.not_before = now + settings.retry_backoff.after(self.failures, &mut self.dice);
+        self.due = if complete { now + settings.metadata_max_age } else { self.not_before };
+    }
+
+    /// A leader that an error response named (KIP-951).
+    pub fn hint<T>(
+        &mut self,
+        topic: &TopicName,
+        partition: i32,
+        leader: (i32, LeaderEpoch),
+        endpoint: Option<Endpoint>,
+        network: &mut Network<T>,
+    ) {
+        let (id, leader_epoch) = (BrokerId(leader.0), leader.1);
+        if id.0 < 0 {
+            return;
+        }
+        if let Some(endpoint) = endpoint {
+            let link = network.link(&endpoint);
+            match self.brokers.iter_mut().find(|broker| broker.id == id) {
+                Some(broker) => broker.link = link,
+                None => self.brokers.push(Broker { id, link }),
+            }
+        }
+        let known = self.topics.iter_mut().find(|known| known.name == *topic);
+        let known = known.and_then(|topic| topic.partitions.get_mut(usize::try_from(partition).ok()?));
+        if let Some(known) = known
+            && leader_epoch > known.leader_epoch
+        {
+            *known = Partition { leader: Some(id), leader_epoch };
+        }
+    }
+
+    /// The request was lost.
+    pub fn lost(&mut self, now: Instant, settings: &Settings) {
+        self.asked = false;
+        self.turn += 1;
+        self.not_before = now + settings.retry_backoff.after(self.failures, &mut self.dice);
+        self.failures += 1;
+        self.due = self.not_before;
+    }
+
+    /// `None` while an answer or a connection is on its way: the network has the deadlines for those.
+    pub fn deadline(&self) -> Option<Instant> {
+        (!self.asked && !self.waiting).then_some(self.due)
+    }
+
+    /// A broker that can be asked now, the one with the fewest requests in flight; else one is being connected to, in
+    /// turn, over all that are known and those that the client was started with.
+    fn whom<T>(&mut self, now: Instant, network: &mut Network<T>, out: &mut Vec<Effect>) -> Option<LinkId> {
+        let ready = self.brokers.iter().map(|broker| broker.link).filter(|link| network.is_ready(*link));
+        if let Some(link) = ready.min_by_key(|link| network.in_flight(*link)) {
+            return Some(link);
+        }
+        let mut links: Vec<LinkId> = self.brokers.iter().map(|broker| broker.link).collect();
+        for endpoint in &self.bootstrap {
+            let link = network.link(endpoint);
+            if !links.contains(&link) {
+                links.push(link);
+            }
+        }
+        for _ in 0..links.len() {
+            let link = links[self.turn % links.len()];
+            if network.connect(now, link, out) {
+                return Some(link);
+            }
+            if !network.is_backing_off(now, link) {
+                return None;
+            }
+            self.turn += 1;
+        }
+        None
+    }
+}

@@ -1,0 +1,207 @@
+//! A producer's settings: Kafka's names, Kafka 4's defaults.
+
+use std::collections::BTreeMap;
+
+use crate::client::connection;
+use crate::client::setting::{self, Reader, Setting, Valid};
+use crate::record::Compression;
+use crate::time::Duration;
+
+const INT: i64 = i32::MAX as i64;
+const LONG: i64 = i64::MAX;
+
+/// Every setting of a producer; the last three are words of scenarios.
+pub const TABLE: &[Setting] = &[
+    Setting {
+        name: "acks",
+        default: "all",
+        valid: Valid::Of(&["all", "-1", "0", "1"]),
+        doc: "Whose acknowledgement a record waits for: nobody's (0), the leader's (1), all in-sync replicas' (all, -1).",
+    },
+    Setting {
+        name: "batch.size",
+        default: "16384",
+        valid: Valid::Number(0, INT),
+        doc: "Bytes that a batch of records for one partition may have. 0: no batching.",
+    },
+    Setting {
+        name: "linger.ms",
+        default: "5",
+        valid: Valid::Number(0, LONG),
+        doc: "How long a batch that is not full waits for more records.",
+    },
+    Setting {
+        name: "buffer.memory",
+        default: "33554432",
+        valid: Valid::Number(0, LONG),
+        doc: "Bytes that may wait for sending. When they are used up, send() blocks.",
+    },
+    Setting {
+        name: "max.block.ms",
+        default: "60000",
+        valid: Valid::Number(0, LONG),
+        doc: "How long send() may block, for the buffer or for metadata.",
+    },
+    Setting {
+        name: "request.timeout.ms",
+        default: "30000",
+        valid: Valid::Number(0, INT),
+        doc: "How long a request waits for its response.",
+    },
+    Setting {
+        name: "delivery.timeout.ms",
+        default: "120000",
+        valid: Valid::Number(0, INT),
+        doc: "Until when, from send() on, a record is acknowledged or given up, retries included.",
+    },
+    Setting {
+        name: "retries",
+        default: "2147483647",
+        valid: Valid::Number(0, INT),
+        doc: "How often a batch is sent again after an error that may pass.",
+    },
+    Setting {
+        name: "retry.backoff.ms",
+        default: "100",
+        valid: Valid::Number(0, LONG),
+        doc: "How long to wait before the first retry; each further one waits twice as long.",
+    },
+    Setting {
+        name: "retry.backoff.max.ms",
+        default: "1000",
+        valid: Valid::Number(0, LONG),
+        doc: "The longest wait before a retry.",
+    },
+    Setting {
+        name: "max.in.flight.requests.per.connection",
+        default: "5",
+        valid: Valid::Number(1, INT),
+        doc: "Requests that wait for their responses on one connection. With more than 1 and retries, batches of a \
+              partition may change places.",
+    },
+    Setting {
+        name: "compression.type",
+        default: "none",
+        valid: Valid::Of(&["none", "gzip", "snappy", "lz4", "zstd"]),
+        doc: "The codec of whole batches.",
+    },
+    Setting {
+        name: "max.request.size",
+        default: "1048576",
+        valid: Valid::Number(0, INT),
+        doc: "Bytes that a request, and so a record, may have.",
+    },
+    Setting {
+        name: "partitioner.class",
+        default: "",
+        valid: Valid::Of(&["", "RoundRobinPartitioner", "org.apache.kafka.clients.producer.RoundRobinPartitioner"]),
+        doc: "Who picks a record's partition. Not set: murmur2 of the key; without a key, one partition until \
+              batch.size bytes are produced to it.",
+    },
+    Setting {
+        name: "partitioner.ignore.keys",
+        default: "false",
+        valid: Valid::Bool,
+        doc: "Spread records with keys as if they had none.",
+    },
+    Setting { name: "client.id", default: "", valid: Valid::Text, doc: "What the producer calls itself to brokers." },
+    connection::METADATA_MAX_AGE,
+    connection::RECONNECT_BACKOFF,
+    connection::RECONNECT_BACKOFF_MAX,
+    connection::SETUP_TIMEOUT,
+    connection::SETUP_TIMEOUT_MAX,
+    Setting {
+        name: "enable.idempotence",
+        default: "false",
+        valid: Valid::Only("false", "this producer has no producer id yet, so a retry can write a record twice"),
+        doc: "Kafka's default is true: brokers then drop what a retry sends twice. Not here yet.",
+    },
+    Setting {
+        name: "rate",
+        default: "0/s",
+        valid: Valid::Rate,
+        doc: "Records that the application sends a second, numbered: p1-0, p1-1, …",
+    },
+    Setting {
+        name: "value.size",
+        default: "0",
+        valid: Valid::Number(0, 16 * 1024 * 1024),
+        doc: "Bytes of a value, which is filled up with dots behind its number. 0: only the number.",
+    },
+    Setting {
+        name: "keys",
+        default: "0",
+        valid: Valid::Number(0, 1_000_000),
+        doc: "How many keys there are: key-0, key-1, … in turn. 0: records have no key.",
+    },
+];
+
+/// Whether `name=value` may be set.
+pub fn check(name: &str, value: &str) -> Result<(), String> {
+    setting::check("producer", TABLE, name, value)
+}
+
+/// The settings, read.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub acks: i16,
+    /// Bytes.
+    pub batch_size: usize,
+    pub linger: Duration,
+    /// Bytes.
+    pub buffer_memory: u64,
+    pub max_block: Duration,
+    pub delivery_timeout: Duration,
+    pub retries: u32,
+    pub max_in_flight: usize,
+    pub compression: Compression,
+    /// Bytes.
+    pub max_request_size: usize,
+    pub round_robin: bool,
+    pub ignore_keys: bool,
+    pub rate_milli: u64,
+    /// Bytes.
+    pub value_size: usize,
+    pub keys: u64,
+    pub connection: connection::Settings,
+}
+
+impl Settings {
+    pub fn of(set: &BTreeMap<String, String>) -> Result<Settings, String> {
+        set.iter().try_for_each(|(name, value)| check(name, value))?;
+        let read = Reader { table: TABLE, set };
+        let mut settings = Settings {
+            acks: read.text("acks").parse().unwrap_or(-1),
+            batch_size: read.number("batch.size") as usize,
+            linger: read.millis("linger.ms"),
+            buffer_memory: read.number("buffer.memory"),
+            max_block: read.millis("max.block.ms"),
+            delivery_timeout: read.millis("delivery.timeout.ms"),
+            retries: read.number("retries") as u32,
+            max_in_flight: read.number("max.in.flight.requests.per.connection") as usize,
+            compression: match read.text("compression.type") {
+                "gzip" => Compression::Gzip,
+                "snappy" => Compression::Snappy,
+                "lz4" => Compression::Lz4,
+                "zstd" => Compression::Zstd,
+                _ => Compression::None,
+            },
+            max_request_size: read.number("max.request.size") as usize,
+            round_robin: !read.text("partitioner.class").is_empty(),
+            ignore_keys: read.is("partitioner.ignore.keys"),
+            rate_milli: setting::rate(read.text("rate")).unwrap_or(0),
+            value_size: read.number("value.size") as usize,
+            keys: read.number("keys"),
+            connection: connection::Settings::of(read),
+        };
+        // Kafka's `configureDeliveryTimeout`: what was set must fit, the default gives way.
+        let least = settings.linger + settings.connection.request_timeout;
+        if settings.delivery_timeout < least {
+            if set.contains_key("delivery.timeout.ms") {
+                return Err("delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms".into());
+            }
+            settings.delivery_timeout = least;
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,117 @@
+//! Settings of clients, by Kafka's names: what may stand behind each, its default, and what it is for.
+
+use std::collections::BTreeMap;
+
+use crate::near::hint;
+
+/// A setting of a producer or a consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    pub name: &'static str,
+    /// As Kafka's documentation writes it.
+    pub default: &'static str,
+    pub valid: Valid,
+    pub doc: &'static str,
+}
+
+/// What may stand behind a setting.
+#[derive(Clone, Copy, Debug)]
+pub enum Valid {
+    /// A whole number, from and to.
+    Number(i64, i64),
+    /// One of these.
+    Of(&'static [&'static str]),
+    Bool,
+    Text,
+    /// `10/s`.
+    Rate,
+    /// Kafka has it, Ottla's client does not have it yet: the only value that is true of this client, and why.
+    Only(&'static str, &'static str),
+}
+
+/// Whether `name=value` may be set.
+pub fn check(kind: &str, table: &'static [Setting], name: &str, value: &str) -> Result<(), String> {
+    let Some(setting) = table.iter().find(|setting| setting.name == name) else {
+        return Err(format!("a {kind} has no setting {name}.{}", hint(name, table.iter().map(|known| known.name))));
+    };
+    let expected = match setting.valid {
+        Valid::Number(from, to) => match value.parse::<i64>() {
+            Ok(number) if (from..=to).contains(&number) => return Ok(()),
+            _ if to == i64::MAX || to == i64::from(i32::MAX) => format!("a whole number from {from}"),
+            _ => format!("a whole number from {from} to {to}"),
+        },
+        Valid::Of(values) if values.contains(&value) => return Ok(()),
+        Valid::Of(values) => {
+            let near = hint(value, values.iter().copied());
+            return Err(format!("expected {name} to be one of {}, found {value}.{near}", values.join(", ")));
+        }
+        Valid::Bool if value == "true" || value == "false" => return Ok(()),
+        Valid::Bool => "true or false".to_string(),
+        Valid::Text => return Ok(()),
+        Valid::Rate => match rate(value) {
+            Some(_) => return Ok(()),
+            None => "a rate up to 100000/s, such as 10/s".to_string(),
+        },
+        Valid::Only(only, _) if value == only => return Ok(()),
+        Valid::Only(only, why) => return Err(format!("{name} can only be {only} here: {why}")),
+    };
+    Err(format!("expected {name} to be {expected}, found {value}"))
+}
+
+/// Reads settings that [`check`] let pass: what is not set has its default.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub table: &'static [Setting],
+    pub set: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn text(&self, name: &str) -> &'a str {
+        match self.set.get(name) {
+            Some(value) => value,
+            None => self.table.iter().find(|setting| setting.name == name).map_or("", |setting| setting.default),
+        }
+    }
+
+    pub fn number(&self, name: &str) -> u64 {
+        self.text(name).parse().unwrap_or(0)
+    }
+
+    pub fn millis(&self, name: &str) -> crate::time::Duration {
+        crate::time::Duration::from_millis(self.number(name))
+    }
+
+    pub fn is(&self, name: &str) -> bool {
+        self.text(name) == "true"
+    }
+}
+
+/// The largest rate of a producer, in thousandths of a record a second.
+pub const MAX_RATE_MILLI: u64 = 100_000_000;
+
+/// `10/s`, `0.5/s`, `30/m`: in thousandths of a record a second, at most [`MAX_RATE_MILLI`].
+pub fn rate(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_once('/')?;
+    let milli = match unit {
+        "s" => decimal(number, 1_000)?,
+        "m" | "min" => decimal(number, 1_000)? / 60,
+        _ => return None,
+    };
+    (milli <= MAX_RATE_MILLI).then_some(milli)
+}
+
+/// A decimal number times `unit`, if that is a whole number.
+pub fn decimal(text: &str, unit: u64) -> Option<u64> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || text.ends_with('.') || places.len() > 9 || !digits(whole) || !digits(places) {
+        return None;
+    }
+    let scale = 10_u64.pow(places.len() as u32);
+    let part = u128::from(places.parse::<u64>().unwrap_or(0)) * u128::from(unit);
+    if part % u128::from(scale) != 0 {
+        return None;
+    }
+    let part = u64::try_from(part / u128::from(scale)).ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
+}

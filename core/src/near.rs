@@ -1,0 +1,52 @@
+//! "Did you mean …?": the known name nearest to an unknown one.
+
+/// The candidate that differs in the fewest letters, if it is near enough to have been meant.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate, limit), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// ` Did you mean linger.ms?`, or nothing: to be put behind a sentence.
+pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, candidates).map_or_else(String::new, |near| format!(" Did you mean {near}?"))
+}
+
+/// Levenshtein's distance between two names, case aside; more than `limit` counts as `limit + 1`.
+fn distance(a: &str, b: &str, limit: usize) -> usize {
+    let a: Vec<char> = a.chars().flat_map(char::to_lowercase).collect();
+    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
+    if a.len().abs_diff(b.len()) > limit {
+        return limit + 1;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()].min(limit + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_offered_and_a_strange_one_is_not() {
+        let names = ["linger.ms", "batch.size", "acks"];
+        assert_eq!(nearest("lingerms", names), Some("linger.ms"));
+        assert_eq!(nearest("BATCH.SIZE", names), Some("batch.size"));
+        assert_eq!(nearest("ack", names), Some("acks"));
+        assert_eq!(nearest("compression", names), None);
+        assert_eq!(hint("x", names), "");
+    }
+}

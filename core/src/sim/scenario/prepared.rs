@@ -1,0 +1,24 @@
+//! The scenarios that come with Ottla: `static/scenarios/*.ottla`, the same texts for the page, the tests and a reader.
+
+/// A scenario that comes with Ottla.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The file's name without `.ottla`.
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+macro_rules! prepared {
+    ($($name:literal),* $(,)?) => {
+        /// In the order in which a newcomer would read them; the first is what the page opens with.
+        pub const ALL: &[Prepared] = &[
+            $(Prepared { name: $name, text: include_str!(concat!("../../../../static/scenarios/", $name, ".ottla")) }),*
+        ];
+    };
+}
+
+prepared!["first-cluster"];
+
+pub fn find(name: &str) -> Option<&'static Prepared> {
+    ALL.iter().find(|prepared| prepared.name == name)
+}
