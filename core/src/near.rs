@@ -16,24 +16,28 @@ pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> St
     nearest(word, candidates).map_or_else(String::new, |near| format!(" Did you mean {near}?"))
 }
 
-/// Levenshtein's distance between two names, case aside; more than `limit` counts as `limit + 1`.
+/// How many letters must be changed, added, dropped or swapped with their neighbour, case aside; more than `limit`
+/// counts as `limit + 1`.
 fn distance(a: &str, b: &str, limit: usize) -> usize {
     let a: Vec<char> = a.chars().flat_map(char::to_lowercase).collect();
     let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
     if a.len().abs_diff(b.len()) > limit {
         return limit + 1;
     }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()].min(limit + 1)
+    rows[a.len()][b.len()].min(limit + 1)
 }
 
 #[cfg(test)]
@@ -46,6 +50,7 @@ mod tests {
         assert_eq!(nearest("lingerms", names), Some("linger.ms"));
         assert_eq!(nearest("BATCH.SIZE", names), Some("batch.size"));
         assert_eq!(nearest("ack", names), Some("acks"));
+        assert_eq!(nearest("akcs", names), Some("acks"));
         assert_eq!(nearest("compression", names), None);
         assert_eq!(hint("x", names), "");
     }

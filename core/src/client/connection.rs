@@ -27,8 +27,7 @@ use crate::rng::Stream;
 use crate::time::{Duration, Instant};
 
 /// The APIs that a client speaks.
-const APIS: [ApiKey; 5] =
-    [ApiKey::Produce, ApiKey::Fetch, ApiKey::ListOffsets, ApiKey::Metadata, ApiKey::ApiVersions];
+const APIS: [ApiKey; 5] = [ApiKey::Produce, ApiKey::Fetch, ApiKey::ListOffsets, ApiKey::Metadata, ApiKey::ApiVersions];
 
 pub(super) const METADATA_MAX_AGE: Setting = Setting {
     name: "metadata.max.age.ms",
@@ -220,14 +219,22 @@ impl<T> Network<T> {
 
     /// Sends on a ready link, at the version that [`version`](Network::version) gives. Without a tag no response is
     /// expected.
-    pub fn send(&mut self, now: Instant, id: LinkId, api: ApiKey, body: RequestKind, tag: Option<T>, out: &mut Vec<Effect>) {
+    pub fn send(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        api: ApiKey,
+        body: RequestKind,
+        tag: Option<T>,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(version) = self.version(id, api) else { return self.lost.extend(tag.map(|tag| (id, tag))) };
         let link = &mut self.links[id.0];
         let correlation_id = link.correlation();
         if tag.is_some() {
             link.in_flight.push_back(InFlight { correlation_id, give_up: now + self.settings.request_timeout, tag });
         }
-        let request = Request::new(version, correlation_id, Some(self.settings.client_id.clone()), body);
+        let request = Request::new(api, version, correlation_id, Some(self.settings.client_id.clone()), body);
         out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
     }
 
@@ -345,7 +352,8 @@ impl<T> Network<T> {
             .with_client_software_name(StrBytes::from_static_str("ottla"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
         let client_id = Some(self.settings.client_id.clone());
-        let request = Request::new(version, correlation_id, client_id, RequestKind::ApiVersions(body));
+        let request =
+            Request::new(ApiKey::ApiVersions, version, correlation_id, client_id, RequestKind::ApiVersions(body));
         out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
     }
 

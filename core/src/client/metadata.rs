@@ -136,7 +136,13 @@ impl Metadata {
     }
 
     /// An answer came.
-    pub fn update<T>(&mut self, now: Instant, settings: &Settings, response: MetadataResponse, network: &mut Network<T>) {
+    pub fn update<T>(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        response: MetadataResponse,
+        network: &mut Network<T>,
+    ) {
         self.asked = false;
         self.version += 1;
         if !response.brokers.is_empty() {

@@ -97,14 +97,7 @@ pub enum Report {
     /// Given up; partition −1 where it never got one.
     Failed { topic: TopicName, partition: i32, sequence: u64, error: String },
     /// A record reached the application.
-    Received {
-        topic: TopicName,
-        partition: i32,
-        offset: i64,
-        timestamp: i64,
-        key: Option<Bytes>,
-        value: Option<Bytes>,
-    },
+    Received { topic: TopicName, partition: i32, offset: i64, timestamp: i64, key: Option<Bytes>, value: Option<Bytes> },
     /// A line for the event log.
     Note(String),
 }

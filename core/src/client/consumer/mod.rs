@@ -9,7 +9,7 @@ pub use settings::Settings;
 use super::{Effect, Endpoint, Event};
 use crate::node::Node;
 use crate::rng::Seed;
-use crate::sim::view::{FactGroup, ConsumerView};
+use crate::sim::view::{ConsumerView, FactGroup};
 use crate::time::{Instant, Now};
 
 /// Reads all partitions of its topics.

@@ -198,7 +198,9 @@ impl Settings {
         let least = settings.linger + settings.connection.request_timeout;
         if settings.delivery_timeout < least {
             if set.contains_key("delivery.timeout.ms") {
-                return Err("delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms".into());
+                return Err(
+                    "delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms".into()
+                );
             }
             settings.delivery_timeout = least;
         }

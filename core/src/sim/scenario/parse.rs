@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lex::{self, Word};
-use super::{
-    Action, COUNTS, Cluster, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Timed,
-};
+use super::{Action, COUNTS, Cluster, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Timed};
 use crate::client::setting::{decimal, rate};
 use crate::client::{SendRecord, consumer, producer};
 use crate::id::BrokerId;
@@ -69,7 +67,11 @@ pub fn scenario(text: &str) -> Result<Scenario, Vec<ParseError>> {
 /// One action line without its `@time`, as the page and the HTTP API send it.
 pub fn action(line: &str) -> Parsed<Action> {
     if line.len() > MAX_TEXT {
-        return Err(ParseError::new(1, 1, format!("a line may have {MAX_TEXT} bytes, and this one has {}", line.len())));
+        return Err(ParseError::new(
+            1,
+            1,
+            format!("a line may have {MAX_TEXT} bytes, and this one has {}", line.len()),
+        ));
     }
     let (words, _) = lex::words(line, 1)?;
     Line { number: 1, words, names: None }.action(0)
@@ -212,7 +214,9 @@ impl Line<'_> {
         let column = match self.words.get(index) {
             Some(word) => word.column,
             // Past the end: where the next word would begin.
-            None => self.words.last().map_or(1, |word| word.column + word.text().map_or(0, |text| text.chars().count()) + 1),
+            None => {
+                self.words.last().map_or(1, |word| word.column + word.text().map_or(0, |text| text.chars().count()) + 1)
+            }
         };
         Err(ParseError::new(self.number, column, message))
     }
@@ -347,7 +351,8 @@ impl Line<'_> {
                 "partitions" => match value.parse() {
                     Ok(count) if (1..=MAX_PARTITIONS).contains(&count) => partitions = count,
                     _ => {
-                        return self.at(&word, format!("expected partitions from 1 to {MAX_PARTITIONS}, found {value}"));
+                        return self
+                            .at(&word, format!("expected partitions from 1 to {MAX_PARTITIONS}, found {value}"));
                     }
                 },
                 "replication.factor" => {
@@ -416,7 +421,8 @@ impl Line<'_> {
         let mut seen = BTreeSet::new();
         for word in self.words.iter().skip(from + 2) {
             let Some((name, value)) = word.split(b'=') else {
-                return self.at(word, format!("expected a field with its value, such as key=4711: {}", FIELDS.join(", ")));
+                return self
+                    .at(word, format!("expected a field with its value, such as key=4711: {}", FIELDS.join(", ")));
             };
             let name = name.text().unwrap_or_default();
             if name != "header" && !seen.insert(name.clone()) {
@@ -464,7 +470,8 @@ impl Line<'_> {
         let known = || counts.into_iter().chain(of_partitions).chain(["no-acked-record-lost"]);
         let Some(at) = text.find(['<', '=', '>']) else {
             let hint = hint(&text, known());
-            let message = format!("expected no-acked-record-lost, or a count such as acked >= 100, found {text}.{hint}");
+            let message =
+                format!("expected no-acked-record-lost, or a count such as acked >= 100, found {text}.{hint}");
             return self.wrong(from + 1, message);
         };
         let (what, rest) = text.split_at(at);
@@ -473,7 +480,8 @@ impl Line<'_> {
             None if counts.contains(&count) => {}
             Some(of) if counts.contains(&count) => self.known_client(from + 1, of, true, true)?,
             Some(of) if of_partitions.contains(&count) => {
-                let partition = of.rsplit_once('-').and_then(|(topic, index)| Some((topic, index.parse::<u16>().ok()?)));
+                let partition =
+                    of.rsplit_once('-').and_then(|(topic, index)| Some((topic, index.parse::<u16>().ok()?)));
                 if partition.is_none_or(|(topic, _)| topic_name(topic).is_err()) {
                     return self.wrong(from + 1, format!("expected a partition, such as {count}:orders-0"));
                 }
@@ -578,14 +586,18 @@ impl Line<'_> {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Kafka's rule for topic names (`Topic.validate`).
 fn topic_name(name: &str) -> Result<(), String> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.is_empty() || name == "." || name == ".." || name.len() > 249 || !name.bytes().all(legal) {
-        return Err(format!("expected a topic's name: 1 to 249 of ASCII letters, digits, '.', '_' and '-', found {name}"));
+        return Err(format!(
+            "expected a topic's name: 1 to 249 of ASCII letters, digits, '.', '_' and '-', found {name}"
+        ));
     }
     Ok(())
 }

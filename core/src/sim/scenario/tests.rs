@@ -1,0 +1,150 @@
+use super::*;
+use crate::time::Duration;
+
+fn errors(text: &str) -> Vec<String> {
+    parse::scenario(text).unwrap_err().iter().map(ParseError::to_string).collect()
+}
+
+#[test]
+fn the_text_in_the_module_header_is_read_as_it_says() {
+    let header = include_str!("mod.rs");
+    let from = header.find("//! # Three brokers").unwrap();
+    let lines = header[from..].lines().take_while(|line| !line.contains("```"));
+    let text: String = lines.map(|line| format!("{}\n", line.trim_start_matches("//! "))).collect();
+    let scenario = parse::scenario(&text).unwrap();
+    assert_eq!(scenario.title(), Some("Three brokers, a topic, traffic, and a death."));
+    assert_eq!(scenario.seed, Seed(7));
+    assert_eq!(scenario.cluster.brokers, 3);
+    assert_eq!(scenario.cluster.racks, ["a", "b", "c"]);
+    assert_eq!(scenario.cluster.latency, Some((Duration::from_millis(1), Duration::from_millis(5))));
+    assert_eq!(scenario.cluster.loss_per_million, 1_000);
+    assert_eq!(scenario.cluster.settings["log.segment.bytes"], "1048576");
+    let send = &scenario.actions[3];
+    assert_eq!(send.at, Instant::from_millis(3_000));
+    let Action::Send(record) = &send.action else { panic!("{send}") };
+    assert_eq!(record.key.as_deref(), Some(&b"4711"[..]));
+    assert_eq!(record.value.as_deref(), Some(&b"hello world"[..]));
+    assert_eq!(record.headers, [("a".to_string(), Some(b"b".to_vec()))]);
+    assert_eq!((record.partition, record.timestamp), (Some(1), Some(1_700_000_000_000)));
+    assert_eq!(scenario.last(), Instant::from_millis(20_000));
+}
+
+#[test]
+fn what_is_written_is_read_back_with_comments_and_odd_bytes() {
+    let text = "\
+# A title
+
+# and a paragraph
+seed 3
+cluster brokers=2 latency=0.5ms loss=12.5%
+
+# who
+topic a_b.c-d partitions=2 cleanup.policy=delete
+producer p-1 topic=a_b.c-d rate=0.5/s value.size=100   # slowly
+@90s send a_b.c-d value=\"\" header=\"x:y\":\"a \\\"quoted\\\" \\\\ \\xff thing\" header=null key=\"#1\"
+@1.000000001s rate p-1 30/m
+@2m heal broker-2 p-1
+@1ms expect   end:a_b.c-d-1>=3
+# the end
+";
+    let scenario = parse::scenario(text).unwrap();
+    let written = scenario.to_string();
+    assert_eq!(parse::scenario(&written).unwrap(), scenario, "{written}");
+    assert_eq!(parse::scenario(&written).unwrap().to_string(), written);
+    assert_eq!(scenario.opening, ["# A title", "", "# and a paragraph"]);
+    assert_eq!(scenario.closing, ["# the end"]);
+    for line in [
+        "topic a_b.c-d partitions=2 replication.factor=1 cleanup.policy=delete",
+        "# slowly",
+        "@1ms expect end:a_b.c-d-1 >= 3",
+        "@1.000000001s rate p-1 0.5/s",
+        "@120s heal broker-2 p-1",
+    ] {
+        assert!(written.lines().any(|written| written == line), "{line} is not in\n{written}");
+    }
+    let Action::Send(record) = &scenario.actions.iter().find(|timed| timed.at.as_millis() == 90_000).unwrap().action
+    else {
+        panic!("the chosen record is gone")
+    };
+    assert_eq!(record.value.as_deref(), Some(&b""[..]));
+    assert_eq!(record.headers[0], ("x:y".to_string(), Some(b"a \"quoted\" \\ \xff thing".to_vec())));
+    assert_eq!(record.headers[1], ("null".to_string(), None));
+}
+
+#[test]
+fn every_wrong_line_is_told_with_its_column_and_what_was_expected() {
+    let text = "\
+cluster brokers=3
+topic orders partitions=0
+prodcuer p1 topic=orders
+producer p1 topic=orders lingerms=5
+producer p2 topic=orders acks=most
+  @5x kill broker-1
+@5s kill broker-7
+@5s cut p1 p9
+@6s send orders kye=1
+@7s send orders value=\"open
+@8s expect ackd >= 3
+@9s expect acked => 3
+consumer p1 topics=orders
+producer p3 topic=orders enable.idempotence=true
+";
+    let told = errors(text);
+    for (line, expected) in [
+        (0, "line 2, column 14: expected partitions from 1 to 1000, found 0"),
+        (1, "line 3, column 1: expected one of seed, cluster"),
+        (2, "line 4, column 26: a producer has no setting lingerms. Did you mean linger.ms?"),
+        (3, "line 5, column 26: expected acks to be one of all, -1, 0, 1, found most."),
+        (4, "line 6, column 3: expected a time after the @"),
+        (5, "line 7, column 10: expected broker-1 to broker-3, found broker-7"),
+        (6, "line 8, column 12: no producer or consumer is called p9. Did you mean p1?"),
+        (
+            7,
+            "line 9, column 17: expected one of key, value, header, partition, timestamp, found kye. Did you mean key?",
+        ),
+        (8, "line 10, column 23: this quote is not closed before the line ends"),
+        (9, "line 11, column 12: expected one of sent, acked"),
+        (10, "line 12, column 12: expected one of <, <=, =, >=, >, found =>"),
+        (11, "line 13, column 10: p1 is there already"),
+        (12, "line 14, column 26: enable.idempotence can only be false here"),
+    ] {
+        assert!(told[line].starts_with(expected), "{} does not begin with {expected}", told[line]);
+    }
+    assert_eq!(told.len(), 13, "{told:#?}");
+    assert!(told[1].ends_with("Did you mean producer?"));
+    assert!(told[9].ends_with("Did you mean acked?"));
+}
+
+#[test]
+fn columns_count_characters_and_not_bytes() {
+    assert_eq!(parse::scenario("@1s send orders value=\"žluťoučký\" kye=1").unwrap_err()[0].column, 35);
+}
+
+#[test]
+fn a_text_without_bounds_is_refused() {
+    assert!(errors(&"#\n".repeat(40_000))[0].contains("65536 bytes"));
+    assert!(errors(&"@1s kill broker-1\n".repeat(2_001))[0].contains("2000 actions"));
+    assert!(errors("topic a partitions=600\ntopic b partitions=600")[0].contains("1000 partitions"));
+    assert!(errors("cluster brokers=33")[0].contains("from 1 to 32"));
+    assert!(errors("producer p1 topic=a rate=100001/s")[0].contains("100000/s"));
+    assert!(errors("@25h kill broker-1")[0].contains("at most 24h"));
+    assert!(errors("@99999999999999999999s kill broker-1")[0].contains("expected a time"));
+    assert!(errors("topic a replication.factor=3")[0].contains("at most 1"));
+}
+
+#[test]
+fn one_line_is_read_without_knowing_who_is_there() {
+    assert_eq!(parse::action("kill broker-2"), Ok(Action::Kill(BrokerId(2))));
+    assert_eq!(parse::action("rate p7 2/s"), Ok(Action::Rate { producer: "p7".into(), milli_per_second: 2_000 }));
+    assert_eq!(parse::action("kill").unwrap_err(), ParseError::new(1, 6, "expected a broker, such as broker-1"));
+    assert!(parse::action("").unwrap_err().message.contains("expected one of"));
+}
+
+#[test]
+fn the_prepared_scenarios_are_read_and_open_with_a_title() {
+    for prepared in prepared::ALL {
+        let scenario = parse::scenario(prepared.text).unwrap_or_else(|errors| panic!("{}: {errors:?}", prepared.name));
+        assert!(scenario.title().is_some(), "{}", prepared.name);
+        assert_eq!(parse::scenario(&scenario.to_string()).as_ref(), Ok(&scenario));
+    }
+}
