@@ -1,0 +1,308 @@
+//! One client's connection: frames in, answers out, in the order of the requests.
+//!
+//! Two loops in one task. The first reads frames, decodes them and checks their batches (the CRC is computed here, not
+//! on the broker's thread), and hands the requests to the broker. The second collects the broker's answers and sends
+//! them, each when all before it have been sent.
+//!
+//! 1. Never more than [`IN_FLIGHT`] requests, nor [`IN_FLIGHT_BYTES`] of them (but always one), are read and not
+//!    answered: a client that does not read stops being read, and costs no more memory.
+//! 2. Every request holds a place in [`Order`] before the broker sees it, and leaves it answered or with the connection.
+//! 3. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kafka_protocol::messages::ApiKey;
+use ottla_core::broker::Event;
+use ottla_core::id::{ConnId, Ticket};
+use ottla_core::protocol::{Request, Response};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, info, warn};
+
+use crate::driver::{Handle, Inbox};
+use crate::frame::{End, Frames, Progress};
+use crate::live::Watched;
+use crate::splice::{Answer, FileSlice};
+
+/// Requests of one connection that may wait for their answers.
+const IN_FLIGHT: usize = 64;
+/// Bytes of requests of one connection that may wait for their answers.
+const IN_FLIGHT_BYTES: usize = 16 << 20;
+/// Answers are joined up to this many bytes before they are sent.
+const JOINED: usize = 64 << 10;
+/// A client that sends a frame, or takes an answer, more slowly than this is cut off, [`PATIENCE`] granted.
+const SLOWEST_BYTES_PER_S: u64 = 4 << 10;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What every connection of a broker needs.
+pub struct Listener {
+    pub broker: Handle,
+    /// Kafka's `socket.request.max.bytes`.
+    pub max_request_bytes: i32,
+    /// Kafka's `connections.max.idle.ms`; `None` is for ever.
+    pub max_idle: Option<Duration>,
+}
+
+/// What a broker has to say to a connection.
+#[derive(Debug)]
+pub enum Outbound {
+    Reply { seq: u64, response: Box<Response>, files: Vec<Option<FileSlice>> },
+    NoReply { seq: u64 },
+    Close { why: String },
+}
+
+/// Connections are numbered over all brokers of the process.
+pub fn next_conn() -> ConnId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    ConnId(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
+    let conn = next_conn();
+    let (replies, outbound) = unbounded_channel();
+    if listener.broker.send(Inbox::Opened { conn, replies }).is_err() {
+        return;
+    }
+    // Answers are written whole; waiting to fill packets would only delay them.
+    let _ = stream.set_nodelay(true);
+    let watched = listener.broker.live.opened(listener.broker.id, conn, peer.to_string());
+    let connection = Connection {
+        conn,
+        stream,
+        listener: &listener,
+        order: Mutex::default(),
+        room: Notify::new(),
+        received: Progress::default(),
+        sent: AtomicU64::new(0),
+        watched,
+    };
+    debug!(%conn, %peer, broker = %listener.broker.id, "connected");
+    let why = tokio::select! {
+        biased;
+        why = connection.answer(outbound) => why,
+        why = connection.read() => why,
+        why = connection.watch() => why,
+    };
+    match why {
+        Why::Gone(why) => debug!(%conn, %peer, "{why}"),
+        Why::Idle => info!(%conn, %peer, "idle for connections.max.idle.ms, closed"),
+        Why::Cut(why) => warn!(%conn, %peer, client = connection.watched.client_id(), "cut off: {why}"),
+    }
+    listener.broker.live.closed(conn);
+    let _ = listener.broker.send(Inbox::Event(Event::Closed { conn }));
+}
+
+/// How a connection ended.
+enum Why {
+    /// As connections do.
+    Gone(String),
+    Idle,
+    /// The client did what a client must not do.
+    Cut(String),
+}
+
+struct Connection<'a> {
+    conn: ConnId,
+    stream: TcpStream,
+    listener: &'a Listener,
+    order: Mutex<Order>,
+    /// Told when an answer made room for a request.
+    room: Notify,
+    received: Progress,
+    /// Bytes sent.
+    sent: AtomicU64,
+    watched: Arc<Watched>,
+}
+
+/// The requests that were read and not answered, oldest first.
+#[derive(Default)]
+struct Order {
+    /// The sequence number of the front.
+    front: u64,
+    places: VecDeque<Place>,
+    bytes: usize,
+}
+
+struct Place {
+    api: ApiKey,
+    correlation_id: i32,
+    bytes: usize,
+    since: Instant,
+    /// Its id among the watched messages, if someone watches.
+    message: Option<u64>,
+    reply: Option<Option<(Box<Response>, Vec<Option<FileSlice>>)>>,
+}
+
+impl Order {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.places.is_empty() || self.places.len() < IN_FLIGHT && self.bytes + bytes <= IN_FLIGHT_BYTES
+    }
+
+    fn enter(&mut self, place: Place) -> u64 {
+        self.bytes += place.bytes;
+        self.places.push_back(place);
+        self.front + self.places.len() as u64 - 1
+    }
+
+    fn fill(&mut self, seq: u64, reply: Option<(Box<Response>, Vec<Option<FileSlice>>)>) {
+        let at = seq.checked_sub(self.front).map(|at| at as usize);
+        if let Some(place) = at.and_then(|at| self.places.get_mut(at)) {
+            place.reply = Some(reply);
+        }
+    }
+
+    /// The oldest request, if its answer is there.
+    fn leave(&mut self) -> Option<Place> {
+        let place = self.places.pop_front_if(|place| place.reply.is_some())?;
+        self.front += 1;
+        self.bytes -= place.bytes;
+        Some(place)
+    }
+}
+
+impl Connection<'_> {
+    async fn read(&self) -> Why {
+        let mut frames = Frames::new(&self.stream, self.listener.max_request_bytes, &self.received);
+        loop {
+            let frame = match frames.next().await {
+                Ok(frame) => frame,
+                Err(End::Closed) => return Why::Gone(End::Closed.to_string()),
+                Err(End::Lost(error)) => return Why::Gone(error.to_string()),
+                Err(end) => return Why::Cut(end.to_string()),
+            };
+            // A client with a full window must not keep its neighbours waiting.
+            tokio::task::consume_budget().await;
+            if let Err(why) = self.take(frame).await {
+                return why;
+            }
+        }
+    }
+
+    async fn take(&self, frame: Bytes) -> Result<(), Why> {
+        let bytes = frame.len();
+        let since = Instant::now();
+        // Lengths inside a frame are the client's word; a decoder that trips over one takes down this connection only.
+        let request = match catch_unwind(AssertUnwindSafe(|| Request::decode(frame))) {
+            Ok(Ok(request)) => request,
+            Ok(Err(error)) => return Err(Why::Cut(error.to_string())),
+            Err(_) => return Err(Why::Cut("a request that cannot be decoded".into())),
+        };
+        while !self.order.lock().expect("not poisoned").has_room(bytes) {
+            self.room.notified().await;
+        }
+        let live = &self.listener.broker.live;
+        let message = self.watched.request(live, self.conn, &request, bytes);
+        self.listener.broker.metrics.request(request.api_key, bytes);
+        let place = Place {
+            api: request.api_key,
+            correlation_id: request.correlation_id,
+            bytes,
+            since,
+            message,
+            reply: None,
+        };
+        let seq = self.order.lock().expect("not poisoned").enter(place);
+        let ticket = Ticket { conn: self.conn, seq };
+        let event = Event::Request { ticket, request: Box::new(request) };
+        self.listener.broker.send(Inbox::Event(event)).map_err(|_| Why::Gone("the broker stopped".into()))
+    }
+
+    async fn answer(&self, mut outbound: UnboundedReceiver<Outbound>) -> Why {
+        let mut answer = Answer::default();
+        let mut close = None;
+        loop {
+            let Some(first) = outbound.recv().await else { return Why::Gone("the broker stopped".into()) };
+            let mut next = Some(first);
+            while let Some(message) = next.take() {
+                let mut order = self.order.lock().expect("not poisoned");
+                match message {
+                    Outbound::Reply { seq, response, files } => order.fill(seq, Some((response, files))),
+                    Outbound::NoReply { seq } => order.fill(seq, None),
+                    Outbound::Close { why } => close = Some(why),
+                }
+                drop(order);
+                next = outbound.try_recv().ok();
+            }
+            if let Err(why) = self.send_ready(&mut answer).await {
+                return why;
+            }
+            if let Some(why) = close {
+                return Why::Cut(why);
+            }
+        }
+    }
+
+    /// Sends every answer whose turn has come.
+    async fn send_ready(&self, answer: &mut Answer) -> Result<(), Why> {
+        loop {
+            let place = self.order.lock().expect("not poisoned").leave();
+            let more = place.is_some();
+            if let Some(place) = place {
+                self.encode(place, answer)?;
+            }
+            if (!more || answer.len() >= JOINED) && !answer.is_empty() {
+                let moved = |bytes| {
+                    self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+                };
+                answer.send(&self.stream, moved).await.map_err(|error| Why::Gone(error.to_string()))?;
+            }
+            if !more {
+                self.room.notify_one();
+                return Ok(());
+            }
+        }
+    }
+
+    fn encode(&self, place: Place, answer: &mut Answer) -> Result<(), Why> {
+        let Some(Some((response, files))) = place.reply else { return Ok(()) };
+        let before = answer.len();
+        self.watched.response(&self.listener.broker.live, place.message, place.correlation_id, &response);
+        answer
+            .push(place.api, place.correlation_id, *response, files)
+            .map_err(|error| Why::Cut(format!("an answer to {:?} that cannot be encoded: {error}", place.api)))?;
+        self.listener.broker.metrics.response(place.api, answer.len() - before, place.since.elapsed());
+        Ok(())
+    }
+
+    /// Ends when the client is idle or too slow. Looks now and then, so that a request costs no timer.
+    async fn watch(&self) -> Why {
+        let idle = self.listener.max_idle.unwrap_or(Duration::MAX);
+        let mut ticks = interval(idle.clamp(Duration::from_millis(10), Duration::from_secs(20)) / 4);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut quiet_since, mut bytes) = (Instant::now(), 0);
+        let (mut begun, mut frames) = (Instant::now(), 0);
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            let moved = self.received.bytes.load(Ordering::Relaxed) + self.sent.load(Ordering::Relaxed);
+            if std::mem::replace(&mut bytes, moved) != moved {
+                quiet_since = now;
+            }
+            let complete = self.received.frames.load(Ordering::Relaxed);
+            let pending = self.received.pending.load(Ordering::Relaxed);
+            if std::mem::replace(&mut frames, complete) != complete || pending == 0 {
+                begun = now;
+            }
+            if now - begun > PATIENCE + Duration::from_secs(pending / SLOWEST_BYTES_PER_S) {
+                return Why::Cut(format!("{:?} for a frame of {pending} bytes", now - begun));
+            }
+            if now - quiet_since > idle {
+                let waiting = self.order.lock().expect("not poisoned").places.len();
+                return match (pending, waiting) {
+                    (0, 0) => Why::Idle,
+                    (0, _) => Why::Cut(format!("it takes no answers; {waiting} requests wait")),
+                    _ => Why::Cut(format!("half a frame of {pending} bytes, and then nothing for {:?}", now - quiet_since)),
+                };
+            }
+        }
+    }
+}

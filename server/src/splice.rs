@@ -1,0 +1,226 @@
+//! Answers on their way out: bytes that were encoded, and between them runs of segment files that were not.
+//!
+//! kafka-protocol encodes a Fetch response with its record sets inside. So that nobody copies them, each partition's
+//! records are a slice, of the right length, of memory that exists only as addresses ([`hollow`]); the buffer that is
+//! encoded into knows such a slice by where it lies, and notes a hole instead of copying. The holes are filled by
+//! `sendfile(2)`, from the page cache to the socket.
+
+use std::fs::File;
+use std::io;
+use std::ptr;
+use std::sync::{Arc, LazyLock};
+
+use bytes::buf::UninitSlice;
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, ResponseKind};
+use kafka_protocol::protocol::Encodable;
+use kafka_protocol::protocol::buf::ByteBufMut;
+use ottla_core::protocol::Response;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::net::{SendFlags, send};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::frame::PREFIX;
+
+/// Runs up to this many bytes are read into the answer: one write is cheaper than three calls.
+const SMALL: usize = 16 << 10;
+
+/// A run of bytes of a file. The file stays readable until this is dropped, also when its segment is deleted.
+#[derive(Clone, Debug)]
+pub struct FileSlice {
+    pub file: Arc<File>,
+    pub position: u64,
+    pub len: usize,
+}
+
+/// Encoded bytes with holes.
+#[derive(Default)]
+pub struct Answer {
+    bytes: BytesMut,
+    holes: Vec<Hole>,
+    /// Of the answer that is being encoded: what its holes are filled with, in order, from `next` on.
+    slices: Vec<FileSlice>,
+    next: usize,
+    failed: Option<io::Error>,
+}
+
+struct Hole {
+    /// Where in `bytes` it lies.
+    at: usize,
+    slice: FileSlice,
+}
+
+impl Answer {
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.holes.iter().map(|hole| hole.slice.len).sum::<usize>()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.holes.clear();
+    }
+
+    /// Adds one answer, framed. `files` has one entry a partition of a Fetch, as `response.records` has.
+    pub fn push(
+        &mut self,
+        api: ApiKey,
+        correlation_id: i32,
+        mut response: Response,
+        files: Vec<Option<FileSlice>>,
+    ) -> anyhow::Result<()> {
+        let (start, before) = (self.bytes.len(), self.len());
+        self.bytes.put_i32(0);
+        self.bytes.put_i32(correlation_id);
+        if api.response_header_version(response.version) > 0 {
+            self.bytes.put_u8(0);
+        }
+        if let ResponseKind::Fetch(fetch) = &mut response.body {
+            let mut files = files.into_iter();
+            for partition in fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                let slice = files.next().flatten();
+                partition.records = Some(slice.as_ref().map_or_else(Bytes::new, |slice| hollow(slice.len)));
+                self.slices.extend(slice);
+            }
+            let encoded = fetch.encode(self, response.version);
+            self.slices.clear();
+            self.next = 0;
+            encoded?;
+        } else {
+            response.body.encode(&mut self.bytes, response.version)?;
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(error.into());
+        }
+        let length = i32::try_from(self.len() - before - PREFIX)?;
+        self.bytes[start..start + PREFIX].copy_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+
+    /// Writes everything to the socket; `moved` is told of every step, in bytes.
+    pub async fn send(&mut self, stream: &TcpStream, mut moved: impl FnMut(usize)) -> io::Result<()> {
+        let mut from = 0;
+        for hole in &self.holes {
+            // MORE: the kernel joins the header with the records that follow.
+            send_all(stream, &self.bytes[from..hole.at], SendFlags::MORE, &mut moved).await?;
+            from = hole.at;
+            send_file(stream, &hole.slice, &mut moved).await?;
+        }
+        send_all(stream, &self.bytes[from..], SendFlags::empty(), &mut moved).await?;
+        self.clear();
+        Ok(())
+    }
+}
+
+async fn send_all(
+    stream: &TcpStream,
+    mut bytes: &[u8],
+    flags: SendFlags,
+    moved: &mut impl FnMut(usize),
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let sent = step(stream, || Ok(send(stream, bytes, flags | SendFlags::NOSIGNAL)?)).await?;
+        bytes = &bytes[sent..];
+        moved(sent);
+    }
+    Ok(())
+}
+
+async fn send_file(stream: &TcpStream, slice: &FileSlice, moved: &mut impl FnMut(usize)) -> io::Result<()> {
+    let (mut position, mut rest) = (slice.position, slice.len);
+    while rest > 0 {
+        let sent =
+            step(stream, || Ok(rustix::fs::sendfile(stream, &slice.file, Some(&mut position), rest)?)).await?;
+        if sent == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the log became shorter under a fetch"));
+        }
+        rest -= sent;
+        moved(sent);
+    }
+    Ok(())
+}
+
+/// Runs a non-blocking write, once the socket takes one.
+async fn step(stream: &TcpStream, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match stream.try_io(Interest::WRITABLE, &mut write) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// Where the addresses of [`hollow`] memory begin.
+struct Void(usize);
+
+/// An answer is shorter than this, its length being an i32.
+const VOID: usize = 1 << 31;
+
+static NOWHERE: LazyLock<Void> = LazyLock::new(|| {
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    // SAFETY: a fresh anonymous mapping at an address that the kernel picks aliases nothing.
+    let start = unsafe { mmap_anonymous(ptr::null_mut(), VOID, ProtFlags::READ, flags) };
+    Void(start.expect("two gigabytes of address space") as usize)
+});
+
+/// `len` bytes that are never looked at.
+fn hollow(len: usize) -> Bytes {
+    assert!(len <= VOID);
+    // SAFETY: the mapping is readable (as zeros), never written, and lives as long as the process.
+    Bytes::from_static(unsafe { std::slice::from_raw_parts(NOWHERE.0 as *const u8, len) })
+}
+
+fn is_hollow(slice: &[u8]) -> bool {
+    !slice.is_empty() && (slice.as_ptr() as usize).wrapping_sub(NOWHERE.0) < VOID
+}
+
+// SAFETY: all of it is `BytesMut`'s, but that `put_slice` leaves out what is hollow.
+unsafe impl BufMut for Answer {
+    fn remaining_mut(&self) -> usize {
+        self.bytes.remaining_mut()
+    }
+
+    unsafe fn advance_mut(&mut self, count: usize) {
+        unsafe { self.bytes.advance_mut(count) }
+    }
+
+    fn chunk_mut(&mut self) -> &mut UninitSlice {
+        self.bytes.chunk_mut()
+    }
+
+    fn put_slice(&mut self, source: &[u8]) {
+        if !is_hollow(source) {
+            return self.bytes.put_slice(source);
+        }
+        let slice = self.slices[self.next].clone();
+        self.next += 1;
+        assert_eq!(slice.len, source.len());
+        if slice.len > SMALL {
+            self.holes.push(Hole { at: self.bytes.len(), slice });
+            return;
+        }
+        let from = self.bytes.len();
+        self.bytes.resize(from + slice.len, 0);
+        let read = std::os::unix::fs::FileExt::read_exact_at(&*slice.file, &mut self.bytes[from..], slice.position);
+        self.failed = read.err().or(self.failed.take());
+    }
+}
+
+impl ByteBufMut for Answer {
+    fn offset(&self) -> usize {
+        self.bytes.offset()
+    }
+
+    fn seek(&mut self, offset: usize) {
+        self.bytes.seek(offset);
+    }
+
+    fn range(&mut self, range: std::ops::Range<usize>) -> &mut [u8] {
+        self.bytes.range(range)
+    }
+}

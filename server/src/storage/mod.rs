@@ -1,0 +1,277 @@
+//! A broker's data directory: the bytes of its logs, in Kafka's own layout. Which bytes, and when, is the core's to
+//! decide; this room writes them.
+//!
+//! `mod.rs` what the core asks for, carried out | `segment.rs` the three files of a segment | `flusher.rs` the thread
+//! that waits for the disk | `image.rs` reading a data directory | `lock.rs` one server a directory
+//!
+//! 1. Appends of one log are gathered and written with one `pwritev`; whatever else is asked of that log comes after.
+//! 2. Nothing here waits for the disk: what must be synced or unlinked goes to the flusher, in order.
+//! 3. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
+
+mod flusher;
+mod image;
+mod lock;
+mod segment;
+
+pub use flusher::Flusher;
+pub use image::{CLEAN_SHUTDOWN, read};
+pub use lock::DataLock;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use ottla_core::broker::Event;
+use ottla_core::broker::effect::{Effect, Extent, TimeEntry};
+use ottla_core::id::{LogId, Offset};
+
+use crate::splice::FileSlice;
+use flusher::Job;
+use segment::Segment;
+
+/// The files of all logs of one broker.
+pub struct Storage {
+    root: PathBuf,
+    /// By [`LogId`].
+    logs: Vec<Option<LogFiles>>,
+    /// Logs with gathered appends.
+    gathered: Vec<LogId>,
+    flusher: Flusher,
+    /// Bytes written to logs.
+    pub written: u64,
+}
+
+struct LogFiles {
+    directory: PathBuf,
+    /// In order of their base offsets; never empty.
+    segments: Vec<Segment>,
+    /// The end offset of the gathered appends.
+    end: Offset,
+    is_gathered: bool,
+}
+
+impl LogFiles {
+    fn active(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("a log has a segment")
+    }
+
+    fn find(&self, base: Offset) -> io::Result<usize> {
+        self.segments
+            .binary_search_by_key(&base, |segment| segment.base)
+            .map_err(|_| io::Error::new(io::ErrorKind::NotFound, format!("no segment {base}")))
+    }
+}
+
+impl Storage {
+    pub fn new(root: PathBuf, flusher: Flusher) -> Storage {
+        Storage { root, logs: Vec::new(), gathered: Vec::new(), flusher, written: 0 }
+    }
+
+    /// Carries out an effect on the disk. What must be told at once goes to `events`.
+    pub fn execute(&mut self, effect: Effect, events: &mut Vec<Event>) {
+        let Some(log) = log_of(&effect) else {
+            return self.beside(effect);
+        };
+        if !matches!(effect, Effect::Append { .. }) {
+            self.write_log(log, events);
+        }
+        if let Err(error) = self.try_execute(log, effect) {
+            self.fail(log, &error, events);
+        }
+    }
+
+    /// Effects that are about no log.
+    fn beside(&mut self, effect: Effect) {
+        if let Effect::Save { file, contents } = effect
+            && let Err(error) = self.save(&file, &contents)
+        {
+            tracing::error!(file, %error, "cannot save");
+        }
+    }
+
+    fn try_execute(&mut self, log: LogId, effect: Effect) -> io::Result<()> {
+        if let Effect::Open { directory, base, .. } = effect {
+            return self.open(log, &directory, base);
+        }
+        let Some(files) = self.logs.get_mut(log.0 as usize).and_then(Option::as_mut) else { return Ok(()) };
+        match effect {
+            Effect::Append { stamp, batch, index, .. } => {
+                let next = stamp.base_offset + i64::from(batch.header.last_offset_delta) + 1;
+                files.active().gather(&stamp, batch);
+                if let Some(entry) = index {
+                    files.active().index(entry.offset, entry.position);
+                    if let Some(time) = entry.time {
+                        files.active().time_index(time);
+                    }
+                }
+                files.end = next;
+                if !std::mem::replace(&mut files.is_gathered, true) {
+                    self.gathered.push(log);
+                }
+            }
+            Effect::Roll { base, last, .. } => {
+                files.roll(base, last)?;
+            }
+            Effect::Flush { end, .. } => {
+                let mut dirty = Vec::new();
+                for segment in files.segments.iter_mut().filter(|segment| segment.base < end) {
+                    segment.take_dirty(&mut dirty)?;
+                }
+                self.flusher.send(Job::Sync { log, end, files: dirty });
+            }
+            Effect::Truncate { end, segment, position, .. } => {
+                let at = files.find(segment)?;
+                for gone in files.segments.drain(at + 1..) {
+                    self.flusher.send(Job::Unlink(gone.paths()));
+                }
+                files.active().truncate(end, position)?;
+            }
+            Effect::Delete { below, .. } => {
+                // The active segment stays, whatever is asked.
+                let kept = files.segments.partition_point(|segment| segment.base < below).min(files.segments.len() - 1);
+                for gone in files.segments.drain(..kept) {
+                    self.flusher.send(Job::Unlink(gone.paths()));
+                }
+            }
+            Effect::Remove { .. } => {
+                // Kafka's name for a directory that is on its way out; what a crash leaves of it goes at the next start.
+                let gone = self.logs[log.0 as usize].take().expect("found above");
+                let mut name = gone.directory.clone().into_os_string();
+                name.push(format!(".{}-delete", uuid::Uuid::new_v4().simple()));
+                fs::rename(&gone.directory, &name)?;
+                self.flusher.send(Job::RemoveDirectory(name.into()));
+            }
+            _ => unreachable!("no effect on a log"),
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, log: LogId, directory: &str, base: Offset) -> io::Result<()> {
+        let directory = self.root.join(directory);
+        fs::create_dir_all(&directory)?;
+        let mut segments = image::bases(&directory)?
+            .into_iter()
+            .map(|base| Segment::at(&directory, base))
+            .collect::<Vec<_>>();
+        if segments.is_empty() {
+            segments.push(Segment::create(&directory, base)?);
+        }
+        let slot = log.0 as usize;
+        if self.logs.len() <= slot {
+            self.logs.resize_with(slot + 1, || None);
+        }
+        self.logs[slot] = Some(LogFiles { directory, segments, end: base, is_gathered: false });
+        Ok(())
+    }
+
+    /// Writes everything gathered: one write a log.
+    pub fn write(&mut self, events: &mut Vec<Event>) {
+        for log in std::mem::take(&mut self.gathered) {
+            self.write_log(log, events);
+        }
+    }
+
+    fn write_log(&mut self, log: LogId, events: &mut Vec<Event>) {
+        let Some(files) = self.logs.get_mut(log.0 as usize).and_then(Option::as_mut) else { return };
+        if !std::mem::replace(&mut files.is_gathered, false) {
+            return;
+        }
+        match files.active().write() {
+            Ok(bytes) => {
+                self.written += bytes;
+                events.push(Event::Appended { log, end: files.end });
+            }
+            Err(error) => self.fail(log, &error, events),
+        }
+    }
+
+    fn fail(&mut self, log: LogId, error: &io::Error, events: &mut Vec<Event>) {
+        let directory = self.logs.get_mut(log.0 as usize).and_then(Option::take).map(|files| files.directory);
+        tracing::error!(directory = %directory.unwrap_or_default().display(), %error, "the log's files fail; it goes offline");
+        events.push(Event::Offline { log, cause: error.to_string() });
+    }
+
+    /// Replaces a small file as a whole. A process that dies finds the old or the new; the flusher syncs it then.
+    fn save(&self, file: &str, contents: &[u8]) -> io::Result<()> {
+        let path = self.root.join(file);
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let mut aside = path.clone().into_os_string();
+        aside.push(".tmp");
+        fs::write(&aside, contents)?;
+        fs::rename(&aside, &path)?;
+        self.flusher.send(Job::SyncFile(path));
+        Ok(())
+    }
+
+    /// The run of a segment's file that an extent means.
+    pub fn slice(&mut self, extent: Extent) -> io::Result<FileSlice> {
+        let files = self.logs.get_mut(extent.log.0 as usize).and_then(Option::as_mut);
+        let files = files.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the log is gone"))?;
+        let at = files.find(extent.segment)?;
+        let file = files.segments[at].file()?;
+        Ok(FileSlice { file, position: u64::from(extent.position), len: extent.len as usize })
+    }
+
+    /// Syncs everything that is not, in place. For the end of a run only.
+    pub fn close(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+        self.write(events);
+        let mut dirty = Vec::new();
+        for segment in self.logs.iter_mut().flatten().flat_map(|files| &mut files.segments) {
+            segment.take_dirty(&mut dirty)?;
+        }
+        for file in dirty {
+            file.sync_data()?;
+        }
+        self.flusher.finish();
+        Ok(())
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl LogFiles {
+    fn roll(&mut self, base: Offset, last: Option<TimeEntry>) -> io::Result<()> {
+        if let Some(time) = last {
+            self.active().time_index(time);
+        }
+        self.active().retire()?;
+        let next = Segment::create(&self.directory, base)?;
+        self.segments.push(next);
+        Ok(())
+    }
+}
+
+fn log_of(effect: &Effect) -> Option<LogId> {
+    match effect {
+        Effect::Open { log, .. }
+        | Effect::Append { log, .. }
+        | Effect::Flush { log, .. }
+        | Effect::Roll { log, .. }
+        | Effect::Truncate { log, .. }
+        | Effect::Delete { log, .. }
+        | Effect::Remove { log } => Some(*log),
+        _ => None,
+    }
+}
+
+/// Reads a run of a file as far as it goes.
+pub fn read_slice(slice: &FileSlice, flags: rustix::io::ReadWriteFlags) -> io::Result<Bytes> {
+    let mut bytes = vec![0; slice.len];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let mut rest = [io::IoSliceMut::new(&mut bytes[filled..])];
+        match rustix::io::preadv2(&*slice.file, &mut rest, slice.position + filled as u64, flags) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes.into())
+}

@@ -1,0 +1,222 @@
+//! A segment: `00000000000000000000.log` with its `.index` and `.timeindex`, named by the first offset.
+//!
+//! Index entries wait in memory and are written in runs: an index that ends early costs a reader a longer walk, and
+//! recovery makes it whole. They are always written before their segment is synced or left.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_core::broker::effect::TimeEntry;
+use ottla_core::id::Offset;
+use ottla_core::record::batch::HEADER_LEN;
+use ottla_core::record::{Batch, Stamp};
+
+/// Bytes of index entries that wait before they are written.
+const WAITING: usize = 4 << 10;
+/// Linux takes no more runs in one write.
+const IOV_MAX: usize = 1024;
+/// Bytes of an entry: relative offset i32, position i32.
+pub const INDEX_ENTRY: usize = 8;
+/// Bytes of an entry: timestamp i64, relative offset i32.
+pub const TIME_ENTRY: usize = 12;
+
+pub struct Segment {
+    pub base: Offset,
+    /// The files' path without its extension.
+    stem: PathBuf,
+    /// Opened when it is first needed; replies in progress hold it too.
+    file: Option<Arc<File>>,
+    /// Bytes of the `.log` file; known once it was opened for writing.
+    size: u64,
+    headers: Vec<[u8; HEADER_LEN]>,
+    bodies: Vec<Bytes>,
+    index: Index,
+    time_index: Index,
+    /// Written since it was last handed to the flusher.
+    dirty: bool,
+}
+
+impl Segment {
+    /// One that is there.
+    pub fn at(directory: &Path, base: Offset) -> Segment {
+        Segment {
+            base,
+            stem: directory.join(format!("{base:020}")),
+            file: None,
+            size: 0,
+            headers: Vec::new(),
+            bodies: Vec::new(),
+            index: Index::default(),
+            time_index: Index::default(),
+            dirty: false,
+        }
+    }
+
+    /// A new one, its files made.
+    pub fn create(directory: &Path, base: Offset) -> io::Result<Segment> {
+        let mut segment = Segment::at(directory, base);
+        segment.file()?;
+        for extension in ["index", "timeindex"] {
+            open(&segment.stem.with_extension(extension))?.set_len(0)?;
+        }
+        Ok(segment)
+    }
+
+    pub fn paths(&self) -> Vec<PathBuf> {
+        ["log", "index", "timeindex"].map(|extension| self.stem.with_extension(extension)).into()
+    }
+
+    pub fn file(&mut self) -> io::Result<Arc<File>> {
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(open(&self.stem.with_extension("log"))?);
+        self.size = file.metadata()?.len();
+        Ok(self.file.insert(file).clone())
+    }
+
+    /// Adds a batch to the next [`write`](Self::write).
+    pub fn gather(&mut self, stamp: &Stamp, batch: Batch) {
+        self.headers.push(stamp.apply(&batch));
+        self.bodies.push(batch.bytes.slice(HEADER_LEN..));
+    }
+
+    /// Writes what was gathered; gives its size in bytes.
+    pub fn write(&mut self) -> io::Result<u64> {
+        let file = self.file()?;
+        let (headers, bodies) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.bodies));
+        let mut runs = headers
+            .iter()
+            .zip(&bodies)
+            .flat_map(|(header, body)| [IoSlice::new(header), IoSlice::new(body)])
+            .collect::<Vec<_>>();
+        let before = self.size;
+        let mut rest = &mut runs[..];
+        self.dirty = true;
+        while !rest.is_empty() {
+            let count = rest.len().min(IOV_MAX);
+            match rustix::io::pwritev(&*file, &rest[..count], self.size) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.size += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        drop(runs);
+        // The next drain gathers into the same room.
+        (self.headers, self.bodies) = (headers, bodies);
+        self.headers.clear();
+        self.bodies.clear();
+        Ok(self.size - before)
+    }
+
+    pub fn index(&mut self, offset: Offset, position: u32) {
+        self.index.waiting.extend_from_slice(&((offset - self.base) as i32).to_be_bytes());
+        self.index.waiting.extend_from_slice(&(position as i32).to_be_bytes());
+    }
+
+    pub fn time_index(&mut self, entry: TimeEntry) {
+        self.time_index.waiting.extend_from_slice(&entry.timestamp.0.to_be_bytes());
+        self.time_index.waiting.extend_from_slice(&((entry.offset - self.base) as i32).to_be_bytes());
+    }
+
+    /// Writes index entries where enough of them wait.
+    pub fn write_indexes(&mut self, least: usize) -> io::Result<()> {
+        self.index.write(&self.stem.with_extension("index"), least)?;
+        self.time_index.write(&self.stem.with_extension("timeindex"), least)
+    }
+
+    /// The files that must be synced for all of this segment to be safe; it counts as clean from here on.
+    pub fn take_dirty(&mut self, files: &mut Vec<Arc<File>>) -> io::Result<()> {
+        self.write_indexes(1)?;
+        if std::mem::take(&mut self.dirty) {
+            files.push(self.file()?);
+            files.extend(self.index.file.iter().chain(&self.time_index.file).cloned());
+        }
+        Ok(())
+    }
+
+    /// No more appends: the indexes are complete, and their files closed once they are synced.
+    pub fn retire(&mut self) -> io::Result<()> {
+        self.write_indexes(1)?;
+        (self.headers, self.bodies) = (Vec::new(), Vec::new());
+        Ok(())
+    }
+
+    /// Drops everything from `end` on, which lies at byte `position`.
+    pub fn truncate(&mut self, end: Offset, position: u32) -> io::Result<()> {
+        self.write_indexes(1)?;
+        self.file()?.set_len(u64::from(position))?;
+        self.size = u64::from(position);
+        self.dirty = true;
+        let relative = i32::try_from(end - self.base).unwrap_or(i32::MAX);
+        let offset_at = |entry: &[u8], at: usize| i32::from_be_bytes(entry[at..at + 4].try_into().expect("four bytes"));
+        self.index.cut(&self.stem.with_extension("index"), INDEX_ENTRY, |entry| offset_at(entry, 0) < relative)?;
+        self.time_index.cut(&self.stem.with_extension("timeindex"), TIME_ENTRY, |entry| offset_at(entry, 8) < relative)
+    }
+
+    /// Replaces both indexes as a whole.
+    pub fn reindex(&mut self, index: &[u8], time_index: &[u8]) -> io::Result<()> {
+        for (which, extension, contents) in
+            [(&mut self.index, "index", index), (&mut self.time_index, "timeindex", time_index)]
+        {
+            which.waiting.clear();
+            let file = which.open(&self.stem.with_extension(extension))?;
+            file.set_len(0)?;
+            file.write_all_at(contents, 0)?;
+            which.size = contents.len() as u64;
+        }
+        self.dirty = true;
+        Ok(())
+    }
+}
+
+/// One index file.
+#[derive(Default)]
+struct Index {
+    file: Option<Arc<File>>,
+    size: u64,
+    waiting: Vec<u8>,
+}
+
+impl Index {
+    fn open(&mut self, path: &Path) -> io::Result<Arc<File>> {
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(open(path)?);
+        self.size = file.metadata()?.len();
+        Ok(self.file.insert(file).clone())
+    }
+
+    fn write(&mut self, path: &Path, least: usize) -> io::Result<()> {
+        if self.waiting.len() < least.max(1) {
+            return Ok(());
+        }
+        self.open(path)?.write_all_at(&self.waiting, self.size)?;
+        self.size += self.waiting.len() as u64;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Drops the entries from the first on that is not to be kept.
+    fn cut(&mut self, path: &Path, entry: usize, keep: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+        let file = self.open(path)?;
+        let mut contents = vec![0; self.size as usize];
+        file.read_exact_at(&mut contents, 0)?;
+        let kept = contents.chunks_exact(entry).take_while(|entry| keep(entry)).count();
+        self.size = (kept * entry) as u64;
+        file.set_len(self.size)
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
