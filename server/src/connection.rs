@@ -200,7 +200,7 @@ impl Connection<'_> {
             self.room.notified().await;
         }
         let live = &self.listener.broker.live;
-        let message = self.watched.request(live, self.conn, &request, bytes);
+        let message = self.watched.request(live, &request, bytes);
         self.listener.broker.metrics.request(request.api_key, bytes);
         let place = Place {
             api: request.api_key,

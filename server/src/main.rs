@@ -1,1 +1,58 @@
-fn main() {}
+//! `ottla`: a server that real Kafka clients use, around the core that also runs in the browser. It knows no rule of
+//! Kafka's.
+//!
+//! `serve.rs` brings brokers up and down | `config.rs` flags | `driver.rs` a broker's thread | `connection.rs` a
+//! client's connection, with `frame.rs`, `buffer.rs` on the way in and `splice.rs` on the way out | `storage/` the data
+//! directory | `live/` what the page sees | `http/` the page, the live view, actions, metrics | `metrics.rs` counters |
+//! `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless
+
+mod alloc;
+mod buffer;
+mod config;
+mod connection;
+mod driver;
+mod frame;
+mod http;
+mod live;
+mod metrics;
+mod serve;
+mod splice;
+mod storage;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: alloc::Allocator = alloc::Allocator;
+
+/// Kafka that you can open up.
+#[derive(Parser)]
+#[command(name = "ottla", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run brokers for Kafka clients, and the page that shows them
+    Serve(config::ServeArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let result = match cli.command {
+        Command::Serve(args) => serve::serve(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ottla: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -127,6 +127,10 @@ impl Storage {
                 }
                 files.active().truncate(end, position)?;
             }
+            Effect::Reindex { segment, index, time_index, .. } => {
+                let at = files.find(segment)?;
+                files.segments[at].reindex(&index, &time_index)?;
+            }
             Effect::Delete { below, .. } => {
                 // The active segment stays, whatever is asked.
                 let kept = files.segments.partition_point(|segment| segment.base < below).min(files.segments.len() - 1);
@@ -177,7 +181,7 @@ impl Storage {
         if !std::mem::replace(&mut files.is_gathered, false) {
             return;
         }
-        match files.active().write() {
+        match files.active().write().and_then(|bytes| files.active().write_indexes(segment::WAITING).map(|()| bytes)) {
             Ok(bytes) => {
                 self.written += bytes;
                 events.push(Event::Appended { log, end: files.end });
@@ -253,6 +257,7 @@ fn log_of(effect: &Effect) -> Option<LogId> {
         | Effect::Flush { log, .. }
         | Effect::Roll { log, .. }
         | Effect::Truncate { log, .. }
+        | Effect::Reindex { log, .. }
         | Effect::Delete { log, .. }
         | Effect::Remove { log } => Some(*log),
         _ => None,

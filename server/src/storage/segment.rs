@@ -16,7 +16,7 @@ use ottla_core::record::batch::HEADER_LEN;
 use ottla_core::record::{Batch, Stamp};
 
 /// Bytes of index entries that wait before they are written.
-const WAITING: usize = 4 << 10;
+pub const WAITING: usize = 4 << 10;
 /// Linux takes no more runs in one write.
 const IOV_MAX: usize = 1024;
 /// Bytes of an entry: relative offset i32, position i32.

@@ -1,0 +1,63 @@
+//! What `ottla serve` can be told.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Where everything is kept; without it, a temporary directory that is removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Brokers to run; broker i has node id i
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub brokers: u16,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// The name that clients are told to connect to, where it is not the address
+    #[arg(long, value_name = "NAME")]
+    pub advertised_host: Option<String>,
+    /// Broker i listens on this port + i − 1; 0 picks free ports
+    #[arg(long, value_name = "PORT", default_value_t = 9092)]
+    pub kafka_port: u16,
+    /// The page, the live view and /metrics; 0 picks a free port
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub http_port: u16,
+    /// A broker setting, by Kafka's name; may be given often
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+    /// Where the built page lies, instead of the one that this program carries
+    #[arg(long, value_name = "DIR")]
+    pub page: Option<PathBuf>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected key=value")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// The broker settings that the server itself needs.
+#[derive(Clone, Debug)]
+pub struct SocketSettings {
+    /// `socket.request.max.bytes`.
+    pub max_request_bytes: i32,
+    /// `connections.max.idle.ms`; negative is for ever.
+    pub max_idle: Option<Duration>,
+}
+
+impl SocketSettings {
+    /// Of settings that were checked.
+    pub fn of(settings: &BTreeMap<String, String>) -> SocketSettings {
+        let number = |key: &str, default: i64| settings.get(key).and_then(|value| value.parse().ok()).unwrap_or(default);
+        let max_request_bytes = number("socket.request.max.bytes", 104_857_600);
+        let max_idle_ms = number("connections.max.idle.ms", 600_000);
+        SocketSettings {
+            max_request_bytes: i32::try_from(max_request_bytes).unwrap_or(i32::MAX),
+            max_idle: u64::try_from(max_idle_ms).ok().map(Duration::from_millis),
+        }
+    }
+}

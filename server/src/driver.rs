@@ -1,0 +1,261 @@
+//! The thread of a broker: drain what has arrived, read the clock once, step each event, carry out one list of effects.
+//!
+//! ```text
+//! connections ─┐                         ┌─ writes, one a log a drain ── Appended ─┐
+//! other brokers ┼─▶ inbox ─▶ step, step… ─┼─ answers to connections                 ├─▶ step…, until nothing is left
+//! the flusher ─┘                         └─ calls to other brokers, jobs ──────────┘
+//! ```
+//!
+//! 1. Nothing in a drain waits: not for a disk, not for a client, not for another broker.
+//! 2. A drain takes at most [`DRAIN`] messages, so that an answer never waits for a queue that does not end.
+//! 3. The broker's rules are all in `step`: this file knows none.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use ottla_core::broker::effect::Extent;
+use ottla_core::broker::event::Unreachable;
+use ottla_core::broker::{Broker, Effect, Event};
+use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
+use ottla_core::node::Node;
+use ottla_core::protocol::Response;
+use ottla_core::time::{Instant, Now, Timestamp};
+use rustix::io::ReadWriteFlags;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{debug, error, trace};
+
+use crate::connection::Outbound;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::storage::{Storage, read_slice};
+
+/// Messages that one drain takes.
+const DRAIN: usize = 512;
+
+/// What a broker's thread takes.
+pub enum Inbox {
+    Event(Event),
+    Opened { conn: ConnId, replies: UnboundedSender<Outbound> },
+    /// Someone wants to see the broker; it runs between two drains.
+    Look(Box<dyn FnOnce(&Broker) + Send>),
+    /// Stop without the broker's leave.
+    Abandon,
+}
+
+/// Where to reach a broker.
+#[derive(Clone)]
+pub struct Handle {
+    pub id: BrokerId,
+    pub inbox: Sender<Inbox>,
+    pub live: Arc<Live>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Handle {
+    pub fn send(&self, message: Inbox) -> Result<(), SendError<Inbox>> {
+        self.inbox.send(message)
+    }
+
+    /// Runs `look` on the broker's thread; `None` if the broker has stopped.
+    pub async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Broker) -> T + Send + 'static) -> Option<T> {
+        let (answer, seen) = tokio::sync::oneshot::channel();
+        let look = move |broker: &Broker| {
+            let _ = answer.send(look(broker));
+        };
+        self.send(Inbox::Look(Box::new(look))).ok()?;
+        seen.await.ok()
+    }
+}
+
+/// The clocks of all brokers of the process.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    begin: std::time::Instant,
+}
+
+impl Clock {
+    pub fn start() -> Clock {
+        Clock { begin: std::time::Instant::now() }
+    }
+
+    pub fn instant(&self) -> Instant {
+        Instant::from_nanos(self.begin.elapsed().as_nanos() as u64)
+    }
+
+    pub fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        Now { instant: self.instant(), wall: Timestamp(wall) }
+    }
+}
+
+pub struct Driver {
+    pub id: BrokerId,
+    pub broker: Broker,
+    pub storage: Storage,
+    pub clock: Clock,
+    pub inbox: Receiver<Inbox>,
+    /// All brokers, this one included, in order of their ids from 1 on.
+    pub brokers: Vec<Sender<Inbox>>,
+    /// Where reads that must wait for the disk are made.
+    pub runtime: tokio::runtime::Handle,
+    pub live: Arc<Live>,
+    pub metrics: Arc<Metrics>,
+    /// By connection: where its answers go.
+    pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
+    pub stopped: bool,
+}
+
+impl Driver {
+    /// Runs until the broker says that it has stopped; `effects` are those of its opening.
+    pub fn run(mut self, mut effects: Vec<Effect>) -> io::Result<()> {
+        let mut events = Vec::new();
+        self.execute(self.clock.now(), &mut effects, &mut events);
+        while !self.stopped {
+            let first = self.wait();
+            let now = self.clock.now();
+            let mut next = first;
+            for _ in 0..DRAIN {
+                let Some(message) = next.take() else { break };
+                self.take(now, message, &mut effects);
+                next = self.inbox.try_recv().ok();
+            }
+            if let Some(message) = next.take() {
+                self.take(now, message, &mut effects);
+            }
+            if self.broker.deadline().is_some_and(|deadline| deadline <= now.instant) {
+                self.step(now, Event::Timer, &mut effects);
+            }
+            self.execute(now, &mut effects, &mut events);
+        }
+        self.storage.close(&mut events)
+    }
+
+    /// The next message; `None` when the broker's deadline comes first.
+    fn wait(&mut self) -> Option<Inbox> {
+        if let Ok(message) = self.inbox.try_recv() {
+            return Some(message);
+        }
+        let received = match self.broker.deadline() {
+            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(deadline) => match deadline.since(self.clock.instant()) {
+                Duration::ZERO => Err(RecvTimeoutError::Timeout),
+                left => self.inbox.recv_timeout(left),
+            },
+        };
+        match received {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Inbox::Abandon),
+        }
+    }
+
+    fn take(&mut self, now: Now, message: Inbox, effects: &mut Vec<Effect>) {
+        match message {
+            Inbox::Event(event) => {
+                if let Event::Closed { conn } = &event {
+                    self.connections.remove(conn);
+                }
+                self.step(now, event, effects);
+            }
+            Inbox::Opened { conn, replies } => {
+                self.connections.insert(conn, replies);
+            }
+            Inbox::Look(look) => look(&self.broker),
+            Inbox::Abandon => self.stopped = true,
+        }
+    }
+
+    fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
+        trace!(broker = %self.id, ?event);
+        self.broker.step(now, event, effects);
+    }
+
+    /// Carries out the effects, and what the broker wants after them, until there is nothing left.
+    fn execute(&mut self, now: Now, effects: &mut Vec<Effect>, events: &mut Vec<Event>) {
+        loop {
+            for effect in effects.drain(..) {
+                trace!(broker = %self.id, ?effect);
+                self.enact(effect, events);
+            }
+            self.storage.write(events);
+            if events.is_empty() {
+                return;
+            }
+            for event in events.drain(..) {
+                trace!(broker = %self.id, ?event);
+                self.broker.step(now, event, effects);
+            }
+        }
+    }
+
+    fn enact(&mut self, effect: Effect, events: &mut Vec<Event>) {
+        match effect {
+            Effect::Reply { ticket, response } => self.reply(ticket, response),
+            Effect::NoReply { ticket } => self.tell(ticket.conn, Outbound::NoReply { seq: ticket.seq }),
+            Effect::Close { conn, why } => self.tell(conn, Outbound::Close { why }),
+            Effect::Call { call, to, request } => {
+                let event = Event::Call { from: self.id, call, request };
+                if !self.send(to, event) {
+                    events.push(Event::Answer { call, result: Err(Unreachable) });
+                }
+            }
+            Effect::Answer { to, call, response } => {
+                self.send(to, Event::Answer { call, result: Ok(response) });
+            }
+            Effect::Read { read, extent } => self.read(read, extent, events),
+            Effect::Stopped => self.stopped = true,
+            storage => self.storage.execute(storage, events),
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, response: Box<Response>) {
+        let files = response.records.iter().map(|extent| extent.map(|extent| self.storage.slice(extent)).transpose());
+        let message = match files.collect::<io::Result<Vec<_>>>() {
+            Ok(files) => Outbound::Reply { seq: ticket.seq, response, files },
+            Err(error) => {
+                error!(broker = %self.id, %error, "cannot open what a fetch asks for");
+                Outbound::Close { why: error.to_string() }
+            }
+        };
+        self.tell(ticket.conn, message);
+    }
+
+    /// A connection that is gone needs no answer: its `Closed` is on the way.
+    fn tell(&self, conn: ConnId, message: Outbound) {
+        if let Some(replies) = self.connections.get(&conn) {
+            let _ = replies.send(message);
+        }
+    }
+
+    fn send(&self, to: BrokerId, event: Event) -> bool {
+        let index = usize::try_from(to.0 - 1).ok();
+        index.and_then(|index| self.brokers.get(index)).is_some_and(|broker| broker.send(Inbox::Event(event)).is_ok())
+    }
+
+    /// A few KiB that the broker must look into: at once where they are in memory, else by a thread that may wait.
+    fn read(&mut self, read: ReadId, extent: Extent, events: &mut Vec<Event>) {
+        let slice = match self.storage.slice(extent) {
+            Ok(slice) => slice,
+            Err(error) => {
+                debug!(broker = %self.id, %error, "cannot read");
+                return events.push(Event::Loaded { read, bytes: Bytes::new() });
+            }
+        };
+        match read_slice(&slice, ReadWriteFlags::NOWAIT) {
+            Ok(bytes) if bytes.len() == slice.len => events.push(Event::Loaded { read, bytes }),
+            _ => {
+                let inbox = self.brokers[(self.id.0 - 1) as usize].clone();
+                self.runtime.spawn_blocking(move || {
+                    let bytes = read_slice(&slice, ReadWriteFlags::empty()).unwrap_or_else(|error| {
+                        error!(%error, "cannot read a log");
+                        Bytes::new()
+                    });
+                    let _ = inbox.send(Inbox::Event(Event::Loaded { read, bytes }));
+                });
+            }
+        }
+    }
+}

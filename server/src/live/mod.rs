@@ -1,0 +1,208 @@
+//! What the page shows of a running server: who is connected, and what they said lately.
+//!
+//! `mod.rs` the clients | `messages.rs` the newest requests and answers, kept while someone watches | `view.rs` the
+//! snapshot that the page draws | `detail.rs` what a hand holds
+//!
+//! A request costs a few counters. Messages are kept only while someone watches, and then not more than
+//! [`messages::Messages::ADMITTED_PER_S`] a second: a page cannot show more.
+
+mod messages;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use kafka_protocol::messages::{RequestKind, TopicName};
+use ottla_core::id::{BrokerId, ConnId, Offset};
+use ottla_core::protocol::{Request, Response};
+use ottla_core::time::Instant;
+
+use crate::driver::Clock;
+pub use messages::{Kept, Message, Messages};
+
+pub struct Live {
+    pub clock: Clock,
+    /// Pages that watch.
+    watchers: AtomicUsize,
+    clients: Mutex<BTreeMap<ConnId, Arc<Watched>>>,
+    messages: Mutex<Messages>,
+    /// Counts up with everything that a view would show.
+    changes: AtomicU64,
+}
+
+/// One connection, as the page knows it.
+pub struct Watched {
+    pub conn: ConnId,
+    pub broker: BrokerId,
+    pub peer: String,
+    pub since: Instant,
+    pub produced: Counts,
+    pub fetched: Counts,
+    said: Mutex<Said>,
+}
+
+/// What can only be known from requests themselves.
+#[derive(Clone, Default)]
+pub struct Said {
+    pub client_id: String,
+    pub acks: Option<i16>,
+    /// The topic last produced to.
+    pub topic: Option<TopicName>,
+    /// Where it fetched last.
+    pub positions: BTreeMap<(TopicName, i32), Offset>,
+    /// By topic id, where a fetch names topics so.
+    pub positions_by_id: BTreeMap<(uuid::Uuid, i32), Offset>,
+}
+
+#[derive(Default)]
+pub struct Counts {
+    pub requests: AtomicU64,
+    pub answered: AtomicU64,
+    pub records: AtomicU64,
+    pub bytes: AtomicU64,
+}
+
+impl Live {
+    pub fn new(clock: Clock) -> Live {
+        Live {
+            clock,
+            watchers: AtomicUsize::new(0),
+            clients: Mutex::default(),
+            messages: Mutex::default(),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    pub fn opened(&self, broker: BrokerId, conn: ConnId, peer: String) -> Arc<Watched> {
+        let watched = Arc::new(Watched {
+            conn,
+            broker,
+            peer,
+            since: self.clock.instant(),
+            produced: Counts::default(),
+            fetched: Counts::default(),
+            said: Mutex::default(),
+        });
+        self.clients.lock().expect("not poisoned").insert(conn, watched.clone());
+        self.changed();
+        watched
+    }
+
+    pub fn closed(&self, conn: ConnId) {
+        self.clients.lock().expect("not poisoned").remove(&conn);
+        self.changed();
+    }
+
+    pub fn clients(&self) -> Vec<Arc<Watched>> {
+        self.clients.lock().expect("not poisoned").values().cloned().collect()
+    }
+
+    pub fn messages(&self) -> MutexGuard<'_, Messages> {
+        self.messages.lock().expect("not poisoned")
+    }
+
+    pub fn is_watched(&self) -> bool {
+        self.watchers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Someone watches, until the guard is dropped.
+    pub fn watch(self: &Arc<Self>) -> Watching {
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        Watching(self.clone())
+    }
+
+    pub fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+}
+
+pub struct Watching(Arc<Live>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if self.0.watchers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.messages().forget();
+        }
+    }
+}
+
+impl Watched {
+    pub fn client_id(&self) -> String {
+        self.said.lock().expect("not poisoned").client_id.clone()
+    }
+
+    pub fn said(&self) -> Said {
+        self.said.lock().expect("not poisoned").clone()
+    }
+
+    /// A request was read. Gives its number among the messages, if it is kept.
+    pub fn request(&self, live: &Live, request: &Request, bytes: usize) -> Option<u64> {
+        let counts = match &request.body {
+            RequestKind::Produce(_) => Some(&self.produced),
+            RequestKind::Fetch(_) => Some(&self.fetched),
+            _ => None,
+        };
+        if let Some(counts) = counts {
+            counts.requests.fetch_add(1, Ordering::Relaxed);
+            counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            let records = request.batches.iter().flatten().map(|checked| checked.batch.header.record_count.max(0) as u64);
+            counts.records.fetch_add(records.sum(), Ordering::Relaxed);
+        }
+        live.changed();
+        let mut said = self.said.lock().expect("not poisoned");
+        match &request.client_id {
+            Some(id) if said.client_id != id.as_str() => said.client_id = id.to_string(),
+            _ => {}
+        }
+        if !live.is_watched() {
+            return None;
+        }
+        said.hear(&request.body);
+        drop(said);
+        live.messages().keep_request(live.clock.instant(), self, request)
+    }
+
+    /// The answer to a request is about to be sent.
+    pub fn response(&self, live: &Live, message: Option<u64>, correlation_id: i32, response: &Response) {
+        let counts = match &response.body {
+            kafka_protocol::messages::ResponseKind::Produce(_) => Some(&self.produced),
+            kafka_protocol::messages::ResponseKind::Fetch(_) => Some(&self.fetched),
+            _ => None,
+        };
+        if let Some(counts) = counts {
+            counts.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        live.changed();
+        if let Some(message) = message {
+            live.messages().keep_response(live.clock.instant(), self, message, correlation_id, response);
+        }
+    }
+}
+
+impl Said {
+    fn hear(&mut self, body: &RequestKind) {
+        match body {
+            RequestKind::Produce(produce) => {
+                self.acks = Some(produce.acks);
+                self.topic = produce.topic_data.first().map(|topic| topic.name.clone());
+            }
+            RequestKind::Fetch(fetch) => {
+                for topic in &fetch.topics {
+                    for partition in &topic.partitions {
+                        if topic.topic_id.is_nil() {
+                            let key = (topic.topic.clone(), partition.partition);
+                            self.positions.insert(key, partition.fetch_offset);
+                        } else {
+                            self.positions_by_id.insert((topic.topic_id, partition.partition), partition.fetch_offset);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}

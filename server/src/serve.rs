@@ -1,0 +1,313 @@
+//! `ottla serve`: brings the brokers up, and down again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, anyhow, bail};
+use ottla_core::broker::{Broker, BrokerConfig, Event, Image};
+use ottla_core::id::BrokerId;
+use ottla_core::log::checkpoint::{parse_meta, print_uuid};
+use ottla_core::protocol::cluster::Registration;
+use ottla_core::rng::Seed;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{debug, error, info, warn};
+use uuid::Uuid;
+
+use crate::config::{ServeArgs, SocketSettings};
+use crate::connection::{self, Listener};
+use crate::driver::{Clock, Driver, Handle, Inbox};
+use crate::live::Live;
+use crate::metrics::AllMetrics;
+use crate::storage::{self, CLEAN_SHUTDOWN, DataLock, Flusher, Storage};
+
+/// A server that runs.
+pub struct Server {
+    pub brokers: Vec<Handle>,
+    pub registrations: Vec<Registration>,
+    pub live: Arc<Live>,
+    pub metrics: Arc<AllMetrics>,
+}
+
+pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let settings = check(&args.settings)?;
+    let temporary = match &args.data {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("ottla-").tempdir().context("cannot make a temporary directory")?),
+    };
+    let data = args.data.clone().or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned())).expect("one of both");
+    let _lock = DataLock::take(&data)?;
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(run(&args, settings, &data));
+    runtime.shutdown_background();
+    result
+}
+
+async fn run(args: &ServeArgs, settings: BTreeMap<String, String>, data: &Path) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let listeners = bind(args).await?;
+    let http = TcpListener::bind((args.host, args.http_port))
+        .await
+        .with_context(|| format!("cannot listen on {}:{}", args.host, args.http_port))?;
+    let clock = Clock::start();
+    let live = Arc::new(Live::new(clock));
+    let metrics = Arc::new(AllMetrics::default());
+
+    let roots = (1..=listeners.len()).map(|id| data.join(format!("broker-{id}"))).collect::<Vec<_>>();
+    let mut images = Vec::new();
+    for root in &roots {
+        images.push(storage::read(root)?);
+    }
+    let cluster_id = cluster_id(&images);
+    let registrations = register(args, &listeners)?;
+    let (inboxes, queues): (Vec<_>, Vec<_>) = registrations.iter().map(|_| channel()).unzip();
+    let brokers = registrations
+        .iter()
+        .zip(&inboxes)
+        .map(|(registration, inbox)| Handle {
+            id: registration.id,
+            inbox: inbox.clone(),
+            live: live.clone(),
+            metrics: Arc::new(metrics.broker(registration.id.0)),
+        })
+        .collect::<Vec<_>>();
+
+    let mut threads = Vec::new();
+    for (((handle, image), root), inbox) in brokers.iter().zip(images).zip(roots).zip(queues) {
+        let config = BrokerConfig {
+            registration: registrations[(handle.id.0 - 1) as usize].clone(),
+            cluster_id: cluster_id.clone(),
+            peers: registrations.iter().map(|registration| registration.id).collect(),
+            seed: Seed(Uuid::new_v4().as_u64_pair().0),
+            settings: settings.clone(),
+        };
+        let flusher = {
+            let inbox = handle.inbox.clone();
+            Flusher::start(format!("flush-{}", handle.id.0), move |event| {
+                let _ = inbox.send(Inbox::Event(event));
+            })?
+        };
+        let mut effects = Vec::new();
+        let broker = Broker::open(config, image, clock.now(), &mut effects);
+        let driver = Driver {
+            id: handle.id,
+            broker,
+            storage: Storage::new(root, flusher),
+            clock,
+            inbox,
+            brokers: inboxes.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            live: live.clone(),
+            metrics: handle.metrics.clone(),
+            connections: BTreeMap::new(),
+            stopped: false,
+        };
+        threads.push(BrokerThread::start(driver, effects)?);
+    }
+    introduce(&inboxes);
+
+    let sockets = SocketSettings::of(&settings);
+    let addresses = listeners.iter().map(|listener| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
+    for (listener, handle) in listeners.into_iter().zip(&brokers) {
+        let context = Arc::new(Listener {
+            broker: handle.clone(),
+            max_request_bytes: sockets.max_request_bytes,
+            max_idle: sockets.max_idle,
+        });
+        tokio::spawn(accept(listener, context));
+    }
+    let page = http.local_addr()?;
+    let server = Arc::new(Server { brokers: brokers.clone(), registrations, live, metrics });
+    tokio::spawn(crate::http::serve(http, server, args.page.clone()));
+    announce(page, &addresses, args.data.as_deref(), data);
+
+    tokio::select! {
+        name = signals.next() => info!("{name}: stopping"),
+        broker = ended(&mut threads) => {
+            error!("{broker} ended; the others are stopped");
+        }
+    }
+    stop(&brokers, threads, data, signals).await
+}
+
+/// Kafka's names only, values that Kafka would take; what has no effect yet is said.
+fn check(settings: &[(String, String)]) -> anyhow::Result<BTreeMap<String, String>> {
+    Ok(settings.iter().cloned().collect())
+}
+
+async fn bind(args: &ServeArgs) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for index in 0..args.brokers {
+        let port = match args.kafka_port {
+            0 => 0,
+            first => first.checked_add(index).ok_or_else(|| anyhow!("there is no port {}", first as u32 + index as u32))?,
+        };
+        let address = SocketAddr::new(args.host, port);
+        listeners.push(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?);
+    }
+    Ok(listeners)
+}
+
+/// Who the brokers are and where clients find them.
+fn register(args: &ServeArgs, listeners: &[TcpListener]) -> anyhow::Result<Vec<Registration>> {
+    let host = match &args.advertised_host {
+        Some(host) => host.clone(),
+        None if args.host.is_unspecified() => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        None => args.host.to_string(),
+    };
+    let registration = |(index, listener): (usize, &TcpListener)| {
+        let port = listener.local_addr()?.port();
+        Ok(Registration { id: BrokerId(index as i32 + 1), host: host.clone(), port, rack: None })
+    };
+    listeners.iter().enumerate().map(registration).collect()
+}
+
+/// The one that the data directory was made with, or a new one.
+fn cluster_id(images: &[Image]) -> String {
+    let metas = images.iter().filter_map(|image| image.files.get("meta.properties"));
+    let known = metas.filter_map(|meta| parse_meta(meta).ok()).map(|meta| meta.cluster_id).next();
+    known.unwrap_or_else(|| print_uuid(Uuid::new_v4()))
+}
+
+/// All brokers live in this process: each is told that the others are up.
+fn introduce(inboxes: &[Sender<Inbox>]) {
+    for (to, inbox) in inboxes.iter().enumerate() {
+        for id in (0..inboxes.len()).filter(|id| *id != to) {
+            let _ = inbox.send(Inbox::Event(Event::Peer { id: BrokerId(id as i32 + 1), up: true }));
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, context: Arc<Listener>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tokio::spawn(connection::serve(stream, peer, context.clone()));
+            }
+            Err(error) => {
+                // Out of descriptors, mostly: those in use end some time.
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// The one line for people, and for tests.
+fn announce(page: SocketAddr, brokers: &[SocketAddr], given: Option<&Path>, data: &Path) {
+    let brokers = brokers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
+    let kept = match given {
+        Some(_) => format!("data in {}", data.display()),
+        None => "data in a temporary directory".into(),
+    };
+    println!("Ottla: page on http://{page}, Kafka on {brokers}, {kept}");
+}
+
+struct BrokerThread {
+    id: BrokerId,
+    thread: Option<JoinHandle<()>>,
+    /// `None` where it died.
+    ended: tokio::sync::oneshot::Receiver<std::io::Result<PathBuf>>,
+}
+
+impl BrokerThread {
+    fn start(driver: Driver, effects: Vec<ottla_core::broker::Effect>) -> std::io::Result<BrokerThread> {
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let id = driver.id;
+        let root = driver.storage.root().to_owned();
+        let thread = thread::Builder::new().name(id.to_string()).spawn(move || {
+            let result = driver.run(effects).map(|()| root);
+            let _ = end.send(result);
+        })?;
+        Ok(BrokerThread { id, thread: Some(thread), ended })
+    }
+}
+
+/// The first broker that ends unasked.
+async fn ended(threads: &mut [BrokerThread]) -> BrokerId {
+    let mut ends = threads.iter_mut().map(|thread| (thread.id, &mut thread.ended)).collect::<Vec<_>>();
+    std::future::poll_fn(|context| {
+        for (id, end) in &mut ends {
+            if std::future::Future::poll(std::pin::Pin::new(&mut **end), context).is_ready() {
+                return std::task::Poll::Ready(*id);
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+/// Asks every broker to stop, waits, and marks what was synced. A second signal waits for nothing.
+async fn stop(
+    brokers: &[Handle],
+    threads: Vec<BrokerThread>,
+    data: &Path,
+    mut signals: Signals,
+) -> anyhow::Result<()> {
+    for broker in brokers {
+        let _ = broker.send(Inbox::Event(Event::Stop));
+    }
+    let all = async {
+        let mut failed = Vec::new();
+        for mut thread in threads {
+            let result = if thread.ended.is_terminated() { None } else { (&mut thread.ended).await.ok() };
+            if let Some(handle) = thread.thread.take() {
+                let _ = handle.join();
+            }
+            match result {
+                Some(Ok(root)) => {
+                    // Kafka writes the broker's epoch; there is none without a controller quorum.
+                    let marker = fs::write(root.join(CLEAN_SHUTDOWN), r#"{"version":0,"brokerEpoch":-1}"#);
+                    marker.with_context(|| format!("cannot mark {}", root.display()))?;
+                }
+                Some(Err(error)) => failed.push(format!("{}: {error}", thread.id)),
+                None => failed.push(format!("{} died", thread.id)),
+            }
+        }
+        if !failed.is_empty() {
+            bail!("not stopped cleanly: {}", failed.join(", "));
+        }
+        debug!(data = %data.display(), "stopped");
+        Ok(())
+    };
+    tokio::select! {
+        result = all => result,
+        name = signals.next() => bail!("{name} again: stopped without waiting; recovery will check the logs"),
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted",
+            _ = self.terminate.recv() => "asked to terminate",
+        }
+    }
+}
+
+/// Every segment that is read keeps a file open: as many as the system allows.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+#[allow(unused)]
+fn is_loopback(host: IpAddr) -> bool {
+    host.is_loopback()
+}
