@@ -52,7 +52,8 @@ pub struct SocketSettings {
 impl SocketSettings {
     /// Of settings that were checked.
     pub fn of(settings: &BTreeMap<String, String>) -> SocketSettings {
-        let number = |key: &str, default: i64| settings.get(key).and_then(|value| value.parse().ok()).unwrap_or(default);
+        let number =
+            |key: &str, default: i64| settings.get(key).and_then(|value| value.parse().ok()).unwrap_or(default);
         let max_request_bytes = number("socket.request.max.bytes", 104_857_600);
         let max_idle_ms = number("connections.max.idle.ms", 600_000);
         SocketSettings {

@@ -202,14 +202,8 @@ impl Connection<'_> {
         let live = &self.listener.broker.live;
         let message = self.watched.request(live, &request, bytes);
         self.listener.broker.metrics.request(request.api_key, bytes);
-        let place = Place {
-            api: request.api_key,
-            correlation_id: request.correlation_id,
-            bytes,
-            since,
-            message,
-            reply: None,
-        };
+        let place =
+            Place { api: request.api_key, correlation_id: request.correlation_id, bytes, since, message, reply: None };
         let seq = self.order.lock().expect("not poisoned").enter(place);
         let ticket = Ticket { conn: self.conn, seq };
         let event = Event::Request { ticket, request: Box::new(request) };
@@ -300,7 +294,10 @@ impl Connection<'_> {
                 return match (pending, waiting) {
                     (0, 0) => Why::Idle,
                     (0, _) => Why::Cut(format!("it takes no answers; {waiting} requests wait")),
-                    _ => Why::Cut(format!("half a frame of {pending} bytes, and then nothing for {:?}", now - quiet_since)),
+                    _ => Why::Cut(format!(
+                        "half a frame of {pending} bytes, and then nothing for {:?}",
+                        now - quiet_since
+                    )),
                 };
             }
         }

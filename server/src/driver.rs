@@ -38,7 +38,10 @@ const DRAIN: usize = 512;
 /// What a broker's thread takes.
 pub enum Inbox {
     Event(Event),
-    Opened { conn: ConnId, replies: UnboundedSender<Outbound> },
+    Opened {
+        conn: ConnId,
+        replies: UnboundedSender<Outbound>,
+    },
     /// Someone wants to see the broker; it runs between two drains.
     Look(Box<dyn FnOnce(&Broker) + Send>),
     /// Stop without the broker's leave.

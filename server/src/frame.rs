@@ -25,9 +25,16 @@ pub enum End {
     /// The client closed it between two frames.
     Closed,
     /// The client closed it inside a frame.
-    Half { got: usize, of: usize },
+    Half {
+        got: usize,
+        of: usize,
+    },
     /// Not a length that a client may send.
-    Length { length: i32, limit: i32, bytes: [u8; PREFIX] },
+    Length {
+        length: i32,
+        limit: i32,
+        bytes: [u8; PREFIX],
+    },
     Lost(io::Error),
 }
 

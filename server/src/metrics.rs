@@ -69,8 +69,8 @@ impl Metrics {
 pub struct AllMetrics {
     registry: Registry,
     requests: Family<ApiLabels, Counter>,
-    produce_time: Family<BrokerLabels, Histogram>,
-    fetch_time: Family<BrokerLabels, Histogram>,
+    produce_time: Family<BrokerLabels, Histogram, fn() -> Histogram>,
+    fetch_time: Family<BrokerLabels, Histogram, fn() -> Histogram>,
     bytes_in: Family<BrokerLabels, Counter>,
     bytes_out: Family<BrokerLabels, Counter>,
     connections: Family<BrokerLabels, Gauge>,
@@ -83,7 +83,8 @@ pub struct AllMetrics {
 impl Default for AllMetrics {
     fn default() -> Self {
         // 50 µs to about 26 s: Kafka's clients wait no longer than 30 s for an answer.
-        let times = || Family::new_with_constructor(|| Histogram::new(exponential_buckets(5e-5, 2.0, 20)));
+        let buckets: fn() -> Histogram = || Histogram::new(exponential_buckets(5e-5, 2.0, 20));
+        let times = || Family::new_with_constructor(buckets);
         let mut metrics = AllMetrics {
             registry: Registry::default(),
             requests: Family::default(),

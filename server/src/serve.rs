@@ -94,7 +94,8 @@ async fn run(args: &ServeArgs, settings: BTreeMap<String, String>, data: &Path) 
             })?
         };
         let mut effects = Vec::new();
-        let broker = Broker::open(config, image, clock.now(), &mut effects);
+        let broker = Broker::open(config, image, clock.now(), &mut effects)
+            .map_err(|why| anyhow!("{} cannot start: {why}", handle.id))?;
         let driver = Driver {
             id: handle.id,
             broker,
@@ -146,7 +147,9 @@ async fn bind(args: &ServeArgs) -> anyhow::Result<Vec<TcpListener>> {
     for index in 0..args.brokers {
         let port = match args.kafka_port {
             0 => 0,
-            first => first.checked_add(index).ok_or_else(|| anyhow!("there is no port {}", first as u32 + index as u32))?,
+            first => {
+                first.checked_add(index).ok_or_else(|| anyhow!("there is no port {}", first as u32 + index as u32))?
+            }
         };
         let address = SocketAddr::new(args.host, port);
         listeners.push(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?);
@@ -244,12 +247,7 @@ async fn ended(threads: &mut [BrokerThread]) -> BrokerId {
 }
 
 /// Asks every broker to stop, waits, and marks what was synced. A second signal waits for nothing.
-async fn stop(
-    brokers: &[Handle],
-    threads: Vec<BrokerThread>,
-    data: &Path,
-    mut signals: Signals,
-) -> anyhow::Result<()> {
+async fn stop(brokers: &[Handle], threads: Vec<BrokerThread>, data: &Path, mut signals: Signals) -> anyhow::Result<()> {
     for broker in brokers {
         let _ = broker.send(Inbox::Event(Event::Stop));
     }

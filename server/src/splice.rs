@@ -133,8 +133,7 @@ async fn send_all(
 async fn send_file(stream: &TcpStream, slice: &FileSlice, moved: &mut impl FnMut(usize)) -> io::Result<()> {
     let (mut position, mut rest) = (slice.position, slice.len);
     while rest > 0 {
-        let sent =
-            step(stream, || Ok(rustix::fs::sendfile(stream, &slice.file, Some(&mut position), rest)?)).await?;
+        let sent = step(stream, || Ok(rustix::fs::sendfile(stream, &slice.file, Some(&mut position), rest)?)).await?;
         if sent == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the log became shorter under a fetch"));
         }

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
+use kafka_protocol::messages::ApiKey;
+use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
-use ottla_core::sim::view::{MessageKind, MessageView};
+use ottla_core::sim::view::MessageView;
 use ottla_core::time::{Duration, Instant};
 
 use super::Watched;
@@ -59,7 +60,13 @@ impl Messages {
         self.ring = VecDeque::new();
     }
 
-    pub(super) fn keep_request(&mut self, now: Instant, client: &Watched, request: &Request) -> Option<u64> {
+    pub(super) fn keep_request(
+        &mut self,
+        now: Instant,
+        client: &Watched,
+        request: &Request,
+        names: &Names,
+    ) -> Option<u64> {
         let window = now.as_millis() / 100;
         if self.window != window {
             (self.window, self.admitted) = (window, 0);
@@ -72,14 +79,14 @@ impl Messages {
         let message = Message {
             view: MessageView {
                 id: self.next,
-                kind: kind(request.api_key),
+                kind: line::request_kind(&request.body),
                 response: false,
                 from: name,
                 to: client.broker.to_string(),
-                topic: topic_of_request(&request.body),
+                topic: line::request_topic(&request.body, names).map(|name| name.to_string()),
                 departed: now,
                 arrives: now + SEEN,
-                line: request.to_string(),
+                line: line::request(request, names),
                 error: request.batches.iter().any(Result::is_err),
                 ..MessageView::default()
             },
@@ -99,6 +106,7 @@ impl Messages {
         request: u64,
         correlation_id: i32,
         response: &Response,
+        names: &Names,
     ) {
         let Some(asked) = self.find(request) else { return };
         let message = Message {
@@ -112,8 +120,8 @@ impl Messages {
                 // A mark that comes back sets out when the one that went has arrived.
                 departed: now.max(asked.view.arrives),
                 arrives: now.max(asked.view.arrives) + SEEN,
-                line: response.to_string(),
-                error: has_error(response),
+                line: line::response(response, names),
+                error: line::is_error(&response.body),
                 ..MessageView::default()
             },
             api: asked.api,
@@ -139,39 +147,4 @@ impl Messages {
 /// Its client.id, or the address where it has none.
 pub(super) fn client_name(client: &Watched) -> String {
     Some(client.client_id()).filter(|id| !id.is_empty()).unwrap_or_else(|| client.peer.clone())
-}
-
-fn kind(api: ApiKey) -> MessageKind {
-    match api {
-        ApiKey::Produce => MessageKind::Produce,
-        ApiKey::Fetch => MessageKind::Fetch,
-        _ => MessageKind::Other,
-    }
-}
-
-fn topic_of_request(body: &RequestKind) -> Option<String> {
-    let name = match body {
-        RequestKind::Produce(produce) => &produce.topic_data.first()?.name,
-        RequestKind::Fetch(fetch) => &fetch.topics.first()?.topic,
-        RequestKind::ListOffsets(list) => &list.topics.first()?.name,
-        RequestKind::Metadata(metadata) => metadata.topics.as_ref()?.first()?.name.as_ref()?,
-        RequestKind::CreateTopics(create) => &create.topics.first()?.name,
-        _ => return None,
-    };
-    Some(name.to_string()).filter(|name| !name.is_empty())
-}
-
-fn has_error(response: &Response) -> bool {
-    match &response.body {
-        ResponseKind::Produce(produce) => {
-            produce.responses.iter().flat_map(|topic| &topic.partition_responses).any(|it| it.error_code != 0)
-        }
-        ResponseKind::Fetch(fetch) => {
-            let partitions = fetch.responses.iter().flat_map(|topic| &topic.partitions);
-            fetch.error_code != 0 || partitions.into_iter().any(|partition| partition.error_code != 0)
-        }
-        ResponseKind::Metadata(metadata) => metadata.topics.iter().any(|topic| topic.error_code != 0),
-        ResponseKind::CreateTopics(create) => create.topics.iter().any(|topic| topic.error_code != 0),
-        _ => false,
-    }
 }

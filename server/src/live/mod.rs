@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use kafka_protocol::messages::{RequestKind, TopicName};
 use ottla_core::id::{BrokerId, ConnId, Offset};
+use ottla_core::protocol::line::Names;
 use ottla_core::protocol::{Request, Response};
 use ottla_core::time::Instant;
 
@@ -26,6 +27,8 @@ pub struct Live {
     watchers: AtomicUsize,
     clients: Mutex<BTreeMap<ConnId, Arc<Watched>>>,
     messages: Mutex<Messages>,
+    /// Topics by id, as of the last view.
+    names: Mutex<Arc<Names>>,
     /// Counts up with everything that a view would show.
     changes: AtomicU64,
 }
@@ -69,6 +72,7 @@ impl Live {
             watchers: AtomicUsize::new(0),
             clients: Mutex::default(),
             messages: Mutex::default(),
+            names: Mutex::default(),
             changes: AtomicU64::new(0),
         }
     }
@@ -99,6 +103,14 @@ impl Live {
 
     pub fn messages(&self) -> MutexGuard<'_, Messages> {
         self.messages.lock().expect("not poisoned")
+    }
+
+    pub fn names(&self) -> Arc<Names> {
+        self.names.lock().expect("not poisoned").clone()
+    }
+
+    pub fn set_names(&self, names: Names) {
+        *self.names.lock().expect("not poisoned") = Arc::new(names);
     }
 
     pub fn is_watched(&self) -> bool {
@@ -149,7 +161,8 @@ impl Watched {
         if let Some(counts) = counts {
             counts.requests.fetch_add(1, Ordering::Relaxed);
             counts.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-            let records = request.batches.iter().flatten().map(|checked| checked.batch.header.record_count.max(0) as u64);
+            let records =
+                request.batches.iter().flatten().map(|checked| checked.batch.header.record_count.max(0) as u64);
             counts.records.fetch_add(records.sum(), Ordering::Relaxed);
         }
         live.changed();
@@ -163,7 +176,8 @@ impl Watched {
         }
         said.hear(&request.body);
         drop(said);
-        live.messages().keep_request(live.clock.instant(), self, request)
+        let names = live.names();
+        live.messages().keep_request(live.clock.instant(), self, request, &names)
     }
 
     /// The answer to a request is about to be sent.
@@ -178,7 +192,8 @@ impl Watched {
         }
         live.changed();
         if let Some(message) = message {
-            live.messages().keep_response(live.clock.instant(), self, message, correlation_id, response);
+            let names = live.names();
+            live.messages().keep_response(live.clock.instant(), self, message, correlation_id, response, &names);
         }
     }
 }

@@ -14,7 +14,11 @@ use tracing::error;
 
 pub enum Job {
     /// Answered by [`Event::Flushed`].
-    Sync { log: LogId, end: Offset, files: Vec<Arc<File>> },
+    Sync {
+        log: LogId,
+        end: Offset,
+        files: Vec<Arc<File>>,
+    },
     /// A file that was replaced by renaming, and its directory.
     SyncFile(PathBuf),
     Unlink(Vec<PathBuf>),

@@ -70,8 +70,7 @@ pub fn bases(directory: &Path) -> io::Result<Vec<Offset>> {
     let mut bases = Vec::new();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
-        let base = name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
-        bases.extend(base);
+        bases.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<Offset>().ok()));
     }
     bases.sort_unstable();
     Ok(bases)

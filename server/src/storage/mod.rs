@@ -154,10 +154,8 @@ impl Storage {
     fn open(&mut self, log: LogId, directory: &str, base: Offset) -> io::Result<()> {
         let directory = self.root.join(directory);
         fs::create_dir_all(&directory)?;
-        let mut segments = image::bases(&directory)?
-            .into_iter()
-            .map(|base| Segment::at(&directory, base))
-            .collect::<Vec<_>>();
+        let mut segments =
+            image::bases(&directory)?.into_iter().map(|base| Segment::at(&directory, base)).collect::<Vec<_>>();
         if segments.is_empty() {
             segments.push(Segment::create(&directory, base)?);
         }
