@@ -1,1 +1,4 @@
 //! What the tests of this room share.
+
+pub mod session;
+pub mod wire;

@@ -1,0 +1,556 @@
+//! A scripted client's session over every API that is served: each version, and the errors that users meet.
+//!
+//! The same session is held with the simulated broker, with the server and, by hand, with Apache Kafka
+//! (`cargo run -p ottla-tests --example compare -- HOST:PORT HOST:PORT`); what may differ between two clusters (ports,
+//! ids, times) is masked, and everything else must be the same bytes.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::alter_configs_request::{self, AlterConfigsResource};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::incremental_alter_configs_request as incremental;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{Encodable, StrBytes};
+use ottla_core::protocol::version;
+use ottla_core::record::{BatchBuilder, Compression, Header};
+use ottla_core::time::Timestamp;
+use uuid::Uuid;
+
+/// What a session has learned and later requests need.
+#[derive(Default)]
+pub struct Learned {
+    /// Topic ids by name: every cluster draws its own.
+    pub ids: BTreeMap<String, Uuid>,
+    /// The fetch session that was opened last.
+    pub fetch_session: i32,
+}
+
+/// One request of the session. It may need what was learned before.
+pub struct Exchange {
+    pub name: String,
+    pub api: ApiKey,
+    pub version: i16,
+    pub body: Box<dyn Fn(&Learned) -> RequestKind>,
+}
+
+impl Exchange {
+    /// The request as a frame without its length prefix.
+    pub fn frame(&self, correlation_id: i32, learned: &Learned) -> Bytes {
+        let header = RequestHeader::default()
+            .with_request_api_key(self.api as i16)
+            .with_request_api_version(self.version)
+            .with_correlation_id(correlation_id)
+            .with_client_id(Some(StrBytes::from_static_str("session")));
+        let mut frame = BytesMut::new();
+        header.encode(&mut frame, self.api.request_header_version(self.version)).expect("a header that can be encoded");
+        // What only a version in range can carry; a version out of range is answered from its header alone.
+        let known = self.api.valid_versions();
+        if (known.min..=known.max).contains(&self.version) {
+            (self.body)(learned).encode(&mut frame, self.version).unwrap_or_else(|why| panic!("{}: {why}", self.name));
+        }
+        frame.freeze()
+    }
+
+    /// A response frame, decoded; whatever differs between clusters is masked.
+    pub fn understand(&self, mut frame: Bytes, learned: &mut Learned) -> Result<ResponseKind, String> {
+        // ApiVersions answers a version that it lacks in version 0.
+        let known = self.api.valid_versions();
+        let version = if (known.min..=known.max).contains(&self.version) { self.version } else { 0 };
+        let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", self.name);
+        use kafka_protocol::protocol::Decodable;
+        ResponseHeader::decode(&mut frame, self.api.response_header_version(version)).map_err(|why| fail(&why))?;
+        let mut body = ResponseKind::decode(self.api, &mut frame, version).map_err(|why| fail(&why))?;
+        if !frame.is_empty() {
+            return Err(fail(&format!("{} bytes after the body", frame.len())));
+        }
+        mask(&mut body, learned);
+        Ok(body)
+    }
+}
+
+/// Notes what later requests need, and wipes what two clusters need not agree on.
+fn mask(body: &mut ResponseKind, learned: &mut Learned) {
+    let masked = |id: &mut Uuid| {
+        if !id.is_nil() {
+            *id = Uuid::max();
+        }
+    };
+    match body {
+        ResponseKind::Metadata(body) => {
+            for broker in &mut body.brokers {
+                (broker.port, broker.host) = (0, StrBytes::default());
+            }
+            body.cluster_id = body.cluster_id.as_ref().map(|_| StrBytes::from_static_str("cluster"));
+            for topic in &mut body.topics {
+                if let Some(name) = &topic.name {
+                    learned.ids.insert(name.0.to_string(), topic.topic_id);
+                }
+                masked(&mut topic.topic_id);
+            }
+        }
+        ResponseKind::DescribeCluster(body) => {
+            body.cluster_id = StrBytes::from_static_str("cluster");
+            for broker in &mut body.brokers {
+                (broker.port, broker.host) = (0, StrBytes::default());
+            }
+        }
+        ResponseKind::CreateTopics(body) => body.topics.iter_mut().for_each(|topic| masked(&mut topic.topic_id)),
+        ResponseKind::DeleteTopics(body) => body.responses.iter_mut().for_each(|topic| masked(&mut topic.topic_id)),
+        ResponseKind::DescribeTopicPartitions(body) => {
+            body.topics.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
+        }
+        ResponseKind::Produce(body) => {
+            for topic in &mut body.responses {
+                masked(&mut topic.topic_id);
+                for partition in &mut topic.partition_responses {
+                    partition.log_append_time_ms = partition.log_append_time_ms.min(0);
+                }
+            }
+            for endpoint in &mut body.node_endpoints {
+                (endpoint.port, endpoint.host) = (0, StrBytes::default());
+            }
+        }
+        ResponseKind::Fetch(body) => {
+            learned.fetch_session = body.session_id;
+            body.session_id = i32::from(body.session_id != 0);
+            body.responses.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
+            for endpoint in &mut body.node_endpoints {
+                (endpoint.port, endpoint.host) = (0, StrBytes::default());
+            }
+        }
+        ResponseKind::InitProducerId(body) => body.producer_id = ProducerId(body.producer_id.0.min(0)),
+        _ => {}
+    }
+}
+
+/// The whole session, in order.
+pub fn script() -> Vec<Exchange> {
+    let mut script = Vec::new();
+    api_versions(&mut script);
+    topics(&mut script);
+    metadata(&mut script);
+    produce(&mut script);
+    list_offsets(&mut script);
+    fetch(&mut script);
+    configs(&mut script);
+    cluster(&mut script);
+    unserved(&mut script);
+    removal(&mut script);
+    script
+}
+
+fn ask<B: Into<RequestKind>>(
+    script: &mut Vec<Exchange>,
+    what: &str,
+    api: ApiKey,
+    version: i16,
+    body: impl Fn(&Learned) -> B + 'static,
+) {
+    let name = format!("{api:?} v{version}: {what}");
+    script.push(Exchange { name, api, version, body: Box::new(move |learned| body(learned).into()) });
+}
+
+/// Every version of `api` that is served.
+fn versions(api: ApiKey) -> impl Iterator<Item = i16> {
+    let served = version::of(api).unwrap_or_else(|| panic!("{api:?} is not served"));
+    served.min..=served.max
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_string())
+}
+
+fn name(name: &str) -> TopicName {
+    TopicName(text(name))
+}
+
+fn api_versions(script: &mut Vec<Exchange>) {
+    for version in versions(ApiKey::ApiVersions) {
+        ask(script, "what is served", ApiKey::ApiVersions, version, move |_| {
+            let request = ApiVersionsRequest::default();
+            match version {
+                3.. => request.with_client_software_name(text("session")).with_client_software_version(text("1.0")),
+                _ => request,
+            }
+        });
+    }
+    ask(script, "software name that is none", ApiKey::ApiVersions, 3, |_| {
+        ApiVersionsRequest::default().with_client_software_name(text("-")).with_client_software_version(text("1"))
+    });
+    ask(script, "a version that does not exist", ApiKey::ApiVersions, 77, |_| ApiVersionsRequest::default());
+}
+
+fn topics(script: &mut Vec<Exchange>) {
+    let create =
+        |topics: Vec<CreatableTopic>| CreateTopicsRequest::default().with_topics(topics).with_timeout_ms(5_000);
+    let topic = |topic: &str, partitions: i32, factor: i16| {
+        CreatableTopic::default().with_name(name(topic)).with_num_partitions(partitions).with_replication_factor(factor)
+    };
+    let set = |key: &'static str, value: &'static str| {
+        CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+    };
+    for version in versions(ApiKey::CreateTopics) {
+        ask(script, "one topic", ApiKey::CreateTopics, version, move |_| {
+            create(vec![topic(&format!("t{version}"), 2, 1)])
+        });
+        ask(script, "it exists", ApiKey::CreateTopics, version, move |_| {
+            create(vec![topic(&format!("t{version}"), 2, 1)])
+        });
+    }
+    let newest = 7;
+    for (what, made) in [
+        ("no name", topic("", 1, 1)),
+        ("a name with a space", topic("a b", 1, 1)),
+        ("no partitions", topic("none", 0, 1)),
+        ("more replicas than brokers", topic("wide", 1, 3)),
+        ("no replicas", topic("zero", 1, 0)),
+        ("an unknown setting", topic("odd", 1, 1).with_configs(vec![set("no.such.thing", "1")])),
+        ("a setting of the wrong type", topic("odd", 1, 1).with_configs(vec![set("retention.ms", "long")])),
+        ("a setting out of range", topic("odd", 1, 1).with_configs(vec![set("segment.bytes", "1")])),
+        ("log append time", topic("stamped", 1, 1).with_configs(vec![set("message.timestamp.type", "LogAppendTime")])),
+        ("compacted", topic("compacted", 1, 1).with_configs(vec![set("cleanup.policy", "compact")])),
+        ("small messages", topic("small", 1, 1).with_configs(vec![set("max.message.bytes", "200")])),
+        ("defaults", topic("defaults", -1, -1)),
+        ("recompressed", topic("zipped", 1, 1).with_configs(vec![set("compression.type", "gzip")])),
+    ] {
+        ask(script, what, ApiKey::CreateTopics, newest, move |_| create(vec![made.clone()]));
+    }
+    ask(script, "only validated", ApiKey::CreateTopics, newest, move |_| {
+        create(vec![topic("validated", 1, 1)]).with_validate_only(true)
+    });
+    ask(script, "the same twice", ApiKey::CreateTopics, newest, move |_| {
+        create(vec![topic("d", 1, 1), topic("d", 1, 1)])
+    });
+
+    for version in versions(ApiKey::CreatePartitions) {
+        let grow = move |topic: &str, count: i32| {
+            let topic =
+                CreatePartitionsTopic::default().with_name(name(topic)).with_count(count).with_assignments(None);
+            CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000)
+        };
+        ask(script, "grows by one", ApiKey::CreatePartitions, version, move |_| grow("t2", i32::from(version) + 3));
+        ask(script, "no growth", ApiKey::CreatePartitions, version, move |_| grow("t2", i32::from(version) + 3));
+        ask(script, "shrinks", ApiKey::CreatePartitions, version, move |_| grow("t2", 1));
+        ask(script, "unknown topic", ApiKey::CreatePartitions, version, move |_| grow("nowhere", 3));
+    }
+}
+
+fn metadata(script: &mut Vec<Exchange>) {
+    for version in versions(ApiKey::Metadata) {
+        let asked = move |topics: &[&str]| {
+            let topics =
+                topics.iter().map(|topic| MetadataRequestTopic::default().with_name(Some(name(topic)))).collect();
+            let request = MetadataRequest::default().with_topics(Some(topics));
+            if version >= 4 { request.with_allow_auto_topic_creation(false) } else { request }
+        };
+        ask(script, "two topics", ApiKey::Metadata, version, move |_| asked(&["t2", "stamped"]));
+        ask(script, "a name that cannot be", ApiKey::Metadata, version, move |_| asked(&["a b"]));
+        if version >= 4 {
+            ask(script, "a topic that is not there", ApiKey::Metadata, version, move |_| asked(&["nowhere"]));
+        }
+        ask(script, "all or none", ApiKey::Metadata, version, move |_| asked(&[]));
+    }
+    for version in 12..=13 {
+        let by_id = |id: Uuid| {
+            let topic = MetadataRequestTopic::default().with_name(None).with_topic_id(id);
+            MetadataRequest::default().with_topics(Some(vec![topic]))
+        };
+        ask(script, "by id", ApiKey::Metadata, version, move |learned| by_id(learned.ids["t3"]));
+        ask(script, "an id that is not there", ApiKey::Metadata, version, move |_| by_id(Uuid::from_u128(9)));
+    }
+    ask(script, "every name's id", ApiKey::Metadata, 12, |_| MetadataRequest::default().with_topics(None));
+}
+
+/// Two records with a header that comes twice, made at a fixed time.
+pub fn batch(compression: Compression) -> BytesMut {
+    let mut builder = BatchBuilder::new(compression);
+    let header = |value: &'static str| Header { key: "h".into(), value: Some(Bytes::from_static(value.as_bytes())) };
+    builder.append(Timestamp(1_700_000_000_000), Some(b"k1"), Some(b"value one"), &[header("1"), header("2")]);
+    builder.append(Timestamp(1_700_000_000_005), None, Some(b"value two"), &[]);
+    BytesMut::from(&builder.build().bytes[..])
+}
+
+fn produce_to(
+    version: i16,
+    learned: &Learned,
+    topic: &str,
+    index: i32,
+    acks: i16,
+    records: Option<Bytes>,
+) -> ProduceRequest {
+    let partition = PartitionProduceData::default().with_index(index).with_records(records);
+    let data = TopicProduceData::default().with_partition_data(vec![partition]);
+    let data = match version {
+        13.. => data.with_topic_id(learned.ids.get(topic).copied().unwrap_or(Uuid::from_u128(9))),
+        _ => data.with_name(name(topic)),
+    };
+    ProduceRequest::default().with_acks(acks).with_timeout_ms(5_000).with_topic_data(vec![data])
+}
+
+fn produce(script: &mut Vec<Exchange>) {
+    for version in versions(ApiKey::Produce) {
+        let whole = || Some(batch(Compression::None).freeze());
+        for (what, topic, index, acks, records) in [
+            ("acks=1", "t2", 0, 1, whole()),
+            ("acks=all", "t2", 1, -1, whole()),
+            ("log append time", "stamped", 0, 1, whole()),
+            ("a partition that is not there", "t2", 99, 1, whole()),
+            ("a topic that is not there", "nowhere", 0, 1, whole()),
+            ("acks that do not exist", "t2", 0, 2, whole()),
+            ("a record without a key into a compacted topic", "compacted", 0, 1, whole()),
+            ("no records", "t2", 0, 1, Some(Bytes::new())),
+        ] {
+            ask(script, what, ApiKey::Produce, version, move |learned| {
+                produce_to(version, learned, topic, index, acks, records.clone())
+            });
+        }
+        ask(script, "a wrong CRC", ApiKey::Produce, version, move |learned| {
+            let mut records = batch(Compression::None);
+            let last = records.len() - 1;
+            records[last] ^= 1;
+            produce_to(version, learned, "t2", 0, 1, Some(records.freeze()))
+        });
+        ask(script, "two batches", ApiKey::Produce, version, move |learned| {
+            let mut records = batch(Compression::None);
+            records.extend_from_slice(&batch(Compression::None));
+            produce_to(version, learned, "t2", 0, 1, Some(records.freeze()))
+        });
+        ask(script, "too large a batch", ApiKey::Produce, version, move |learned| {
+            let mut builder = BatchBuilder::new(Compression::None);
+            builder.append(Timestamp(1_700_000_000_000), Some(b"k"), Some(&[b'x'; 300]), &[]);
+            produce_to(version, learned, "small", 0, 1, Some(builder.build().bytes))
+        });
+    }
+    for compression in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        ask(script, &format!("{compression:?}"), ApiKey::Produce, 9, move |learned| {
+            produce_to(9, learned, "t3", 0, 1, Some(batch(compression).freeze()))
+        });
+    }
+    ask(script, "a time far ahead", ApiKey::Produce, 9, |learned| {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(Timestamp(99_000_000_000_000), Some(b"k"), Some(b"v"), &[]);
+        produce_to(9, learned, "t4", 0, 1, Some(builder.build().bytes))
+    });
+}
+
+fn list_offsets(script: &mut Vec<Exchange>) {
+    for version in versions(ApiKey::ListOffsets) {
+        let list = move |topic: &str, index: i32, timestamp: i64| {
+            let partition = ListOffsetsPartition::default().with_partition_index(index).with_timestamp(timestamp);
+            let topic = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+            ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
+        };
+        for (what, topic, index, timestamp) in [
+            ("earliest", "t2", 0, -2),
+            ("latest", "t2", 0, -1),
+            ("by a time within", "t2", 0, 1_700_000_000_001),
+            ("by a time after all", "t2", 0, 1_800_000_000_000),
+            ("by time in gzip", "t3", 0, 1_700_000_000_005),
+            ("unknown partition", "t2", 99, -1),
+        ] {
+            ask(script, what, ApiKey::ListOffsets, version, move |_| list(topic, index, timestamp));
+        }
+        if version >= 7 {
+            ask(script, "the largest time", ApiKey::ListOffsets, version, move |_| list("t2", 0, -3));
+        }
+    }
+}
+
+fn fetch_from(
+    version: i16,
+    learned: &Learned,
+    topic: &str,
+    index: i32,
+    offset: i64,
+    session: (i32, i32),
+) -> FetchRequest {
+    let partition =
+        FetchPartition::default().with_partition(index).with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
+    let topic = match version {
+        13.. => FetchTopic::default().with_topic_id(learned.ids.get(topic).copied().unwrap_or(Uuid::from_u128(9))),
+        _ => FetchTopic::default().with_topic(name(topic)),
+    };
+    let request = FetchRequest::default()
+        .with_max_wait_ms(0)
+        .with_min_bytes(1)
+        .with_max_bytes(1 << 20)
+        .with_topics(vec![topic.with_partitions(vec![partition])]);
+    let request = if version < 15 { request.with_replica_id(BrokerId(-1)) } else { request };
+    if version >= 7 { request.with_session_id(session.0).with_session_epoch(session.1) } else { request }
+}
+
+fn fetch(script: &mut Vec<Exchange>) {
+    const NO_SESSION: (i32, i32) = (0, -1);
+    for version in versions(ApiKey::Fetch) {
+        for (what, topic, index, offset) in [
+            ("from the beginning", "t2", 0, 0),
+            ("from within a batch", "t2", 0, 3),
+            ("from the end", "t2", 1, 2 * 11),
+            ("from beyond the end", "t2", 0, 1_000),
+            ("a partition that is not there", "t2", 99, 0),
+            ("a topic that is not there", "nowhere", 0, 0),
+            ("compressed", "t3", 0, 0),
+        ] {
+            ask(script, what, ApiKey::Fetch, version, move |learned| {
+                fetch_from(version, learned, topic, index, offset, NO_SESSION)
+            });
+        }
+        ask(script, "at most one byte: the first batch, whole", ApiKey::Fetch, version, move |learned| {
+            let mut request = fetch_from(version, learned, "t2", 0, 0, NO_SESSION).with_max_bytes(1);
+            request.topics[0].partitions[0].partition_max_bytes = 1;
+            request
+        });
+        if version >= 7 {
+            ask(script, "opens a session", ApiKey::Fetch, version, move |learned| {
+                fetch_from(version, learned, "t2", 0, 20, (0, 0))
+            });
+            ask(script, "goes on with it", ApiKey::Fetch, version, move |learned| {
+                let mut request = fetch_from(version, learned, "t2", 0, 0, (learned.fetch_session, 1));
+                request.topics.clear();
+                request
+            });
+            ask(script, "with a wrong epoch", ApiKey::Fetch, version, move |learned| {
+                fetch_from(version, learned, "t2", 0, 0, (learned.fetch_session, 9))
+            });
+            ask(script, "a session that is not there", ApiKey::Fetch, version, move |learned| {
+                fetch_from(version, learned, "t2", 0, 0, (12_345, 1))
+            });
+        }
+    }
+}
+
+fn configs(script: &mut Vec<Exchange>) {
+    const TOPIC: i8 = 2;
+    for version in versions(ApiKey::DescribeConfigs) {
+        let describe = move |topic: &str, keys: Option<&[&str]>| {
+            let keys = keys.map(|keys| keys.iter().map(|key| text(key)).collect());
+            let resource = DescribeConfigsResource::default()
+                .with_resource_type(TOPIC)
+                .with_resource_name(text(topic))
+                .with_configuration_keys(keys);
+            let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
+            if version >= 3 { request.with_include_documentation(true) } else { request }
+        };
+        ask(script, "all of a topic", ApiKey::DescribeConfigs, version, move |_| describe("small", None));
+        ask(script, "some of a topic", ApiKey::DescribeConfigs, version, move |_| {
+            describe("small", Some(&["max.message.bytes", "retention.ms"]))
+        });
+        ask(script, "a topic that is not there", ApiKey::DescribeConfigs, version, move |_| describe("nowhere", None));
+    }
+    for version in versions(ApiKey::IncrementalAlterConfigs) {
+        let alter = |topic: &'static str, changes: Vec<(&'static str, i8, Option<&'static str>)>| {
+            let configs = changes.iter().map(|(key, operation, value)| {
+                incremental::AlterableConfig::default()
+                    .with_name(text(key))
+                    .with_config_operation(*operation)
+                    .with_value(value.map(text))
+            });
+            let resource = incremental::AlterConfigsResource::default()
+                .with_resource_type(TOPIC)
+                .with_resource_name(text(topic))
+                .with_configs(configs.collect());
+            IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
+        };
+        const SET: i8 = 0;
+        const DELETE: i8 = 1;
+        const APPEND: i8 = 2;
+        const SUBTRACT: i8 = 3;
+        for (what, topic, changes) in [
+            ("sets", "t4", vec![("retention.ms", SET, Some("1000"))]),
+            ("deletes", "t4", vec![("retention.ms", DELETE, None)]),
+            ("appends to a list", "t4", vec![("cleanup.policy", APPEND, Some("compact"))]),
+            ("subtracts from a list", "t4", vec![("cleanup.policy", SUBTRACT, Some("compact"))]),
+            ("appends to what is no list", "t4", vec![("retention.ms", APPEND, Some("1"))]),
+            ("an unknown setting", "t4", vec![("no.such.thing", SET, Some("1"))]),
+            ("a wrong type", "t4", vec![("retention.ms", SET, Some("long"))]),
+            ("a topic that is not there", "nowhere", vec![("retention.ms", SET, Some("1"))]),
+            ("the same twice", "t4", vec![("retention.ms", SET, Some("1")), ("retention.ms", SET, Some("2"))]),
+            ("no value", "t4", vec![("retention.ms", SET, None)]),
+        ] {
+            ask(script, what, ApiKey::IncrementalAlterConfigs, version, move |_| alter(topic, changes.clone()));
+        }
+    }
+    for version in versions(ApiKey::AlterConfigs) {
+        let alter = |topic: &'static str, key: &'static str, value: Option<&'static str>| {
+            let config =
+                alter_configs_request::AlterableConfig::default().with_name(text(key)).with_value(value.map(text));
+            let resource = AlterConfigsResource::default()
+                .with_resource_type(TOPIC)
+                .with_resource_name(text(topic))
+                .with_configs(vec![config]);
+            AlterConfigsRequest::default().with_resources(vec![resource])
+        };
+        for (what, topic, key, value) in [
+            ("replaces", "t4", "segment.bytes", Some("1048576")),
+            ("an unknown setting", "t4", "no.such.thing", Some("1")),
+            ("no value", "t4", "segment.bytes", None),
+            ("a topic that is not there", "nowhere", "segment.bytes", Some("1048576")),
+        ] {
+            ask(script, what, ApiKey::AlterConfigs, version, move |_| alter(topic, key, value));
+        }
+    }
+}
+
+fn cluster(script: &mut Vec<Exchange>) {
+    for version in versions(ApiKey::DescribeCluster) {
+        ask(script, "brokers", ApiKey::DescribeCluster, version, |_| {
+            DescribeClusterRequest::default().with_include_cluster_authorized_operations(true)
+        });
+    }
+    ask(script, "controllers", ApiKey::DescribeCluster, 1, |_| DescribeClusterRequest::default().with_endpoint_type(2));
+    let describe = |topics: &[&str], limit: i32| {
+        let topics = topics.iter().map(|topic| TopicRequest::default().with_name(name(topic))).collect();
+        DescribeTopicPartitionsRequest::default().with_topics(topics).with_response_partition_limit(limit)
+    };
+    ask(script, "two topics", ApiKey::DescribeTopicPartitions, 0, move |_| describe(&["t3", "t2", "nowhere"], 2_000));
+    ask(script, "a page of one", ApiKey::DescribeTopicPartitions, 0, move |_| describe(&["t2", "t3"], 1));
+}
+
+/// APIs that Kafka has and that are not served: answered in their own form, and the connection lives.
+fn unserved(script: &mut Vec<Exchange>) {
+    for api in
+        [ApiKey::FindCoordinator, ApiKey::JoinGroup, ApiKey::ListGroups, ApiKey::OffsetFetch, ApiKey::DescribeAcls]
+    {
+        if version::of(api).is_none() {
+            let version = api.valid_versions().min;
+            ask(script, "not served", api, version, move |_| empty(api));
+        }
+    }
+}
+
+fn empty(api: ApiKey) -> RequestKind {
+    match api {
+        ApiKey::FindCoordinator => FindCoordinatorRequest::default().into(),
+        ApiKey::JoinGroup => JoinGroupRequest::default().into(),
+        ApiKey::ListGroups => ListGroupsRequest::default().into(),
+        ApiKey::OffsetFetch => OffsetFetchRequest::default().into(),
+        _ => DescribeAclsRequest::default().into(),
+    }
+}
+
+fn removal(script: &mut Vec<Exchange>) {
+    for version in versions(ApiKey::DeleteTopics) {
+        let delete = move |topics: &[&str]| {
+            let request = DeleteTopicsRequest::default().with_timeout_ms(5_000);
+            match version {
+                6.. => request.with_topics(
+                    topics.iter().map(|topic| DeleteTopicState::default().with_name(Some(name(topic)))).collect(),
+                ),
+                _ => request.with_topic_names(topics.iter().map(|topic| name(topic)).collect()),
+            }
+        };
+        ask(script, "a topic that is not there", ApiKey::DeleteTopics, version, move |_| delete(&["nowhere"]));
+        ask(script, "a topic", ApiKey::DeleteTopics, version, move |_| {
+            delete(&[["t5", "t6", "t7", "d", "defaults", "zipped"][version as usize - 1]])
+        });
+    }
+}
