@@ -24,10 +24,6 @@ impl<T: Copy> Chunks<T> {
         self.full.len() * CHUNK + self.tail.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.full.is_empty() && self.tail.is_empty()
-    }
-
     pub fn get(&self, at: usize) -> Option<T> {
         match self.full.get(at / CHUNK) {
             Some(chunk) => Some(chunk[at % CHUNK]),

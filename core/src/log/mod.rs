@@ -240,7 +240,7 @@ impl Log {
                 "Message batch size is {size} bytes in append to partition {directory}, which exceeds the maximum \
                  configured segment size of {limit}."
             );
-            return Err(Invalid { error: ErrorCode::RecordListTooLarge, message });
+            return Err(Invalid { error: ErrorCode::RecordListTooLarge, message, record_errors: Vec::new() });
         }
         self.assign_epoch(epoch, out);
         let base_offset = self.end;
@@ -417,9 +417,11 @@ impl Log {
     }
 
     fn assert_invariants(&self) {
-        assert!(self.log_start <= self.high_watermark && self.high_watermark <= self.appended, "(1) {self:?}");
-        assert!(self.appended <= self.end && self.flushed <= self.end, "(1), (2) {self:?}");
-        assert!(self.segments.last().is_some_and(|active| active.base <= self.end), "(3) {self:?}");
-        assert!(self.newest.last().is_none_or(|last| last.last_offset < self.end), "(4) {self:?}");
+        let Log { log_start, high_watermark, appended, end, flushed, .. } = *self;
+        let counters = (log_start, high_watermark, appended, end, flushed);
+        assert!(log_start <= high_watermark && high_watermark <= appended && appended <= end, "(1) {counters:?}");
+        assert!(flushed <= end, "(2) {counters:?}");
+        assert!(self.segments.last().is_some_and(|active| active.base <= end), "(3) {counters:?}");
+        assert!(self.newest.last().is_none_or(|last| last.last_offset < end), "(4) {counters:?}");
     }
 }
