@@ -1,3 +1,18 @@
 //! Kafka's settings: names, types, defaults, valid values, documentation.
 //!
-//! `topic.rs` what a topic can be set to | `broker.rs` what a broker can be set to
+//! `setting.rs` one setting and its values | `table.rs` all settings of Kafka 4.3 | `topic.rs` what a topic can be set
+//! to | `broker.rs` what a broker can be set to | `describe.rs` what DescribeConfigs says of them
+//!
+//! The tables, `topic.tsv` and `broker.tsv`, are what Kafka 4.3 itself says when it is asked: a line a setting, in the
+//! order in which Kafka defines (and checks) them. A default of `null` is none, `required` has none, all others follow
+//! an `=`.
+
+pub mod broker;
+pub mod describe;
+pub mod setting;
+pub mod table;
+pub mod topic;
+
+pub use broker::BrokerSettings;
+pub use setting::ConfigError;
+pub use topic::TopicConfig;

@@ -305,3 +305,132 @@ impl Checked {
         Err(Invalid { error: ErrorCode::InvalidRecord, message, record_errors: errors })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::BatchBuilder;
+    use kafka_protocol::messages::TopicName;
+    use kafka_protocol::protocol::StrBytes;
+
+    fn builder() -> BatchBuilder {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(Timestamp(100), Some(b"k"), Some(b"v"), &[]);
+        builder.append(Timestamp(50), None, Some(b"w"), &[]);
+        builder
+    }
+
+    /// A batch whose header was changed after it was built, with its CRC made right.
+    fn forged(change: impl FnOnce(&mut BatchHeader)) -> Bytes {
+        let batch = builder().build();
+        let mut header = batch.header;
+        change(&mut header);
+        let mut bytes = batch.bytes.to_vec();
+        let sealed = header.seal(&bytes[HEADER_LEN..]);
+        bytes[..HEADER_LEN].copy_from_slice(&sealed);
+        bytes.into()
+    }
+
+    fn refused(bytes: Bytes) -> (ErrorCode, String) {
+        let invalid = check(12, Some(bytes)).unwrap_err();
+        assert_eq!(invalid.told(), None);
+        (invalid.error, invalid.message)
+    }
+
+    #[test]
+    fn a_good_batch_passes_as_it_is() {
+        let batch = builder().build();
+        let checked = check(12, Some(batch.bytes.clone())).unwrap();
+        assert_eq!(checked, Checked { batch, keyless: true, min_timestamp: Timestamp(50) });
+    }
+
+    #[test]
+    fn what_is_not_one_whole_batch_of_format_2_is_refused() {
+        let good = builder().build().bytes;
+        assert_eq!(refused(Bytes::new()).0, ErrorCode::InvalidRecord);
+        assert_eq!(refused(good.slice(..good.len() - 1)).0, ErrorCode::InvalidRecord);
+        let twice = Bytes::from([&good[..], &good[..]].concat());
+        assert!(refused(twice).1.ends_with("exactly one record batch per partition"));
+        assert_eq!(check(12, None).unwrap_err().error, ErrorCode::InvalidRecord);
+        let magic = |magic: i8| forged(|header| header.magic = magic);
+        assert_eq!(refused(magic(1)).0, ErrorCode::InvalidRecord);
+        assert_eq!(refused(magic(3)), (ErrorCode::CorruptMessage, "Invalid magic found in record: 3".into()));
+        assert_eq!(refused(forged(|header| header.batch_length = 20)).0, ErrorCode::CorruptMessage);
+        let mut corrupt = good.to_vec();
+        *corrupt.last_mut().unwrap() ^= 1;
+        assert_eq!(refused(corrupt.into()).0, ErrorCode::CorruptMessage);
+    }
+
+    #[test]
+    fn claims_that_only_a_broker_may_make_or_that_do_not_add_up_are_refused() {
+        let message = |change: fn(&mut BatchHeader)| {
+            let (error, message) = refused(forged(change));
+            assert_eq!(error, ErrorCode::InvalidRecord);
+            message
+        };
+        assert!(message(|header| header.base_offset = 7).contains("should be 0, but it is 7"));
+        assert_eq!(message(|header| header.last_offset_delta = -1), "Batch has an invalid offset range: [0, -1]");
+        assert_eq!(message(|header| header.record_count = 0), "Invalid reported count for record batch: 0");
+        assert_eq!(
+            message(|header| header.record_count = 3),
+            "Inconsistent batch offset range [0, 1] and count of records 3"
+        );
+        assert_eq!(message(|header| header.attributes = 0x20), "Clients are not allowed to write control records");
+        assert_eq!(
+            message(|header| header.producer_id = 5),
+            "Invalid sequence number -1 in record batch with producerId 5"
+        );
+        let three = |header: &mut BatchHeader| (header.last_offset_delta, header.record_count) = (2, 3);
+        assert_eq!(message(three), "Incorrect declared batch size, premature EOF reached");
+        let one = |header: &mut BatchHeader| (header.last_offset_delta, header.record_count) = (0, 1);
+        assert_eq!(message(one), "Incorrect declared batch size, records still remaining in file");
+        let unknown = forged(|header| header.attributes = 5);
+        assert_eq!(refused(unknown), (ErrorCode::UnknownServerError, "Unknown compression type id: 5".into()));
+    }
+
+    #[test]
+    fn zstd_needs_produce_7() {
+        let mut zstd = BatchBuilder::new(Compression::Zstd);
+        zstd.append(Timestamp(1), None, Some(b"v"), &[]);
+        let bytes = zstd.build().bytes;
+        assert_eq!(check(6, Some(bytes.clone())).unwrap_err().error, ErrorCode::UnsupportedCompressionType);
+        assert!(check(7, Some(bytes)).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_max_timestamp_is_mended() {
+        let checked = check(12, Some(forged(|header| header.max_timestamp = Timestamp(1)))).unwrap();
+        assert_eq!(checked.batch, builder().build());
+    }
+
+    #[test]
+    fn a_topic_refuses_single_records_and_says_which() {
+        let partition = TopicPartition::new(TopicName(StrBytes::from_static_str("t")), 0);
+        let rules = Rules {
+            compacted: false,
+            timestamp_type: TimestampType::CreateTime,
+            before_max_ms: i64::MAX,
+            after_max_ms: 10,
+        };
+        let checked = check(12, Some(builder().build().bytes)).unwrap();
+        assert_eq!(checked.obeys(&rules, &partition, Timestamp(90)), Ok(()));
+        let late = checked.obeys(&rules, &partition, Timestamp(89)).unwrap_err();
+        assert_eq!(late.error, ErrorCode::InvalidTimestamp);
+        assert_eq!(late.told(), Some("One or more records have been rejected due to invalid timestamp"));
+        assert_eq!(late.record_errors.len(), 1);
+        assert!(late.record_errors[0].1.starts_with("Timestamp 100 of message with offset 0 is out of range."));
+        let append_time = Rules { timestamp_type: TimestampType::LogAppendTime, ..rules };
+        assert_eq!(checked.obeys(&append_time, &partition, Timestamp(0)), Ok(()));
+        let keyless = checked.obeys(&Rules { compacted: true, ..rules }, &partition, Timestamp(90)).unwrap_err();
+        assert_eq!(
+            keyless.message,
+            "One or more records have been rejected due to 1 record errors in total, and only showing the first three \
+             errors at most: [RecordError(batchIndex=1, message='Compacted topic cannot accept message without key in \
+             topic partition t-0')]"
+        );
+        let stamped = check(12, Some(forged(|header| header.attributes = 0x08))).unwrap();
+        let stamped = stamped.obeys(&rules, &partition, Timestamp(90)).unwrap_err();
+        assert_eq!(stamped.error, ErrorCode::InvalidTimestamp);
+        assert_eq!(stamped.record_errors.len(), 2);
+    }
+}

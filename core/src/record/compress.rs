@@ -2,7 +2,7 @@
 //!
 //! gzip is a plain gzip stream; snappy is snappy-java's stream of length-prefixed blocks behind a 16-byte header, though
 //! some clients send one raw block; lz4 is the LZ4 frame format with independent blocks (all that Java reads); zstd is
-//! plain zstd frames. Readers take several streams one after another, as Java's do.
+//! plain zstd frames. Readers take several streams one after another, except of lz4, as Java's do.
 //!
 //! What comes out is at most [`MAX_DECOMPRESSED_LEN`] bytes: Kafka streams and has no limit; a broker that looks at
 //! whole batches must have one.
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn streams_may_follow_one_another() {
-        for codec in COMPRESSED {
+        for codec in [Compression::Gzip, Compression::Snappy, Compression::Zstd] {
             let twice = [compress(codec, b"one "), compress(codec, b"two")].concat();
             assert_eq!(&decompress(codec, twice.into()).unwrap()[..], b"one two", "{codec}");
         }

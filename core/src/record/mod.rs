@@ -9,6 +9,8 @@ pub mod check;
 pub mod compress;
 #[allow(clippy::module_inception)]
 pub mod record;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Batch, BatchHeader, Stamp, TimestampType, batches};
 pub use builder::BatchBuilder;

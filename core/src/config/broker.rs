@@ -1,0 +1,224 @@
+//! What a broker can be set to: Kafka's names and defaults, read once when the broker starts.
+
+use std::collections::BTreeMap;
+
+use super::setting::{ConfigError, Value};
+use super::table::BROKER;
+use crate::time::Duration;
+
+/// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
+const WITH_EFFECT: &[&str] = &[
+    "auto.create.topics.enable",
+    "compression.type",
+    "connections.max.idle.ms",
+    "default.replication.factor",
+    "delete.topic.enable",
+    "fetch.max.bytes",
+    "log.cleanup.policy",
+    "log.flush.interval.messages",
+    "log.flush.interval.ms",
+    "log.flush.offset.checkpoint.interval.ms",
+    "log.flush.scheduler.interval.ms",
+    "log.flush.start.offset.checkpoint.interval.ms",
+    "log.index.interval.bytes",
+    "log.index.size.max.bytes",
+    "log.message.timestamp.after.max.ms",
+    "log.message.timestamp.before.max.ms",
+    "log.message.timestamp.type",
+    "log.retention.bytes",
+    "log.retention.check.interval.ms",
+    "log.retention.hours",
+    "log.retention.minutes",
+    "log.retention.ms",
+    "log.roll.hours",
+    "log.roll.jitter.hours",
+    "log.roll.jitter.ms",
+    "log.roll.ms",
+    "log.segment.bytes",
+    "max.connections",
+    "max.incremental.fetch.session.cache.slots",
+    "message.max.bytes",
+    "min.insync.replicas",
+    "num.partitions",
+    "queued.max.requests",
+    "socket.request.max.bytes",
+];
+
+/// Settings that the broker itself decides, so that nobody else may: who it is and where it listens and stores.
+const OWN: &[&str] = &[
+    "advertised.listeners",
+    "broker.id",
+    "broker.rack",
+    "controller.listener.names",
+    "controller.quorum.bootstrap.servers",
+    "controller.quorum.voters",
+    "listeners",
+    "log.dir",
+    "log.dirs",
+    "node.id",
+    "process.roles",
+];
+
+/// Whether setting it changes anything here.
+pub fn has_effect(name: &str) -> bool {
+    WITH_EFFECT.binary_search(&name).is_ok()
+}
+
+/// A broker's settings: those that were set, checked, and what follows from them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BrokerSettings {
+    set: BTreeMap<String, String>,
+
+    pub auto_create_topics_enable: bool,
+    pub connections_max_idle: Duration,
+    pub default_replication_factor: i16,
+    pub delete_topic_enable: bool,
+    /// Bytes of one Fetch response, whatever the client allows.
+    pub fetch_max_bytes: i32,
+    pub log_flush_offset_checkpoint_interval: Duration,
+    pub log_flush_start_offset_checkpoint_interval: Duration,
+    pub log_retention_check_interval: Duration,
+    pub max_connections: i32,
+    pub max_incremental_fetch_session_cache_slots: i32,
+    /// Bytes of one record batch, where a topic does not say otherwise.
+    pub message_max_bytes: i32,
+    pub num_partitions: i32,
+    /// Requests of all connections that wait for the broker before it stops reading.
+    pub queued_max_requests: i32,
+    /// Bytes of one request.
+    pub socket_request_max_bytes: i32,
+}
+
+impl BrokerSettings {
+    /// Checks what was set. Names that Kafka does not have are refused, as are those that the broker decides itself.
+    pub fn parse(set: &BTreeMap<String, String>) -> Result<BrokerSettings, ConfigError> {
+        for (name, text) in set {
+            check(name, text)?;
+        }
+        let reader = Reader(set);
+        Ok(BrokerSettings {
+            auto_create_topics_enable: reader.boolean("auto.create.topics.enable"),
+            connections_max_idle: reader.millis("connections.max.idle.ms"),
+            default_replication_factor: reader.integer("default.replication.factor") as i16,
+            delete_topic_enable: reader.boolean("delete.topic.enable"),
+            fetch_max_bytes: reader.integer("fetch.max.bytes") as i32,
+            log_flush_offset_checkpoint_interval: reader.millis("log.flush.offset.checkpoint.interval.ms"),
+            log_flush_start_offset_checkpoint_interval: reader.millis("log.flush.start.offset.checkpoint.interval.ms"),
+            log_retention_check_interval: reader.millis("log.retention.check.interval.ms"),
+            max_connections: reader.integer("max.connections") as i32,
+            max_incremental_fetch_session_cache_slots: reader.integer("max.incremental.fetch.session.cache.slots")
+                as i32,
+            message_max_bytes: reader.integer("message.max.bytes") as i32,
+            num_partitions: reader.integer("num.partitions") as i32,
+            queued_max_requests: reader.integer("queued.max.requests") as i32,
+            socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
+            set: set.clone(),
+        })
+    }
+
+    /// What was set, as it was written.
+    pub fn set(&self) -> &BTreeMap<String, String> {
+        &self.set
+    }
+
+    /// Names that were set and change nothing, in order.
+    pub fn without_effect(&self) -> impl Iterator<Item = &str> {
+        self.set.keys().map(String::as_str).filter(|name| !has_effect(name))
+    }
+
+    /// The value of a setting of Kafka's, set or by default.
+    pub fn value(&self, name: &str) -> Value {
+        Reader(&self.set).value(name)
+    }
+}
+
+impl Default for BrokerSettings {
+    /// As Kafka comes.
+    fn default() -> BrokerSettings {
+        BrokerSettings::parse(&BTreeMap::new()).expect("the defaults are valid")
+    }
+}
+
+/// Checks one `name=value` of a command line or a scenario.
+pub fn check(name: &str, text: &str) -> Result<(), ConfigError> {
+    if OWN.contains(&name) {
+        return Err(ConfigError(format!("{name} is decided by the broker itself and cannot be set")));
+    }
+    let Some(setting) = BROKER.get(name) else {
+        return Err(ConfigError(format!("Unknown broker config name: {name}")));
+    };
+    setting.parse(text).map(|_| ())
+}
+
+/// Reads from settings that were checked.
+struct Reader<'a>(&'a BTreeMap<String, String>);
+
+impl Reader<'_> {
+    fn value(&self, name: &str) -> Value {
+        let Some(setting) = BROKER.get(name) else {
+            return Value::Null;
+        };
+        let set = self.0.get(name).and_then(|text| setting.parse(text).ok());
+        set.unwrap_or_else(|| setting.default_value())
+    }
+
+    fn boolean(&self, name: &str) -> bool {
+        matches!(self.value(name), Value::Boolean(true))
+    }
+
+    fn integer(&self, name: &str) -> i64 {
+        match self.value(name) {
+            Value::Integer(number) => number,
+            _ => 0,
+        }
+    }
+
+    /// Milliseconds; what is negative never ends.
+    fn millis(&self, name: &str) -> Duration {
+        u64::try_from(self.integer(name)).map_or(Duration::MAX, Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<BrokerSettings, ConfigError> {
+        BrokerSettings::parse(&pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
+    }
+
+    #[test]
+    fn names_in_the_code_are_kafkas() {
+        assert!(WITH_EFFECT.is_sorted());
+        assert!(WITH_EFFECT.iter().chain(OWN).all(|name| BROKER.get(name).is_some()));
+    }
+
+    #[test]
+    fn defaults_are_kafkas() {
+        let settings = BrokerSettings::default();
+        assert_eq!(settings.num_partitions, 1);
+        assert_eq!(settings.message_max_bytes, 1_048_588);
+        assert_eq!(settings.socket_request_max_bytes, 104_857_600);
+        assert_eq!(settings.max_incremental_fetch_session_cache_slots, 1_000);
+        assert_eq!(settings.connections_max_idle, Duration::from_secs(600));
+        assert!(settings.auto_create_topics_enable && settings.delete_topic_enable);
+    }
+
+    #[test]
+    fn an_unknown_name_or_a_wrong_value_is_refused() {
+        let error = |pairs| parse(pairs).unwrap_err().0;
+        assert_eq!(error(&[("log.segment.byte", "1")]), "Unknown broker config name: log.segment.byte");
+        assert_eq!(
+            error(&[("num.partitions", "0")]),
+            "Invalid value 0 for configuration num.partitions: Value must be at least 1"
+        );
+        assert_eq!(error(&[("node.id", "7")]), "node.id is decided by the broker itself and cannot be set");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_accepted_and_told() {
+        let settings = parse(&[("num.io.threads", "4"), ("num.partitions", "3")]).unwrap();
+        assert_eq!(settings.num_partitions, 3);
+        assert_eq!(settings.without_effect().collect::<Vec<_>>(), ["num.io.threads"]);
+    }
+}

@@ -1,0 +1,79 @@
+//! All settings of Kafka 4.3, from the tables beside this file.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use super::setting::{Dynamic, Kind, Setting, Valid};
+
+/// What a topic can be set to.
+pub static TOPIC: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("topic.tsv")));
+/// What a broker can be set to.
+pub static BROKER: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("broker.tsv")));
+
+/// Settings in the order in which Kafka defines them.
+#[derive(Clone, Debug)]
+pub struct Table {
+    settings: Vec<Setting>,
+    by_name: BTreeMap<&'static str, usize>,
+}
+
+impl Table {
+    pub fn get(&self, name: &str) -> Option<&Setting> {
+        self.by_name.get(name).map(|&index| &self.settings[index])
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Setting> {
+        self.settings.iter()
+    }
+
+    fn parse(text: &'static str) -> Table {
+        let settings: Vec<Setting> = text.lines().skip(1).map(setting).collect();
+        let by_name = settings.iter().enumerate().map(|(index, setting)| (setting.name, index)).collect();
+        Table { settings, by_name }
+    }
+}
+
+fn setting(line: &'static str) -> Setting {
+    let columns: Vec<&'static str> = line.split('\t').collect();
+    let [name, kind, default, _importance, dynamic, visible, valid, documentation] = columns[..] else {
+        panic!("a line of a settings table has eight columns: {line}");
+    };
+    Setting {
+        name,
+        kind: Kind::from_name(kind).expect("the tables' types are Kafka's"),
+        default: default.strip_prefix('='),
+        dynamic: match dynamic {
+            "read-only" => Dynamic::ReadOnly,
+            "per-broker" => Dynamic::PerBroker,
+            "cluster-wide" => Dynamic::ClusterWide,
+            _ => Dynamic::PerTopic,
+        },
+        internal: visible == "internal",
+        documentation: documentation.replace("\\n", "\n").replace("\\t", "\t").replace("\\\\", "\\"),
+        valid: valid_values(valid),
+    }
+}
+
+/// Kafka's own words for what is valid: `[1,...]`, `[0,...,1]`, `[compact, delete]`, …
+fn valid_values(words: &'static str) -> Valid {
+    if let Some(names) = words.strip_prefix("(case insensitive) [") {
+        return Valid::OneOfIgnoringCase(names.trim_end_matches(']'));
+    }
+    if words.starts_with("[partitionId]") {
+        return Valid::ThrottledReplicas;
+    }
+    match words {
+        "non-empty string" => return Valid::NonEmptyString,
+        "non-empty list" => return Valid::NonEmptyList,
+        "no duplicates" => return Valid::NoDuplicates,
+        "[1,...,9] or -1" => return Valid::LevelOrDefault { min: 1, max: 9, default: -1 },
+        _ => {}
+    }
+    let Some(inner) = words.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
+        return Valid::Any;
+    };
+    match inner.split_once(",...") {
+        Some((min, max)) => Valid::Range { min: Some(min), max: max.strip_prefix(',') },
+        None => Valid::OneOf(inner),
+    }
+}
