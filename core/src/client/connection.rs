@@ -113,6 +113,8 @@ pub struct Network<T> {
     next_conn: u64,
     dice: Stream,
     lost: Vec<(LinkId, T)>,
+    /// A connection was lost or refused.
+    broken: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -157,7 +159,7 @@ pub struct Answer<T> {
 
 impl<T> Network<T> {
     pub fn new(settings: Settings, dice: Stream) -> Self {
-        Network { settings, links: Vec::new(), next_conn: 0, dice, lost: Vec::new() }
+        Network { settings, links: Vec::new(), next_conn: 0, dice, lost: Vec::new(), broken: false }
     }
 
     /// The link to that endpoint; a new one is down.
@@ -217,18 +219,16 @@ impl<T> Network<T> {
         self.links[id.0].versions.iter().find(|(known, _)| *known == api).map(|(_, version)| *version)
     }
 
-    /// Sends on a ready link, at the version that [`version`](Network::version) gives. Without a tag no response is
-    /// expected.
+    /// Sends on a ready link, at a version that both know. Without a tag no response is expected.
     pub fn send(
         &mut self,
         now: Instant,
         id: LinkId,
-        api: ApiKey,
+        (api, version): (ApiKey, i16),
         body: RequestKind,
         tag: Option<T>,
         out: &mut Vec<Effect>,
     ) {
-        let Some(version) = self.version(id, api) else { return self.lost.extend(tag.map(|tag| (id, tag))) };
         let link = &mut self.links[id.0];
         let correlation_id = link.correlation();
         if tag.is_some() {
@@ -314,6 +314,11 @@ impl<T> Network<T> {
         std::mem::take(&mut self.lost)
     }
 
+    /// Whether a connection was lost or refused since the last call: whoever led partitions there may not any more.
+    pub fn take_broken(&mut self) -> bool {
+        std::mem::take(&mut self.broken)
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         let of = |link: &Link<T>| match link.state {
             State::Down { until } => link.wanted.then_some(until),
@@ -388,6 +393,7 @@ impl<T> Network<T> {
         link.state = State::Down { until: now + wait };
         link.wanted = false;
         link.versions.clear();
+        self.broken = true;
         // (3)
         self.lost.extend(link.in_flight.drain(..).filter_map(|request| Some((id, request.tag?))));
     }

@@ -115,7 +115,7 @@ impl Metadata {
         now: Instant,
         settings: &Settings,
         network: &mut Network<T>,
-        tag: impl FnOnce() -> T,
+        tag: T,
         out: &mut Vec<Effect>,
     ) {
         if self.asked || now < self.due {
@@ -130,7 +130,7 @@ impl Metadata {
             .with_topics(Some(self.topics.iter().map(topic).collect()))
             // Before version 4 asking is creating.
             .with_allow_auto_topic_creation(self.auto_create || version < 4);
-        network.send(now, link, ApiKey::Metadata, RequestKind::Metadata(request), Some(tag()), out);
+        network.send(now, link, (ApiKey::Metadata, version), RequestKind::Metadata(request), Some(tag), out);
         self.asked = true;
         self.due = now + settings.metadata_max_age;
     }

@@ -115,3 +115,18 @@ pub fn decimal(text: &str, unit: u64) -> Option<u64> {
     let part = u64::try_from(part / u128::from(scale)).ok()?;
     whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
 }
+
+/// What was set, as it is written: `acks=1 linger.ms=5`.
+pub(super) fn text(set: &BTreeMap<String, String>) -> String {
+    set.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Every setting with its value, what was set marked; `set` is what [`text`] gave.
+pub(super) fn facts(table: &[Setting], set: &str) -> Vec<(String, String)> {
+    let set: BTreeMap<&str, &str> = set.split(' ').filter_map(|pair| pair.split_once('=')).collect();
+    let value = |setting: &Setting| match set.get(setting.name) {
+        Some(value) => format!("{value} (set)"),
+        None => setting.default.to_string(),
+    };
+    table.iter().map(|setting| (setting.name.to_string(), value(setting))).collect()
+}

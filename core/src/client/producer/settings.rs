@@ -104,6 +104,12 @@ pub const TABLE: &[Setting] = &[
         valid: Valid::Bool,
         doc: "Spread records with keys as if they had none.",
     },
+    Setting {
+        name: "partitioner.adaptive.partitioning.enable",
+        default: "true",
+        valid: Valid::Bool,
+        doc: "Give more records without a key to partitions that are faster.",
+    },
     Setting { name: "client.id", default: "", valid: Valid::Text, doc: "What the producer calls itself to brokers." },
     connection::METADATA_MAX_AGE,
     connection::RECONNECT_BACKOFF,
@@ -159,6 +165,7 @@ pub struct Settings {
     pub max_request_size: usize,
     pub round_robin: bool,
     pub ignore_keys: bool,
+    pub adaptive: bool,
     pub rate_milli: u64,
     /// Bytes.
     pub value_size: usize,
@@ -189,6 +196,7 @@ impl Settings {
             max_request_size: read.number("max.request.size") as usize,
             round_robin: !read.text("partitioner.class").is_empty(),
             ignore_keys: read.is("partitioner.ignore.keys"),
+            adaptive: read.is("partitioner.adaptive.partitioning.enable"),
             rate_milli: setting::rate(read.text("rate")).unwrap_or(0),
             value_size: read.number("value.size") as usize,
             keys: read.number("keys"),

@@ -86,7 +86,7 @@ producer p2 topic=orders acks=most
 @7s send orders value=\"open
 @8s expect ackd >= 3
 @9s expect acked => 3
-consumer p1 topics=orders
+consumer broker-9 topics=orders
 producer p3 topic=orders enable.idempotence=true
 ";
     let told = errors(text);
@@ -105,7 +105,7 @@ producer p3 topic=orders enable.idempotence=true
         (8, "line 10, column 23: this quote is not closed before the line ends"),
         (9, "line 11, column 12: expected one of sent, acked"),
         (10, "line 12, column 12: expected one of <, <=, =, >=, >, found =>"),
-        (11, "line 13, column 10: p1 is there already"),
+        (11, "line 13, column 10: expected another name: those that begin with broker-"),
         (12, "line 14, column 26: enable.idempotence can only be false here"),
     ] {
         assert!(told[line].starts_with(expected), "{} does not begin with {expected}", told[line]);
@@ -125,6 +125,7 @@ fn a_text_without_bounds_is_refused() {
     assert!(errors(&"#\n".repeat(40_000))[0].contains("65536 bytes"));
     assert!(errors(&"@1s kill broker-1\n".repeat(2_001))[0].contains("2000 actions"));
     assert!(errors("topic a partitions=600\ntopic b partitions=600")[0].contains("1000 partitions"));
+    assert!(errors("producer p1 topic=a\nconsumer p1 topics=a")[0].contains("p1 is there already"));
     assert!(errors("cluster brokers=33")[0].contains("from 1 to 32"));
     assert!(errors("producer p1 topic=a rate=100001/s")[0].contains("100000/s"));
     assert!(errors("@25h kill broker-1")[0].contains("at most 24h"));

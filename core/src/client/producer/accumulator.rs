@@ -1,0 +1,296 @@
+//! The accumulator: records wait here, in batches, one queue a partition.
+//!
+//! 1. Only the last batch of a queue is open; those before it are full.
+//! 2. A batch reserves `batch.size` bytes of `buffer.memory` (or what its first record needs, if that is more) until it
+//!    is acknowledged or given up.
+//! 3. A batch is ready when it is full, when it has lingered, or when the memory is used up and somebody waits for it;
+//!    but not during its back-off after a failure.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use kafka_protocol::messages::TopicName;
+
+use super::partitioner::Partitioner;
+use super::serializer::Serialized;
+use super::settings::Settings;
+use crate::id::LeaderEpoch;
+use crate::record::{Batch, BatchBuilder, Record};
+use crate::time::Instant;
+
+#[derive(Clone, Debug)]
+pub struct Accumulator {
+    topics: Vec<Queues>,
+    /// Bytes of `buffer.memory` that batches have reserved.
+    reserved: u64,
+    /// A call waits for memory.
+    exhausted: bool,
+}
+
+/// The queues of one topic, and its partitioner.
+#[derive(Clone, Debug)]
+pub struct Queues {
+    pub topic: TopicName,
+    pub partitioner: Partitioner,
+    queues: Vec<Queue>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Queue {
+    batches: VecDeque<ProducerBatch>,
+    /// A batch is in flight, and with one request at a time none may overtake it.
+    pub muted: bool,
+}
+
+/// A batch on its way: collecting, waiting, in flight, or waiting to be sent again.
+#[derive(Clone, Debug)]
+pub struct ProducerBatch {
+    body: Body,
+    /// Of its records, in their order.
+    pub sequences: Vec<u64>,
+    pub created: Instant,
+    /// Bytes of `buffer.memory`.
+    reserved: u64,
+    /// Bytes that it may grow to.
+    limit: usize,
+    /// How often it has been sent.
+    pub attempts: u32,
+    /// It came back: not before this, unless its partition has a newer leader than it was sent to.
+    pub retry_at: Instant,
+    pub sent_to: LeaderEpoch,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Open(Box<BatchBuilder>),
+    Closed(Batch),
+}
+
+/// Where a queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueueId {
+    pub topic: usize,
+    pub partition: usize,
+}
+
+/// There is no memory for a new batch of that many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted(pub usize);
+
+impl Accumulator {
+    pub fn new() -> Self {
+        Accumulator { topics: Vec::new(), reserved: 0, exhausted: false }
+    }
+
+    /// The place of a topic's queues, with as many as it has partitions.
+    pub fn topic(&mut self, name: &TopicName, partitions: usize) -> usize {
+        let at = self.topics.iter().position(|queues| queues.topic == *name).unwrap_or_else(|| {
+            let (topic, partitioner) = (name.clone(), Partitioner::default());
+            self.topics.push(Queues { topic, partitioner, queues: Vec::new() });
+            self.topics.len() - 1
+        });
+        let queues = &mut self.topics[at].queues;
+        if queues.len() < partitions {
+            queues.resize_with(partitions, Queue::default);
+        }
+        at
+    }
+
+    pub fn queues(&self, topic: usize) -> &Queues {
+        &self.topics[topic]
+    }
+
+    pub fn queues_mut(&mut self, topic: usize) -> &mut Queues {
+        &mut self.topics[topic]
+    }
+
+    pub fn queue_mut(&mut self, id: QueueId) -> &mut Queue {
+        &mut self.topics[id.topic].queues[id.partition]
+    }
+
+    /// Every queue that holds something.
+    pub fn waiting(&self) -> impl Iterator<Item = (QueueId, &TopicName, &Queue)> {
+        self.topics.iter().enumerate().flat_map(|(topic, queues)| {
+            let waiting = queues.queues.iter().enumerate().filter(|(_, queue)| !queue.batches.is_empty());
+            waiting.map(move |(partition, queue)| (QueueId { topic, partition }, &queues.topic, queue))
+        })
+    }
+
+    /// Bytes of `buffer.memory` in use.
+    pub fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    pub fn is_exhausted(&self) -> bool {
+        self.exhausted
+    }
+
+    /// Puts a record into the open batch of a queue, or into a new one; gives the bytes that it took there.
+    pub fn append(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        id: QueueId,
+        sequence: u64,
+        record: &Serialized<'_>,
+    ) -> Result<usize, Exhausted> {
+        let queue = &mut self.topics[id.topic].queues[id.partition];
+        if let Some(last) = queue.batches.back_mut()
+            && let Some(bytes) = last.append(sequence, record)
+        {
+            self.exhausted = false;
+            return Ok(bytes);
+        }
+        // (2)
+        let limit = settings.batch_size.max(record.upper_bound());
+        if self.reserved + limit as u64 > settings.buffer_memory {
+            self.exhausted = true;
+            return Err(Exhausted(limit));
+        }
+        self.reserved += limit as u64;
+        self.exhausted = false;
+        let mut batch = ProducerBatch {
+            body: Body::Open(Box::new(BatchBuilder::new(settings.compression))),
+            sequences: Vec::new(),
+            created: now,
+            reserved: limit as u64,
+            limit,
+            attempts: 0,
+            retry_at: Instant::ZERO,
+            sent_to: -1,
+        };
+        let bytes = batch.append(sequence, record).unwrap_or(0);
+        // (1)
+        queue.batches.back_mut().into_iter().for_each(ProducerBatch::close);
+        queue.batches.push_back(batch);
+        Ok(bytes)
+    }
+
+    /// Nobody waits for memory any more.
+    pub fn give_up_waiting(&mut self) {
+        self.exhausted = false;
+    }
+
+    /// The first batch of a queue, closed, for sending.
+    pub fn take(&mut self, id: QueueId) -> Option<ProducerBatch> {
+        let mut batch = self.queue_mut(id).batches.pop_front()?;
+        batch.close();
+        Some(batch)
+    }
+
+    /// Back to the front of its queue: sent before everything that is not in flight.
+    pub fn put_back(&mut self, id: QueueId, batch: ProducerBatch) {
+        self.queue_mut(id).batches.push_front(batch);
+    }
+
+    /// A batch is done: its memory is free.
+    pub fn free(&mut self, batch: &ProducerBatch) {
+        self.reserved -= batch.reserved;
+    }
+
+    /// A broker found the batch too large: two halves in its place. The memory counts as the larger one's.
+    pub fn split(&mut self, id: QueueId, mut batch: ProducerBatch, settings: &Settings) -> Result<(), ProducerBatch> {
+        batch.close();
+        let Body::Closed(body) = &batch.body else { return Err(batch) };
+        let Ok(records) = Record::decode(body) else { return Err(batch) };
+        if records.len() != batch.sequences.len() || records.len() < 2 {
+            return Err(batch);
+        }
+        let middle = records.len() / 2;
+        let half = |range: std::ops::Range<usize>, reserved| {
+            let mut builder = BatchBuilder::new(settings.compression);
+            for record in &records[range.clone()] {
+                builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &record.headers);
+            }
+            let body = Body::Closed(builder.build());
+            ProducerBatch { body, sequences: batch.sequences[range].to_vec(), reserved, ..batch.clone() }
+        };
+        let (first, second) = (half(0..middle, batch.reserved), half(middle..records.len(), 0));
+        self.put_back(id, second);
+        self.put_back(id, first);
+        Ok(())
+    }
+}
+
+impl Queues {
+    /// Batches that wait for a partition.
+    pub fn len(&self, partition: usize) -> usize {
+        self.queues.get(partition).map_or(0, |queue| queue.batches.len())
+    }
+
+    /// Whether a partition has no batch that waits to be filled.
+    pub fn all_full(&self, partition: usize) -> bool {
+        self.queues.get(partition).and_then(|queue| queue.batches.back()).is_none_or(ProducerBatch::is_full)
+    }
+}
+
+impl Queue {
+    pub fn first(&self) -> Option<&ProducerBatch> {
+        self.batches.front()
+    }
+
+    pub fn len(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// (3) When the first batch is ready; `epoch` is the partition's leader epoch now.
+    pub fn ready_at(&self, settings: &Settings, epoch: LeaderEpoch, exhausted: bool) -> Option<Instant> {
+        let first = self.batches.front()?;
+        let full = self.batches.len() > 1 || first.is_full() || exhausted || first.attempts > 0;
+        let filled = if full { Instant::ZERO } else { first.created + settings.linger };
+        Some(filled.max(first.backed_off_at(epoch)))
+    }
+
+    /// Takes the batches that were made before `before`, from the front.
+    pub fn expired(&mut self, before: Instant) -> Option<ProducerBatch> {
+        self.batches.pop_front_if(|batch| batch.created <= before)
+    }
+}
+
+impl ProducerBatch {
+    /// Bytes that the record took; `None` where there is no room.
+    fn append(&mut self, sequence: u64, record: &Serialized<'_>) -> Option<usize> {
+        let Body::Open(builder) = &mut self.body else { return None };
+        let Serialized { key, value, headers, timestamp } = *record;
+        let bytes = builder.record_size(timestamp, key, value, headers);
+        if !builder.is_empty() && builder.size() + bytes > self.limit {
+            return None;
+        }
+        builder.append(timestamp, key, value, headers);
+        self.sequences.push(sequence);
+        Some(bytes)
+    }
+
+    fn is_full(&self) -> bool {
+        match &self.body {
+            Body::Open(builder) => builder.size() >= self.limit,
+            Body::Closed(_) => true,
+        }
+    }
+
+    fn close(&mut self) {
+        if let Body::Open(builder) = &mut self.body {
+            let builder = std::mem::replace(builder.as_mut(), BatchBuilder::new(Default::default()));
+            self.body = Body::Closed(builder.build());
+        }
+    }
+
+    pub fn backed_off_at(&self, epoch: LeaderEpoch) -> Instant {
+        if epoch > self.sent_to { Instant::ZERO } else { self.retry_at }
+    }
+
+    pub fn size(&self) -> usize {
+        match &self.body {
+            Body::Open(builder) => builder.size(),
+            Body::Closed(batch) => batch.bytes.len(),
+        }
+    }
+
+    /// The bytes to send; empty while it is open.
+    pub fn bytes(&self) -> Bytes {
+        match &self.body {
+            Body::Open(_) => Bytes::new(),
+            Body::Closed(batch) => batch.bytes.clone(),
+        }
+    }
+}

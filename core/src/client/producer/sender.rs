@@ -1,0 +1,385 @@
+//! The sender: takes ready batches to the brokers that lead their partitions, and what they answer back.
+//!
+//! 1. With `max.in.flight.requests.per.connection=1` a partition has at most one batch in flight, and what comes back
+//!    goes first again, so the order of sending is the order in the log. With more, and without idempotence, a batch
+//!    that comes back may be overtaken: that is Kafka's behaviour too.
+//! 2. A batch ends in exactly one of: acknowledged, or failed. Its records end with it.
+//! 3. An answer for a batch that has been given up meanwhile changes nothing.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse, RequestKind, TopicName};
+use uuid::Uuid;
+
+use super::accumulator::{Accumulator, ProducerBatch, QueueId};
+use super::settings::Settings;
+use super::{Counts, Tag};
+use crate::client::connection::{LinkId, Network};
+use crate::client::metadata::Metadata;
+use crate::client::{Effect, Endpoint, Report};
+use crate::error::ErrorCode;
+use crate::id::TopicPartition;
+use crate::rng::Stream;
+use crate::time::Instant;
+
+/// The last version of Produce that names topics; later ones give their ids.
+const LAST_WITH_NAMES: i16 = 12;
+
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// By number, as the requests' tags name them.
+    in_flight: BTreeMap<u64, (QueueId, ProducerBatch)>,
+    next: u64,
+    /// Which partition of a node is drained first, so that none starves.
+    turn: usize,
+    /// When there is something to do next, as the last look showed.
+    wake: Option<Instant>,
+    dice: Stream,
+}
+
+/// What the sender works with.
+pub struct Around<'a> {
+    pub now: Instant,
+    pub settings: &'a Settings,
+    pub accumulator: &'a mut Accumulator,
+    pub network: &'a mut Network<Tag>,
+    pub metadata: &'a mut Metadata,
+    pub counts: &'a mut Counts,
+    pub out: &'a mut Vec<Effect>,
+}
+
+impl Sender {
+    pub fn new(dice: Stream) -> Self {
+        Sender { in_flight: BTreeMap::new(), next: 0, turn: 0, wake: None, dice }
+    }
+
+    /// Batches that wait for an answer.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Gives up what is too old and sends what is ready.
+    pub fn send(&mut self, around: &mut Around<'_>) {
+        self.expire(around);
+        loop {
+            let ready = self.ready(around);
+            if ready.is_empty() {
+                break;
+            }
+            ready.into_iter().for_each(|link| self.drain(around, link));
+        }
+        self.wake = self.next_wake(around);
+    }
+
+    /// Fails the batches for which `delivery.timeout.ms` is over, waiting or in flight.
+    fn expire(&mut self, around: &mut Around<'_>) {
+        let now = around.now;
+        let patience = around.settings.delivery_timeout;
+        if now < Instant::ZERO + patience {
+            return;
+        }
+        let before = Instant::from_nanos(now.as_nanos() - patience.as_nanos() as u64);
+        let mut expired = Vec::new();
+        let waiting: Vec<QueueId> = around.accumulator.waiting().map(|(id, ..)| id).collect();
+        for id in waiting {
+            while let Some(batch) = around.accumulator.queue_mut(id).expired(before) {
+                expired.push((id, batch));
+            }
+        }
+        let numbers: Vec<u64> =
+            self.in_flight.iter().filter(|(_, (_, batch))| batch.created <= before).map(|(n, _)| *n).collect();
+        // (3) Their requests stay in flight; the answers find nothing.
+        for (id, batch) in numbers.into_iter().filter_map(|number| self.in_flight.remove(&number)) {
+            around.accumulator.queue_mut(id).muted = false;
+            expired.push((id, batch));
+        }
+        for (id, batch) in expired {
+            let error = format!(
+                "Expiring {} record(s) for {}:{} ms has passed since batch creation. The request has not been sent, or \
+                 no server response has been received yet.",
+                batch.sequences.len(),
+                around.partition(id),
+                now.since(batch.created).as_millis(),
+            );
+            around.fail(id, &batch, |_| error.clone());
+        }
+    }
+
+    /// The links over which a batch can go now; others are being connected to.
+    fn ready(&mut self, around: &mut Around<'_>) -> Vec<LinkId> {
+        let exhausted = around.accumulator.is_exhausted();
+        let (mut links, mut leaderless) = (Vec::new(), false);
+        for (id, topic, queue) in around.accumulator.waiting() {
+            let Some((link, epoch)) = around.metadata.leader(topic, id.partition as i32) else {
+                leaderless = true;
+                continue;
+            };
+            let ready = queue.ready_at(around.settings, epoch, exhausted).is_some_and(|at| at <= around.now);
+            if ready && !queue.muted && !links.contains(&link) {
+                links.push(link);
+            }
+        }
+        if leaderless {
+            around.metadata.stale(around.now);
+        }
+        links.retain(|link| around.network.connect(around.now, *link, around.out));
+        links.retain(|link| around.network.in_flight(*link) < around.settings.max_in_flight);
+        links
+    }
+
+    /// One request to one broker: the first batch of every partition that it leads, as many as `max.request.size`
+    /// takes. Whoever is first goes along although it has not lingered: the request goes anyway.
+    fn drain(&mut self, around: &mut Around<'_>, link: LinkId) {
+        let mut led: Vec<QueueId> = Vec::new();
+        for (id, topic, queue) in around.accumulator.waiting() {
+            let leader = around.metadata.leader(topic, id.partition as i32);
+            let Some((_, epoch)) = leader.filter(|(leader, _)| *leader == link) else { continue };
+            let backed_off = queue.first().is_some_and(|first| first.backed_off_at(epoch) <= around.now);
+            if backed_off && !queue.muted {
+                led.push(id);
+            }
+        }
+        if led.is_empty() {
+            return;
+        }
+        self.turn += 1;
+        let first = self.turn % led.len();
+        led.rotate_left(first);
+        let (mut size, mut batches) = (0, Vec::new());
+        for id in led {
+            let next = around.accumulator.queue_mut(id).first().map_or(0, ProducerBatch::size);
+            if size + next > around.settings.max_request_size && !batches.is_empty() {
+                break;
+            }
+            size += next;
+            let Some(mut batch) = around.accumulator.take(id) else { continue };
+            let topic = &around.accumulator.queues(id.topic).topic;
+            batch.sent_to = around.metadata.leader(topic, id.partition as i32).map_or(-1, |(_, epoch)| epoch);
+            batch.attempts += 1;
+            around.accumulator.queue_mut(id).muted = around.settings.max_in_flight == 1 && around.settings.acks != 0;
+            batches.push((id, batch));
+        }
+        self.request(around, link, batches);
+    }
+
+    fn request(&mut self, around: &mut Around<'_>, link: LinkId, mut batches: Vec<(QueueId, ProducerBatch)>) {
+        let Some(version) = around.network.version(link, ApiKey::Produce) else {
+            let error = ErrorCode::UnsupportedVersion.to_string();
+            return batches.iter().for_each(|(id, batch)| around.fail(*id, batch, |_| error.clone()));
+        };
+        // Batches of one topic stand together.
+        batches.sort_by_key(|(id, _)| id.topic);
+        let mut topics: Vec<TopicProduceData> = Vec::new();
+        let mut last = usize::MAX;
+        for (id, batch) in &batches {
+            if id.topic != last {
+                last = id.topic;
+                let name = around.accumulator.queues(id.topic).topic.clone();
+                let topic_id = around.metadata.topic(&name).map_or(Uuid::nil(), |topic| topic.id);
+                topics.push(TopicProduceData::default().with_name(name).with_topic_id(topic_id));
+            }
+            if let Some(topic) = topics.last_mut() {
+                let data = PartitionProduceData::default();
+                topic.partition_data.push(data.with_index(id.partition as i32).with_records(Some(batch.bytes())));
+            }
+        }
+        let ids = topics.iter().all(|topic| !topic.topic_id.is_nil());
+        let version = if ids { version } else { version.min(LAST_WITH_NAMES) };
+        let acks = around.settings.acks;
+        let timeout = around.settings.connection.request_timeout.as_millis() as i32;
+        let body = ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout).with_topic_data(topics);
+        let numbers = self.next..self.next + batches.len() as u64;
+        self.next = numbers.end;
+        let tag = (acks != 0).then(|| Tag::Produce { numbers: numbers.clone() });
+        around.network.send(around.now, link, (ApiKey::Produce, version), RequestKind::Produce(body), tag, around.out);
+        if acks == 0 {
+            // Nobody will answer: sent is done.
+            batches.iter().for_each(|(id, batch)| around.acknowledge(*id, batch, -1));
+        } else {
+            self.in_flight.extend(numbers.zip(batches));
+        }
+    }
+
+    /// A Produce was answered.
+    pub fn answered(&mut self, around: &mut Around<'_>, numbers: std::ops::Range<u64>, response: ProduceResponse) {
+        let mut batches: Vec<(QueueId, ProducerBatch)> =
+            numbers.filter_map(|number| self.in_flight.remove(&number)).collect();
+        for topic in &response.responses {
+            let name = match topic.topic_id.is_nil() {
+                true => topic.name.clone(),
+                false => match around.metadata.topics().iter().find(|known| known.id == topic.topic_id) {
+                    Some(known) => known.name.clone(),
+                    None => continue,
+                },
+            };
+            for answer in &topic.partition_responses {
+                let of = |(id, _): &(QueueId, ProducerBatch)| {
+                    id.partition as i32 == answer.index && around.accumulator.queues(id.topic).topic == name
+                };
+                let Some(at) = batches.iter().position(of) else { continue };
+                let (id, batch) = batches.remove(at);
+                let leader = &answer.current_leader;
+                let endpoint = response.node_endpoints.iter().find(|node| node.node_id == leader.leader_id);
+                let endpoint = endpoint.map(|node| Endpoint { host: node.host.to_string(), port: node.port as u16 });
+                let leader = (leader.leader_id.0, leader.leader_epoch);
+                around.metadata.hint(&name, answer.index, leader, endpoint, around.network);
+                self.complete(around, id, batch, answer);
+            }
+        }
+        // A response that forgets a partition says nothing about it.
+        for (id, batch) in batches {
+            self.failed(around, id, batch, ErrorCode::UnknownServerError, None);
+        }
+    }
+
+    /// A Produce will not be answered.
+    pub fn lost(&mut self, around: &mut Around<'_>, numbers: std::ops::Range<u64>) {
+        around.metadata.stale(around.now);
+        for number in numbers {
+            if let Some((id, batch)) = self.in_flight.remove(&number) {
+                self.failed(around, id, batch, ErrorCode::NetworkException, None);
+            }
+        }
+    }
+
+    fn complete(
+        &mut self,
+        around: &mut Around<'_>,
+        id: QueueId,
+        batch: ProducerBatch,
+        answer: &PartitionProduceResponse,
+    ) {
+        let Some(error) = ErrorCode::try_from_code(answer.error_code) else {
+            around.accumulator.queue_mut(id).muted = false;
+            return around.acknowledge(id, &batch, answer.base_offset);
+        };
+        if error == ErrorCode::MessageTooLarge && batch.sequences.len() > 1 {
+            around.accumulator.queue_mut(id).muted = false;
+            let count = batch.sequences.len();
+            match around.accumulator.split(id, batch, around.settings) {
+                Ok(()) => {
+                    let partition = around.partition(id);
+                    return around
+                        .note(format!("{partition}: a batch of {count} records is too large: split, sent again"));
+                }
+                Err(batch) => return around.fail(id, &batch, |_| error.to_string()),
+            }
+        }
+        self.failed(around, id, batch, error, Some(answer));
+    }
+
+    /// Back into its queue if it may be tried again, else given up.
+    fn failed(
+        &mut self,
+        around: &mut Around<'_>,
+        id: QueueId,
+        mut batch: ProducerBatch,
+        error: ErrorCode,
+        answer: Option<&PartitionProduceResponse>,
+    ) {
+        around.accumulator.queue_mut(id).muted = false;
+        if is_metadata(error) {
+            around.metadata.stale(around.now);
+        }
+        let message = answer.and_then(|answer| answer.error_message.as_ref());
+        let text = message.map_or_else(|| error.to_string(), |message| message.to_string());
+        let retries = around.settings.retries;
+        if !error.is_retriable() || batch.attempts > retries {
+            let records = answer.map_or(&[][..], |answer| &answer.record_errors);
+            return around.fail(id, &batch, |index| {
+                let told = records.iter().find(|record| record.batch_index as usize == index);
+                match told {
+                    Some(told) => told.batch_index_error_message.as_ref().map_or(text.clone(), |told| told.to_string()),
+                    None if records.is_empty() => text.clone(),
+                    None => {
+                        "Failed to append record because it was part of a batch which had one more more invalid records"
+                            .into()
+                    }
+                }
+            });
+        }
+        let left = retries - batch.attempts;
+        let partition = around.partition(id);
+        around.note(format!("{partition}: {} records again, {left} attempts left: {text}", batch.sequences.len()));
+        around.counts.retries += 1;
+        let wait = around.settings.connection.retry_backoff.after(batch.attempts - 1, &mut self.dice);
+        batch.retry_at = around.now + wait;
+        around.accumulator.put_back(id, batch);
+    }
+
+    /// When a batch will be ready or too old. What is ready but cannot go yet waits for the network, not for time.
+    fn next_wake(&self, around: &Around<'_>) -> Option<Instant> {
+        let patience = around.settings.delivery_timeout;
+        let exhausted = around.accumulator.is_exhausted();
+        let in_flight = self.in_flight.values().map(|(_, batch)| batch.created + patience);
+        let waiting = around.accumulator.waiting().filter_map(|(id, topic, queue)| {
+            let expiry = queue.first()?.created + patience;
+            let ready = around.metadata.leader(topic, id.partition as i32).filter(|_| !queue.muted);
+            let ready = ready.and_then(|(_, epoch)| queue.ready_at(around.settings, epoch, exhausted));
+            Some(ready.filter(|ready| *ready > around.now).map_or(expiry, |ready| ready.min(expiry)))
+        });
+        in_flight.chain(waiting).min()
+    }
+}
+
+impl Around<'_> {
+    pub fn partition(&self, id: QueueId) -> TopicPartition {
+        TopicPartition::new(self.topic(id), id.partition as i32)
+    }
+
+    fn topic(&self, id: QueueId) -> TopicName {
+        self.accumulator.queues(id.topic).topic.clone()
+    }
+
+    /// (2)
+    fn acknowledge(&mut self, id: QueueId, batch: &ProducerBatch, base_offset: i64) {
+        self.accumulator.free(batch);
+        self.counts.acked += batch.sequences.len() as u64;
+        let (topic, partition) = (self.topic(id), id.partition as i32);
+        for (sequence, place) in batch.sequences.iter().zip(0..) {
+            let offset = if base_offset < 0 { -1 } else { base_offset + place };
+            let report = Report::Acked { topic: topic.clone(), partition, sequence: *sequence, offset };
+            self.out.push(Effect::Report(report));
+        }
+    }
+
+    /// (2)
+    fn fail(&mut self, id: QueueId, batch: &ProducerBatch, error: impl Fn(usize) -> String) {
+        self.accumulator.free(batch);
+        self.counts.failed += batch.sequences.len() as u64;
+        let (topic, partition) = (self.topic(id), id.partition as i32);
+        for (index, sequence) in batch.sequences.iter().enumerate() {
+            let error = error(index);
+            let report = Report::Failed { topic: topic.clone(), partition, sequence: *sequence, error };
+            self.out.push(Effect::Report(report));
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        self.out.push(Effect::Report(Report::Note(note)));
+    }
+}
+
+/// Kafka's `InvalidMetadataException` and its kin: the answer says that metadata is out of date.
+fn is_metadata(error: ErrorCode) -> bool {
+    use ErrorCode::*;
+    matches!(
+        error,
+        UnknownTopicOrPartition
+            | LeaderNotAvailable
+            | NotLeaderOrFollower
+            | ReplicaNotAvailable
+            | NetworkException
+            | KafkaStorageError
+            | FencedLeaderEpoch
+            | UnknownTopicId
+            | InconsistentTopicId
+            | ListenerNotFound
+    )
+}
