@@ -129,7 +129,7 @@ impl Broker {
     /// Topics that a client asked about and that are not there: created with the cluster's defaults, if
     /// `auto.create.topics.enable` allows it.
     pub(crate) fn create_missing(&mut self, now: Now, names: Vec<TopicName>, out: &mut Vec<Effect>) {
-        if self.config.settings.get("auto.create.topics.enable").is_some_and(|value| value == "false") {
+        if !self.settings.auto_create_topics_enable {
             return;
         }
         let topic =

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
+use crate::config::broker::BrokerSettings;
 use crate::controller::Controller;
 use crate::id::{BrokerId, CallId, LogId};
 use crate::log::LogImage;
@@ -36,7 +37,7 @@ pub struct BrokerConfig {
     pub peers: Vec<BrokerId>,
     /// Topic ids and whatever else this broker draws.
     pub seed: Seed,
-    /// Kafka's broker settings that were set, by name, checked by [`crate::config::broker`].
+    /// Kafka's broker settings that were set, by name, as they were given; [`Broker::open`] checks them.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -61,6 +62,7 @@ pub struct Image {
 #[derive(Clone)]
 pub struct Broker {
     pub(crate) config: Arc<BrokerConfig>,
+    pub(crate) settings: Arc<BrokerSettings>,
     /// The newest state that the controller told. Handlers read brokers, topics and leaders here.
     pub(crate) cluster: Arc<ClusterState>,
     /// `cluster.topics` by id.
@@ -82,13 +84,15 @@ pub struct Broker {
 impl Broker {
     /// A broker over what its data directory holds. The first effects open its logs and cut their torn tails.
     ///
-    /// Fails, naming the file, where one that cannot be rebuilt is damaged.
+    /// Fails where a setting is wrong, or where a file that cannot be rebuilt is damaged; says which.
     pub fn open(config: BrokerConfig, image: Image, now: Now, out: &mut Vec<Effect>) -> Result<Broker, String> {
+        let settings = Arc::new(BrokerSettings::parse(&config.settings).map_err(|error| error.to_string())?);
         let controller = (config.controller() == config.registration.id)
-            .then(|| Controller::open(&config, image.files.get(Controller::FILE), now))
+            .then(|| Controller::open(&config, settings.clone(), image.files.get(Controller::FILE)))
             .transpose()?;
         let mut broker = Broker {
             config: Arc::new(config),
+            settings,
             cluster: Arc::default(),
             topic_names: BTreeMap::new(),
             controller,

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 
 use crate::broker::BrokerConfig;
+use crate::config::broker::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
@@ -44,7 +45,8 @@ pub struct Controller {
     state: Arc<ClusterState>,
     /// Draws topic ids.
     ids: Stream,
-    defaults: topic::Defaults,
+    /// What topics inherit.
+    settings: Arc<BrokerSettings>,
 }
 
 impl Controller {
@@ -54,7 +56,11 @@ impl Controller {
     /// Goes on from what was saved, if anything was; its own broker is registered and alive.
     ///
     /// Fails where the saved state cannot be understood: what is on disk is not overwritten by guesses.
-    pub fn open(config: &BrokerConfig, saved: Option<&Bytes>, _now: Now) -> Result<Controller, String> {
+    pub fn open(
+        config: &BrokerConfig,
+        settings: Arc<BrokerSettings>,
+        saved: Option<&Bytes>,
+    ) -> Result<Controller, String> {
         let mut state = match saved {
             Some(bytes) => store::load(bytes)?,
             None => ClusterState { cluster_id: config.cluster_id.clone(), ..ClusterState::default() },
@@ -62,8 +68,7 @@ impl Controller {
         state.controller = config.registration.id;
         // A stream of its own for every start, or a restarted controller would draw the ids again that it has given out.
         let ids = config.seed.stream(&format!("topic-ids-{}", state.version));
-        let defaults = topic::Defaults::from_settings(&config.settings);
-        let mut controller = Controller { state: Arc::new(state), ids, defaults };
+        let mut controller = Controller { state: Arc::new(state), ids, settings };
         controller.register(config.registration.clone());
         Ok(controller)
     }
@@ -152,7 +157,6 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::rng::Seed;
-    use crate::time::{Instant, Timestamp};
 
     pub(crate) fn broker(id: i32, rack: Option<&str>) -> Registration {
         Registration {
@@ -171,7 +175,8 @@ pub(crate) mod tests {
             seed: Seed(7),
             settings: BTreeMap::new(),
         };
-        Controller::open(&config, saved, Now { instant: Instant::ZERO, wall: Timestamp(0) })
+        let settings = BrokerSettings::parse(&config.settings).unwrap();
+        Controller::open(&config, Arc::new(settings), saved)
     }
 
     pub(crate) fn cluster(brokers: i32) -> Controller {

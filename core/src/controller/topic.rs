@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
@@ -16,36 +16,13 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::{Controller, Refusal, assignment, placement};
+use crate::config::{describe, topic::TopicConfig};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::protocol::cluster::{Assignment, Topic};
 
 /// More partitions than this in one request are refused (Kafka's `MAX_PARTITIONS_PER_BATCH`).
 const MAX_PARTITIONS_PER_BATCH: usize = 10_000;
-
-/// What a topic gets where a request leaves it to the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Defaults {
-    /// `num.partitions`.
-    pub partitions: i32,
-    /// `default.replication.factor`.
-    pub replication_factor: i16,
-    /// `delete.topic.enable`.
-    pub deletion: bool,
-}
-
-impl Defaults {
-    pub fn from_settings(settings: &BTreeMap<String, String>) -> Defaults {
-        fn get<T: std::str::FromStr>(settings: &BTreeMap<String, String>, name: &str, default: T) -> T {
-            settings.get(name).and_then(|value| value.parse().ok()).unwrap_or(default)
-        }
-        Defaults {
-            partitions: get(settings, "num.partitions", 1),
-            replication_factor: get(settings, "default.replication.factor", 1),
-            deletion: get(settings, "delete.topic.enable", true),
-        }
-    }
-}
 
 impl Controller {
     pub fn create_topics(&mut self, request: &CreateTopicsRequest, version: i16) -> CreateTopicsResponse {
@@ -92,10 +69,10 @@ impl Controller {
                 }
                 (Some(name), true) if names_twice.contains(name) => continue,
                 (None, false) if ids_twice.contains(id) => continue,
-                _ if !self.defaults.deletion && version < 3 => {
+                _ if !self.settings.delete_topic_enable && version < 3 => {
                     refuse(ErrorCode::InvalidRequest, "Topic deletion is disabled.")
                 }
-                _ if !self.defaults.deletion => Err(plain(ErrorCode::TopicDeletionDisabled)),
+                _ if !self.settings.delete_topic_enable => Err(plain(ErrorCode::TopicDeletionDisabled)),
                 (Some(name), true) => match self.state.topics.get(name) {
                     Some(topic) => Ok((name.clone(), topic.id)),
                     None => Err(plain(ErrorCode::UnknownTopicOrPartition)),
@@ -199,7 +176,11 @@ impl Controller {
             .configs
             .iter()
             .filter_map(|config| config.value.as_ref().map(|value| (config.name.to_string(), value.to_string())));
-        Ok(configs.collect())
+        let configs = configs.collect();
+        match TopicConfig::new(&configs, &self.settings) {
+            Ok(_) => Ok(configs),
+            Err(error) => Err((ErrorCode::InvalidConfig, error.to_string())),
+        }
     }
 
     fn decide_placement(&self, topic: &CreatableTopic, in_batch: usize) -> Result<Vec<Assignment>, Refusal> {
@@ -215,10 +196,13 @@ impl Controller {
                 "Number of partitions was set to an invalid non-positive value.",
             );
         }
-        let count = if topic.num_partitions == -1 { self.defaults.partitions } else { topic.num_partitions } as usize;
-        let factor =
-            if topic.replication_factor == -1 { self.defaults.replication_factor } else { topic.replication_factor }
-                as usize;
+        let count =
+            if topic.num_partitions == -1 { self.settings.num_partitions } else { topic.num_partitions } as usize;
+        let factor = if topic.replication_factor == -1 {
+            self.settings.default_replication_factor
+        } else {
+            topic.replication_factor
+        } as usize;
         if in_batch + count > MAX_PARTITIONS_PER_BATCH {
             return Err((
                 ErrorCode::PolicyViolation,
@@ -348,7 +332,20 @@ impl Controller {
             return result;
         }
         let factor = decided.partitions.first().map_or(0, |partition| partition.replicas.len());
-        result.with_num_partitions(decided.partitions.len() as i32).with_replication_factor(factor as i16)
+        let mut configs = describe::topic(&decided.configs, &self.settings);
+        configs.sort_by_key(|entry| entry.name);
+        let configs = configs.into_iter().map(|entry| {
+            CreatableTopicConfigs::default()
+                .with_name(StrBytes::from_static_str(entry.name))
+                .with_value(entry.value.map(text))
+                .with_read_only(entry.read_only)
+                .with_config_source(entry.source as i8)
+                .with_is_sensitive(entry.sensitive)
+        });
+        result
+            .with_num_partitions(decided.partitions.len() as i32)
+            .with_replication_factor(factor as i16)
+            .with_configs(Some(configs.collect()))
     }
 }
 
