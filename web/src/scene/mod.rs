@@ -1,5 +1,13 @@
 //! The world in the middle of the page: what a [`View`] says, drawn.
 
+mod camera;
+mod geometry;
+mod layout;
+mod marks;
+mod sample;
+mod shape;
+mod strip;
+
 use std::sync::Arc;
 
 use leptos::prelude::*;

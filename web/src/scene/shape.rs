@@ -1,0 +1,128 @@
+//! What of a view decides where things lie: names, counts and who talks to whom, but no offset and no rate. Two views of
+//! the same shape have the same layout, so that most frames lay out nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_core::sim::view::View;
+use ottla_core::time::{Duration, Instant};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shape {
+    pub brokers: Vec<BrokerShape>,
+    pub producers: Vec<String>,
+    pub consumers: Vec<ConsumerShape>,
+    /// Whoever else talks: a shell's admin client, a hand.
+    pub guests: Vec<String>,
+    /// A client, or the lower of two brokers, comes first.
+    pub links: Vec<LinkShape>,
+    /// Whether there are places to add something.
+    pub editable: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BrokerShape {
+    pub id: i32,
+    pub name: String,
+    pub rack: Option<String>,
+    pub rows: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConsumerShape {
+    pub name: String,
+    pub positions: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LinkShape {
+    pub from: String,
+    pub to: String,
+    pub cut: bool,
+}
+
+impl Shape {
+    pub fn of(view: &View, links: &Links, editable: bool) -> Shape {
+        let brokers: Vec<BrokerShape> = view
+            .brokers
+            .iter()
+            .map(|broker| BrokerShape {
+                id: broker.id,
+                name: broker.name.clone(),
+                rack: broker.rack.clone(),
+                rows: broker.replicas.len(),
+            })
+            .collect();
+        let producers: Vec<String> = view.producers.iter().map(|producer| producer.name.clone()).collect();
+        let consumers: Vec<ConsumerShape> = view
+            .consumers
+            .iter()
+            .map(|consumer| ConsumerShape { name: consumer.name.clone(), positions: consumer.positions.len() })
+            .collect();
+        let links = links.of(view);
+        let known: BTreeSet<&str> = (brokers.iter().map(|broker| &*broker.name))
+            .chain(producers.iter().map(|name| &**name))
+            .chain(consumers.iter().map(|consumer| &*consumer.name))
+            .collect();
+        let guests: BTreeSet<&str> =
+            links.iter().flat_map(|link| [&*link.from, &*link.to]).filter(|name| !known.contains(name)).collect();
+        let guests = guests.into_iter().map(str::to_owned).collect();
+        Shape { brokers, producers, consumers, guests, links, editable }
+    }
+}
+
+/// Remembers for a while who talked to whom, so that a link without a message in flight does not blink.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Links {
+    heard: BTreeMap<String, BTreeMap<String, Instant>>,
+    now: Instant,
+}
+
+impl Links {
+    const REMEMBERED: Duration = Duration::from_secs(5);
+
+    /// Takes the messages of a view. Whoever goes back in time forgets.
+    pub fn hear(&mut self, view: &View) {
+        if view.now < self.now {
+            self.heard.clear();
+        }
+        self.now = view.now;
+        for message in &view.messages {
+            let (from, to) = ordered(view, &message.from, &message.to);
+            match self.heard.get_mut(from).and_then(|heard| heard.get_mut(to)) {
+                Some(at) => *at = view.now,
+                None => {
+                    self.heard.entry(from.to_owned()).or_default().insert(to.to_owned(), view.now);
+                }
+            }
+        }
+        for heard in self.heard.values_mut() {
+            heard.retain(|_, at| view.now.since(*at) < Self::REMEMBERED);
+        }
+    }
+
+    fn of(&self, view: &View) -> Vec<LinkShape> {
+        let mut links: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+        for link in &view.links {
+            *links.entry(ordered(view, &link.from, &link.to)).or_default() |= link.cut;
+        }
+        for (from, heard) in &self.heard {
+            for to in heard.keys() {
+                links.entry((from, to)).or_default();
+            }
+        }
+        links
+            .into_iter()
+            .map(|((from, to), cut)| LinkShape { from: from.to_owned(), to: to.to_owned(), cut })
+            .collect()
+    }
+}
+
+/// A client before a broker, a lower broker before a higher one.
+fn ordered<'a>(view: &View, a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    let place = |name: &str| view.brokers.iter().position(|broker| broker.name == name);
+    match (place(a), place(b)) {
+        (Some(_), None) => (b, a),
+        (Some(first), Some(second)) if first > second => (b, a),
+        _ => (a, b),
+    }
+}
