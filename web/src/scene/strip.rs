@@ -33,6 +33,10 @@ impl Scale {
         self.bases.len()
     }
 
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
     /// The first offset that has a place.
     pub fn start(&self) -> i64 {
         self.bases.first().copied().unwrap_or(self.end)

@@ -1,0 +1,68 @@
+//! What the marks mean.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use ottla_core::sim::view::{MessageKind, View};
+
+#[component]
+pub fn Legend(view: Signal<Arc<View>>) -> impl IntoView {
+    // What never was on this stage needs no explanation.
+    let replicated = Memo::new(move |_| {
+        view.with(|view| {
+            view.topics.iter().any(|topic| topic.replication_factor > 1)
+                || view.messages.iter().any(|message| message.kind == MessageKind::ReplicaFetch)
+        })
+    });
+    let several = Memo::new(move |_| view.with(|view| view.brokers.len() > 1));
+    view! {
+        <ul class="legend" aria-label="What the marks mean">
+            <Sign word="Produce">
+                <circle class="full" cx="8" cy="8" r="4.6"></circle>
+            </Sign>
+            <Sign word="reply">
+                <circle class="thin" cx="8" cy="8" r="4.6"></circle>
+            </Sign>
+            <Sign word="Fetch">
+                <circle class="thin" cx="8" cy="8" r="4.6"></circle>
+                <circle class="dot" cx="8" cy="8" r="1.9"></circle>
+            </Sign>
+            <Show when=move || replicated.get()>
+                <Sign word="replica Fetch">
+                    <path class="full" d="M8 2.4L13.6 8L8 13.6L2.4 8z"></path>
+                </Sign>
+            </Show>
+            <Show when=move || several.get()>
+                <Sign word="cluster">
+                    <rect class="control" x="4" y="4" width="8" height="8"></rect>
+                </Sign>
+            </Show>
+            <Sign word="committed">
+                <rect class="cell" x="4" y="1.5" width="7.2" height="13" rx="1.5"></rect>
+            </Sign>
+            <Sign word="not yet">
+                <rect class="cell" x="4" y="1.5" width="7.2" height="13" rx="1.5"></rect>
+                <rect fill="url(#hatch)" x="4" y="1.5" width="7.2" height="13"></rect>
+            </Sign>
+            <Sign word="high watermark">
+                <path class="pole" d="M6 1v14"></path>
+                <path class="cloth" d="M6 1h5l-1.6 2.4l1.6 2.4h-5z"></path>
+            </Sign>
+            <Sign word="flushed to disk">
+                <rect class="line" x="1" y="7" width="13" height="1.8" rx="0.9"></rect>
+            </Sign>
+        </ul>
+    }
+}
+
+#[component]
+fn Sign(word: &'static str, children: Children) -> impl IntoView {
+    view! {
+        <li>
+            <svg width="16" height="16" aria-hidden="true">
+                {children()}
+            </svg>
+            {word}
+        </li>
+    }
+}

@@ -1,0 +1,77 @@
+//! The curved lines between nodes that hold a connection. The hand can cut one, and heal it.
+
+use leptos::prelude::*;
+use ottla_core::sim::view::{Target, View};
+
+use super::geometry::point;
+use super::hand::{Chip, Hand, On};
+
+#[component]
+pub fn Link(from: String, to: String) -> impl IntoView {
+    let hand = expect_context::<Hand>();
+    let ends = StoredValue::new((from, to));
+    let place = Memo::new(move |_| {
+        let find = |(from, to): &(String, String)| {
+            hand.layout.with(|layout| layout.route(from, to).map(|(link, _)| (link.path.clone(), link.cut)))
+        };
+        ends.with_value(find)
+    });
+    let cut = Memo::new(move |_| place.with(|place| place.as_ref().is_some_and(|(_, cut)| *cut)));
+    let d = Memo::new(move |_| place.with(|place| place.as_ref().map(|(path, _)| path.d()).unwrap_or_default()));
+    let middle = Memo::new(move |_| {
+        place.with(|place| place.as_ref().map_or(point(0.0, 0.0), |(path, _)| path.at(0.5)))
+    });
+    let lit = Memo::new(move |_| {
+        let touches = |(from, to): &(String, String)| {
+            let name = hand.selected.with(|selected| hand.view.with_untracked(|view| named(view, selected.as_ref()?)));
+            name.is_some_and(|name| name == *from || name == *to)
+        };
+        ends.with_value(touches)
+    });
+    let words = move || {
+        let state = if cut.get() { "cut: no message passes" } else { "open" };
+        ends.with_value(|(from, to)| format!("{from} to {to}, {state}"))
+    };
+    let act = move |word: &'static str| {
+        Callback::new(move |()| ends.with_value(|(from, to)| hand.act(format!("{word} {from} {to}"))))
+    };
+    let says = move |word: &'static str| {
+        Signal::derive(move || ends.with_value(|(from, to)| format!("{word} the link between {from} and {to}")))
+    };
+    let x = Signal::derive(move || middle.get().x - 22.0);
+    let y = Signal::derive(move || middle.get().y - 12.0);
+    view! {
+        <g class="link" class:cut=cut class:lit=lit>
+            <path class="line" d=d></path>
+            <path
+                class="target"
+                d=d
+                on:pointerenter=hand.enter(move |_| On::Words(words()))
+                on:pointerleave=hand.leave()
+            ></path>
+            <Show when=move || hand.editable.get()>
+                <Show
+                    when=move || cut.get()
+                    fallback=move || {
+                        view! {
+                            <g class="tools">
+                                <Chip x y width=44.0 label="cut" says=says("cut") on_press=act("cut") />
+                            </g>
+                        }
+                    }
+                >
+                    <Chip x y width=44.0 label="heal" says=says("heal") on_press=act("heal") />
+                </Show>
+            </Show>
+        </g>
+    }
+}
+
+/// The node that a target is, or is part of.
+fn named(view: &View, target: &Target) -> Option<String> {
+    match target {
+        Target::Producer { name } | Target::Consumer { name } => Some(name.clone()),
+        Target::Broker { id } => view.brokers.iter().find(|broker| broker.id == *id).map(|broker| broker.name.clone()),
+        _ => None,
+    }
+}
