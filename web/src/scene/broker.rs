@@ -24,7 +24,8 @@ struct Head {
 #[component]
 pub fn Broker(id: i32) -> impl IntoView {
     let hand = expect_context::<Hand>();
-    let place = Memo::new(move |_| hand.layout.with(|layout| layout.broker(id).map(|broker| (broker.rect, broker.rows))));
+    let place =
+        Memo::new(move |_| hand.layout.with(|layout| layout.broker(id).map(|broker| (broker.rect, broker.rows))));
     let rect = Memo::new(move |_| place.get().unwrap_or_default().0);
     let head = Memo::new(move |_| {
         let head = |broker: &BrokerView| Head {
@@ -255,7 +256,8 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
     });
     let strip = Memo::new(move |_| {
         let cell = density.get().parts().cell;
-        drawn.with(|drawn| drawn.as_ref().map(|drawn| Strip::of(&drawn.replica, &drawn.scale, cell)).unwrap_or_default())
+        drawn
+            .with(|drawn| drawn.as_ref().map(|drawn| Strip::of(&drawn.replica, &drawn.scale, cell)).unwrap_or_default())
     });
     // Small memos, so that a strip that grows touches its strip and its note and nothing else.
     let field = move |f: fn(&Drawn) -> bool| Memo::new(move |_| drawn.with(|drawn| drawn.as_ref().is_some_and(f)));
@@ -266,13 +268,11 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
     let note = Memo::new(move |_| {
         drawn.with(|drawn| drawn.as_ref().map(|drawn| drawn.note(density.get())).unwrap_or_default())
     });
-    let y = Memo::new(move |_| {
-        HEAD_HEIGHT + slot.get().saturating_sub(first.get()) as f64 * density.get().row_height()
-    });
+    let y =
+        Memo::new(move |_| HEAD_HEIGHT + slot.get().saturating_sub(first.get()) as f64 * density.get().row_height());
     let target = move || topic.with_value(|topic| Target::Partition { broker, topic: topic.clone(), partition });
-    let batch = move |offset: i64| {
-        topic.with_value(|topic| Target::Batch { broker, topic: topic.clone(), partition, offset })
-    };
+    let batch =
+        move |offset: i64| topic.with_value(|topic| Target::Batch { broker, topic: topic.clone(), partition, offset });
     let held = Memo::new(move |_| {
         hand.selected.with(|selected| match selected {
             Some(Target::Partition { broker: b, topic: t, partition: p })

@@ -85,7 +85,8 @@ pub fn draw(canvas: &HtmlCanvasElement, frame: &Frame) {
     for lit in &frame.lit {
         draw_lit(&context, frame, lit);
     }
-    let seen = |at: Point| at.x > -20.0 && at.y > -20.0 && at.x < frame.size.width + 20.0 && at.y < frame.size.height + 20.0;
+    let seen =
+        |at: Point| at.x > -20.0 && at.y > -20.0 && at.x < frame.size.width + 20.0 && at.y < frame.size.height + 20.0;
     for mark in frame.marks {
         let at = frame.camera.to_screen(mark.at);
         if seen(at) {
@@ -170,7 +171,8 @@ fn draw_count(context: &CanvasRenderingContext2d, frame: &Frame, mark: &Mark, at
 }
 
 fn draw_cross(context: &CanvasRenderingContext2d, frame: &Frame, mark: &Mark, at: Point) {
-    let colour = if mark.response || mark.kind == MessageKind::Fetch { &frame.palette.warn } else { &frame.palette.panel };
+    let colour =
+        if mark.response || mark.kind == MessageKind::Fetch { &frame.palette.warn } else { &frame.palette.panel };
     context.set_stroke_style_str(colour);
     context.set_line_width(1.6);
     context.begin_path();

@@ -22,13 +22,11 @@ pub fn Producer(name: String) -> impl IntoView {
         hand.view.with(|view| name.with_value(|name| view.producers.iter().find(|it| it.name == *name).cloned()))
     });
     let rect = place(hand, |layout| &layout.producers, name);
-    let get = move |f: fn(&ProducerView) -> String| {
-        Memo::new(move |_| me.with(|me| me.as_ref().map(f).unwrap_or_default()))
-    };
+    let get =
+        move |f: fn(&ProducerView) -> String| Memo::new(move |_| me.with(|me| me.as_ref().map(f).unwrap_or_default()));
     let health = Memo::new(move |_| me.with(|me| me.as_ref().map(|me| me.health).unwrap_or_default()));
-    let topic_hue = Memo::new(move |_| {
-        me.with(|me| me.as_ref().and_then(|me| hand.view.with(|view| hue(view, &me.topic))))
-    });
+    let topic_hue =
+        Memo::new(move |_| me.with(|me| me.as_ref().and_then(|me| hand.view.with(|view| hue(view, &me.topic)))));
     let per_second = get(|me| format!("{}/s", rate(me.rate)));
     let settings = get(|me| me.settings.clone());
     let failed = get(|me| if me.failed > 0 { format!("{} failed", number(me.failed as i64)) } else { String::new() });
@@ -102,9 +100,8 @@ pub fn Consumer(name: String) -> impl IntoView {
     let lag = Memo::new(move |_| me.with(|me| me.as_ref().map(|me| format!("lag {}", number(me.lag as i64)))));
     let group = Memo::new(move |_| me.with(|me| me.as_ref().and_then(|me| me.group.clone())));
     let count = Memo::new(move |_| me.with(|me| me.as_ref().map_or(0, |me| me.positions.len().min(MAX_POSITIONS))));
-    let rest = Memo::new(move |_| {
-        me.with(|me| me.as_ref().map_or(0, |me| me.positions.len().saturating_sub(MAX_POSITIONS)))
-    });
+    let rest =
+        Memo::new(move |_| me.with(|me| me.as_ref().map_or(0, |me| me.positions.len().saturating_sub(MAX_POSITIONS))));
     let width = move || rect.get().width;
     let room = move || ((width() - 36.0 - 9.0 * MONO) / LETTER) as usize;
     let shown = move || name.with_value(|name| cut(name, room()));
@@ -159,7 +156,9 @@ fn Position(me: Memo<Option<ConsumerView>>, line: usize, y: f64, width: Signal<f
         })
     });
     let partition = move || {
-        here.with(|here| here.as_ref().map(|here| cut(&here.0, ((width.get() - 40.0) / MONO) as usize - here.1.len().min(8))))
+        here.with(|here| {
+            here.as_ref().map(|here| cut(&here.0, ((width.get() - 40.0) / MONO) as usize - here.1.len().min(8)))
+        })
     };
     view! {
         <g
@@ -359,8 +358,8 @@ impl What {
                 let taken = |name: &str| view.topics.iter().any(|topic| topic.name == name);
                 let names = ["orders", "clicks", "payments", "stock", "mails"];
                 let named = names.into_iter().find(|name| !taken(name)).map(str::to_owned);
-                let name = named
-                    .unwrap_or_else(|| free_name("topic-", view.topics.iter().map(|topic| topic.name.as_str())));
+                let name =
+                    named.unwrap_or_else(|| free_name("topic-", view.topics.iter().map(|topic| topic.name.as_str())));
                 return vec![format!("topic {name} partitions=3 replication.factor=1")];
             }
         };

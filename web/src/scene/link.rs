@@ -18,9 +18,8 @@ pub fn Link(from: String, to: String) -> impl IntoView {
     });
     let cut = Memo::new(move |_| place.with(|place| place.as_ref().is_some_and(|(_, cut)| *cut)));
     let d = Memo::new(move |_| place.with(|place| place.as_ref().map(|(path, _)| path.d()).unwrap_or_default()));
-    let middle = Memo::new(move |_| {
-        place.with(|place| place.as_ref().map_or(point(0.0, 0.0), |(path, _)| path.at(0.5)))
-    });
+    let middle =
+        Memo::new(move |_| place.with(|place| place.as_ref().map_or(point(0.0, 0.0), |(path, _)| path.at(0.5))));
     let lit = Memo::new(move |_| {
         let touches = |(from, to): &(String, String)| {
             let name = hand.selected.with(|selected| hand.view.with_untracked(|view| named(view, selected.as_ref()?)));

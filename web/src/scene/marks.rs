@@ -121,7 +121,11 @@ mod tests {
             assert_eq!(place(&view, now, &layout, false, 16.0)[0].at, link.path.at(at));
         }
         let early = Instant::from_nanos(message.departed.as_nanos() + 1_000);
-        assert_eq!(place(&view, early, &layout, true, 16.0)[0].at, link.path.at(sender), "reduced motion waits, then jumps");
+        assert_eq!(
+            place(&view, early, &layout, true, 16.0)[0].at,
+            link.path.at(sender),
+            "reduced motion waits, then jumps"
+        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ use self::broker::Broker;
 use self::camera::{Camera, Size};
 use self::canvas::{Frame, Lit, Palette};
 use self::client::{Add, Consumer, Guest, Producer, What};
-use self::geometry::{Point, point};
+use self::geometry::Point;
 use self::hand::{Hand, On, Rest};
 use self::layout::{Layout, layout};
 use self::legend::Legend;
@@ -202,7 +202,8 @@ pub fn Stage(
         format!("{} {noun} in flight", number(count as i64))
     };
     let keys = move |f: fn(&Layout) -> Vec<String>| Memo::new(move |_| world.with(|world| f(world)));
-    let brokers = Memo::new(move |_| world.with(|world| world.brokers.iter().map(|broker| broker.id).collect::<Vec<_>>()));
+    let brokers =
+        Memo::new(move |_| world.with(|world| world.brokers.iter().map(|broker| broker.id).collect::<Vec<_>>()));
     let producers = keys(|world| world.producers.iter().map(|(name, _)| name.clone()).collect());
     let consumers = keys(|world| world.consumers.iter().map(|(name, _)| name.clone()).collect());
     let guests = keys(|world| world.guests.iter().map(|(name, _)| name.clone()).collect());

@@ -110,10 +110,7 @@ impl Links {
                 links.entry((from, to)).or_default();
             }
         }
-        links
-            .into_iter()
-            .map(|((from, to), cut)| LinkShape { from: from.to_owned(), to: to.to_owned(), cut })
-            .collect()
+        links.into_iter().map(|((from, to), cut)| LinkShape { from: from.to_owned(), to: to.to_owned(), cut }).collect()
     }
 }
 

@@ -21,7 +21,8 @@ pub fn Stress(
     let brokers = numbers.next().and_then(Result::ok).unwrap_or(9).clamp(1, 50);
     let messages = numbers.next().and_then(Result::ok).unwrap_or(1_000).min(100_000);
     let began = now();
-    let moment = move |at: f64| Instant::from_millis(20_000) + std::time::Duration::from_secs_f64((at - began).max(0.0) / 1e3);
+    let moment =
+        move |at: f64| Instant::from_millis(20_000) + std::time::Duration::from_secs_f64((at - began).max(0.0) / 1e3);
     let view = RwSignal::new(Arc::new(sample::view(brokers, messages, moment(began))));
     let frames = StoredValue::new((began, Vec::<f64>::new()));
     let figures = RwSignal::new(Figures::default());
@@ -51,7 +52,9 @@ pub fn Stress(
     });
     let line = move || {
         let Figures { median, p95, worst, per_second } = figures.get();
-        format!("{brokers} brokers, {messages} messages: {per_second:.1} frames a second, median {median:.1} ms, p95 {p95:.1} ms, worst {worst:.1} ms")
+        format!(
+            "{brokers} brokers, {messages} messages: {per_second:.1} frames a second, median {median:.1} ms, p95 {p95:.1} ms, worst {worst:.1} ms"
+        )
     };
     view! {
         <div class="stress">

@@ -148,7 +148,8 @@ mod tests {
     const CELL: Cell = Cell { pitch: 10.0, width: 9.0, height: 13.0 };
 
     fn replica_of(end: i64, size: i64, leader: bool) -> ReplicaView {
-        let batch = |i: i64| BatchView { base_offset: i * size, last_offset: i * size + size - 1, ..BatchView::default() };
+        let batch =
+            |i: i64| BatchView { base_offset: i * size, last_offset: i * size + size - 1, ..BatchView::default() };
         ReplicaView {
             topic: "orders".into(),
             leader,

@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn rates_climb_and_fall_by_one_two_five() {
-        let climb: Vec<u64> = (0..8).scan(0.0, |rate, _| Some(std::mem::replace(rate, next_rate(*rate, true) as f64) as u64)).collect();
+        let climb: Vec<u64> =
+            (0..8).scan(0.0, |rate, _| Some(std::mem::replace(rate, next_rate(*rate, true) as f64) as u64)).collect();
         assert_eq!(climb, [0, 1, 2, 5, 10, 20, 50, 100]);
         assert_eq!([8.0, 5.0, 1.0, 0.0].map(|rate| next_rate(rate, false)), [5, 2, 0, 0]);
     }
