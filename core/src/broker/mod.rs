@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod effect;
 pub mod event;
 pub mod handle;
+pub mod view;
 
 pub use effect::Effect;
 pub use event::Event;

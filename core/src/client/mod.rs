@@ -6,6 +6,7 @@
 
 pub mod connection;
 pub mod consumer;
+mod line;
 pub mod metadata;
 pub mod producer;
 pub mod setting;

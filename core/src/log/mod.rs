@@ -1,26 +1,61 @@
 //! The log of one replica: which offsets there are and where they lie. The core decides; the driver owns the bytes and
 //! carries out the effects, in Kafka's own files (`.log`, `.index`, `.timeindex`), byte for byte.
 //!
+//! ```text
+//!   log_start_offset        high_watermark      appended_end          end
+//!         │ ◄── consumers ──► │ ◄── followers ──► │ ◄── on its way ──► │
+//!   ┌─────┴─────────┬─────────┴────────┬──────────┴────────────────────┘
+//!   │ segment 0     │ segment 4711     │ active segment
+//! ```
+//!
+//! 1. `log_start_offset ≤ high_watermark ≤ appended_end ≤ end`.
+//! 2. `recovery_point ≤ end`, and nothing below it is lost in a crash.
+//! 3. There is always an active segment, the last; base offsets rise strictly, none lies above `end`.
+//! 4. The dense table ends with the last batch.
+//!
+//! Moves: `end` by [`append`](Log::append), `appended_end` by [`appended`](Log::appended), `recovery_point` by
+//! [`flushed`](Log::flushed), `high_watermark` by [`raise_high_watermark`](Log::raise_high_watermark), `log_start_offset`
+//! by [`raise_log_start`](Log::raise_log_start) and [`retain`](Log::retain); [`truncate`](Log::truncate) lowers them all.
+//!
 //! `segment.rs` one file and when to leave it | `index.rs` its sparse offset and time index | `newest.rs` the dense table
-//! of the newest batches | `lookup.rs` where an offset or a timestamp lies | `epoch.rs` which leader wrote what |
-//! `retention.rs` what may go | `recover.rs` from bytes to an image | `open.rs` from an image to a log |
-//! `checkpoint.rs` the small text files | `chunks.rs` a vector that is cheap to clone
+//! of the newest batches | `lookup.rs` where an offset lies, `seek_time.rs` where a timestamp lies, `walk.rs` from batch to
+//! batch | `epoch.rs` which leader wrote what | `retention.rs` what may go | `recover.rs` from bytes to an image |
+//! `open.rs` from an image to a log | `checkpoint.rs` the small text files | `chunks.rs` a vector that is cheap to clone
 
 pub mod checkpoint;
-pub mod chunks;
+mod chunks;
 pub mod epoch;
+mod index;
 pub mod lookup;
+mod newest;
+mod open;
 pub mod recover;
+mod retention;
+mod seek_time;
+mod segment;
+mod walk;
 
-use crate::broker::effect::Effect;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::broker::effect::{Effect, IndexEntry, TimeEntry};
+use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, LogId, Offset};
-use crate::record::Batch;
 use crate::record::check::Invalid;
+use crate::record::{Batch, Stamp};
 use crate::sim::view::BatchView;
-use crate::time::{Instant, Now, Timestamp};
+use crate::time::{Duration, Instant, Now, Timestamp};
 
-pub use lookup::{Found, Locate, Place, ReadSeek, Slice, TimeSeek, TimestampedOffset};
+use newest::Newest;
+use segment::Segment;
+
+pub use lookup::{Cut, CutSeek, Found, Locate, Place, ReadSeek, Slice};
 pub use recover::{LogImage, SegmentImage};
+pub use seek_time::{TimeSeek, TimestampedOffset};
+
+/// In memory the index of a segment that is no longer written to keeps entries at least so far apart.
+const THIN_BYTES: u32 = 64 * 1024;
 
 /// The settings of one log, from the topic's configuration; the names are Kafka's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +86,25 @@ pub struct Checkpoints {
     pub high_watermark: Offset,
 }
 
+impl Default for LogConfig {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        const WEEK_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+        LogConfig {
+            segment_bytes: 1 << 30,
+            segment_ms: WEEK_MS,
+            segment_jitter_ms: 0,
+            index_interval_bytes: 4_096,
+            segment_index_bytes: 10 * 1024 * 1024,
+            flush_messages: i64::MAX,
+            flush_ms: i64::MAX,
+            retention_bytes: -1,
+            retention_ms: WEEK_MS as i64,
+            cleanup_delete: true,
+        }
+    }
+}
+
 /// Where a batch was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
@@ -60,103 +114,111 @@ pub struct Placed {
     pub append_time: Option<Timestamp>,
 }
 
-#[derive(Clone)]
-pub struct Log {}
+#[derive(Clone, Debug)]
+pub struct Log {
+    id: LogId,
+    directory: Arc<str>,
+    config: LogConfig,
+    segments: Vec<Arc<Segment>>,
+    newest: Newest,
+    epochs: epoch::EpochCache,
+    log_start: Offset,
+    high_watermark: Offset,
+    appended: Offset,
+    end: Offset,
+    flushed: Offset,
+    /// Everything below is synced, or the driver was asked to sync it.
+    flush_asked: Offset,
+    /// When the log was last synced.
+    flushed_at: Instant,
+    /// Counts truncations: positions that a look-up took down before one mean nothing after it.
+    generation: u32,
+}
 
+/// What there is.
 impl Log {
-    /// An empty log that begins at `base`; pushes `Open`.
-    pub fn create(
-        _id: LogId,
-        _directory: String,
-        _base: Offset,
-        _config: LogConfig,
-        _now: Now,
-        _out: &mut Vec<Effect>,
-    ) -> Log {
-        todo!()
-    }
-
-    /// A log over what recovery found in its directory. Pushes `Open`, then what puts the directory right: `Truncate`
-    /// where the tail is torn, `Reindex` where an index file does not fit its log, a new first segment where the log
-    /// ends below its start. `epochs` is the text of the directory's `leader-epoch-checkpoint`; one that cannot be read
-    /// counts as empty.
-    #[allow(clippy::too_many_arguments)]
-    pub fn open(
-        _id: LogId,
-        _directory: String,
-        _config: LogConfig,
-        _image: LogImage,
-        _checkpoints: Checkpoints,
-        _epochs: Option<&[u8]>,
-        _now: Now,
-        _out: &mut Vec<Effect>,
-    ) -> Log {
-        todo!()
-    }
-
-    // ── what there is ──
-
     pub fn id(&self) -> LogId {
-        todo!()
+        self.id
     }
+
     /// `orders-0`.
     pub fn directory(&self) -> &str {
-        todo!()
+        &self.directory
     }
+
     pub fn config(&self) -> &LogConfig {
-        todo!()
+        &self.config
     }
+
     /// The topic's settings changed; they count from the next append or retention pass on.
-    pub fn reconfigure(&mut self, _config: LogConfig) {
-        todo!()
+    pub fn reconfigure(&mut self, config: LogConfig) {
+        self.config = config;
     }
+
     pub fn log_start_offset(&self) -> Offset {
-        todo!()
+        self.log_start
     }
-    /// The first offset of an undecided transaction, at most the high watermark.
+
+    /// Consumers that read committed records stop here: at the first open transaction. There are none yet, so it is the
+    /// high watermark.
     pub fn last_stable_offset(&self) -> Offset {
-        todo!()
+        self.high_watermark
     }
+
     pub fn high_watermark(&self) -> Offset {
-        todo!()
+        self.high_watermark
     }
+
     /// Everything below is in the file and may be fetched by followers.
     pub fn appended_end(&self) -> Offset {
-        todo!()
+        self.appended
     }
-    /// The offset that the next record gets (Kafka's log end offset, bytes still on their way included).
+
+    /// The offset that the next record gets: Kafka's log end offset, bytes on their way to the file included.
     pub fn end(&self) -> Offset {
-        todo!()
+        self.end
     }
+
     /// Everything below survives the machine; goes into `recovery-point-offset-checkpoint`.
     pub fn recovery_point(&self) -> Offset {
-        todo!()
+        self.flushed
     }
+
     /// What `log-start-offset-checkpoint` should say: only where the start is not the first segment's base.
     pub fn log_start_offset_checkpoint(&self) -> Option<Offset> {
-        todo!()
+        (self.log_start > self.segments[0].base).then_some(self.log_start)
     }
+
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
-        todo!()
+        self.segments.iter().map(|segment| u64::from(segment.size)).sum()
     }
+
+    /// Their number.
     pub fn segments(&self) -> usize {
-        todo!()
+        self.segments.len()
     }
+
     /// The newest batches, oldest first, at most `limit`.
-    pub fn newest(&self, _limit: usize) -> Vec<BatchView> {
-        todo!()
+    pub fn newest(&self, limit: usize) -> Vec<BatchView> {
+        let mut views: Vec<BatchView> = self.newest.iter().rev().take(limit).map(|place| place.view()).collect();
+        views.reverse();
+        views
     }
+
     pub fn epochs(&self) -> &epoch::EpochCache {
-        todo!()
+        &self.epochs
     }
+}
 
-    // ── writing ──
-
+/// Writing.
+impl Log {
     /// This replica leads in `epoch` from here on: the epoch begins at the log's end. Pushes the `Save` of
     /// `leader-epoch-checkpoint` where that is news.
-    pub fn assign_epoch(&mut self, _epoch: LeaderEpoch, _out: &mut Vec<Effect>) {
-        todo!()
+    pub fn assign_epoch(&mut self, epoch: LeaderEpoch, out: &mut Vec<Effect>) {
+        if self.epochs.assign(epoch, self.end) {
+            self.save_epochs(out);
+        }
     }
 
     /// Appends one batch as the leader of `epoch`, after rolling the active segment where it is due. The offsets are
@@ -165,62 +227,201 @@ impl Log {
     /// Errors: `RecordListTooLarge` where the batch is larger than `segment.bytes`.
     pub fn append(
         &mut self,
-        _now: Now,
-        _batch: Batch,
-        _epoch: LeaderEpoch,
-        _append_time: Option<Timestamp>,
-        _out: &mut Vec<Effect>,
+        now: Now,
+        batch: Batch,
+        epoch: LeaderEpoch,
+        append_time: Option<Timestamp>,
+        out: &mut Vec<Effect>,
     ) -> Result<Placed, Invalid> {
-        todo!()
+        let size = u32::try_from(batch.bytes.len()).unwrap_or(u32::MAX);
+        if size > self.config.segment_bytes {
+            let (directory, limit) = (&self.directory, self.config.segment_bytes);
+            let message = format!(
+                "Message batch size is {size} bytes in append to partition {directory}, which exceeds the maximum \
+                 configured segment size of {limit}."
+            );
+            return Err(Invalid { error: ErrorCode::RecordListTooLarge, message, record_errors: Vec::new() });
+        }
+        self.assign_epoch(epoch, out);
+        let base_offset = self.end;
+        let last_offset = base_offset + i64::from(batch.header.last_offset_delta);
+        let max_timestamp = append_time.unwrap_or(batch.header.max_timestamp);
+        if self.active().should_roll(&self.config, now.wall, size, last_offset, max_timestamp) {
+            self.roll(now, out);
+        }
+        let segment = self.active();
+        let place = Place {
+            base_offset,
+            last_offset,
+            segment: segment.base,
+            position: segment.size,
+            size,
+            max_timestamp,
+            leader_epoch: epoch,
+        };
+        let index = self.place(place, now.wall);
+        let stamp = Stamp { base_offset, leader_epoch: epoch, append_time };
+        out.push(Effect::Append { log: self.id, stamp, batch, index });
+        if self.end - self.flush_asked >= self.config.flush_messages {
+            self.flush(out);
+        }
+        self.assert_invariants();
+        Ok(Placed { base_offset, last_offset, append_time })
     }
 
     /// The driver wrote everything below `end`.
-    pub fn appended(&mut self, _end: Offset) {
-        todo!()
+    pub fn appended(&mut self, end: Offset) {
+        self.appended = self.appended.max(end.min(self.end));
     }
 
     /// The driver synced everything below `end`: the recovery point.
-    pub fn flushed(&mut self, _now: Now, _end: Offset) {
-        todo!()
+    pub fn flushed(&mut self, now: Now, end: Offset) {
+        self.flushed = self.flushed.max(end.min(self.end));
+        self.flush_asked = self.flush_asked.max(self.flushed);
+        self.flushed_at = now.instant;
     }
 
     /// Raises the high watermark to `to`, at most the appended end. True if it rose.
-    pub fn raise_high_watermark(&mut self, _to: Offset) -> bool {
-        todo!()
+    pub fn raise_high_watermark(&mut self, to: Offset) -> bool {
+        let to = to.min(self.appended);
+        let rises = to > self.high_watermark;
+        self.high_watermark = self.high_watermark.max(to);
+        rises
     }
 
-    /// Asks for everything to be synced (clean shutdown); nothing is pushed where everything is, or was asked for.
-    pub fn flush(&mut self, _out: &mut Vec<Effect>) {
-        todo!()
+    /// Asks for everything to be synced; nothing is pushed where everything is, or was asked for.
+    pub fn flush(&mut self, out: &mut Vec<Effect>) {
+        self.flush_below(self.end, out);
     }
 
     /// When `flush.ms` next asks for a flush.
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        let after = u64::try_from(self.config.flush_ms).ok().filter(|_| self.config.flush_ms < i64::MAX)?;
+        (self.end > self.flush_asked).then(|| self.flushed_at + Duration::from_millis(after))
     }
 
     /// Flushes where the deadline has come.
-    pub fn tick(&mut self, _now: Now, _out: &mut Vec<Effect>) {
-        todo!()
+    pub fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if self.deadline().is_some_and(|deadline| deadline <= now.instant) {
+            self.flushed_at = now.instant;
+            self.flush(out);
+        }
     }
 
-    // ── forgetting ──
-
-    /// DeleteRecords: raises the log start offset to `to`. Whole segments below it go with the next [`Log::retain`].
-    ///
-    /// Errors: `OffsetOutOfRange` where `to` lies above the high watermark.
-    pub fn raise_log_start(&mut self, _to: Offset, _out: &mut Vec<Effect>) -> Result<(), crate::error::ErrorCode> {
-        todo!()
+    /// Cuts the log where [`Log::cut`] found that it must end. A cut that was found before another truncation does nothing.
+    pub fn truncate(&mut self, now: Now, cut: Cut, out: &mut Vec<Effect>) {
+        if cut.generation != self.generation || cut.end > self.end {
+            return;
+        }
+        self.generation = self.generation.wrapping_add(1);
+        self.segments.truncate(self.segments.partition_point(|segment| segment.base <= cut.segment));
+        let segment = Arc::make_mut(self.segments.last_mut().expect("(3)"));
+        segment.size = cut.position;
+        segment.index.truncate(cut.end);
+        segment.max = cut.max;
+        segment.bytes_since_index = 0;
+        if segment.size == 0 {
+            segment.first_timestamp = None;
+            segment.created = now.wall;
+        }
+        let (index, time_index) = segment.index.encode();
+        let (log, segment) = (self.id, segment.base);
+        out.push(Effect::Truncate { log, end: cut.end, segment, position: cut.position });
+        out.push(Effect::Reindex { log, segment, index, time_index });
+        self.newest.truncate(cut.end);
+        self.end = cut.end;
+        self.appended = self.appended.min(cut.end);
+        self.high_watermark = self.high_watermark.min(cut.end);
+        self.log_start = self.log_start.min(cut.end);
+        self.flushed = self.flushed.min(cut.end);
+        self.flush_asked = self.flush_asked.min(cut.end);
+        if self.epochs.truncate_from_end(cut.end) {
+            self.save_epochs(out);
+        }
+        self.assert_invariants();
     }
 
-    /// Drops whole segments: those below the log start offset, then by `retention.bytes`, then by `retention.ms`. Called
-    /// every `log.retention.check.interval.ms`. True if anything went.
-    pub fn retain(&mut self, _now: Now, _out: &mut Vec<Effect>) -> bool {
-        todo!()
+    /// Takes down where the next batch lies: the index entry that it adds.
+    fn place(&mut self, place: Place, now: Timestamp) -> Option<IndexEntry> {
+        let interval = self.config.index_interval_bytes;
+        let segment = self.active_mut();
+        segment.first_timestamp.get_or_insert(place.max_timestamp);
+        if place.max_timestamp > segment.max.map_or(Timestamp::NONE, |max| max.timestamp) {
+            segment.max = Some(TimeEntry { timestamp: place.max_timestamp, offset: place.last_offset });
+        }
+        let entry = (segment.bytes_since_index > interval).then(|| {
+            segment.bytes_since_index = 0;
+            let time = segment.index.append(place.last_offset, place.position, segment.max);
+            IndexEntry { offset: place.last_offset, position: place.position, time }
+        });
+        segment.bytes_since_index = segment.bytes_since_index.saturating_add(place.size);
+        segment.size += place.size;
+        segment.modified = now;
+        self.newest.push(place);
+        self.end = place.last_offset + 1;
+        entry
     }
 
-    /// Cuts the log where [`Log::cut`] found that `end` lies.
-    pub fn truncate(&mut self, _cut: lookup::Cut, _out: &mut Vec<Effect>) {
-        todo!()
+    /// Begins a new active segment at the log's end; the old one is synced, as Kafka does.
+    fn roll(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let (log, base) = (self.id, self.end);
+        let old = self.active_mut();
+        if old.base == base {
+            // Nothing was written to it: it is as good as new.
+            old.created = now.wall;
+            return;
+        }
+        let last = old.index.append_time(old.max);
+        old.index.thin(THIN_BYTES);
+        self.segments.push(Arc::new(Segment::new(base, now.wall)));
+        out.push(Effect::Roll { log, base, last });
+        self.flush_below(base, out);
+    }
+
+    fn flush_below(&mut self, end: Offset, out: &mut Vec<Effect>) {
+        if end > self.flush_asked {
+            self.flush_asked = end;
+            out.push(Effect::Flush { log: self.id, end });
+        }
+    }
+
+    fn save_epochs(&self, out: &mut Vec<Effect>) {
+        let file = format!("{}/{}", self.directory, checkpoint::LEADER_EPOCH);
+        out.push(Effect::Save { file, contents: Bytes::from(self.epochs.print()) });
+    }
+}
+
+/// Segments.
+impl Log {
+    fn active(&self) -> &Segment {
+        self.segments.last().expect("(3)")
+    }
+
+    fn active_mut(&mut self) -> &mut Segment {
+        Arc::make_mut(self.segments.last_mut().expect("(3)"))
+    }
+
+    /// The segment with that base offset.
+    fn segment(&self, base: Offset) -> Option<&Segment> {
+        self.segment_for(base).filter(|segment| segment.base == base)
+    }
+
+    /// The segment in which `offset` lies, or would lie.
+    fn segment_for(&self, offset: Offset) -> Option<&Segment> {
+        let after = self.segments.partition_point(|segment| segment.base <= offset);
+        after.checked_sub(1).map(|at| &*self.segments[at])
+    }
+
+    fn segment_after(&self, base: Offset) -> Option<&Segment> {
+        self.segments.get(self.segments.partition_point(|segment| segment.base <= base)).map(|segment| &**segment)
+    }
+
+    fn assert_invariants(&self) {
+        let Log { log_start, high_watermark, appended, end, flushed, .. } = *self;
+        let counters = (log_start, high_watermark, appended, end, flushed);
+        assert!(log_start <= high_watermark && high_watermark <= appended && appended <= end, "(1) {counters:?}");
+        assert!(flushed <= end, "(2) {counters:?}");
+        assert!(self.segments.last().is_some_and(|active| active.base <= end), "(3) {counters:?}");
+        assert!(self.newest.last().is_none_or(|last| last.last_offset < end), "(4) {counters:?}");
     }
 }

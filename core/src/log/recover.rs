@@ -8,11 +8,32 @@
 //! }
 //! let image = scanner.finish();
 //! ```
+//!
+//! Below the recovery point everything was synced, and the index files with it: there a scan only looks at the last few
+//! batches, to know them and to see that index and log belong together. From the recovery point on every batch is
+//! checked, CRC included, and the indexes are built anew by Kafka's rule. Whatever does not fit ends the log there.
 
 use std::ops::Range;
 
+use super::chunks::Chunks;
+use super::epoch::{EpochCache, EpochEntry};
+use super::index::SegmentIndex;
+use super::lookup::Place;
+use super::newest::NEWEST;
+use crate::broker::effect::TimeEntry;
 use crate::id::Offset;
+use crate::record::BatchHeader;
+use crate::record::batch::HEADER_LEN;
 use crate::time::Timestamp;
+
+/// Kafka's default of index.interval.bytes: what a topic set is not known while its log is recovered.
+const INDEX_INTERVAL_BYTES: u32 = 4_096;
+/// So much of what can be trusted is looked at nevertheless, for the dense table and the page.
+const LOOK_BACK_BYTES: u32 = 16 * 1024;
+/// What is asked for at a time.
+const READ_BYTES: u64 = 1024 * 1024;
+/// First byte that a batch's CRC covers.
+const CRC_FROM: usize = 21;
 
 /// What the driver knows of a segment before it reads the log itself.
 #[derive(Clone, Copy, Debug)]
@@ -29,31 +50,10 @@ pub struct SegmentFiles<'a> {
     pub time_index: Option<&'a [u8]>,
 }
 
-/// Walks a segment: from its start, or from where its index and the recovery point say that all before can be trusted.
-#[derive(Clone, Debug)]
-pub struct Scanner {}
-
-impl Scanner {
-    /// `recovery_point` is the log's from `recovery-point-offset-checkpoint`; 0 checks every batch.
-    pub fn new(_files: &SegmentFiles<'_>, _recovery_point: Offset) -> Scanner {
-        todo!()
-    }
-    /// The bytes of the `.log` file to read next (any non-empty beginning of them will do); `None` when it is done.
-    pub fn wants(&self) -> Option<Range<u64>> {
-        todo!()
-    }
-    /// The bytes from the start of what it wanted; empty where the file ends or cannot be read.
-    pub fn feed(&mut self, _bytes: &[u8]) {
-        todo!()
-    }
-    pub fn finish(self) -> SegmentImage {
-        todo!()
-    }
-}
-
-/// Checks every batch of a segment that is in memory as a whole and keeps no index files (the simulator's disk).
-pub fn scan(_base: Offset, _log: &[u8], _modified: Timestamp) -> SegmentImage {
-    todo!()
+/// A log as recovery found it: its segments in order of their base offsets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogImage {
+    pub segments: Vec<SegmentImage>,
 }
 
 /// One segment as recovery found it.
@@ -66,10 +66,281 @@ pub struct SegmentImage {
     pub torn: Option<String>,
     /// The offset after the last valid batch.
     pub next_offset: Offset,
+    /// The index files do not say what `index` says: they must be written anew.
+    pub(super) stale_index: bool,
+    pub(super) index: SegmentIndex,
+    pub(super) max: Option<TimeEntry>,
+    pub(super) first_timestamp: Option<Timestamp>,
+    pub(super) modified: Timestamp,
+    /// The last batches, up to the end of the segment.
+    pub(super) tail: Chunks<Place>,
+    /// As far as batches were looked at.
+    pub(super) epochs: Vec<EpochEntry>,
 }
 
-/// A log as recovery found it: its segments in order of their base offsets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogImage {
-    pub segments: Vec<SegmentImage>,
+/// Walks a segment: from its start, or from where its index and the recovery point say that all before can be trusted.
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    log_len: u64,
+    recovery_point: Offset,
+    /// What the index files hold; `None` where the image has none to compare with.
+    files: Option<(Vec<u8>, Vec<u8>)>,
+    /// The last offset that the index claims for the batch at which the walk begins.
+    claimed: Option<Offset>,
+    /// The header at the start of the file is still wanted, for the first batch's timestamp.
+    wants_first: bool,
+    done: bool,
+    /// The position that a new index entry's distance counts from.
+    indexed: u32,
+    /// Anything at or above the recovery point was found.
+    recovered: bool,
+    epochs: EpochCache,
+    batch: Partial,
+    image: SegmentImage,
+}
+
+/// The batch that is being read, as far as it has come.
+#[derive(Clone, Debug, Default)]
+struct Partial {
+    header: Vec<u8>,
+    parsed: Option<BatchHeader>,
+    crc: u32,
+    /// Bytes still to come after the header.
+    remaining: u64,
+}
+
+impl Scanner {
+    /// `recovery_point` is the log's from `recovery-point-offset-checkpoint`; 0 checks every batch.
+    pub fn new(files: &SegmentFiles<'_>, recovery_point: Offset) -> Scanner {
+        let (on_disk, on_disk_time) = (files.index.unwrap_or_default(), files.time_index.unwrap_or_default());
+        let mut index = SegmentIndex::decode(files.base, on_disk, on_disk_time, files.log_len);
+        index.truncate(recovery_point);
+        if files.index.is_none() || files.time_index.is_none() {
+            index = SegmentIndex::new(files.base);
+        }
+        let image = SegmentImage {
+            base: files.base,
+            valid_len: 0,
+            torn: None,
+            next_offset: files.base,
+            stale_index: files.index.is_none() || files.time_index.is_none(),
+            index,
+            max: None,
+            first_timestamp: None,
+            modified: files.modified,
+            tail: Chunks::new(),
+            epochs: Vec::new(),
+        };
+        let mut scanner = Scanner {
+            log_len: files.log_len,
+            recovery_point,
+            files: Some((on_disk.to_vec(), on_disk_time.to_vec())),
+            claimed: None,
+            wants_first: false,
+            done: false,
+            indexed: 0,
+            recovered: false,
+            epochs: EpochCache::default(),
+            batch: Partial::default(),
+            image,
+        };
+        if let Some((_, last)) = scanner.image.index.last_offset() {
+            scanner.indexed = last;
+            let start = scanner.image.index.first_from(last.saturating_sub(LOOK_BACK_BYTES));
+            if let Some((claimed, position)) = start {
+                scanner.image.valid_len = position;
+                scanner.image.max = scanner.image.index.last_time();
+                scanner.claimed = Some(claimed);
+                scanner.wants_first = true;
+            }
+        }
+        scanner.check_end();
+        scanner
+    }
+
+    /// The bytes of the `.log` file to read next (any non-empty beginning of them will do); `None` when it is done.
+    pub fn wants(&self) -> Option<Range<u64>> {
+        if self.wants_first {
+            return Some(0..HEADER_LEN as u64);
+        }
+        let at = self.position() + self.batch.read();
+        (!self.done).then(|| at..(at + READ_BYTES).min(self.log_len))
+    }
+
+    /// The bytes from the start of what it wanted; empty where the file ends or cannot be read.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        if self.wants_first {
+            self.wants_first = false;
+            match BatchHeader::parse(bytes) {
+                Ok(header) => self.image.first_timestamp = Some(header.max_timestamp),
+                Err(_) => self.distrust(),
+            }
+            return;
+        }
+        if bytes.is_empty() && !self.done {
+            self.tear(format!("the file ends at byte {}", self.position() + self.batch.read()));
+        }
+        while !self.done && !bytes.is_empty() {
+            let taken = match self.batch.parsed {
+                None => self.take_header(bytes),
+                Some(header) => self.take_payload(header, bytes),
+            };
+            bytes = &bytes[taken.min(bytes.len())..];
+        }
+    }
+
+    pub fn finish(mut self) -> SegmentImage {
+        if self.recovered || self.image.stale_index {
+            // A segment that was closed in order has its largest timestamp at the end of its time index.
+            self.image.index.append_time(self.image.max);
+        }
+        if let Some((index, time_index)) = &self.files {
+            let (built, built_time) = self.image.index.encode();
+            self.image.stale_index |= built != *index || built_time != *time_index;
+        }
+        self.image.epochs = self.epochs.entries().to_vec();
+        self.image
+    }
+
+    fn position(&self) -> u64 {
+        self.image.valid_len.into()
+    }
+
+    fn take_header(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(HEADER_LEN - self.batch.header.len());
+        self.batch.header.extend_from_slice(&bytes[..taken]);
+        if self.batch.header.len() < HEADER_LEN {
+            return taken;
+        }
+        let header = match BatchHeader::parse(&self.batch.header) {
+            Ok(header) => header,
+            Err(broken) => {
+                self.refuse(broken.to_string());
+                return taken;
+            }
+        };
+        let last = header.base_offset.checked_add(header.last_offset_delta.into());
+        let left = self.log_len - self.position();
+        if header.size() as u64 > left {
+            self.refuse(format!("a batch of {} bytes begins {left} bytes before the file ends", header.size()));
+        } else if self.position() + header.size() as u64 > i32::MAX as u64 {
+            self.refuse("the file is larger than a segment can be".to_owned());
+        } else if header.base_offset < self.image.next_offset {
+            self.refuse(format!("offset {} after {}", header.base_offset, self.image.next_offset - 1));
+        } else if header.last_offset_delta < 0 || last.is_none_or(|last| last - self.image.base > i32::MAX.into()) {
+            self.refuse(format!("last offset delta {} at offset {}", header.last_offset_delta, header.base_offset));
+        } else {
+            self.batch.crc = crc32c::crc32c(&self.batch.header[CRC_FROM..]);
+            self.batch.remaining = (header.size() - HEADER_LEN) as u64;
+            self.batch.parsed = Some(header);
+            if self.batch.remaining == 0 {
+                self.take_batch(header);
+            }
+        }
+        taken
+    }
+
+    fn take_payload(&mut self, header: BatchHeader, bytes: &[u8]) -> usize {
+        let taken = usize::try_from(self.batch.remaining).map_or(bytes.len(), |remaining| remaining.min(bytes.len()));
+        self.batch.crc = crc32c::crc32c_append(self.batch.crc, &bytes[..taken]);
+        self.batch.remaining -= taken as u64;
+        if self.batch.remaining == 0 {
+            self.take_batch(header);
+        }
+        taken
+    }
+
+    /// The batch is whole.
+    fn take_batch(&mut self, header: BatchHeader) {
+        if self.batch.crc != header.crc {
+            return self.refuse(format!("CRC {:08x} where the header says {:08x}", self.batch.crc, header.crc));
+        }
+        if self.claimed.take().is_some_and(|claimed| claimed != header.last_offset()) {
+            return self.distrust();
+        }
+        let position = self.image.valid_len;
+        let place = Place {
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            segment: self.image.base,
+            position,
+            // Checked: the segment's end fits 31 bits.
+            size: header.size() as u32,
+            max_timestamp: header.max_timestamp,
+            leader_epoch: header.partition_leader_epoch,
+        };
+        self.image.first_timestamp.get_or_insert(header.max_timestamp);
+        if place.max_timestamp > self.image.max.map_or(Timestamp::NONE, |max| max.timestamp) {
+            self.image.max = Some(TimeEntry { timestamp: place.max_timestamp, offset: place.last_offset });
+        }
+        if place.last_offset >= self.recovery_point {
+            self.recovered = true;
+            if position - self.indexed > INDEX_INTERVAL_BYTES {
+                self.image.index.append(place.last_offset, position, self.image.max);
+                self.indexed = position;
+            }
+        }
+        if place.leader_epoch >= 0 && self.epochs.latest().is_none_or(|latest| place.leader_epoch > latest.epoch) {
+            self.epochs.assign(place.leader_epoch, place.base_offset);
+        }
+        self.image.tail.push(place);
+        self.image.tail.shed(NEWEST);
+        self.image.next_offset = place.last_offset + 1;
+        self.image.valid_len = place.end();
+        self.batch = Partial::default();
+        self.check_end();
+    }
+
+    fn check_end(&mut self) {
+        let left = self.log_len - self.position();
+        if left == 0 {
+            self.done = true;
+        } else if left < HEADER_LEN as u64 {
+            self.refuse(format!("{left} bytes are no batch"));
+        }
+    }
+
+    /// What stands at the position is no batch: the file ends there, unless it was the index that said so.
+    fn refuse(&mut self, why: String) {
+        match self.claimed {
+            Some(_) => self.distrust(),
+            None => self.tear(why),
+        }
+    }
+
+    fn tear(&mut self, why: String) {
+        self.image.torn = Some(format!("byte {}: {why}", self.position()));
+        self.done = true;
+    }
+
+    /// The index files do not belong to this log: everything from the start.
+    fn distrust(&mut self) {
+        let files = SegmentFiles {
+            base: self.image.base,
+            log_len: self.log_len,
+            modified: self.image.modified,
+            index: None,
+            time_index: None,
+        };
+        *self = Scanner::new(&files, 0);
+    }
+}
+
+impl Partial {
+    /// Bytes of it that were fed.
+    fn read(&self) -> u64 {
+        let payload = self.parsed.map_or(0, |header| (header.size() - HEADER_LEN) as u64 - self.remaining);
+        self.header.len() as u64 + payload
+    }
+}
+
+/// Checks every batch of a segment that is in memory as a whole and has no index files (the simulator's disk).
+pub fn scan(base: Offset, log: &[u8], modified: Timestamp) -> SegmentImage {
+    let files = SegmentFiles { base, log_len: log.len() as u64, modified, index: Some(&[]), time_index: Some(&[]) };
+    let mut scanner = Scanner::new(&files, 0);
+    scanner.files = None;
+    while let Some(wanted) = scanner.wants() {
+        scanner.feed(&log[wanted.start as usize..wanted.end as usize]);
+    }
+    scanner.finish()
 }

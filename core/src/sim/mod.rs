@@ -1,5 +1,548 @@
 //! The simulator: one heap of events, one clock, and a world in which things break.
+//!
+//! A [`Simulation`] runs brokers and clients, the same nodes that run natively, over a simulated network and simulated
+//! disks. Time passes only from event to event.
+//!
+//! 1. `(scenario, seed)` is the whole run: the same pair gives the same events in the same order, everywhere.
+//! 2. Events at the same instant happen in the order in which they were caused; an action of the scenario comes before
+//!    all events of its instant.
+//! 3. A copy of a simulation is a checkpoint: it goes on exactly as the original does, and is cheap to make.
+//! 4. Nobody but the clock changes anything: [`Simulation::view`] and [`Simulation::detail`] only look.
+//!
+//! `network.rs` connections | `disk.rs` what brokers write | `fault.rs` what breaks | `workload.rs` who is there and what
+//! they do | `admin.rs` makes the topics | `enact.rs` effects, carried out | `observe.rs`, `check/` what must always hold |
+//! `story.rs` the event log | `trace.rs` every event as a line | `inspect.rs`, `detail.rs` what the page sees (`view.rs`) |
+//! `history.rs` time travel | `scenario/` runs as texts and links
 
+mod admin;
+pub mod check;
+pub mod detail;
+mod disk;
+mod enact;
+mod fault;
 pub mod history;
+mod inspect;
+pub mod network;
+mod observe;
 pub mod scenario;
+mod story;
+pub mod trace;
 pub mod view;
+mod workload;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use crate::broker::{self, Broker, BrokerConfig};
+use crate::client;
+use crate::id::{BrokerId, ConnId, LogId};
+use crate::node::Node;
+use crate::protocol::cluster::Registration;
+use crate::rng::{Seed, Stream};
+use crate::time::{Duration, Instant, Now, Timestamp};
+
+use admin::Admin;
+use check::{Checks, Violation};
+use disk::Disk;
+use network::{Arrival, Network, NodeId};
+use scenario::{Action, Expectation, Scenario, Timed};
+use story::Story;
+use trace::Trace;
+use view::ReplicaView;
+
+/// What the wall clock shows when a run begins: 2025-01-01T00:00:00Z.
+pub const EPOCH: Timestamp = Timestamp(1_735_689_600_000);
+/// Every simulated broker is on its own host.
+const PORT: u16 = 9092;
+/// A node whose deadline does not move is not asked more often.
+const TICK: Duration = Duration::from_micros(1);
+
+/// A cluster, its clients, and all that is on its way, at one moment.
+#[derive(Clone)]
+pub struct Simulation {
+    now: Instant,
+    /// Events so far.
+    event: u64,
+    seed: Seed,
+    agenda: BinaryHeap<Reverse<Entry>>,
+    next_entry: u64,
+    nodes: Vec<Slot>,
+    names: BTreeMap<String, NodeId>,
+    network: Network,
+    /// What is lost when a machine dies.
+    dice: Stream,
+    /// Of the scenario, all of them, and how many have happened.
+    actions: Arc<Vec<Timed>>,
+    done: usize,
+    /// Clients that start as soon as the topics that were asked for before them stand.
+    waiting: VecDeque<Action>,
+    outcomes: Vec<Outcome>,
+    checks: Checks,
+    story: Story,
+    trace: Trace,
+    scratch: Scratch,
+}
+
+/// What became of an expectation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub at: Instant,
+    pub expectation: Expectation,
+    pub held: bool,
+    /// What was found.
+    pub found: String,
+}
+
+/// One node, by [`NodeId`].
+#[derive(Clone)]
+struct Slot {
+    name: Arc<str>,
+    /// The timer that counts; others are stale.
+    timer: Option<Instant>,
+    actor: Actor,
+}
+
+#[derive(Clone)]
+enum Actor {
+    Broker(Box<Host>),
+    Client(Box<workload::Client>),
+}
+
+/// A machine with a broker.
+#[derive(Clone)]
+struct Host {
+    config: BrokerConfig,
+    process: Process,
+    /// Counts processes: what was meant for an earlier one is dropped.
+    incarnation: u32,
+    disk: Disk,
+    /// Bytes of record batches that clients sent and got.
+    bytes_in: u64,
+    bytes_out: u64,
+    /// The replicas of the last process, while there is none.
+    last_seen: Arc<[ReplicaView]>,
+}
+
+/// ```text
+/// Running → Killed  [kill: the process died] → Running [start]
+///         → Crashed [crash: the machine died] → Running [start]
+/// ```
+#[derive(Clone)]
+enum Process {
+    Running(Broker),
+    Killed,
+    Crashed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Instant,
+    /// The order of what happens at one instant.
+    seq: u64,
+    what: What,
+}
+
+/// What can be on the agenda.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Arrive(Arrival),
+    Timer {
+        node: NodeId,
+    },
+    Wrote {
+        node: NodeId,
+        incarnation: u32,
+        log: LogId,
+    },
+    Synced {
+        node: NodeId,
+        incarnation: u32,
+        log: LogId,
+    },
+    Loaded {
+        node: NodeId,
+        incarnation: u32,
+    },
+    /// Two brokers may have heard nothing of each other for too long.
+    Silence {
+        conn: ConnId,
+    },
+}
+
+/// Sinks for effects, kept for their room.
+#[derive(Default)]
+struct Scratch {
+    broker: Vec<broker::Effect>,
+    client: Vec<client::Effect>,
+}
+
+impl Simulation {
+    /// The cluster of the scenario at 0, its brokers just started. An error in words where the cluster cannot be.
+    pub fn new(scenario: &Scenario) -> Result<Simulation, String> {
+        let cluster = &scenario.cluster;
+        if cluster.brokers == 0 {
+            return Err("a cluster needs a broker".to_owned());
+        }
+        let seed = scenario.seed;
+        let mut simulation = Simulation {
+            now: Instant::ZERO,
+            event: 0,
+            seed,
+            agenda: BinaryHeap::new(),
+            next_entry: 0,
+            nodes: Vec::new(),
+            names: BTreeMap::new(),
+            network: Network::new(seed, cluster.latency, cluster.loss_per_million),
+            dice: seed.stream("crash"),
+            actions: Arc::new(scenario.actions.clone()),
+            done: 0,
+            waiting: VecDeque::new(),
+            outcomes: Vec::new(),
+            checks: Checks::default(),
+            story: Story::default(),
+            trace: Trace::Off,
+            scratch: Scratch::default(),
+        };
+        let ids: Vec<BrokerId> = (1..=cluster.brokers as i32).map(BrokerId).collect();
+        for &id in &ids {
+            let rack = match cluster.racks.len() {
+                0 => None,
+                racks => Some(cluster.racks[(id.0 - 1) as usize % racks].clone()),
+            };
+            let name = id.to_string();
+            let config = BrokerConfig {
+                registration: Registration { id, host: name.clone(), port: PORT, rack },
+                cluster_id: "ottla-simulated-cluster".to_owned(),
+                peers: ids.clone(),
+                seed: Seed(seed.stream(&name).next()),
+                settings: cluster.settings.clone(),
+            };
+            let host = Host {
+                config,
+                process: Process::Killed,
+                incarnation: 0,
+                disk: Disk::default(),
+                bytes_in: 0,
+                bytes_out: 0,
+                last_seen: Arc::default(),
+            };
+            simulation.join(&name, Actor::Broker(Box::new(host)));
+        }
+        simulation
+            .join(admin::NAME, Actor::Client(Box::new(workload::Client::admin(Admin::new(simulation.brokers())))));
+        for id in ids {
+            simulation.start(id)?;
+        }
+        Ok(simulation)
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Events so far.
+    pub fn event(&self) -> u64 {
+        self.event
+    }
+
+    /// What became of the expectations so far, in order.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// Invariants that did not hold so far, in order.
+    pub fn violations(&self) -> &[Arc<Violation>] {
+        self.checks.violations()
+    }
+
+    /// Writes down what happens from here on.
+    pub fn set_trace(&mut self, trace: Trace) {
+        self.trace = trace;
+    }
+
+    pub fn trace(&mut self) -> &mut Trace {
+        &mut self.trace
+    }
+
+    /// The scenario has other actions ahead; those that have happened are the same.
+    pub(crate) fn set_actions(&mut self, actions: Arc<Vec<Timed>>) {
+        self.actions = actions;
+    }
+
+    /// One event on, if there is one up to `until`. False if there is none; time then stands at `until`.
+    pub fn step(&mut self, until: Instant) -> bool {
+        loop {
+            let action = self.actions.get(self.done).map(|timed| timed.at);
+            let entry = self.agenda.peek().map(|Reverse(entry)| entry.at);
+            match (action, entry) {
+                (Some(at), next) if at <= until && next.is_none_or(|next| at <= next) => {
+                    self.next_action();
+                    return true;
+                }
+                (_, Some(at)) if at <= until => {
+                    let Some(Reverse(entry)) = self.agenda.pop() else { return false };
+                    self.now = at;
+                    if self.happen(entry.what) {
+                        self.event += 1;
+                        self.act_late();
+                        return true;
+                    }
+                }
+                _ => {
+                    self.now = self.now.max(until);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// When something next happens, or seems to.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let action = self.actions.get(self.done).map(|timed| timed.at);
+        let entry = self.agenda.peek().map(|Reverse(entry)| entry.at);
+        action.into_iter().chain(entry).min()
+    }
+
+    /// Runs on to `until`, or until `max_events` more have happened; gives how many did.
+    pub fn run(&mut self, until: Instant, max_events: u64) -> u64 {
+        (0..max_events).take_while(|_| self.step(until)).count() as u64
+    }
+
+    /// Runs on to just before the events of `until`, then does what the scenario says for that instant.
+    pub(crate) fn run_actions(&mut self, until: Instant) {
+        let before = Instant::from_nanos(until.as_nanos().saturating_sub(1));
+        while self.step(before) {}
+        while self.actions.get(self.done).is_some_and(|timed| timed.at <= until) {
+            self.next_action();
+        }
+        self.now = self.now.max(until);
+    }
+
+    fn next_action(&mut self) {
+        let Timed { at, action, .. } = self.actions[self.done].clone();
+        self.done += 1;
+        self.event += 1;
+        self.now = self.now.max(at);
+        self.act(action);
+    }
+
+    /// False where it turns out to be of no consequence.
+    fn happen(&mut self, what: What) -> bool {
+        match what {
+            What::Arrive(arrival) => self.arrive(arrival),
+            What::Timer { node } => self.timer(node),
+            What::Silence { conn } => self.silence(conn),
+            What::Wrote { node, incarnation, log } => {
+                let now = self.time();
+                let Some(host) = self.host_mut(node, incarnation) else { return false };
+                let Some(written) = host.disk.wrote(now, log) else { return false };
+                self.written(node, log, written)
+            }
+            What::Synced { node, incarnation, log } => {
+                let Some(host) = self.host_mut(node, incarnation) else { return false };
+                let Some(end) = host.disk.synced(log) else { return false };
+                self.tell_broker(node, broker::Event::Flushed { log, end });
+                true
+            }
+            What::Loaded { node, incarnation } => {
+                let Some(host) = self.host_mut(node, incarnation) else { return false };
+                let Some((read, bytes)) = host.disk.loaded() else { return false };
+                self.tell_broker(node, broker::Event::Loaded { read, bytes });
+                true
+            }
+        }
+    }
+
+    fn timer(&mut self, node: NodeId) -> bool {
+        let now = self.now;
+        let slot = &mut self.nodes[node.0 as usize];
+        if slot.timer != Some(now) {
+            return false;
+        }
+        slot.timer = None;
+        if slot.deadline().is_none_or(|deadline| deadline > now) {
+            self.set_timer(node);
+            return false;
+        }
+        match slot.actor {
+            Actor::Broker(_) => self.tell_broker(node, broker::Event::Timer),
+            Actor::Client(_) => self.tell_client(node, client::Event::Timer),
+        }
+        true
+    }
+
+    /// Steps a broker, if it runs, and carries out what it wants.
+    fn tell_broker(&mut self, node: NodeId, event: broker::Event) {
+        let now = self.time();
+        let slot = &mut self.nodes[node.0 as usize];
+        let Actor::Broker(host) = &mut slot.actor else { return };
+        let Process::Running(broker) = &mut host.process else { return };
+        if self.trace.is_on() {
+            self.trace.line(now.instant, &slot.name, '<', &event);
+        }
+        self.story.broker_event(now.instant, &slot.name, &event);
+        let mut out = std::mem::take(&mut self.scratch.broker);
+        broker.step(now, event, &mut out);
+        self.enact_all(node, out);
+    }
+
+    fn enact_all(&mut self, node: NodeId, mut out: Vec<broker::Effect>) {
+        for effect in out.drain(..) {
+            if self.trace.is_on() {
+                self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', &effect);
+            }
+            self.enact(node, effect);
+        }
+        self.scratch.broker = out;
+        self.set_timer(node);
+    }
+
+    /// Steps a client, if it runs, and carries out what it wants.
+    fn tell_client(&mut self, node: NodeId, event: client::Event) {
+        let now = self.time();
+        let slot = &mut self.nodes[node.0 as usize];
+        let Actor::Client(client) = &mut slot.actor else { return };
+        if !client.running {
+            return;
+        }
+        if self.trace.is_on() {
+            self.trace.line(now.instant, &slot.name, '<', &event);
+        }
+        self.story.client_event(now.instant, &slot.name, &event);
+        let mut out = std::mem::take(&mut self.scratch.client);
+        client.app.step(now, event, &mut out);
+        for effect in out.drain(..) {
+            if self.trace.is_on() {
+                self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', &effect);
+            }
+            self.enact_client(node, effect);
+        }
+        self.scratch.client = out;
+        self.set_timer(node);
+    }
+
+    /// Puts the node's next timer on the agenda, unless an earlier one stands there: that one looks again.
+    fn set_timer(&mut self, node: NodeId) {
+        let slot = &mut self.nodes[node.0 as usize];
+        let Some(deadline) = slot.deadline() else { return };
+        let at = deadline.max(self.now + TICK);
+        if slot.timer.is_none_or(|timer| at < timer) {
+            slot.timer = Some(at);
+            self.schedule(at, What::Timer { node });
+        }
+    }
+
+    fn schedule(&mut self, at: Instant, what: What) {
+        let seq = self.next_entry;
+        self.next_entry += 1;
+        self.agenda.push(Reverse(Entry { at, seq, what }));
+    }
+
+    fn time(&self) -> Now {
+        Now { instant: self.now, wall: Timestamp(EPOCH.0 + self.now.as_millis() as i64) }
+    }
+
+    fn join(&mut self, name: &str, actor: Actor) -> NodeId {
+        let node = NodeId(self.nodes.len() as u32);
+        self.nodes.push(Slot { name: name.into(), timer: None, actor });
+        self.names.insert(name.to_owned(), node);
+        node
+    }
+
+    fn name(&self, node: NodeId) -> &Arc<str> {
+        &self.nodes[node.0 as usize].name
+    }
+
+    fn node(&self, name: &str) -> Result<NodeId, String> {
+        self.names.get(name).copied().ok_or_else(|| format!("there is no {name}"))
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = (NodeId, &Host)> {
+        self.nodes.iter().enumerate().filter_map(|(node, slot)| match &slot.actor {
+            Actor::Broker(host) => Some((NodeId(node as u32), &**host)),
+            Actor::Client(_) => None,
+        })
+    }
+
+    /// Brokers are the first nodes, by their ids.
+    fn host_node(&self, id: BrokerId) -> Result<NodeId, String> {
+        self.node(&id.to_string())
+    }
+
+    fn host(&self, node: NodeId) -> Option<&Host> {
+        match &self.nodes.get(node.0 as usize)?.actor {
+            Actor::Broker(host) => Some(host),
+            Actor::Client(_) => None,
+        }
+    }
+
+    /// The machine, while that process runs on it.
+    fn host_mut(&mut self, node: NodeId, incarnation: u32) -> Option<&mut Host> {
+        match &mut self.nodes.get_mut(node.0 as usize)?.actor {
+            Actor::Broker(host) if host.incarnation == incarnation => Some(host),
+            _ => None,
+        }
+    }
+
+    fn brokers(&self) -> Vec<client::Endpoint> {
+        let endpoint = |(_, host): (NodeId, &Host)| client::Endpoint {
+            host: host.config.registration.host.clone(),
+            port: host.config.registration.port,
+        };
+        self.hosts().map(endpoint).collect()
+    }
+}
+
+impl Slot {
+    fn deadline(&self) -> Option<Instant> {
+        match &self.actor {
+            Actor::Broker(host) => match &host.process {
+                Process::Running(broker) => broker.deadline(),
+                Process::Killed | Process::Crashed => None,
+            },
+            Actor::Client(client) if client.running => client.app.deadline(),
+            Actor::Client(_) => None,
+        }
+    }
+}
+
+impl Host {
+    fn id(&self) -> BrokerId {
+        self.config.registration.id
+    }
+
+    fn broker(&self) -> Option<&Broker> {
+        match &self.process {
+            Process::Running(broker) => Some(broker),
+            Process::Killed | Process::Crashed => None,
+        }
+    }
+}
+
+impl Clone for Scratch {
+    /// Sinks are empty between two events.
+    fn clone(&self) -> Self {
+        Scratch::default()
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.seq == other.seq
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.seq).cmp(&(other.at, other.seq))
+    }
+}

@@ -1,0 +1,22 @@
+//! **LostWrite**: an acknowledged record reaches every consumer that reads past it.
+
+use std::sync::Arc;
+
+use super::{Ledger, Received, Verdict};
+use crate::id::Offset;
+
+/// `next` is the offset after the last one that this consumer got; −1 where there is none.
+pub(super) fn check(ledger: &Ledger, received: &Received<'_>, consumer: &Arc<str>, next: Offset) -> Verdict {
+    let Received { topic, partition, offset } = received;
+    if next < 0 || *offset <= next {
+        return Ok(());
+    }
+    match ledger.acked.count(next, *offset) {
+        0 => Ok(()),
+        lost => {
+            let found =
+                format!("{consumer} read {}-{partition} past {lost} acknowledged records before {offset}", topic.0);
+            Err(("LostWrite", found, None))
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! **PollSkip**: a consumer skips no offset of a partition.
+//!
+//! Exempt: what retention removed before the consumer came there.
+
+use std::sync::Arc;
+
+use super::{Ledger, Received, Verdict};
+use crate::id::Offset;
+
+/// `next` is the offset after the last one that this consumer got; −1 where there is none.
+pub(super) fn check(ledger: &Ledger, received: &Received<'_>, consumer: &Arc<str>, next: Offset) -> Verdict {
+    let Received { topic, partition, offset } = received;
+    if next < 0 || *offset <= next {
+        return Ok(());
+    }
+    let exempt = (next < ledger.deleted).then_some("retention removed them");
+    let found = format!("{consumer} got offset {offset} of {}-{partition} after {}", topic.0, next - 1);
+    Err(("PollSkip", found, exempt))
+}

@@ -1,0 +1,232 @@
+//! What there is to see of one thing: message bodies, bytes of batches, facts.
+
+use kafka_protocol::messages::ResponseKind;
+
+use super::Simulation;
+use super::inspect::describe;
+use super::network::{Body, Header, Message};
+use super::view::{BatchDetail, Detail, FactGroup, MessageDetail, MessageView, RecordView, Target, View};
+use super::workload::App;
+use crate::protocol::fields;
+use crate::record::{Batch, Record};
+
+/// Records that a detail shows.
+const RECORDS: usize = 100;
+/// Bytes of a batch that a detail shows.
+const BYTES: usize = 4 << 10;
+
+impl Simulation {
+    /// What there is to see of `target` now; `None` where it is not (any more).
+    pub fn detail(&self, target: &Target) -> Option<Detail> {
+        match target {
+            Target::Message { id } => self.message_detail(*id).map(Detail::Message),
+            Target::Batch { broker, topic, partition, offset } => {
+                self.batch_at(*broker, topic, *partition, *offset).map(Detail::Batch)
+            }
+            Target::Broker { id } => self.broker_facts(*id).map(Detail::Facts),
+            Target::Partition { broker, topic, partition } => {
+                self.partition_facts(*broker, topic, *partition).map(Detail::Facts)
+            }
+            Target::Producer { name } | Target::Consumer { name } => {
+                let facts = match &self.client_of(name)?.app {
+                    App::Producer(producer) => producer.facts(),
+                    App::Consumer(consumer) => consumer.facts(),
+                    App::Admin(_) => return None,
+                };
+                Some(Detail::Facts(facts))
+            }
+        }
+    }
+
+    fn message_detail(&self, id: u64) -> Option<MessageDetail> {
+        let names = self.topic_names();
+        let view = self.view().messages.into_iter().find(|message| message.id == id)?;
+        let message = self.network.message(id)?;
+        let mut detail = of_body(&message, &names, view);
+        if let Some((topic, partition, batch)) = first_batch(&message.body, &names) {
+            detail.batch = Some(batch_detail(&topic, partition, &batch, None));
+        }
+        Some(detail)
+    }
+
+    fn batch_at(&self, broker: i32, topic: &str, partition: i32, offset: i64) -> Option<BatchDetail> {
+        let (_, host) = self.hosts().find(|(_, host)| host.id().0 == broker)?;
+        let directory = format!("{topic}-{partition}");
+        let (segment, position) = host.disk.find(&directory, offset)?;
+        let batch = Batch::parse(host.disk.batch(&directory, segment, position)?).ok()?;
+        Some(batch_detail(topic, partition, &batch, Some((segment, position))))
+    }
+
+    fn broker_facts(&self, id: i32) -> Option<Vec<FactGroup>> {
+        let (_, host) = self.hosts().find(|(_, host)| host.id().0 == id)?;
+        let view = self.view();
+        let seen = view.brokers.iter().find(|broker| broker.id == id)?;
+        let registration = &host.config.registration;
+        let leads = seen.replicas.iter().filter(|replica| replica.leader).count();
+        let mut groups = vec![
+            group(
+                "Broker",
+                [
+                    ("broker.id", id.to_string()),
+                    ("listener", format!("{}:{}", registration.host, registration.port)),
+                    ("broker.rack", registration.rack.clone().unwrap_or_else(|| "none".to_owned())),
+                    ("state", format!("{:?}", seen.health)),
+                    ("controller", if seen.controller { "yes" } else { "no" }.to_owned()),
+                    ("starts", host.incarnation.to_string()),
+                ],
+            ),
+            group(
+                "Replicas",
+                [
+                    ("hosted", seen.replicas.len().to_string()),
+                    ("led", leads.to_string()),
+                    ("bytes on disk", host.disk.bytes().to_string()),
+                ],
+            ),
+            group(
+                "Traffic",
+                [
+                    ("connections", seen.connections.to_string()),
+                    ("requests in purgatory", seen.parked.to_string()),
+                    ("record bytes in", seen.bytes_in.to_string()),
+                    ("record bytes out", seen.bytes_out.to_string()),
+                ],
+            ),
+        ];
+        if !host.config.settings.is_empty() {
+            let facts = host.config.settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+            groups.push(FactGroup { title: "Settings".to_owned(), facts });
+        }
+        Some(groups)
+    }
+
+    fn partition_facts(&self, broker: i32, topic: &str, partition: i32) -> Option<Vec<FactGroup>> {
+        let (_, host) = self.hosts().find(|(_, host)| host.id().0 == broker)?;
+        let view: View = self.view();
+        let seen = view.brokers.iter().find(|one| one.id == broker)?;
+        let replica = seen.replicas.iter().find(|one| one.topic == topic && one.partition == partition)?;
+        let directory = format!("{topic}-{partition}");
+        let segments = host.disk.segments(&directory);
+        let files = segments.iter().map(|(base, bytes)| (format!("{base:020}.log"), format!("{bytes} B"))).collect();
+        Some(vec![
+            group(
+                "Replica",
+                [
+                    ("directory", directory.clone()),
+                    ("role", if replica.leader { "leader" } else { "follower" }.to_owned()),
+                    ("in sync", if replica.in_sync { "yes" } else { "no" }.to_owned()),
+                    ("leader_epoch", replica.leader_epoch.to_string()),
+                ],
+            ),
+            group(
+                "Offsets",
+                [
+                    ("log_start_offset", replica.log_start.to_string()),
+                    ("high_watermark", replica.high_watermark.to_string()),
+                    ("log_end_offset", replica.end.to_string()),
+                    ("flushed below", replica.flushed.to_string()),
+                ],
+            ),
+            FactGroup { title: "Segments".to_owned(), facts: files },
+        ])
+    }
+}
+
+fn group<const N: usize>(title: &str, facts: [(&str, String); N]) -> FactGroup {
+    FactGroup { title: title.to_owned(), facts: facts.map(|(name, value)| (name.to_owned(), value)).into() }
+}
+
+fn of_body(message: &Message, names: &crate::protocol::line::Names, view: MessageView) -> MessageDetail {
+    let message_view = MessageView { line: describe(&message.body, names).line, ..view };
+    let detail = MessageDetail { message: message_view, ..MessageDetail::default() };
+    match &message.body {
+        Body::Request(request) => MessageDetail {
+            api: format!("{:?}", request.api_key),
+            version: request.version,
+            correlation_id: request.correlation_id,
+            client_id: request.client_id.as_ref().map(|id| id.to_string()),
+            fields: fields::of_request(&request.body),
+            ..detail
+        },
+        Body::Response { to: Header { api_key, correlation_id, client_id }, response } => MessageDetail {
+            api: format!("{api_key:?}"),
+            version: response.version,
+            correlation_id: *correlation_id,
+            client_id: client_id.as_ref().map(|id| id.to_string()),
+            fields: fields::of_response(&response.body),
+            ..detail
+        },
+        Body::Call { request, .. } => {
+            MessageDetail { api: "cluster".to_owned(), fields: request.to_string(), ..detail }
+        }
+        Body::Answer { response, .. } => {
+            MessageDetail { api: "cluster".to_owned(), fields: response.to_string(), ..detail }
+        }
+        Body::Connect | Body::Accept | Body::Close | Body::Unreachable { .. } => detail,
+    }
+}
+
+/// The first batch that a message carries: topic, partition, the batch.
+fn first_batch(body: &Body, names: &crate::protocol::line::Names) -> Option<(String, i32, Batch)> {
+    use kafka_protocol::messages::RequestKind;
+    match body {
+        Body::Request(request) => {
+            let RequestKind::Produce(produce) = &request.body else { return None };
+            let mut partitions = (produce.topic_data.iter())
+                .flat_map(|topic| topic.partition_data.iter().map(move |partition| (topic, partition)))
+                .zip(&request.batches);
+            let ((topic, partition), checked) = partitions.find(|(_, checked)| checked.is_ok())?;
+            let name = names.get(&topic.topic_id).unwrap_or(&topic.name);
+            Some((name.0.to_string(), partition.index, checked.as_ref().ok()?.batch.clone()))
+        }
+        Body::Response { response, .. } => {
+            let ResponseKind::Fetch(fetch) = &response.body else { return None };
+            let mut partitions = (fetch.responses.iter())
+                .flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)));
+            partitions.find_map(|(topic, partition)| {
+                let batch = Batch::parse(partition.records.clone()?).ok()?;
+                let name = names.get(&topic.topic_id).unwrap_or(&topic.topic);
+                Some((name.0.to_string(), partition.partition_index, batch))
+            })
+        }
+        _ => None,
+    }
+}
+
+/// A batch with its header's fields, its records and its bytes; `at` is where it lies, if it lies anywhere.
+pub fn batch_detail(topic: &str, partition: i32, batch: &Batch, at: Option<(i64, u32)>) -> BatchDetail {
+    let (records, broken) = match Record::decode_first(batch, RECORDS) {
+        Ok(records) => (records, None),
+        Err(why) => (Vec::new(), Some(why.to_string())),
+    };
+    BatchDetail {
+        topic: topic.to_owned(),
+        partition,
+        base_offset: batch.header.base_offset,
+        last_offset: batch.header.last_offset(),
+        at,
+        header: batch.header.fields(),
+        records: records.iter().map(record_view).collect(),
+        bytes: batch.bytes[..batch.bytes.len().min(BYTES)].to_vec(),
+        size: batch.bytes.len() as u32,
+        broken,
+    }
+}
+
+fn record_view(record: &Record) -> RecordView {
+    RecordView {
+        offset: record.offset,
+        timestamp: record.timestamp.0,
+        key: record.key.as_deref().map(text),
+        value: record.value.as_deref().map(text),
+        headers: record.headers.iter().map(|header| (header.key.clone(), header.value.as_deref().map(text))).collect(),
+    }
+}
+
+/// As text where it is UTF-8, else as `0x…`.
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().fold("0x".to_owned(), |all, byte| format!("{all}{byte:02x}")),
+    }
+}

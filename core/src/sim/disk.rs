@@ -1,0 +1,472 @@
+//! A broker's disk: segments and small files, what of them the process has written and what the machine has synced.
+//!
+//! 1. Writes of a log are grouped as the native driver groups them: while one is on its way, all that comes waits and
+//!    then goes as one, answered once.
+//! 2. Bytes are stamped as they are written, and never change afterwards.
+//! 3. The page cache outlives the process. Of what no [`Flush`](Effect::Flush) has covered, a machine's death keeps a
+//!    prefix, torn at any byte; what has lain there for [`WRITEBACK`] the kernel has written by itself.
+//! 4. Small files are replaced whole and survive everything.
+//! 5. A copy is cheap: sealed segments and blocks of bytes are shared.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::broker::Image;
+use crate::broker::effect::{Effect, Extent};
+use crate::id::{LogId, Offset, ReadId};
+use crate::log::LogImage;
+use crate::log::recover;
+use crate::record::batch::HEADER_LEN;
+use crate::record::{Batch, BatchHeader, Stamp};
+use crate::rng::Stream;
+use crate::time::{Duration, Instant, Now, Timestamp};
+
+/// From a write's begin until it is in the page cache.
+pub(super) const WRITE: Duration = Duration::from_micros(50);
+/// An fsync of a good SSD.
+pub(super) const SYNC: Duration = Duration::from_millis(1);
+/// A read of a few KiB.
+pub(super) const READ: Duration = Duration::from_micros(100);
+/// Linux's `vm.dirty_expire_centisecs`.
+const WRITEBACK: Duration = Duration::from_secs(30);
+/// Linux's `vm.dirty_writeback_centisecs`.
+const WRITEBACK_EVERY: Duration = Duration::from_secs(5);
+/// Small chunks are joined into blocks of about this size, in bytes.
+const BLOCK: usize = 64 << 10;
+
+#[derive(Clone, Default)]
+pub(super) struct Disk {
+    files: BTreeMap<String, Bytes>,
+    logs: BTreeMap<String, LogFiles>,
+    /// Which directory a log of the running process is.
+    open: BTreeMap<LogId, String>,
+    reads: VecDeque<(ReadId, Bytes)>,
+}
+
+/// The files of one log.
+#[derive(Clone)]
+struct LogFiles {
+    /// Sorted by base offset; the last one is the active one. Never empty.
+    segments: Vec<Arc<Segment>>,
+    /// Room that the next batches are stamped into.
+    room: BytesMut,
+    /// What the process has asked for and is not done.
+    queue: VecDeque<Op>,
+    writing: VecDeque<Op>,
+    syncs: VecDeque<(Offset, Place)>,
+    /// Everything before it would survive the machine.
+    durable: Place,
+    /// How far the log had got when, for the kernel's own writing back.
+    dirty: VecDeque<(Instant, Place)>,
+}
+
+/// A place in a log: a segment's base offset and a position in its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(Offset, u32);
+
+#[derive(Clone)]
+struct Segment {
+    base: Offset,
+    len: u32,
+    /// Whole batches, first by blocks of many, then one by one.
+    chunks: Vec<Chunk>,
+    /// Chunks that are blocks.
+    blocks: usize,
+    modified: Timestamp,
+}
+
+#[derive(Clone)]
+struct Chunk {
+    at: u32,
+    bytes: Bytes,
+}
+
+#[derive(Clone)]
+enum Op {
+    Append { stamp: Stamp, batch: Batch },
+    Roll { base: Offset },
+    Truncate { segment: Offset, position: u32 },
+    Delete { below: Offset },
+    Flush { end: Offset },
+}
+
+/// What a finished write means.
+#[derive(Default)]
+pub(super) struct Written {
+    pub appended: Option<Offset>,
+    /// Syncs that it began.
+    pub syncs: usize,
+    /// More had come meanwhile: the next write has begun.
+    pub again: bool,
+}
+
+impl Disk {
+    /// Takes an effect on a log. True where a write begins with it, which [`Disk::wrote`] must end.
+    pub fn submit(&mut self, now: Now, effect: Effect) -> Written {
+        let (log, op) = match effect {
+            Effect::Append { log, stamp, batch, .. } => (log, Op::Append { stamp, batch }),
+            Effect::Roll { log, base, .. } => (log, Op::Roll { base }),
+            Effect::Truncate { log, segment, position, .. } => (log, Op::Truncate { segment, position }),
+            Effect::Delete { log, below } => (log, Op::Delete { below }),
+            Effect::Flush { log, end } => (log, Op::Flush { end }),
+            _ => return Written::default(),
+        };
+        let Some(files) = self.files_mut(log) else { return Written::default() };
+        let idle = files.queue.is_empty() && files.writing.is_empty();
+        match op {
+            Op::Append { .. } => {
+                files.queue.push_back(op);
+                Written { again: idle && files.begin(), ..Written::default() }
+            }
+            op if idle => files.apply(now, op),
+            op => {
+                files.queue.push_back(op);
+                Written::default()
+            }
+        }
+    }
+
+    /// The write of this log that was on its way is done.
+    pub fn wrote(&mut self, now: Now, log: LogId) -> Option<Written> {
+        let files = self.files_mut(log)?;
+        if files.writing.is_empty() {
+            return None;
+        }
+        let mut all = Written::default();
+        while let Some(op) = files.writing.pop_front() {
+            let one = files.apply(now, op);
+            all.appended = one.appended.or(all.appended);
+            all.syncs += one.syncs;
+        }
+        all.again = files.begin();
+        Some(all)
+    }
+
+    /// The oldest sync of this log is done: everything below the offset survives.
+    pub fn synced(&mut self, log: LogId) -> Option<Offset> {
+        let files = self.files_mut(log)?;
+        let (end, place) = files.syncs.pop_front()?;
+        files.durable = files.durable.max(place);
+        Some(end)
+    }
+
+    pub fn open(&mut self, log: LogId, directory: String, base: Offset) {
+        self.logs.entry(directory.clone()).or_insert_with(|| LogFiles {
+            segments: vec![Arc::new(Segment::new(base))],
+            room: BytesMut::new(),
+            queue: VecDeque::new(),
+            writing: VecDeque::new(),
+            syncs: VecDeque::new(),
+            durable: Place(base, 0),
+            dirty: VecDeque::new(),
+        });
+        self.open.insert(log, directory);
+    }
+
+    /// Gives the directory's name.
+    pub fn remove(&mut self, log: LogId) -> Option<String> {
+        let directory = self.open.remove(&log)?;
+        self.logs.remove(&directory);
+        let inside = format!("{directory}/");
+        self.files.retain(|file, _| !file.starts_with(&inside));
+        Some(directory)
+    }
+
+    pub fn save(&mut self, file: String, contents: Bytes) {
+        self.files.insert(file, contents);
+    }
+
+    /// The bytes of an extent, as many of them as there are; a slice where they lie together.
+    pub fn read(&self, extent: Extent) -> Bytes {
+        let find = || self.logs.get(self.open.get(&extent.log)?)?.segment(extent.segment);
+        find().map_or_else(Bytes::new, |segment| segment.read(extent.position, extent.len))
+    }
+
+    pub fn load(&mut self, read: ReadId, extent: Extent) {
+        let bytes = self.read(extent);
+        self.reads.push_back((read, bytes));
+    }
+
+    pub fn loaded(&mut self) -> Option<(ReadId, Bytes)> {
+        self.reads.pop_front()
+    }
+
+    pub fn directory(&self, log: LogId) -> Option<&str> {
+        self.open.get(&log).map(String::as_str)
+    }
+
+    /// The process is gone: what it had not written is lost, what it had is there.
+    pub fn killed(&mut self) {
+        self.open.clear();
+        self.reads.clear();
+        for files in self.logs.values_mut() {
+            files.queue.clear();
+            files.writing.clear();
+            files.syncs.clear();
+        }
+    }
+
+    /// The process stops in order, which leaves nothing to the page cache alone.
+    pub fn stopped(&mut self, now: Now) {
+        for files in self.logs.values_mut() {
+            let writing = std::mem::take(&mut files.writing);
+            let queue = std::mem::take(&mut files.queue);
+            for op in writing.into_iter().chain(queue) {
+                files.apply(now, op);
+            }
+            files.durable = files.end_place();
+        }
+    }
+
+    /// The machine is gone, and with it what `dice` say of what was not synced. Gives, by directory, how many bytes.
+    pub fn crashed(&mut self, now: Instant, dice: &mut Stream) -> Vec<(String, u64)> {
+        self.killed();
+        let mut lost = Vec::new();
+        for (directory, files) in &mut self.logs {
+            let written = files.dirty.iter().rev().find(|(at, _)| now.since(*at) >= WRITEBACK);
+            files.durable = written.map_or(files.durable, |(_, place)| files.durable.max(*place));
+            files.dirty.clear();
+            let cache = files.behind(files.durable);
+            let kept = dice.below(cache + 1);
+            files.tear(kept);
+            if kept < cache {
+                lost.push((directory.clone(), cache - kept));
+            }
+        }
+        lost
+    }
+
+    /// What a starting broker reads: every file, every segment's bytes.
+    pub fn image(&self) -> Image {
+        let scan =
+            |segment: &Arc<Segment>| recover::scan(segment.base, &segment.read(0, segment.len), segment.modified);
+        let image = |files: &LogFiles| LogImage { segments: files.segments.iter().map(scan).collect() };
+        let logs = self.logs.iter().map(|(directory, files)| (directory.clone(), image(files))).collect();
+        Image { files: self.files.clone(), logs }
+    }
+
+    /// The offset after the last whole batch.
+    pub fn end(&self, directory: &str) -> Option<Offset> {
+        self.logs.get(directory).map(LogFiles::end)
+    }
+
+    /// The whole batch at a place of a segment.
+    pub fn batch(&self, directory: &str, segment: Offset, position: u32) -> Option<Bytes> {
+        let segment = self.logs.get(directory)?.segment(segment)?;
+        let header = BatchHeader::parse(&segment.read(position, HEADER_LEN as u32)).ok()?;
+        Some(segment.read(position, header.size() as u32))
+    }
+
+    /// Where the batch that holds `offset` lies: the segment's base offset and the position.
+    pub fn find(&self, directory: &str, offset: Offset) -> Option<(Offset, u32)> {
+        let segments = &self.logs.get(directory)?.segments;
+        let segment = &segments[segments.partition_point(|segment| segment.base <= offset).checked_sub(1)?];
+        let mut walk = segment.walk();
+        walk.find(|(_, header)| header.next_offset() > offset).map(|(position, _)| (segment.base, position))
+    }
+
+    /// Segments as `(base offset, bytes)`.
+    pub fn segments(&self, directory: &str) -> Vec<(Offset, u32)> {
+        let list = |files: &LogFiles| files.segments.iter().map(|one| (one.base, one.len)).collect();
+        self.logs.get(directory).map_or_else(Vec::new, list)
+    }
+
+    /// Bytes in all segments.
+    pub fn bytes(&self) -> u64 {
+        self.logs.values().map(|files| files.behind(Place::default())).sum()
+    }
+
+    fn files_mut(&mut self, log: LogId) -> Option<&mut LogFiles> {
+        self.logs.get_mut(self.open.get(&log)?)
+    }
+}
+
+impl LogFiles {
+    fn begin(&mut self) -> bool {
+        debug_assert!(self.writing.is_empty());
+        std::mem::swap(&mut self.queue, &mut self.writing);
+        !self.writing.is_empty()
+    }
+
+    fn apply(&mut self, now: Now, op: Op) -> Written {
+        let mut written = Written::default();
+        match op {
+            Op::Append { stamp, batch } => {
+                written.appended = Some(stamp.base_offset + i64::from(batch.header.last_offset_delta) + 1);
+                self.append(now, stamp, &batch);
+            }
+            Op::Roll { base } => {
+                if self.end_place().0 != base {
+                    self.segments.push(Arc::new(Segment::new(base)));
+                }
+            }
+            Op::Truncate { segment, position } => {
+                self.segments.retain(|one| one.base <= segment);
+                match self.segments.last_mut() {
+                    Some(last) if last.base == segment => Arc::make_mut(last).truncate(position),
+                    _ => self.segments.push(Arc::new(Segment::new(segment))),
+                }
+                let end = self.end_place();
+                self.durable = self.durable.min(end);
+                self.dirty.clear();
+            }
+            Op::Delete { below } => {
+                self.segments.retain(|one| one.base >= below);
+                if self.segments.is_empty() {
+                    self.segments.push(Arc::new(Segment::new(below)));
+                }
+            }
+            Op::Flush { end } => {
+                let place = self.end_place();
+                self.syncs.push_back((end, place));
+                written.syncs = 1;
+            }
+        }
+        written
+    }
+
+    fn append(&mut self, now: Now, stamp: Stamp, batch: &Batch) {
+        let len = batch.bytes.len();
+        if self.room.capacity() < len {
+            self.room = BytesMut::with_capacity(BLOCK.max(len));
+        }
+        self.room.extend_from_slice(&stamp.apply(batch));
+        self.room.extend_from_slice(&batch.bytes[HEADER_LEN..]);
+        let bytes = self.room.split().freeze();
+        let segment = self.active();
+        segment.chunks.push(Chunk { at: segment.len, bytes });
+        segment.len += len as u32;
+        segment.modified = now.wall;
+        segment.join();
+        let now = now.instant;
+        if self.dirty.back().is_none_or(|(at, _)| now.since(*at) >= WRITEBACK_EVERY) {
+            let place = self.end_place();
+            self.dirty.push_back((now, place));
+            // The newest mark that is old enough is all that counts.
+            while self.dirty.get(1).is_some_and(|(at, _)| now.since(*at) >= WRITEBACK) {
+                self.dirty.pop_front();
+            }
+        }
+    }
+
+    fn active(&mut self) -> &mut Segment {
+        Arc::make_mut(self.segments.last_mut().expect("a log has a segment"))
+    }
+
+    fn end_place(&self) -> Place {
+        self.segments.last().map_or(Place::default(), |last| Place(last.base, last.len))
+    }
+
+    fn end(&self) -> Offset {
+        let last = |segment: &Arc<Segment>| segment.walk().last().map(|(_, header)| header.next_offset());
+        let base = self.segments.first().map_or(0, |segment| segment.base);
+        self.segments.iter().rev().find_map(last).unwrap_or(base)
+    }
+
+    fn segment(&self, base: Offset) -> Option<&Arc<Segment>> {
+        let place = self.segments.binary_search_by_key(&base, |segment| segment.base).ok()?;
+        Some(&self.segments[place])
+    }
+
+    /// Bytes behind a place.
+    fn behind(&self, Place(base, position): Place) -> u64 {
+        let bytes = |segment: &Arc<Segment>| match segment.base.cmp(&base) {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Equal => u64::from(segment.len.saturating_sub(position)),
+            std::cmp::Ordering::Greater => u64::from(segment.len),
+        };
+        self.segments.iter().map(bytes).sum()
+    }
+
+    /// Keeps `kept` bytes behind what is durable; segments that lose all their bytes are gone, but for the first.
+    fn tear(&mut self, mut kept: u64) {
+        let durable = self.durable;
+        let mut gone = false;
+        self.segments.retain_mut(|segment| {
+            if segment.base < durable.0 {
+                return true;
+            }
+            let safe = if segment.base == durable.0 { durable.1 } else { 0 };
+            let own = u64::from(segment.len - safe.min(segment.len));
+            let keeps = kept.min(own);
+            kept -= keeps;
+            let first = segment.base == durable.0;
+            if gone && !first {
+                return false;
+            }
+            if keeps < own {
+                gone = true;
+                Arc::make_mut(segment).truncate(safe + keeps as u32);
+            }
+            first || segment.len > 0
+        });
+    }
+}
+
+impl Segment {
+    fn new(base: Offset) -> Segment {
+        Segment { base, len: 0, chunks: Vec::new(), blocks: 0, modified: Timestamp::NONE }
+    }
+
+    /// Joins single batches to a block, so that a segment is few chunks and a copy of it cheap.
+    fn join(&mut self) {
+        let first = self.chunks[self.blocks].at;
+        if ((self.len - first) as usize) < BLOCK {
+            return;
+        }
+        let bytes = self.read(first, self.len - first);
+        self.chunks.truncate(self.blocks);
+        self.chunks.push(Chunk { at: first, bytes });
+        self.blocks += 1;
+    }
+
+    fn read(&self, position: u32, len: u32) -> Bytes {
+        let end = position.saturating_add(len).min(self.len);
+        if position >= end {
+            return Bytes::new();
+        }
+        let at = self.chunks.partition_point(|chunk| chunk.at <= position) - 1;
+        let chunk = &self.chunks[at];
+        let from = (position - chunk.at) as usize;
+        let wanted = (end - position) as usize;
+        if from + wanted <= chunk.bytes.len() {
+            return chunk.bytes.slice(from..from + wanted);
+        }
+        let mut all = BytesMut::with_capacity(wanted);
+        for chunk in &self.chunks[at..] {
+            let from = position.saturating_sub(chunk.at) as usize;
+            let wanted = wanted - all.len();
+            if wanted == 0 {
+                break;
+            }
+            all.extend_from_slice(&chunk.bytes[from..chunk.bytes.len().min(from + wanted)]);
+        }
+        all.freeze()
+    }
+
+    fn truncate(&mut self, len: u32) {
+        if len >= self.len {
+            return;
+        }
+        self.chunks.retain(|chunk| chunk.at < len);
+        if let Some(last) = self.chunks.last_mut() {
+            last.bytes.truncate((len - last.at) as usize);
+        }
+        self.blocks = self.blocks.min(self.chunks.len().saturating_sub(1));
+        self.len = len;
+    }
+
+    /// Its whole batches, with their positions.
+    fn walk(&self) -> impl Iterator<Item = (u32, BatchHeader)> {
+        let mut position = 0;
+        std::iter::from_fn(move || {
+            let header = self.read(position, HEADER_LEN as u32);
+            let header = BatchHeader::parse(&header).ok()?;
+            let at = position;
+            position = at.checked_add(u32::try_from(header.size()).ok()?)?;
+            (position <= self.len).then_some((at, header))
+        })
+    }
+}

@@ -1,0 +1,368 @@
+//! Effects, carried out: what nodes want becomes messages on connections and work for disks, and comes back as events.
+
+use bytes::Bytes;
+use kafka_protocol::messages::{ApiKey, ResponseKind};
+
+use super::disk::{self, Written};
+use super::network::{Answer, Arrival, Body, EndState, Header, Message, NodeId, Pending, Use};
+use super::{Actor, Process, Simulation, What};
+use crate::broker::{self, event};
+use crate::client;
+use crate::id::{CallId, ConnId, LogId, Ticket};
+use crate::protocol::{Request, Response};
+
+impl Simulation {
+    pub(super) fn enact(&mut self, node: NodeId, effect: broker::Effect) {
+        use broker::Effect;
+        self.observe_effect(node, &effect);
+        match effect {
+            Effect::Reply { ticket, response } => {
+                let response = self.materialise(node, response);
+                self.answer(ticket, Answer::Ready(response));
+            }
+            Effect::NoReply { ticket } => self.answer(ticket, Answer::None),
+            Effect::Close { conn, .. } => self.close(conn, 1),
+
+            Effect::Call { call, to, request } => {
+                let peer = self.host_node(to).ok().and_then(|to| self.network.peer(node, to));
+                match peer.filter(|(conn, side)| self.is_open(*conn, *side)) {
+                    Some((conn, side)) => {
+                        if let Some(Use::Peer { calls }) = self.network.get_mut(conn).map(|one| &mut one.use_) {
+                            calls.push((side, call));
+                        }
+                        self.send(conn, side, Body::Call { call, request });
+                    }
+                    None => self.unreachable(node, call),
+                }
+            }
+            Effect::Answer { to, call, response } => {
+                let peer = self.host_node(to).ok().and_then(|to| self.network.peer(node, to));
+                if let Some((conn, side)) = peer.filter(|(conn, side)| self.is_open(*conn, *side)) {
+                    self.send(conn, side, Body::Answer { call, response });
+                }
+            }
+
+            Effect::Append { log, .. }
+            | Effect::Flush { log, .. }
+            | Effect::Roll { log, .. }
+            | Effect::Truncate { log, .. }
+            | Effect::Delete { log, .. } => {
+                let now = self.time();
+                let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return };
+                let written = host.disk.submit(now, effect);
+                self.written(node, log, written);
+            }
+            // The simulated disk keeps no index files.
+            Effect::Reindex { .. } => {}
+            Effect::Open { log, directory, base } => self.disk(node).open(log, directory, base),
+            Effect::Remove { log } => drop(self.disk(node).remove(log)),
+            Effect::Save { file, contents } => self.disk(node).save(file, contents),
+            Effect::Read { read, extent } => {
+                self.disk(node).load(read, extent);
+                let incarnation = self.incarnation(node);
+                self.schedule(self.now + disk::READ, What::Loaded { node, incarnation });
+            }
+            Effect::Stopped => self.stopped(node),
+        }
+    }
+
+    pub(super) fn enact_client(&mut self, node: NodeId, effect: client::Effect) {
+        match effect {
+            client::Effect::Open { conn, to } => {
+                let broker = self.names.get(&to.host).copied().unwrap_or(NodeId::NOWHERE);
+                let use_ = Use::Client { own: conn, requests: 0, pending: Default::default() };
+                let own = conn;
+                let conn = self.network.open(node, broker, use_, EndState::Opening, self.now);
+                self.client_mut(node).connections.push((own, conn));
+                if self.host(broker).is_some() {
+                    self.send(conn, 0, Body::Connect);
+                } else {
+                    self.send(conn, 1, Body::Close);
+                }
+            }
+            client::Effect::Send { conn, request } => {
+                if let Some(conn) = self.client_mut(node).connection(conn) {
+                    self.send(conn, 0, Body::Request(request));
+                }
+            }
+            client::Effect::Close { conn } => {
+                let client = self.client_mut(node);
+                let global = client.connection(conn);
+                client.connections.retain(|(own, _)| *own != conn);
+                if let Some(conn) = global {
+                    self.close(conn, 0);
+                }
+            }
+            client::Effect::Report(report) => self.report(node, report),
+        }
+    }
+
+    /// A write, or what needed none, is done.
+    pub(super) fn written(&mut self, node: NodeId, log: LogId, written: Written) -> bool {
+        let incarnation = self.incarnation(node);
+        if written.again {
+            self.schedule(self.now + disk::WRITE, What::Wrote { node, incarnation, log });
+        }
+        for _ in 0..written.syncs {
+            self.schedule(self.now + disk::SYNC, What::Synced { node, incarnation, log });
+        }
+        if let Some(end) = written.appended {
+            self.tell_broker(node, broker::Event::Appended { log, end });
+        }
+        true
+    }
+
+    /// A message reaches the other end.
+    pub(super) fn arrive(&mut self, arrival: Arrival) -> bool {
+        let Arrival { conn, side, .. } = arrival;
+        let Some(message) = self.network.arrive(self.now, arrival) else { return false };
+        let Some(connection) = self.network.get_mut(conn) else { return false };
+        let end = 1 - side;
+        let (node, sender) = (connection.ends[end].node, connection.ends[side].node);
+        match connection.ends[end].state {
+            EndState::Closed => {}
+            // It asked to connect; anything else cannot come yet.
+            EndState::Opening if end == 0 => self.accepted(conn, message),
+            EndState::Opening => self.called(arrival, message),
+            EndState::Open => self.deliver(conn, end, node, sender, message),
+            EndState::Gone => match self.host(node).is_some_and(|host| matches!(host.process, Process::Crashed)) {
+                true => connection_mut(self, conn).unacknowledged = true,
+                false => self.reset(conn, end),
+            },
+        }
+        self.network.sweep(conn);
+        true
+    }
+
+    /// The answer to an attempt to connect.
+    fn accepted(&mut self, conn: ConnId, message: Message) {
+        let connection = connection_mut(self, conn);
+        let [opener, callee] = connection.ends.map(|end| end.node);
+        let up = matches!(message.body, Body::Accept);
+        connection.ends[0].state = if up { EndState::Open } else { EndState::Closed };
+        match connection.use_ {
+            Use::Client { own, .. } if up => self.tell_client(opener, client::Event::Opened { conn: own }),
+            Use::Client { own, .. } => self.lost(opener, own),
+            Use::Peer { .. } if up => self.peer(opener, callee, true),
+            Use::Peer { .. } => {}
+        }
+    }
+
+    /// An attempt to connect reaches the machine.
+    fn called(&mut self, arrival: Arrival, message: Message) {
+        let conn = arrival.conn;
+        let [opener, callee] = connection_mut(self, conn).ends.map(|end| end.node);
+        match self.host(callee).map(|host| &host.process) {
+            Some(Process::Running(_)) => {
+                connection_mut(self, conn).ends[1].state = EndState::Open;
+                self.send(conn, 1, Body::Accept);
+                if let Use::Peer { .. } = connection_mut(self, conn).use_ {
+                    self.replace_peers(conn, opener, callee);
+                    self.peer(callee, opener, true);
+                }
+            }
+            Some(Process::Crashed) => {
+                let mut again = Vec::new();
+                if self.network.retry(self.now, arrival, message, &mut again) {
+                    self.schedule_all(again);
+                } else {
+                    self.reset(conn, 1);
+                }
+            }
+            Some(Process::Killed) | None => self.reset(conn, 1),
+        }
+    }
+
+    /// Another connection between two brokers that this end still holds is of a process that is gone.
+    fn replace_peers(&mut self, new: ConnId, opener: NodeId, callee: NodeId) {
+        for (conn, end) in self.network.of(callee) {
+            let Some(connection) = self.network.get(conn) else { continue };
+            let same = matches!(connection.use_, Use::Peer { .. }) && connection.ends[1 - end].node == opener;
+            if same && conn != new && connection.ends[end].state == EndState::Open {
+                self.closed(conn, end);
+                self.network.sweep(conn);
+            }
+        }
+    }
+
+    fn deliver(&mut self, conn: ConnId, end: usize, node: NodeId, sender: NodeId, message: Message) {
+        match message.body {
+            Body::Connect | Body::Accept => {}
+            Body::Request(request) => self.requested(conn, node, request),
+            Body::Response { to: Header { correlation_id, .. }, response } => {
+                let Some(Use::Client { own, .. }) = self.network.get(conn).map(|connection| &connection.use_) else {
+                    return;
+                };
+                let Response { version, body, .. } = *response;
+                let event = client::Event::Response { conn: *own, correlation_id, version, body: Box::new(body) };
+                self.tell_client(node, event);
+            }
+            Body::Call { call, request } => {
+                let Some(from) = self.host(sender).map(|host| host.id()) else { return };
+                self.tell_broker(node, broker::Event::Call { from, call, request });
+            }
+            Body::Answer { call, response } => {
+                if let Use::Peer { calls } = &mut connection_mut(self, conn).use_ {
+                    calls.retain(|made| *made != (end, call));
+                }
+                self.tell_broker(node, broker::Event::Answer { call, result: Ok(response) });
+            }
+            Body::Unreachable { call } => {
+                self.tell_broker(node, broker::Event::Answer { call, result: Err(event::Unreachable) });
+            }
+            Body::Close => self.closed(conn, end),
+        }
+    }
+
+    fn requested(&mut self, conn: ConnId, node: NodeId, request: Box<Request>) {
+        let Use::Client { requests, pending, .. } = &mut connection_mut(self, conn).use_ else { return };
+        let ticket = Ticket { conn, seq: *requests };
+        *requests += 1;
+        let header = Header {
+            api_key: request.api_key,
+            correlation_id: request.correlation_id,
+            client_id: request.client_id.clone(),
+        };
+        pending.push_back(Pending { header, answer: Answer::NotYet });
+        if request.api_key == ApiKey::Produce {
+            let bytes = request.batches.iter().flatten().map(|one| one.batch.bytes.len() as u64).sum::<u64>();
+            if let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor {
+                host.bytes_in += bytes;
+            }
+        }
+        self.tell_broker(node, broker::Event::Request { ticket, request });
+    }
+
+    /// Takes an answer, and sends what is now at the head of its connection.
+    fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        let conn = ticket.conn;
+        let Some(Use::Client { requests, pending, .. }) = self.network.get_mut(conn).map(|one| &mut one.use_) else {
+            return;
+        };
+        let first = *requests - pending.len() as u64;
+        let Some(slot) = ticket.seq.checked_sub(first).and_then(|place| pending.get_mut(place as usize)) else {
+            return;
+        };
+        slot.answer = answer;
+        loop {
+            let Some(Use::Client { pending, .. }) = self.network.get_mut(conn).map(|one| &mut one.use_) else { return };
+            if pending.front().is_none_or(|first| matches!(first.answer, Answer::NotYet)) {
+                return;
+            }
+            let Some(Pending { header, answer }) = pending.pop_front() else { return };
+            if let Answer::Ready(response) = answer {
+                self.send(conn, 1, Body::Response { to: header, response });
+            }
+        }
+    }
+
+    /// Puts the record sets of a Fetch into its body, as the client sees them.
+    fn materialise(&mut self, node: NodeId, mut response: Box<Response>) -> Box<Response> {
+        if response.records.is_empty() {
+            return response;
+        }
+        let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return response };
+        let ResponseKind::Fetch(fetch) = &mut response.body else { return response };
+        let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+        for (partition, extent) in partitions.zip(response.records.drain(..)) {
+            let bytes = extent.map_or_else(Bytes::new, |extent| host.disk.read(extent));
+            host.bytes_out += bytes.len() as u64;
+            partition.records = Some(bytes);
+        }
+        response
+    }
+
+    pub(super) fn send(&mut self, conn: ConnId, side: usize, body: Body) {
+        if let Some(arrival) = self.network.send(self.now, conn, side, body) {
+            self.schedule(arrival.at, What::Arrive(arrival));
+        }
+    }
+
+    pub(super) fn schedule_all(&mut self, arrivals: Vec<Arrival>) {
+        for arrival in arrivals {
+            self.schedule(arrival.at, What::Arrive(arrival));
+        }
+    }
+
+    /// This end closes: the other one hears of it after all that was sent before.
+    pub(super) fn close(&mut self, conn: ConnId, side: usize) {
+        let Some(connection) = self.network.get_mut(conn) else { return };
+        if matches!(connection.ends[side].state, EndState::Opening | EndState::Open) {
+            connection.ends[side].state = EndState::Closed;
+            self.send(conn, side, Body::Close);
+        }
+        self.network.sweep(conn);
+    }
+
+    /// This end does not know the connection (any more) and says so.
+    pub(super) fn reset(&mut self, conn: ConnId, side: usize) {
+        connection_mut(self, conn).ends[side].state = EndState::Closed;
+        self.send(conn, side, Body::Close);
+    }
+
+    /// This end hears that the other one closed.
+    pub(super) fn closed(&mut self, conn: ConnId, end: usize) {
+        let connection = connection_mut(self, conn);
+        connection.ends[end].state = EndState::Closed;
+        let node = connection.ends[end].node;
+        let other = connection.ends[1 - end].node;
+        match &mut connection.use_ {
+            Use::Client { own, .. } if end == 0 => {
+                let own = *own;
+                self.lost(node, own);
+            }
+            Use::Client { .. } => self.tell_broker(node, broker::Event::Closed { conn }),
+            Use::Peer { calls } => {
+                let calls = std::mem::take(calls);
+                let (own, others): (Vec<_>, Vec<_>) = calls.into_iter().partition(|(side, _)| *side == end);
+                if let Use::Peer { calls } = &mut connection_mut(self, conn).use_ {
+                    *calls = others;
+                }
+                self.peer(node, other, false);
+                for (_, call) in own {
+                    let result = Err(event::Unreachable);
+                    self.tell_broker(node, broker::Event::Answer { call, result });
+                }
+            }
+        }
+    }
+
+    /// A client's connection is gone.
+    fn lost(&mut self, node: NodeId, own: ConnId) {
+        self.client_mut(node).connections.retain(|(one, _)| *one != own);
+        self.tell_client(node, client::Event::Closed { conn: own });
+    }
+
+    fn peer(&mut self, node: NodeId, other: NodeId, up: bool) {
+        if let Some(id) = self.host(other).map(|host| host.id()) {
+            self.tell_broker(node, broker::Event::Peer { id, up });
+        }
+    }
+
+    /// There is no connection for a call: the caller learns it as an event, not in the middle of a step.
+    fn unreachable(&mut self, node: NodeId, call: CallId) {
+        if let Some((conn, side)) = self.network.peer(node, node) {
+            self.send(conn, side, Body::Unreachable { call });
+        }
+    }
+
+    fn is_open(&self, conn: ConnId, side: usize) -> bool {
+        self.network.get(conn).is_some_and(|connection| connection.ends[side].state == EndState::Open)
+    }
+
+    fn incarnation(&self, node: NodeId) -> u32 {
+        self.host(node).map_or(0, |host| host.incarnation)
+    }
+
+    fn disk(&mut self, node: NodeId) -> &mut disk::Disk {
+        match &mut self.nodes[node.0 as usize].actor {
+            Actor::Broker(host) => &mut host.disk,
+            Actor::Client(_) => unreachable!("only brokers have effects on disks"),
+        }
+    }
+}
+
+/// A connection that is known to be there.
+fn connection_mut(simulation: &mut Simulation, conn: ConnId) -> &mut super::network::Connection {
+    simulation.network.get_mut(conn).expect("a connection is removed by `sweep` alone, at the end of an arrival")
+}

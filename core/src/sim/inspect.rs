@@ -1,0 +1,176 @@
+//! A simulation as a [`View`].
+
+use kafka_protocol::messages::ApiKey;
+
+use super::network::{Body, EndState, NodeId, Pipe, Use};
+use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, View};
+use super::workload::{App, Client};
+use super::{Host, Process, Simulation, admin};
+use crate::protocol::cluster::ClusterState;
+use crate::protocol::line::{self, Names};
+use crate::time::Instant;
+
+impl Simulation {
+    /// What there is to see now.
+    pub fn view(&self) -> View {
+        let state = self.cluster_state();
+        let names = self.topic_names();
+        let mut view = View {
+            now: self.now,
+            event: self.event,
+            seed: Some(self.seed.0),
+            brokers: self.hosts().map(|(node, host)| self.broker_view(node, host, state)).collect(),
+            log: self.story.lines().cloned().collect(),
+            messages: self.messages(&names),
+            links: self.links(),
+            ..View::default()
+        };
+        view.topics = state.map_or_else(Vec::new, |state| crate::broker::view::topics(state, &view.brokers));
+        for (node, client) in self.clients() {
+            let name = self.name(node).to_string();
+            let health = if client.running { Health::Running } else { Health::Dead };
+            match &client.app {
+                App::Producer(producer) => {
+                    view.producers.push(super::view::ProducerView { name, health, ..producer.view() });
+                }
+                App::Consumer(consumer) => {
+                    view.consumers.push(super::view::ConsumerView { name, health, ..consumer.view() });
+                }
+                App::Admin(_) => {}
+            }
+        }
+        view
+    }
+
+    /// What the controller last told, as the broker knows it that heard last.
+    pub(super) fn cluster_state(&self) -> Option<&ClusterState> {
+        let states = self.hosts().filter_map(|(_, host)| host.broker().map(|broker| broker.cluster_state()));
+        states.max_by_key(|state| state.version)
+    }
+
+    pub(super) fn topic_names(&self) -> Names {
+        let topics = self.cluster_state().map(|state| &state.topics);
+        topics.map_or_else(Names::new, |topics| topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect())
+    }
+
+    fn broker_view(&self, node: NodeId, host: &Host, state: Option<&ClusterState>) -> BrokerView {
+        let id = host.id();
+        let registration = &host.config.registration;
+        let replicas = host.broker().map_or_else(|| host.last_seen.to_vec(), |broker| broker.replicas());
+        let open = |(_, connection): &(_, &super::network::Connection)| {
+            let end = &connection.ends[1];
+            matches!(connection.use_, Use::Client { .. }) && end.node == node && end.state == EndState::Open
+        };
+        BrokerView {
+            id: id.0,
+            name: self.name(node).to_string(),
+            host: registration.host.clone(),
+            port: registration.port,
+            rack: registration.rack.clone(),
+            health: match host.process {
+                Process::Running(_) => Health::Running,
+                Process::Killed | Process::Crashed => Health::Dead,
+            },
+            controller: state.is_some_and(|state| state.controller == id),
+            replicas,
+            connections: self.network.iter().filter(open).count() as u32,
+            bytes_in: host.bytes_in,
+            bytes_out: host.bytes_out,
+            parked: host.broker().map_or(0, |broker| broker.parked()),
+        }
+    }
+
+    /// Every message that is on its way, oldest first.
+    fn messages(&self, names: &Names) -> Vec<MessageView> {
+        let mut messages = Vec::new();
+        for (_, connection) in self.network.iter() {
+            let [one, other] = connection.ends.map(|end| end.node);
+            for (pipe, from, to) in [(&connection.pipes[0], one, other), (&connection.pipes[1], other, one)] {
+                if from != to {
+                    messages.extend(self.messages_of(pipe, from, to, names));
+                }
+            }
+        }
+        messages.sort_by_key(|message| message.id);
+        messages
+    }
+
+    fn messages_of(&self, pipe: &Pipe, from: NodeId, to: NodeId, names: &Names) -> impl Iterator<Item = MessageView> {
+        let messages = pipe.queue.iter().filter(|message| message.body.is_message());
+        messages.map(move |message| MessageView {
+            id: message.id,
+            from: self.name(from).to_string(),
+            to: self.name(to).to_string(),
+            departed: message.departed,
+            // What a cut link holds stays in the middle of it.
+            arrives: match pipe.cut {
+                Some(_) => self.now + self.now.since(message.departed).max(HELD),
+                None => message.arrives,
+            },
+            ..describe(&message.body, names)
+        })
+    }
+
+    /// Who is connected with whom, and who is cut off from whom.
+    fn links(&self) -> Vec<LinkView> {
+        let mut links = Vec::new();
+        let pair = |from: NodeId, to: NodeId, cut: bool| {
+            let (from, to) = if self.host(from).is_some() && self.host(to).is_none() { (to, from) } else { (from, to) };
+            LinkView { from: self.name(from).to_string(), to: self.name(to).to_string(), cut }
+        };
+        for (_, connection) in self.network.iter() {
+            let [one, other] = connection.ends.map(|end| end.node);
+            let shown = |node: NodeId| self.host(node).is_some() || self.name(node).as_ref() != admin::NAME;
+            if one != other && other != NodeId::NOWHERE && connection.ends[0].state == EndState::Open && shown(one) {
+                links.push(pair(one, other, self.network.is_cut(one, other) || self.network.is_cut(other, one)));
+            }
+        }
+        for (from, to) in self.network.cuts() {
+            if from < to {
+                links.push(pair(from, to, true));
+            }
+        }
+        links.sort();
+        links.dedup();
+        links
+    }
+
+    pub(super) fn client_of(&self, name: &str) -> Option<&Client> {
+        let node = self.names.get(name)?;
+        self.clients().find(|(one, _)| one == node).map(|(_, client)| client)
+    }
+}
+
+/// A held message does not seem to have arrived in the instant in which it departed.
+const HELD: crate::time::Duration = crate::time::Duration::from_millis(1);
+
+/// What a message is, whoever sent it.
+pub(super) fn describe(body: &Body, names: &Names) -> MessageView {
+    let name = |topic: Option<kafka_protocol::messages::TopicName>| topic.map(|topic| topic.0.to_string());
+    let (kind, response, topic, line, error) = match body {
+        Body::Request(request) => {
+            let topic = name(line::request_topic(&request.body, names));
+            (line::request_kind(&request.body), false, topic, line::request(request, names), false)
+        }
+        Body::Response { to, response } => {
+            let kind = kind_of(to.api_key);
+            let topic = name(line::response_topic(&response.body, names));
+            (kind, true, topic, line::response(response, names), line::is_error(&response.body))
+        }
+        Body::Call { request, .. } => (MessageKind::Cluster, false, None, request.to_string(), false),
+        Body::Answer { response, .. } => (MessageKind::Cluster, true, None, response.to_string(), false),
+        Body::Connect | Body::Accept | Body::Close | Body::Unreachable { .. } => {
+            (MessageKind::Other, false, None, String::new(), false)
+        }
+    };
+    let at = Instant::ZERO;
+    MessageView { kind, response, topic, line, error, departed: at, arrives: at, ..MessageView::default() }
+}
+
+fn kind_of(api: ApiKey) -> MessageKind {
+    match api {
+        ApiKey::Produce => MessageKind::Produce,
+        ApiKey::Fetch => MessageKind::Fetch,
+        _ => MessageKind::Other,
+    }
+}

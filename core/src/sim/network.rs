@@ -1,0 +1,387 @@
+//! The network: connections as TCP makes them, between clients and brokers and between brokers.
+//!
+//! 1. Order holds per connection and direction, and nowhere else.
+//! 2. While both machines live nothing is lost for good and nothing comes twice. A lost packet is sent again after
+//!    [`RTO`], doubling, so loss shows as delay of that message and of all behind it; whether that is too late is for the
+//!    client's `request.timeout.ms` to say.
+//! 3. A cut link holds what is on it, in that direction, until it is healed. Nobody is told.
+//! 4. When a process dies its connections are reset: the other end learns of it one way later. When a machine dies
+//!    nobody is told; once it runs again it resets the old connections on which something arrives.
+//! 5. To connect is refused by a machine without the process, and tried again ([`SYN_RETRIES`]) towards a dead machine.
+//! 6. Each direction of each connection has its own dice, so that a new connection does not move the others' latencies.
+//!
+//! No message is encoded: bodies travel as the structs that the ends read and write.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::StrBytes;
+
+use crate::id::{CallId, ConnId};
+use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+use crate::protocol::{Request, Response};
+use crate::rng::{Seed, Stream};
+use crate::time::{Duration, Instant};
+
+/// A node of a simulation: its place in the table of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    /// A host that no name leads to.
+    pub(super) const NOWHERE: NodeId = NodeId(u32::MAX);
+}
+
+/// What one way takes where the scenario does not say.
+pub const DEFAULT_LATENCY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(5));
+/// Linux's least retransmission timeout.
+const RTO: Duration = Duration::from_millis(200);
+/// After so many losses in a row the next try gets through, so that a loss of 100 % is slow and not a stopped clock.
+const RETRANSMISSIONS: u32 = 8;
+/// Linux's `tcp_syn_retries`: 1 + 2 + 4 + … seconds, 127 in all.
+pub(super) const SYN_RETRIES: u32 = 6;
+/// What a message to the same machine takes.
+const LOOPBACK: Duration = Duration::from_micros(20);
+
+#[derive(Clone)]
+pub struct Network {
+    seed: Seed,
+    latency: (Duration, Duration),
+    loss_per_million: u32,
+    /// From, to.
+    cut: BTreeSet<(NodeId, NodeId)>,
+    connections: BTreeMap<ConnId, Connection>,
+    /// Between brokers, by the pair in order.
+    peers: BTreeMap<(NodeId, NodeId), ConnId>,
+    next_conn: u64,
+    next_message: u64,
+}
+
+#[derive(Clone)]
+pub(super) struct Connection {
+    /// The one that connected, then the one that was called.
+    pub ends: [End; 2],
+    /// What each end has sent and the other has not seen.
+    pub pipes: [Pipe; 2],
+    pub use_: Use,
+    /// Something was sent to a machine that was dead: the sender's retransmissions will find it when it runs again.
+    pub unacknowledged: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub node: NodeId,
+    pub state: EndState,
+}
+
+/// ```text
+/// Opening → Open [accept, accepted] → Closed [close]
+///                                   → Gone   [the machine died] → Closed [reset]
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndState {
+    Opening,
+    Open,
+    Closed,
+    Gone,
+}
+
+#[derive(Clone)]
+pub(super) enum Use {
+    Client {
+        /// The client's own number for it.
+        own: ConnId,
+        /// Requests that the broker has been given.
+        requests: u64,
+        /// Those that it has not answered yet, in order: answers leave in the order of the requests.
+        pending: VecDeque<Pending>,
+    },
+    Peer {
+        /// Calls without an answer, and which end made them.
+        calls: Vec<(usize, CallId)>,
+    },
+}
+
+/// What a response has of its request.
+#[derive(Clone)]
+pub(super) struct Header {
+    pub api_key: ApiKey,
+    pub correlation_id: i32,
+    pub client_id: Option<StrBytes>,
+}
+
+#[derive(Clone)]
+pub(super) struct Pending {
+    pub header: Header,
+    pub answer: Answer,
+}
+
+#[derive(Clone)]
+pub(super) enum Answer {
+    NotYet,
+    /// It leaves when all before it have left.
+    Ready(Box<Response>),
+    /// There will be none.
+    None,
+}
+
+#[derive(Clone)]
+pub(super) struct Pipe {
+    dice: Stream,
+    pub queue: VecDeque<Message>,
+    /// When the last message arrives: nothing overtakes.
+    clear: Instant,
+    /// Since when the link is cut in this direction.
+    pub cut: Option<Instant>,
+    loopback: bool,
+}
+
+/// One message on its way.
+#[derive(Clone)]
+pub(super) struct Message {
+    pub id: u64,
+    pub departed: Instant,
+    pub arrives: Instant,
+    tries: u32,
+    pub body: Body,
+}
+
+#[derive(Clone)]
+pub(super) enum Body {
+    Connect,
+    Accept,
+    /// The end, in order or by reset.
+    Close,
+    Request(Box<Request>),
+    Response {
+        to: Header,
+        response: Box<Response>,
+    },
+    Call {
+        call: CallId,
+        request: ClusterRequest,
+    },
+    Answer {
+        call: CallId,
+        response: ClusterResponse,
+    },
+    /// To oneself: there is no connection for that call.
+    Unreachable {
+        call: CallId,
+    },
+}
+
+impl Body {
+    /// Whether a person sees it as a message: handshakes are the network's own.
+    pub fn is_message(&self) -> bool {
+        matches!(self, Body::Request(_) | Body::Response { .. } | Body::Call { .. } | Body::Answer { .. })
+    }
+}
+
+/// That a message will arrive: for the heap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub at: Instant,
+    pub conn: ConnId,
+    pub side: usize,
+    pub id: u64,
+}
+
+impl Network {
+    pub(super) fn new(seed: Seed, latency: Option<(Duration, Duration)>, loss_per_million: u32) -> Network {
+        Network {
+            seed,
+            latency: latency.unwrap_or(DEFAULT_LATENCY),
+            loss_per_million,
+            cut: BTreeSet::new(),
+            connections: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            next_conn: 0,
+            next_message: 0,
+        }
+    }
+
+    /// A new connection, both ends in `state`.
+    pub(super) fn open(&mut self, from: NodeId, to: NodeId, use_: Use, state: EndState, now: Instant) -> ConnId {
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        if let Use::Peer { .. } = use_ {
+            // A new attempt takes the place of one that nobody has accepted.
+            let old = self.peers.insert((from.min(to), from.max(to)), conn);
+            let stale = |conn: &ConnId| {
+                self.connections.get(conn).is_some_and(|old| old.ends.iter().all(|end| end.state != EndState::Open))
+            };
+            if let Some(old) = old.filter(stale) {
+                self.connections.remove(&old);
+            }
+        }
+        let pipe = |from: NodeId, to: NodeId| Pipe {
+            dice: self.seed.stream(&format!("network {conn} {}", from.0)),
+            queue: VecDeque::new(),
+            clear: Instant::ZERO,
+            cut: self.cut.contains(&(from, to)).then_some(now),
+            loopback: from == to,
+        };
+        let pipes = [pipe(from, to), pipe(to, from)];
+        let ends = [End { node: from, state }, End { node: to, state }];
+        self.connections.insert(conn, Connection { ends, pipes, use_, unacknowledged: false });
+        conn
+    }
+
+    pub(super) fn get(&self, conn: ConnId) -> Option<&Connection> {
+        self.connections.get(&conn)
+    }
+
+    pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
+        self.connections.get_mut(&conn)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection)> {
+        self.connections.iter().map(|(conn, connection)| (*conn, connection))
+    }
+
+    /// The connection between two brokers, and which end the first of them has.
+    pub(super) fn peer(&self, from: NodeId, to: NodeId) -> Option<(ConnId, usize)> {
+        let conn = *self.peers.get(&(from.min(to), from.max(to)))?;
+        let side = usize::from(self.connections.get(&conn)?.ends[0].node != from);
+        Some((conn, side))
+    }
+
+    /// Sends what the end `side` of `conn` says. `None` while the link holds it back.
+    pub(super) fn send(&mut self, now: Instant, conn: ConnId, side: usize, body: Body) -> Option<Arrival> {
+        let connection = self.connections.get_mut(&conn)?;
+        let pipe = &mut connection.pipes[side];
+        let delay = pipe.delay(self.latency, self.loss_per_million);
+        let arrives = (now + delay).max(pipe.clear);
+        let id = self.next_message;
+        self.next_message += 1;
+        pipe.clear = arrives;
+        pipe.queue.push_back(Message { id, departed: now, arrives, tries: 0, body });
+        pipe.cut.is_none().then_some(Arrival { at: arrives, conn, side, id })
+    }
+
+    /// Takes the message that arrives now, unless it is held back or was taken off.
+    pub(super) fn arrive(&mut self, now: Instant, arrival: Arrival) -> Option<Message> {
+        let pipe = &mut self.connections.get_mut(&arrival.conn)?.pipes[arrival.side];
+        let head = pipe.queue.front()?;
+        let due = head.id == arrival.id && head.arrives == now && pipe.cut.is_none();
+        if due { pipe.queue.pop_front() } else { None }
+    }
+
+    /// A call for a connection met a dead machine: TCP tries again. False where it gives up.
+    pub(super) fn retry(&mut self, now: Instant, arrival: Arrival, message: Message, out: &mut Vec<Arrival>) -> bool {
+        let Some(connection) = self.connections.get_mut(&arrival.conn) else { return true };
+        if message.tries == SYN_RETRIES {
+            return false;
+        }
+        let again = now + Duration::from_secs(1 << message.tries);
+        let pipe = &mut connection.pipes[arrival.side];
+        pipe.queue.push_front(Message { tries: message.tries + 1, arrives: again, ..message });
+        pipe.resend(again, arrival.conn, arrival.side, out);
+        true
+    }
+
+    /// Removes a connection that neither end holds any more.
+    pub(super) fn sweep(&mut self, conn: ConnId) {
+        let over = |end: &End| matches!(end.state, EndState::Closed | EndState::Gone);
+        if self.connections.get(&conn).is_some_and(|connection| connection.ends.iter().all(over)) {
+            self.remove(conn);
+        }
+    }
+
+    pub(super) fn remove(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.remove(&conn) else { return };
+        let [one, other] = connection.ends.map(|end| end.node);
+        let pair = (one.min(other), one.max(other));
+        if self.peers.get(&pair) == Some(&conn) {
+            self.peers.remove(&pair);
+        }
+    }
+
+    /// From now on nothing passes from `from` to `to`.
+    pub(super) fn cut(&mut self, now: Instant, from: NodeId, to: NodeId) {
+        self.cut.insert((from, to));
+        for pipe in self.pipes_mut(from, to) {
+            pipe.2.cut.get_or_insert(now);
+        }
+    }
+
+    /// What was held back on the way from `from` to `to` goes on, in order.
+    pub(super) fn heal(&mut self, now: Instant, from: NodeId, to: NodeId) -> Vec<Arrival> {
+        self.cut.remove(&(from, to));
+        let latency = self.latency;
+        let mut arrivals = Vec::new();
+        for (conn, side, pipe) in self.pipes_mut(from, to) {
+            if pipe.cut.take().is_some() {
+                let earliest = now + pipe.delay(latency, 0);
+                pipe.resend(earliest, conn, side, &mut arrivals);
+            }
+        }
+        arrivals
+    }
+
+    /// From, to.
+    pub(super) fn cuts(&self) -> impl Iterator<Item = (NodeId, NodeId)> {
+        self.cut.iter().copied()
+    }
+
+    /// The message of that id, while it is on its way.
+    pub(super) fn message(&self, id: u64) -> Option<&Message> {
+        let pipes = self.connections.values().flat_map(|connection| &connection.pipes);
+        pipes.flat_map(|pipe| &pipe.queue).find(|message| message.id == id)
+    }
+
+    pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.cut.contains(&(from, to))
+    }
+
+    /// Connections that `node` has an end of, and which.
+    pub(super) fn of(&self, node: NodeId) -> Vec<(ConnId, usize)> {
+        let ends = |(conn, connection): (&ConnId, &Connection)| {
+            let side = connection.ends.iter().position(|end| end.node == node)?;
+            Some((*conn, side))
+        };
+        self.connections.iter().filter_map(ends).collect()
+    }
+
+    fn pipes_mut(&mut self, from: NodeId, to: NodeId) -> impl Iterator<Item = (ConnId, usize, &mut Pipe)> {
+        self.connections.iter_mut().filter_map(move |(conn, connection)| {
+            let [one, other] = connection.ends.map(|end| end.node);
+            let side = match (one == from && other == to, other == from && one == to) {
+                (true, _) => 0,
+                (_, true) => 1,
+                _ => return None,
+            };
+            Some((*conn, side, &mut connection.pipes[side]))
+        })
+    }
+}
+
+impl Pipe {
+    fn delay(&mut self, (least, most): (Duration, Duration), loss_per_million: u32) -> Duration {
+        if self.loopback {
+            return LOOPBACK;
+        }
+        let mut delay = Duration::from_nanos(self.dice.between(least.as_nanos() as u64, most.as_nanos() as u64));
+        let mut wait = RTO;
+        for _ in 0..RETRANSMISSIONS {
+            if loss_per_million == 0 || !self.dice.chance(loss_per_million) {
+                break;
+            }
+            delay += wait;
+            wait *= 2;
+        }
+        delay
+    }
+
+    /// Gives all that waits a new arrival, not before `earliest`.
+    fn resend(&mut self, earliest: Instant, conn: ConnId, side: usize, out: &mut Vec<Arrival>) {
+        for message in &mut self.queue {
+            message.arrives = message.arrives.max(earliest);
+            if self.cut.is_none() {
+                out.push(Arrival { at: message.arrives, conn, side, id: message.id });
+            }
+        }
+        self.clear = self.clear.max(earliest);
+    }
+}

@@ -1,0 +1,104 @@
+//! The event log: what a person would tell of a run. Not every event is a line; `trace.rs` has them all.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::sync::Arc;
+
+use super::scenario::Action;
+use super::view::{Level, LogLine, View};
+use crate::broker;
+use crate::client::{self, Report};
+use crate::error::ErrorCode;
+use crate::protocol::cluster::ClusterRequest;
+use crate::protocol::line;
+use crate::time::Instant;
+
+/// The newest lines.
+#[derive(Clone, Default)]
+pub(super) struct Story {
+    lines: VecDeque<Arc<LogLine>>,
+    seq: u64,
+}
+
+impl Story {
+    pub fn say(&mut self, at: Instant, node: impl Display, level: Level, text: String) {
+        if self.lines.len() == View::LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(Arc::new(LogLine { at, seq: self.seq, node: node.to_string(), text, level }));
+        self.seq += 1;
+    }
+
+    pub fn lines(&self) -> impl Iterator<Item = &LogLine> {
+        self.lines.iter().map(|line| &**line)
+    }
+
+    pub fn broker_event(&mut self, at: Instant, name: &str, event: &broker::Event) {
+        use broker::Event;
+        match event {
+            Event::Peer { id, up: true } => self.say(at, name, Level::Good, format!("connected with {id}")),
+            Event::Peer { id, up: false } => self.say(at, name, Level::Warn, format!("lost {id}")),
+            Event::Call { from, request: ClusterRequest::Register(_), .. } => {
+                self.say(at, name, Level::Info, format!("{from} registers with the controller"));
+            }
+            Event::Offline { cause, .. } => self.say(at, name, Level::Bad, format!("a log went offline: {cause}")),
+            _ => {}
+        }
+    }
+
+    /// `directory` is that of the log that the effect is on.
+    pub fn broker_effect(&mut self, at: Instant, name: &str, directory: &str, effect: &broker::Effect) {
+        use broker::Effect;
+        match effect {
+            Effect::Open { directory, base, .. } => {
+                self.say(at, name, Level::Good, format!("hosts {directory} from offset {base} on"));
+            }
+            Effect::Roll { base, .. } => {
+                self.say(at, name, Level::Info, format!("{directory} rolls: new segment at {base}"))
+            }
+            Effect::Truncate { end, .. } => {
+                self.say(at, name, Level::Warn, format!("{directory} is cut back to offset {end}"))
+            }
+            Effect::Delete { below, .. } => {
+                self.say(at, name, Level::Info, format!("{directory}: segments below offset {below} are deleted"));
+            }
+            Effect::Remove { .. } => self.say(at, name, Level::Warn, format!("{directory} is removed")),
+            Effect::Close { why, .. } => self.say(at, name, Level::Warn, format!("cuts a client off: {why}")),
+            _ => {}
+        }
+    }
+
+    pub fn client_event(&mut self, at: Instant, name: &str, event: &client::Event) {
+        let client::Event::Response { body, .. } = event else { return };
+        let code = line::first_error(body);
+        if let Some(error) = ErrorCode::try_from_code(code) {
+            self.say(at, name, Level::Warn, format!("is answered {error:?}: {error}"));
+        }
+    }
+}
+
+/// What a report is in the event log, if it is anything.
+pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
+    match report {
+        Report::Failed { topic, partition: -1, sequence, error } => {
+            Some((Level::Bad, format!("gives up record {sequence} for {}: {error}", topic.0)))
+        }
+        Report::Failed { topic, partition, sequence, error } => {
+            Some((Level::Bad, format!("gives up record {sequence} for {}-{partition}: {error}", topic.0)))
+        }
+        Report::Note(text) => Some((Level::Info, text.clone())),
+        Report::Sent { .. } | Report::Acked { .. } | Report::Received { .. } => None,
+    }
+}
+
+/// What an action is in the event log; an expectation has its own line.
+pub(super) fn of_action(action: &Action) -> Option<(Level, String)> {
+    let level = match action {
+        Action::Expect(_) => return None,
+        Action::Kill(_) | Action::Crash(_) | Action::Cut(..) => Level::Bad,
+        Action::Start(_) | Action::Heal(..) => Level::Good,
+        Action::Stop(_) => Level::Warn,
+        _ => Level::Info,
+    };
+    Some((level, action.to_string()))
+}

@@ -1,0 +1,247 @@
+//! Who is there besides the brokers, and what they are told to do.
+
+use super::admin::{self, Admin, Wanted};
+use super::network::NodeId;
+use super::scenario::{Action, Expectation};
+use super::story;
+use super::view::Level;
+use super::{Actor, Outcome, Simulation};
+use crate::client::{Command, Consumer, Effect, Event, Producer};
+use crate::id::ConnId;
+use crate::node::Node;
+use crate::rng::Seed;
+use crate::time::{Instant, Now};
+
+/// The producer that sends what a scenario's `send` says.
+pub const HAND: &str = "hand";
+
+#[derive(Clone)]
+pub(super) struct Client {
+    pub app: App,
+    /// False once it was stopped.
+    pub running: bool,
+    /// Its own numbers of its connections, and the network's.
+    pub connections: Vec<(ConnId, ConnId)>,
+}
+
+#[derive(Clone)]
+#[allow(clippy::large_enum_variant)]
+pub(super) enum App {
+    Admin(Admin),
+    Producer(Producer),
+    Consumer(Consumer),
+}
+
+impl Client {
+    pub fn admin(admin: Admin) -> Client {
+        Client::new(App::Admin(admin))
+    }
+
+    fn new(app: App) -> Client {
+        Client { app, running: true, connections: Vec::new() }
+    }
+
+    pub fn connection(&self, own: ConnId) -> Option<ConnId> {
+        self.connections.iter().find(|(one, _)| *one == own).map(|(_, conn)| *conn)
+    }
+}
+
+impl Node for App {
+    type Event = Event;
+    type Effect = Effect;
+
+    fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        match self {
+            App::Admin(admin) => admin.step(now, event, out),
+            App::Producer(producer) => producer.step(now, event, out),
+            App::Consumer(consumer) => consumer.step(now, event, out),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            App::Admin(admin) => admin.deadline(),
+            App::Producer(producer) => producer.deadline(),
+            App::Consumer(consumer) => consumer.deadline(),
+        }
+    }
+}
+
+impl Simulation {
+    /// Whether a hand may do that now; an error in words where it may not.
+    pub(crate) fn allows(&self, action: &Action) -> Result<(), String> {
+        let host = |id: &crate::id::BrokerId| {
+            let node = self.host_node(*id)?;
+            self.host(node).ok_or_else(|| format!("{id} is no broker"))
+        };
+        match action {
+            Action::Kill(id) | Action::Crash(id) if host(id)?.broker().is_none() => Err(format!("{id} is not running")),
+            Action::Start(id) if host(id)?.broker().is_some() => Err(format!("{id} is running")),
+            Action::Cut(one, other) | Action::Heal(one, other) => {
+                self.node(one)?;
+                self.node(other).map(drop)
+            }
+            Action::Producer { name, .. } | Action::Consumer { name, .. } => match self.client_of(name) {
+                Some(client) if client.running => Err(format!("there is a {name} already")),
+                _ => Ok(()),
+            },
+            Action::Rate { producer: name, .. } | Action::Stop(name) => self.node(name).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Does what the scenario, or a hand, wants now. What cannot be done is said in the event log.
+    pub(super) fn act(&mut self, action: Action) {
+        let late =
+            matches!(action, Action::Producer { .. } | Action::Consumer { .. } | Action::Rate { .. } | Action::Send(_));
+        if late && !(self.waiting.is_empty() && self.admin().is_idle()) {
+            self.waiting.push_back(action);
+            return;
+        }
+        if self.trace.is_on() {
+            self.trace.line(self.now, "scenario", '!', &action);
+        }
+        if let Some((level, text)) = story::of_action(&action) {
+            self.story.say(self.now, "scenario", level, text);
+        }
+        if let Err(why) = self.try_act(action) {
+            self.story.say(self.now, "scenario", Level::Bad, why);
+        }
+    }
+
+    /// Clients that were to come after a topic: as soon as it stands.
+    pub(super) fn act_late(&mut self) {
+        while !self.waiting.is_empty() && self.admin().is_idle() {
+            let waiting = std::mem::take(&mut self.waiting);
+            for action in waiting {
+                self.act(action);
+            }
+        }
+    }
+
+    fn try_act(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Topic { name, partitions, replication_factor, configs } => {
+                let configs = configs.into_iter().collect();
+                let since = self.now;
+                let node = self.node(admin::NAME)?;
+                if let App::Admin(admin) = &mut self.client_mut(node).app {
+                    admin.want(Wanted { name, partitions, replication_factor, configs, since });
+                }
+                self.tell_client(node, Event::Timer);
+                Ok(())
+            }
+            Action::Producer { name, topic, settings } => {
+                let seed = self.seed_of(&name);
+                let producer = Producer::new(&name, &topic, &settings, self.brokers(), seed)?;
+                self.begin(&name, App::Producer(producer))
+            }
+            Action::Consumer { name, topics, settings } => {
+                let seed = self.seed_of(&name);
+                let consumer = Consumer::new(&name, &topics, &settings, self.brokers(), seed)?;
+                self.begin(&name, App::Consumer(consumer))
+            }
+            Action::Rate { producer, milli_per_second } => {
+                let node = self.node(&producer)?;
+                self.command(node, Command::Rate { milli_per_second })
+            }
+            Action::Send(record) => {
+                if !self.names.contains_key(HAND) {
+                    let seed = self.seed_of(HAND);
+                    let producer = Producer::new(HAND, &record.topic, &Default::default(), self.brokers(), seed)?;
+                    self.begin(HAND, App::Producer(producer))?;
+                }
+                let node = self.node(HAND)?;
+                self.command(node, Command::Send(record))
+            }
+            Action::Kill(broker) => self.kill(broker),
+            Action::Crash(broker) => self.crash(broker),
+            Action::Start(broker) => self.start(broker),
+            Action::Cut(one, other) => self.cut(&one, &other),
+            Action::Heal(one, other) => self.heal(&one, &other),
+            Action::Stop(name) => {
+                let node = self.node(&name)?;
+                match self.host(node).map(|host| host.id()) {
+                    Some(id) => self.stop_broker(id),
+                    None => self.stop_client(node).map_err(|why| format!("{name}: {why}")),
+                }
+            }
+            Action::Expect(expectation) => {
+                self.expect(expectation);
+                Ok(())
+            }
+        }
+    }
+
+    fn expect(&mut self, expectation: Expectation) {
+        let (held, found) = self.evaluate(&expectation);
+        let level = if held { Level::Good } else { Level::Bad };
+        let verdict = if held { "holds" } else { "FAILS" };
+        self.story.say(self.now, "scenario", level, format!("expect {expectation} {verdict}: {found}"));
+        self.outcomes.push(Outcome { at: self.now, expectation, held, found });
+    }
+
+    /// Lets a client run under that name, which may be one that was stopped.
+    fn begin(&mut self, name: &str, app: App) -> Result<(), String> {
+        let node = match self.names.get(name) {
+            Some(&node) => {
+                let same = match &self.nodes[node.0 as usize].actor {
+                    Actor::Client(client) => {
+                        !client.running && std::mem::discriminant(&client.app) == std::mem::discriminant(&app)
+                    }
+                    Actor::Broker(_) => false,
+                };
+                if !same {
+                    return Err(format!("there is a {name} already"));
+                }
+                self.nodes[node.0 as usize].actor = Actor::Client(Box::new(Client::new(app)));
+                node
+            }
+            None => self.join(name, Actor::Client(Box::new(Client::new(app)))),
+        };
+        self.checks.began(name);
+        self.tell_client(node, Event::Timer);
+        Ok(())
+    }
+
+    fn command(&mut self, node: NodeId, command: Command) -> Result<(), String> {
+        let name = self.name(node).clone();
+        match &self.nodes[node.0 as usize].actor {
+            Actor::Client(client) if !client.running => Err(format!("{name} was stopped")),
+            Actor::Client(client) if matches!(client.app, App::Producer(_)) => {
+                self.tell_client(node, Event::Command(command));
+                Ok(())
+            }
+            _ => Err(format!("{name} is not a producer")),
+        }
+    }
+
+    fn seed_of(&self, name: &str) -> Seed {
+        Seed(self.seed.stream(name).next())
+    }
+
+    fn admin(&self) -> &Admin {
+        let client = self.names.get(admin::NAME).map(|node| &self.nodes[node.0 as usize].actor);
+        match client {
+            Some(Actor::Client(client)) => match &client.app {
+                App::Admin(admin) => admin,
+                App::Producer(_) | App::Consumer(_) => unreachable!("the name is taken when the simulation is made"),
+            },
+            _ => unreachable!("the name is taken when the simulation is made"),
+        }
+    }
+
+    pub(super) fn client_mut(&mut self, node: NodeId) -> &mut Client {
+        match &mut self.nodes[node.0 as usize].actor {
+            Actor::Client(client) => client,
+            Actor::Broker(_) => unreachable!("only clients have clients' effects"),
+        }
+    }
+
+    pub(super) fn clients(&self) -> impl Iterator<Item = (NodeId, &Client)> {
+        self.nodes.iter().enumerate().filter_map(|(node, slot)| match &slot.actor {
+            Actor::Client(client) => Some((NodeId(node as u32), &**client)),
+            Actor::Broker(_) => None,
+        })
+    }
+}
