@@ -425,3 +425,6 @@ impl Log {
         assert!(self.newest.last().is_none_or(|last| last.last_offset < end), "(4) {counters:?}");
     }
 }
+
+#[cfg(test)]
+mod tests;
