@@ -85,8 +85,10 @@ pub struct Scanner {
     recovery_point: Offset,
     /// What the index files hold; `None` where the image has none to compare with.
     files: Option<(Vec<u8>, Vec<u8>)>,
-    /// The last offset that the index claims for the batch at which the walk begins.
-    claimed: Option<Offset>,
+    /// The next entry of the index files: a batch that must be met there, and its last offset.
+    claimed: Option<(Offset, u32)>,
+    /// One was not: the files do not belong together, and all is read again without them.
+    distrusts: bool,
     /// The header at the start of the file is still wanted, for the first batch's timestamp.
     wants_first: bool,
     done: bool,
@@ -136,6 +138,7 @@ impl Scanner {
             recovery_point,
             files: Some((on_disk.to_vec(), on_disk_time.to_vec())),
             claimed: None,
+            distrusts: false,
             wants_first: false,
             done: false,
             indexed: 0,
@@ -146,13 +149,10 @@ impl Scanner {
         };
         if let Some((_, last)) = scanner.image.index.last_offset() {
             scanner.indexed = last;
-            let start = scanner.image.index.first_from(last.saturating_sub(LOOK_BACK_BYTES));
-            if let Some((claimed, position)) = start {
-                scanner.image.valid_len = position;
-                scanner.image.max = scanner.image.index.last_time();
-                scanner.claimed = Some(claimed);
-                scanner.wants_first = true;
-            }
+            scanner.claimed = scanner.image.index.first_from(last.saturating_sub(LOOK_BACK_BYTES));
+            scanner.image.valid_len = scanner.claimed.map_or(0, |(_, position)| position);
+            scanner.image.max = scanner.image.index.last_time();
+            scanner.wants_first = true;
         }
         scanner.check_end();
         scanner
@@ -169,23 +169,26 @@ impl Scanner {
 
     /// The bytes from the start of what it wanted; empty where the file ends or cannot be read.
     pub fn feed(&mut self, mut bytes: &[u8]) {
-        if self.wants_first {
-            self.wants_first = false;
+        if std::mem::take(&mut self.wants_first) {
             match BatchHeader::parse(bytes) {
                 Ok(header) => self.image.first_timestamp = Some(header.max_timestamp),
-                Err(_) => self.distrust(),
+                Err(_) => self.distrusts = true,
             }
-            return;
-        }
-        if bytes.is_empty() && !self.done {
+        } else if bytes.is_empty() && !self.done {
             self.tear(format!("the file ends at byte {}", self.position() + self.batch.read()));
+        } else {
+            while !self.done && !self.distrusts && !bytes.is_empty() {
+                let taken = match self.batch.parsed {
+                    None => self.take_header(bytes),
+                    Some(header) => self.take_payload(header, bytes),
+                };
+                bytes = &bytes[taken..];
+            }
         }
-        while !self.done && !bytes.is_empty() {
-            let taken = match self.batch.parsed {
-                None => self.take_header(bytes),
-                Some(header) => self.take_payload(header, bytes),
-            };
-            bytes = &bytes[taken.min(bytes.len())..];
+        if self.distrusts {
+            let (base, modified) = (self.image.base, self.image.modified);
+            let files = SegmentFiles { base, log_len: self.log_len, modified, index: None, time_index: None };
+            *self = Scanner::new(&files, 0);
         }
     }
 
@@ -255,10 +258,11 @@ impl Scanner {
         if self.batch.crc != header.crc {
             return self.refuse(format!("CRC {:08x} where the header says {:08x}", self.batch.crc, header.crc));
         }
-        if self.claimed.take().is_some_and(|claimed| claimed != header.last_offset()) {
-            return self.distrust();
-        }
         let position = self.image.valid_len;
+        if let Some((last_offset, at)) = self.claimed.filter(|(_, at)| *at <= position) {
+            self.distrusts = (last_offset, at) != (header.last_offset(), position);
+            self.claimed = self.image.index.first_from(position + 1);
+        }
         let place = Place {
             base_offset: header.base_offset,
             last_offset: header.last_offset(),
@@ -300,10 +304,10 @@ impl Scanner {
         }
     }
 
-    /// What stands at the position is no batch: the file ends there, unless it was the index that said so.
+    /// What stands at the position is no batch: the file ends there, unless the index promises more.
     fn refuse(&mut self, why: String) {
         match self.claimed {
-            Some(_) => self.distrust(),
+            Some(_) => self.distrusts = true,
             None => self.tear(why),
         }
     }
@@ -311,18 +315,6 @@ impl Scanner {
     fn tear(&mut self, why: String) {
         self.image.torn = Some(format!("byte {}: {why}", self.position()));
         self.done = true;
-    }
-
-    /// The index files do not belong to this log: everything from the start.
-    fn distrust(&mut self) {
-        let files = SegmentFiles {
-            base: self.image.base,
-            log_len: self.log_len,
-            modified: self.image.modified,
-            index: None,
-            time_index: None,
-        };
-        *self = Scanner::new(&files, 0);
     }
 }
 
