@@ -1,22 +1,57 @@
 //! The page, the live view, actions and metrics.
+//!
+//! `page.rs` static files | `live.rs` the WebSocket that sends views | `actions.rs` what a hand on the page can do |
+//! `guard.rs` who may ask
+
+mod actions;
+mod guard;
+mod live;
+mod page;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
-use axum::routing::get;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use ottla_core::sim::view::Target;
+use serde::Deserialize;
 use tokio::net::TcpListener;
 
+use crate::live::detail;
 use crate::serve::Server;
 
-pub async fn serve(listener: TcpListener, server: Arc<Server>, _page: Option<PathBuf>) {
-    let router = Router::new().route("/metrics", get(metrics)).with_state(server);
+pub async fn serve(listener: TcpListener, server: Arc<Server>, page: Option<PathBuf>) {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/api/live", get(live::upgrade))
+        .route("/api/detail", get(show))
+        .route("/api/actions", post(actions::act))
+        .with_state(server.clone())
+        .merge(page::router(page))
+        .layer(middleware::from_fn_with_state(Arc::new(guard::Guard::of(&server)), guard::check));
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the page is gone");
     }
 }
 
-async fn metrics(State(server): State<Arc<Server>>) -> String {
-    server.metrics.text()
+async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
+    server.measure().await;
+    ([("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")], server.metrics.text())
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    /// A [`Target`] as JSON.
+    target: String,
+}
+
+/// The detail of a target as JSON; `null` where there is none (any more).
+async fn show(State(server): State<Arc<Server>>, Query(asked): Query<Asked>) -> Response {
+    match serde_json::from_str::<Target>(&asked.target) {
+        Ok(target) => Json(detail::of(&server, &target).await).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, format!("target: {error}")).into_response(),
+    }
 }
