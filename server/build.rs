@@ -19,7 +19,8 @@ fn main() {
     for (index, file) in files.iter().enumerate() {
         let contents = fs::read(file).expect("a file of the page");
         let compressed = compress(&contents);
-        let path = file.strip_prefix(&dist).expect("it was listed there").to_str().expect("a page's file has a plain name");
+        let path =
+            file.strip_prefix(&dist).expect("it was listed there").to_str().expect("a page's file has a plain name");
         let brotli = if compressed.len() < contents.len() * 9 / 10 {
             let name = out.join(format!("page-{index}.br"));
             fs::write(&name, compressed).expect("OUT_DIR can be written");
@@ -27,7 +28,8 @@ fn main() {
         } else {
             "None".into()
         };
-        writeln!(table, "    File {{ path: {path:?}, plain: include_bytes!({file:?}), brotli: {brotli} }},").expect("a string");
+        writeln!(table, "    File {{ path: {path:?}, plain: include_bytes!({file:?}), brotli: {brotli} }},")
+            .expect("a string");
     }
     table.push_str("]\n");
     fs::write(out.join("page.rs"), table).expect("OUT_DIR can be written");

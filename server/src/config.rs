@@ -1,9 +1,7 @@
 //! What `ottla serve` can be told.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 
@@ -38,27 +36,4 @@ pub struct ServeArgs {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected key=value")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
-}
-
-/// The broker settings that the server itself needs.
-#[derive(Clone, Debug)]
-pub struct SocketSettings {
-    /// `socket.request.max.bytes`.
-    pub max_request_bytes: i32,
-    /// `connections.max.idle.ms`; negative is for ever.
-    pub max_idle: Option<Duration>,
-}
-
-impl SocketSettings {
-    /// Of settings that were checked.
-    pub fn of(settings: &BTreeMap<String, String>) -> SocketSettings {
-        let number =
-            |key: &str, default: i64| settings.get(key).and_then(|value| value.parse().ok()).unwrap_or(default);
-        let max_request_bytes = number("socket.request.max.bytes", 104_857_600);
-        let max_idle_ms = number("connections.max.idle.ms", 600_000);
-        SocketSettings {
-            max_request_bytes: i32::try_from(max_request_bytes).unwrap_or(i32::MAX),
-            max_idle: u64::try_from(max_idle_ms).ok().map(Duration::from_millis),
-        }
-    }
 }

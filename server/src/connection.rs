@@ -22,8 +22,8 @@ use ottla_core::broker::Event;
 use ottla_core::id::{ConnId, Ticket};
 use ottla_core::protocol::{Request, Response};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
@@ -47,8 +47,12 @@ pub struct Listener {
     pub broker: Handle,
     /// Kafka's `socket.request.max.bytes`.
     pub max_request_bytes: i32,
-    /// Kafka's `connections.max.idle.ms`; `None` is for ever.
-    pub max_idle: Option<Duration>,
+    /// Kafka's `connections.max.idle.ms`.
+    pub max_idle: Duration,
+    /// Kafka's `queued.max.requests`: a place for each request that waits for the broker's thread.
+    pub queue: Arc<Semaphore>,
+    /// Kafka's `max.connections`.
+    pub room: Arc<Semaphore>,
 }
 
 /// What a broker has to say to a connection.
@@ -72,6 +76,8 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
     if listener.broker.send(Inbox::Opened { conn, replies }).is_err() {
         return;
     }
+    let metrics = &listener.broker.metrics;
+    metrics.connections.inc();
     // Answers are written whole; waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
     let watched = listener.broker.live.opened(listener.broker.id, conn, peer.to_string());
@@ -97,6 +103,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
         Why::Idle => info!(%conn, %peer, "idle for connections.max.idle.ms, closed"),
         Why::Cut(why) => warn!(%conn, %peer, client = connection.watched.client_id(), "cut off: {why}"),
     }
+    metrics.connections.dec();
     listener.broker.live.closed(conn);
     let _ = listener.broker.send(Inbox::Event(Event::Closed { conn }));
 }
@@ -206,8 +213,9 @@ impl Connection<'_> {
             Place { api: request.api_key, correlation_id: request.correlation_id, bytes, since, message, reply: None };
         let seq = self.order.lock().expect("not poisoned").enter(place);
         let ticket = Ticket { conn: self.conn, seq };
-        let event = Event::Request { ticket, request: Box::new(request) };
-        self.listener.broker.send(Inbox::Event(event)).map_err(|_| Why::Gone("the broker stopped".into()))
+        let place = self.listener.queue.clone().acquire_owned().await.expect("never closed");
+        let message = Inbox::Request { ticket, request: Box::new(request), place };
+        self.listener.broker.send(message).map_err(|_| Why::Gone("the broker stopped".into()))
     }
 
     async fn answer(&self, mut outbound: UnboundedReceiver<Outbound>) -> Why {
@@ -259,7 +267,7 @@ impl Connection<'_> {
     fn encode(&self, place: Place, answer: &mut Answer) -> Result<(), Why> {
         let Some(Some((response, files))) = place.reply else { return Ok(()) };
         let before = answer.len();
-        self.watched.response(&self.listener.broker.live, place.message, place.correlation_id, &response);
+        self.watched.response(&self.listener.broker.live, place.message, place.correlation_id, &response, &files);
         answer
             .push(place.api, place.correlation_id, *response, files)
             .map_err(|error| Why::Cut(format!("an answer to {:?} that cannot be encoded: {error}", place.api)))?;
@@ -269,7 +277,7 @@ impl Connection<'_> {
 
     /// Ends when the client is idle or too slow. Looks now and then, so that a request costs no timer.
     async fn watch(&self) -> Why {
-        let idle = self.listener.max_idle.unwrap_or(Duration::MAX);
+        let idle = self.listener.max_idle;
         let mut ticks = interval(idle.clamp(Duration::from_millis(10), Duration::from_secs(20)) / 4);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut quiet_since, mut bytes) = (Instant::now(), 0);

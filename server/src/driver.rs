@@ -21,9 +21,10 @@ use ottla_core::broker::event::Unreachable;
 use ottla_core::broker::{Broker, Effect, Event};
 use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
 use ottla_core::node::Node;
-use ottla_core::protocol::Response;
+use ottla_core::protocol::{Request, Response};
 use ottla_core::time::{Instant, Now, Timestamp};
 use rustix::io::ReadWriteFlags;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, error, trace};
 
@@ -38,6 +39,12 @@ const DRAIN: usize = 512;
 /// What a broker's thread takes.
 pub enum Inbox {
     Event(Event),
+    /// A client's request; its place in the queue is free once it was taken.
+    Request {
+        ticket: Ticket,
+        request: Box<Request>,
+        place: OwnedSemaphorePermit,
+    },
     Opened {
         conn: ConnId,
         replies: UnboundedSender<Outbound>,
@@ -162,6 +169,10 @@ impl Driver {
                     self.connections.remove(conn);
                 }
                 self.step(now, event, effects);
+            }
+            Inbox::Request { ticket, request, place } => {
+                drop(place);
+                self.step(now, Event::Request { ticket, request }, effects);
             }
             Inbox::Opened { conn, replies } => {
                 self.connections.insert(conn, replies);

@@ -2,27 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, anyhow, bail};
+use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::{Broker, BrokerConfig, Event, Image};
+use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint::{parse_meta, print_uuid};
 use ottla_core::protocol::cluster::Registration;
 use ottla_core::rng::Seed;
+use ottla_core::sim::view::View;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use crate::config::{ServeArgs, SocketSettings};
+use crate::config::ServeArgs;
 use crate::connection::{self, Listener};
 use crate::driver::{Clock, Driver, Handle, Inbox};
-use crate::live::Live;
+use crate::live::{Live, view};
 use crate::metrics::AllMetrics;
 use crate::storage::{self, CLEAN_SHUTDOWN, DataLock, Flusher, Storage};
 
@@ -32,6 +36,32 @@ pub struct Server {
     pub registrations: Vec<Registration>,
     pub live: Arc<Live>,
     pub metrics: Arc<AllMetrics>,
+    /// Views as JSON, made while someone subscribes.
+    pub views: watch::Sender<Utf8Bytes>,
+}
+
+impl Server {
+    pub fn broker(&self, id: BrokerId) -> Option<&Handle> {
+        self.brokers.iter().find(|broker| broker.id == id)
+    }
+
+    /// A view of its own, rates left out.
+    pub async fn view(&self) -> View {
+        view::make(self, &mut view::Rates::default()).await
+    }
+
+    /// Fills in what is not counted as it happens.
+    pub async fn measure(&self) {
+        for broker in &self.brokers {
+            let Some((replicas, parked)) = broker.look(|broker| (broker.replicas(), broker.parked())).await else {
+                continue;
+            };
+            broker.metrics.partitions.set(replicas.len() as i64);
+            broker.metrics.parked.set(i64::from(parked));
+            broker.metrics.log_bytes.set(replicas.iter().map(|replica| replica.bytes as i64).sum());
+            broker.metrics.log_segments.set(replicas.iter().map(|replica| i64::from(replica.segments)).sum());
+        }
+    }
 }
 
 pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
@@ -49,7 +79,7 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
     result
 }
 
-async fn run(args: &ServeArgs, settings: BTreeMap<String, String>, data: &Path) -> anyhow::Result<()> {
+async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let listeners = bind(args).await?;
     let http = TcpListener::bind((args.host, args.http_port))
@@ -85,7 +115,7 @@ async fn run(args: &ServeArgs, settings: BTreeMap<String, String>, data: &Path) 
             cluster_id: cluster_id.clone(),
             peers: registrations.iter().map(|registration| registration.id).collect(),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
-            settings: settings.clone(),
+            settings: settings.set().clone(),
         };
         let flusher = {
             let inbox = handle.inbox.clone();
@@ -113,18 +143,21 @@ async fn run(args: &ServeArgs, settings: BTreeMap<String, String>, data: &Path) 
     }
     introduce(&inboxes);
 
-    let sockets = SocketSettings::of(&settings);
     let addresses = listeners.iter().map(|listener| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
     for (listener, handle) in listeners.into_iter().zip(&brokers) {
         let context = Arc::new(Listener {
             broker: handle.clone(),
-            max_request_bytes: sockets.max_request_bytes,
-            max_idle: sockets.max_idle,
+            max_request_bytes: settings.socket_request_max_bytes,
+            max_idle: settings.connections_max_idle,
+            queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
+            room: Arc::new(Semaphore::new(settings.max_connections.max(1) as usize)),
         });
         tokio::spawn(accept(listener, context));
     }
     let page = http.local_addr()?;
-    let server = Arc::new(Server { brokers: brokers.clone(), registrations, live, metrics });
+    let views = watch::Sender::new(Utf8Bytes::default());
+    let server = Arc::new(Server { brokers: brokers.clone(), registrations, live, metrics, views: views.clone() });
+    tokio::spawn(view::broadcast(server.clone(), views));
     tokio::spawn(crate::http::serve(http, server, args.page.clone()));
     announce(page, &addresses, args.data.as_deref(), data);
 
@@ -138,8 +171,14 @@ async fn run(args: &ServeArgs, settings: BTreeMap<String, String>, data: &Path) 
 }
 
 /// Kafka's names only, values that Kafka would take; what has no effect yet is said.
-fn check(settings: &[(String, String)]) -> anyhow::Result<BTreeMap<String, String>> {
-    Ok(settings.iter().cloned().collect())
+fn check(settings: &[(String, String)]) -> anyhow::Result<BrokerSettings> {
+    let settings =
+        BrokerSettings::parse(&settings.iter().cloned().collect()).map_err(|error| anyhow!("--set: {error}"))?;
+    let without_effect = settings.without_effect().collect::<Vec<_>>();
+    if !without_effect.is_empty() {
+        warn!("accepted, without effect yet: {}", without_effect.join(", "));
+    }
+    Ok(settings)
 }
 
 async fn bind(args: &ServeArgs) -> anyhow::Result<Vec<TcpListener>> {
@@ -190,9 +229,16 @@ fn introduce(inboxes: &[Sender<Inbox>]) {
 async fn accept(listener: TcpListener, context: Arc<Listener>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                tokio::spawn(connection::serve(stream, peer, context.clone()));
-            }
+            Ok((stream, peer)) => match context.room.clone().try_acquire_owned() {
+                Ok(place) => {
+                    let served = connection::serve(stream, peer, context.clone());
+                    tokio::spawn(async move {
+                        served.await;
+                        drop(place);
+                    });
+                }
+                Err(_) => warn!(%peer, "not accepted: max.connections are open"),
+            },
             Err(error) => {
                 // Out of descriptors, mostly: those in use end some time.
                 warn!(%error, "cannot accept a connection");
@@ -303,9 +349,4 @@ fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
-#[allow(unused)]
-fn is_loopback(host: IpAddr) -> bool {
-    host.is_loopback()
 }

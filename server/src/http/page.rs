@@ -47,7 +47,8 @@ async fn built_in(uri: Uri, headers: HeaderMap) -> Response {
     let lasting = path.rsplit_once('-').is_some_and(|(_, hash)| hash.len() > 16);
     let cache = if lasting { "public, max-age=31536000, immutable" } else { "no-cache" };
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let plain = [(header::CONTENT_TYPE, content_type(path)), (header::CACHE_CONTROL, cache), (header::VARY, "accept-encoding")];
+    let plain =
+        [(header::CONTENT_TYPE, content_type(path)), (header::CACHE_CONTROL, cache), (header::VARY, "accept-encoding")];
     match file.brotli {
         Some(brotli) if accepted.split(',').any(|coding| coding.trim().split(';').next() == Some("br")) => {
             (plain, [(header::CONTENT_ENCODING, "br")], brotli).into_response()

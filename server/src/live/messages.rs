@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 
 use kafka_protocol::messages::ApiKey;
+use ottla_core::id::ConnId;
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
 use ottla_core::sim::view::MessageView;
 use ottla_core::time::{Duration, Instant};
 
 use super::Watched;
+use crate::splice::FileSlice;
 
 /// Messages that are kept.
 const KEPT: usize = 1024;
@@ -18,7 +20,9 @@ const SEEN: Duration = Duration::from_millis(300);
 /// A message that passed.
 #[derive(Clone)]
 pub struct Message {
+    /// Without the client's name: the view knows by what name it shows the connection.
     pub view: MessageView,
+    pub conn: ConnId,
     pub api: ApiKey,
     pub version: i16,
     pub correlation_id: i32,
@@ -29,7 +33,8 @@ pub struct Message {
 #[derive(Clone)]
 pub enum Kept {
     Request(Box<Request>),
-    Response(Box<Response>),
+    /// With the first run of records that it carries.
+    Response(Box<Response>, Option<FileSlice>),
 }
 
 #[derive(Default)]
@@ -50,9 +55,9 @@ impl Messages {
         self.ring.get(at)
     }
 
-    /// Those that departed at or after `since`, oldest first.
-    pub fn since(&self, since: Instant) -> impl Iterator<Item = &Message> {
-        self.ring.iter().filter(move |message| message.view.departed >= since)
+    /// Oldest first.
+    pub fn all(&self) -> impl Iterator<Item = &Message> {
+        self.ring.iter()
     }
 
     /// Nobody watches any more.
@@ -75,13 +80,11 @@ impl Messages {
             return None;
         }
         self.admitted += 1;
-        let name = client_name(client);
         let message = Message {
             view: MessageView {
                 id: self.next,
                 kind: line::request_kind(&request.body),
                 response: false,
-                from: name,
                 to: client.broker.to_string(),
                 topic: line::request_topic(&request.body, names).map(|name| name.to_string()),
                 departed: now,
@@ -90,6 +93,7 @@ impl Messages {
                 error: request.batches.iter().any(Result::is_err),
                 ..MessageView::default()
             },
+            conn: client.conn,
             api: request.api_key,
             version: request.version,
             correlation_id: request.correlation_id,
@@ -106,6 +110,7 @@ impl Messages {
         request: u64,
         correlation_id: i32,
         response: &Response,
+        files: &[Option<FileSlice>],
         names: &Names,
     ) {
         let Some(asked) = self.find(request) else { return };
@@ -115,7 +120,6 @@ impl Messages {
                 kind: asked.view.kind,
                 response: true,
                 from: client.broker.to_string(),
-                to: asked.view.from.clone(),
                 topic: asked.view.topic.clone(),
                 // A mark that comes back sets out when the one that went has arrived.
                 departed: now.max(asked.view.arrives),
@@ -124,11 +128,12 @@ impl Messages {
                 error: line::is_error(&response.body),
                 ..MessageView::default()
             },
+            conn: client.conn,
             api: asked.api,
             version: response.version,
             correlation_id,
             client_id: asked.client_id.clone(),
-            kept: Kept::Response(Box::new(response.clone())),
+            kept: Kept::Response(Box::new(response.clone()), files.iter().flatten().next().cloned()),
         };
         self.push(message);
     }
@@ -142,9 +147,4 @@ impl Messages {
         self.ring.push_back(message);
         self.next - 1
     }
-}
-
-/// Its client.id, or the address where it has none.
-pub(super) fn client_name(client: &Watched) -> String {
-    Some(client.client_id()).filter(|id| !id.is_empty()).unwrap_or_else(|| client.peer.clone())
 }

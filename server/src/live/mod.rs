@@ -1,12 +1,15 @@
 //! What the page shows of a running server: who is connected, and what they said lately.
 //!
 //! `mod.rs` the clients | `messages.rs` the newest requests and answers, kept while someone watches | `view.rs` the
-//! snapshot that the page draws | `detail.rs` what a hand holds
+//! snapshot that the page draws | `detail.rs` what there is to see of one thing | `hand.rs` what the page sends
 //!
 //! A request costs a few counters. Messages are kept only while someone watches, and then not more than
 //! [`messages::Messages::ADMITTED_PER_S`] a second: a page cannot show more.
 
+pub mod detail;
+pub mod hand;
 mod messages;
+pub mod view;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,7 +21,9 @@ use ottla_core::protocol::line::Names;
 use ottla_core::protocol::{Request, Response};
 use ottla_core::time::Instant;
 
+use crate::connection::next_conn;
 use crate::driver::Clock;
+use crate::splice::FileSlice;
 pub use messages::{Kept, Message, Messages};
 
 pub struct Live {
@@ -27,8 +32,11 @@ pub struct Live {
     watchers: AtomicUsize,
     clients: Mutex<BTreeMap<ConnId, Arc<Watched>>>,
     messages: Mutex<Messages>,
+    story: Mutex<view::Story>,
     /// Topics by id, as of the last view.
     names: Mutex<Arc<Names>>,
+    /// By broker: the page itself, once it has sent something there.
+    hands: Mutex<BTreeMap<BrokerId, Arc<Watched>>>,
     /// Counts up with everything that a view would show.
     changes: AtomicU64,
 }
@@ -72,7 +80,9 @@ impl Live {
             watchers: AtomicUsize::new(0),
             clients: Mutex::default(),
             messages: Mutex::default(),
+            story: Mutex::default(),
             names: Mutex::default(),
+            hands: Mutex::default(),
             changes: AtomicU64::new(0),
         }
     }
@@ -90,6 +100,12 @@ impl Live {
         self.clients.lock().expect("not poisoned").insert(conn, watched.clone());
         self.changed();
         watched
+    }
+
+    /// The page itself as a client of that broker.
+    pub fn hand(&self, broker: BrokerId) -> Arc<Watched> {
+        let mut hands = self.hands.lock().expect("not poisoned");
+        hands.entry(broker).or_insert_with(|| self.opened(broker, next_conn(), "this page".into())).clone()
     }
 
     pub fn closed(&self, conn: ConnId) {
@@ -111,6 +127,10 @@ impl Live {
 
     pub fn set_names(&self, names: Names) {
         *self.names.lock().expect("not poisoned") = Arc::new(names);
+    }
+
+    pub fn story(&self) -> MutexGuard<'_, view::Story> {
+        self.story.lock().expect("not poisoned")
     }
 
     pub fn is_watched(&self) -> bool {
@@ -181,7 +201,14 @@ impl Watched {
     }
 
     /// The answer to a request is about to be sent.
-    pub fn response(&self, live: &Live, message: Option<u64>, correlation_id: i32, response: &Response) {
+    pub fn response(
+        &self,
+        live: &Live,
+        message: Option<u64>,
+        correlation_id: i32,
+        response: &Response,
+        files: &[Option<FileSlice>],
+    ) {
         let counts = match &response.body {
             kafka_protocol::messages::ResponseKind::Produce(_) => Some(&self.produced),
             kafka_protocol::messages::ResponseKind::Fetch(_) => Some(&self.fetched),
@@ -193,7 +220,7 @@ impl Watched {
         live.changed();
         if let Some(message) = message {
             let names = live.names();
-            live.messages().keep_response(live.clock.instant(), self, message, correlation_id, response, &names);
+            live.messages().keep_response(live.clock.instant(), self, message, correlation_id, response, files, &names);
         }
     }
 }

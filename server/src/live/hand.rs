@@ -1,0 +1,167 @@
+//! What a hand on the page does to the server: it is one more client, inside the process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    ApiKey, CreateTopicsRequest, FetchRequest, MetadataRequest, ProduceRequest, RequestKind, ResponseKind, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+use ottla_core::broker::Event;
+use ottla_core::client::SendRecord;
+use ottla_core::error::{ErrorCode, NONE};
+use ottla_core::id::{BrokerId, Offset, Ticket};
+use ottla_core::protocol::{Request, Response};
+use ottla_core::record::{BatchBuilder, Compression, Header};
+use ottla_core::time::Timestamp;
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::connection::{Outbound, next_conn};
+use crate::driver::{Handle, Inbox};
+use crate::serve::Server;
+use crate::splice::FileSlice;
+
+/// The client.id of what is sent from the page.
+const CLIENT_ID: &str = "page";
+/// How long a topic that was just made may take to find its leader.
+const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT_MS: i32 = 30_000;
+
+/// Produces one chosen record; gives where it lies: `orders-0@57`.
+pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, String> {
+    let topic = TopicName(StrBytes::from_string(record.topic));
+    let leaders = leaders(server, &topic).await?;
+    let partition = match (record.partition, &record.key) {
+        (Some(partition), _) => partition,
+        (None, Some(_key)) => 0,
+        (None, None) => 0,
+    };
+    let leader = usize::try_from(partition).ok().and_then(|partition| leaders.get(partition));
+    let leader = leader.ok_or_else(|| format!("{} has no partition {partition}", topic.0))?;
+    let broker = server.broker(*leader).ok_or("it has no leader")?;
+    let timestamp = record.timestamp.map_or_else(|| server.live.clock.now().wall, Timestamp);
+    let headers = record.headers.into_iter().map(|(key, value)| Header { key, value: value.map(Into::into) });
+    let mut batch = BatchBuilder::new(Compression::None);
+    batch.append(timestamp, record.key.as_deref(), record.value.as_deref(), &headers.collect::<Vec<_>>());
+    let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch.build().bytes));
+    let data = TopicProduceData::default().with_name(topic.clone()).with_partition_data(vec![data]);
+    let body = ProduceRequest::default().with_acks(1).with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![data]);
+    let (response, _) = ask(broker, Some(CLIENT_ID), ApiKey::Produce, 9, RequestKind::Produce(body)).await?;
+    let ResponseKind::Produce(produce) = response.body else { return Err("no Produce response".into()) };
+    let answer = produce.responses.first().and_then(|topic| topic.partition_responses.first());
+    let answer = answer.ok_or("an empty Produce response")?;
+    match answer.error_code {
+        NONE => Ok(format!("{}-{partition}@{}", topic.0, answer.base_offset)),
+        code => Err(explain(code, answer.error_message.as_deref())),
+    }
+}
+
+pub async fn create_topic(
+    server: &Arc<Server>,
+    name: String,
+    partitions: u32,
+    replication_factor: u32,
+    configs: BTreeMap<String, String>,
+) -> Result<String, String> {
+    let config = |(name, value)| {
+        let (name, value) = (StrBytes::from_string(name), StrBytes::from_string(value));
+        CreatableTopicConfig::default().with_name(name).with_value(Some(value))
+    };
+    let topic = CreatableTopic::default()
+        .with_name(TopicName(StrBytes::from_string(name.clone())))
+        .with_num_partitions(partitions as i32)
+        .with_replication_factor(replication_factor as i16)
+        .with_configs(configs.into_iter().map(config).collect());
+    let body = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
+    let body = RequestKind::CreateTopics(body);
+    let (response, _) = ask(&server.brokers[0], Some(CLIENT_ID), ApiKey::CreateTopics, 7, body).await?;
+    let ResponseKind::CreateTopics(created) = response.body else { return Err("no CreateTopics response".into()) };
+    let answer = created.topics.first().ok_or("an empty CreateTopics response")?;
+    match answer.error_code {
+        NONE => Ok(format!("topic {name} with {} partitions", answer.num_partitions)),
+        code => Err(explain(code, answer.error_message.as_deref())),
+    }
+}
+
+/// Where the batch that holds an offset lies, as a consumer would be given it; `None` where there is none.
+pub async fn locate(broker: &Handle, topic: &str, partition: i32, offset: Offset) -> Option<(Offset, u32, FileSlice)> {
+    let asked =
+        FetchPartition::default().with_partition(partition).with_fetch_offset(offset).with_partition_max_bytes(1);
+    let topic = TopicName(StrBytes::from_string(topic.to_owned()));
+    let topic = FetchTopic::default().with_topic(topic).with_partitions(vec![asked]);
+    let body = FetchRequest::default().with_max_wait_ms(0).with_min_bytes(0).with_topics(vec![topic]);
+    let (response, files) = ask(broker, None, ApiKey::Fetch, 11, RequestKind::Fetch(body)).await.ok()?;
+    let extent = response.records.first().copied().flatten()?;
+    Some((extent.segment, extent.position, files.into_iter().next().flatten()?))
+}
+
+/// The leaders of a topic's partitions. A topic that is not there is made, where the server allows it.
+async fn leaders(server: &Arc<Server>, topic: &TopicName) -> Result<Vec<BrokerId>, String> {
+    let begin = std::time::Instant::now();
+    loop {
+        let asked = MetadataRequestTopic::default().with_name(Some(topic.clone()));
+        let body = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(true);
+        let body = RequestKind::Metadata(body);
+        let (response, _) = ask(&server.brokers[0], Some(CLIENT_ID), ApiKey::Metadata, 12, body).await?;
+        let ResponseKind::Metadata(metadata) = response.body else { return Err("no Metadata response".into()) };
+        let answer = metadata.topics.first().ok_or("an empty Metadata response")?;
+        let mut partitions =
+            answer.partitions.iter().map(|it| (it.partition_index, it.leader_id.0)).collect::<Vec<_>>();
+        partitions.sort_unstable();
+        if answer.error_code == NONE && partitions.iter().all(|(_, leader)| *leader >= 0) {
+            return Ok(partitions.into_iter().map(|(_, leader)| BrokerId(leader)).collect());
+        }
+        let error = ErrorCode::try_from_code(answer.error_code);
+        let passes = error.is_none_or(|error| error.is_retriable());
+        if !passes || begin.elapsed() > PATIENCE {
+            return Err(explain(answer.error_code, None));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Sends one request on a connection of its own. Without a client id it is not shown.
+async fn ask(
+    broker: &Handle,
+    client_id: Option<&'static str>,
+    api: ApiKey,
+    version: i16,
+    body: RequestKind,
+) -> Result<(Response, Vec<Option<FileSlice>>), String> {
+    let stopped = |_| "the broker stopped".to_owned();
+    let conn = next_conn();
+    let (replies, mut outbound) = unbounded_channel();
+    broker.send(Inbox::Opened { conn, replies }).map_err(stopped)?;
+    let request = Request::new(api, version, 0, client_id.map(StrBytes::from_static_str), body);
+    let watched = client_id.map(|_| broker.live.hand(broker.id));
+    let message = watched.as_ref().and_then(|watched| watched.request(&broker.live, &request, 0));
+    let ticket = Ticket { conn, seq: 0 };
+    broker.send(Inbox::Event(Event::Request { ticket, request: Box::new(request) })).map_err(stopped)?;
+    let answer = outbound.recv().await;
+    let _ = broker.send(Inbox::Event(Event::Closed { conn }));
+    match answer {
+        Some(Outbound::Reply { response, files, .. }) => {
+            if let Some(watched) = watched {
+                watched.response(&broker.live, message, 0, &response, &files);
+            }
+            Ok((*response, files))
+        }
+        Some(Outbound::NoReply { .. }) => Err("no answer".into()),
+        Some(Outbound::Close { why }) => Err(why),
+        None => Err("the broker stopped".into()),
+    }
+}
+
+/// An error in Kafka's words.
+fn explain(code: i16, message: Option<&str>) -> String {
+    match (ErrorCode::try_from_code(code), message) {
+        (Some(error), Some(message)) => format!("{error:?}: {message}"),
+        (Some(error), None) => format!("{error:?}: {error}"),
+        (None, _) => format!("error {code}"),
+    }
+}

@@ -1,0 +1,282 @@
+//! The snapshot that the page draws, of a running server.
+//!
+//! 1. Brokers and partitions are the brokers' own word, taken between two of their drains.
+//! 2. A client is what shares a client.id, an address, and a role; its role is what it sends.
+//! 3. While someone watches and something changed, a view is made ten times a second; while no one does, none is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use ottla_core::broker::Broker;
+use ottla_core::id::ConnId;
+use ottla_core::protocol::cluster::ClusterState;
+use ottla_core::sim::view::{
+    BrokerView, ConsumerView, Health, Level, LinkView, LogLine, PositionView, ProducerView, View,
+};
+use ottla_core::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Said, Watched};
+use crate::serve::Server;
+
+const SPACING: Duration = Duration::from_millis(100);
+/// How long a message stays in the views after it has arrived: the page draws a little behind.
+const LINGER: Duration = Duration::from_millis(500);
+/// Rates are measured over this long.
+const RATE_WINDOW: Duration = Duration::from_millis(1000);
+
+/// Makes views for everyone who watches.
+pub async fn broadcast(server: Arc<Server>, views: watch::Sender<Utf8Bytes>) {
+    let mut ticks = interval(SPACING);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = None;
+    let mut moving = false;
+    let mut watchers = 0;
+    let mut rates = Rates::default();
+    loop {
+        ticks.tick().await;
+        let (watching, changes) = (views.receiver_count(), server.live.changes());
+        let joined = watching > std::mem::replace(&mut watchers, watching);
+        if watching == 0 || !(joined || moving || seen != Some(changes)) {
+            continue;
+        }
+        seen = Some(changes);
+        let view = make(&server, &mut rates).await;
+        moving = view.messages.iter().any(|message| message.arrives + LINGER > view.now)
+            || view.producers.iter().any(|producer| producer.rate > 0.0);
+        if let Ok(text) = serde_json::to_string(&view) {
+            views.send_replace(text.into());
+        }
+    }
+}
+
+/// Records a second, by producer.
+#[derive(Default)]
+pub struct Rates(BTreeMap<String, Rate>);
+
+struct Rate {
+    since: Instant,
+    records: u64,
+    per_second: f64,
+}
+
+impl Rates {
+    fn measure(&mut self, now: Instant, name: &str, records: u64) -> f64 {
+        let rate = self.0.entry(name.to_owned()).or_insert(Rate { since: now, records, per_second: 0.0 });
+        let elapsed = now.since(rate.since);
+        if elapsed >= RATE_WINDOW {
+            let per_second = records.saturating_sub(rate.records) as f64 / elapsed.as_secs_f64();
+            *rate = Rate { since: now, records, per_second };
+        }
+        rate.per_second
+    }
+}
+
+pub async fn make(server: &Server, rates: &mut Rates) -> View {
+    let mut view = View { now: server.live.clock.instant(), ..View::default() };
+    let mut newest: Option<ClusterState> = None;
+    for (handle, registration) in server.brokers.iter().zip(&server.registrations) {
+        let look = |broker: &Broker| (broker.cluster_state().clone(), broker.replicas(), broker.parked());
+        let seen = handle.look(look).await;
+        let (bytes_in, bytes_out) = handle.metrics.bytes();
+        let mut broker = BrokerView {
+            id: registration.id.0,
+            name: registration.id.to_string(),
+            host: registration.host.clone(),
+            port: registration.port,
+            rack: registration.rack.clone(),
+            health: if seen.is_some() { Health::Running } else { Health::Dead },
+            connections: handle.metrics.connections.get().max(0) as u32,
+            bytes_in,
+            bytes_out,
+            ..BrokerView::default()
+        };
+        if let Some((state, replicas, parked)) = seen {
+            broker.replicas = replicas;
+            broker.parked = parked;
+            broker.controller = state.controller == handle.id;
+            if newest.as_ref().is_none_or(|newest| newest.version < state.version) {
+                newest = Some(state);
+            }
+        }
+        view.event += handle.metrics.requests();
+        view.brokers.push(broker);
+    }
+    if let Some(state) = newest {
+        view.topics = ottla_core::broker::view::topics(&state, &view.brokers);
+        server.live.set_names(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
+    }
+    clients(server, &mut view, rates);
+    view.log = server.live.story().lines();
+    view
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Producer,
+    Consumer,
+    /// It has neither produced nor fetched yet.
+    Unknown,
+}
+
+/// Connections that are shown as one client.
+struct Group {
+    members: Vec<(Arc<Watched>, Said)>,
+}
+
+/// Producers, consumers, their links, and the messages between them and the brokers.
+fn clients(server: &Server, view: &mut View, rates: &mut Rates) {
+    let mut groups: BTreeMap<(String, String, Role), Group> = BTreeMap::new();
+    for watched in server.live.clients() {
+        let said = watched.said();
+        let role =
+            match (watched.produced.requests.load(Ordering::Relaxed), watched.fetched.requests.load(Ordering::Relaxed))
+            {
+                (0, 0) => Role::Unknown,
+                (0, _) => Role::Consumer,
+                _ => Role::Producer,
+            };
+        let host = watched.peer.rsplit_once(':').map_or(&*watched.peer, |(host, _)| host).to_owned();
+        let group = groups.entry((said.client_id.clone(), host, role)).or_insert(Group { members: Vec::new() });
+        group.members.push((watched, said));
+    }
+    // A client's first connection only asks for metadata: it belongs to what the others show it to be.
+    let unknown = groups.keys().filter(|key| key.2 == Role::Unknown).cloned().collect::<Vec<_>>();
+    for key in unknown {
+        let known = [Role::Producer, Role::Consumer].map(|role| (key.0.clone(), key.1.clone(), role));
+        if let Some(known) = known.into_iter().find(|known| groups.contains_key(known)) {
+            let group = groups.remove(&key).expect("it was listed");
+            groups.get_mut(&known).expect("it was found").members.extend(group.members);
+        }
+    }
+    let mut taken = BTreeSet::new();
+    let mut names: BTreeMap<ConnId, String> = BTreeMap::new();
+    let mut links = BTreeSet::new();
+    for ((client_id, host, role), group) in groups {
+        let name = name(&client_id, &host, role, &mut taken);
+        for (member, _) in &group.members {
+            names.insert(member.conn, name.clone());
+            links.insert(LinkView { from: name.clone(), to: member.broker.to_string(), cut: false });
+        }
+        match role {
+            Role::Consumer => view.consumers.push(consumer(server, view, name, &host, &group)),
+            _ => view.producers.push(producer(view.now, name, &host, &group, rates)),
+        }
+    }
+    rates.0.retain(|name, _| taken.contains(name));
+    view.links = links.into_iter().collect();
+    let now = view.now;
+    let messages = server.live.messages();
+    view.messages = messages
+        .all()
+        .filter(|message| message.view.arrives + LINGER > now)
+        .filter_map(|message| {
+            let mut shown = message.view.clone();
+            let client = names.get(&message.conn)?.clone();
+            if shown.response {
+                shown.to = client
+            } else {
+                shown.from = client
+            }
+            Some(shown)
+        })
+        .collect();
+}
+
+fn name(client_id: &str, host: &str, role: Role, taken: &mut BTreeSet<String>) -> String {
+    let plain = if client_id.is_empty() { host } else { client_id };
+    let role = if role == Role::Consumer { "consumer" } else { "producer" };
+    let choices = [plain.to_owned(), format!("{plain} ({role})"), format!("{plain} ({role}, {host})")];
+    let choice = choices.into_iter().find(|choice| !taken.contains(choice)).unwrap_or_else(|| plain.to_owned());
+    taken.insert(choice.clone());
+    choice
+}
+
+impl Group {
+    fn sum(&self, count: impl Fn(&Watched) -> u64) -> u64 {
+        self.members.iter().map(|(member, _)| count(member)).sum()
+    }
+
+    fn settings(&self, host: &str) -> String {
+        let connections = self.members.len();
+        let acks = self.members.iter().find_map(|(_, said)| said.acks);
+        let acks = acks.map_or(String::new(), |acks| format!("acks={acks} "));
+        format!("{acks}from {host}, {connections} connection{}", if connections == 1 { "" } else { "s" })
+    }
+}
+
+fn producer(now: Instant, name: String, host: &str, group: &Group, rates: &mut Rates) -> ProducerView {
+    let sent = group.sum(|member| member.produced.records.load(Ordering::Relaxed));
+    let requests = group.sum(|member| member.produced.requests.load(Ordering::Relaxed));
+    let answered = group.sum(|member| member.produced.answered.load(Ordering::Relaxed));
+    let topic = group.members.iter().find_map(|(_, said)| said.topic.clone());
+    ProducerView {
+        rate: rates.measure(now, &name, sent),
+        settings: group.settings(host),
+        topic: topic.map(|topic| topic.to_string()).unwrap_or_default(),
+        sent,
+        // Answers come in the order of requests, so what is not acknowledged is at most what the last requests held.
+        acked: if requests == 0 { 0 } else { (sent as u128 * answered as u128 / requests as u128) as u64 },
+        in_flight: requests.saturating_sub(answered).min(u64::from(u32::MAX)) as u32,
+        name,
+        ..ProducerView::default()
+    }
+}
+
+fn consumer(server: &Server, view: &View, name: String, host: &str, group: &Group) -> ConsumerView {
+    let names = server.live.names();
+    let mut positions = BTreeMap::new();
+    for (_, said) in &group.members {
+        for ((topic, partition), offset) in &said.positions {
+            positions.insert((topic.to_string(), *partition), *offset);
+        }
+        for ((id, partition), offset) in &said.positions_by_id {
+            if let Some(topic) = names.get(id) {
+                positions.insert((topic.to_string(), *partition), *offset);
+            }
+        }
+    }
+    let end = |topic: &str, partition: i32| {
+        let topic = view.topics.iter().find(|it| it.name == topic)?;
+        topic.ends.get(usize::try_from(partition).ok()?).copied()
+    };
+    let behind = |((topic, partition), offset): (&(String, i32), &i64)| {
+        end(topic, *partition).map_or(0, |end| (end - offset).max(0) as u64)
+    };
+    ConsumerView {
+        settings: group.settings(host),
+        lag: positions.iter().map(behind).sum(),
+        received: group.sum(|member| member.fetched.records.load(Ordering::Relaxed)),
+        positions: positions
+            .into_iter()
+            .map(|((topic, partition), offset)| PositionView { topic, partition, offset })
+            .collect(),
+        name,
+        ..ConsumerView::default()
+    }
+}
+
+/// The event log.
+#[derive(Default)]
+pub struct Story {
+    lines: std::collections::VecDeque<LogLine>,
+    next: u64,
+}
+
+impl Story {
+    pub fn say(&mut self, at: Instant, node: String, text: String, level: Level) {
+        if self.lines.len() == View::LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(LogLine { at, seq: self.next, node, text, level });
+        self.next += 1;
+    }
+
+    pub fn lines(&self) -> Vec<LogLine> {
+        self.lines.iter().cloned().collect()
+    }
+}
