@@ -14,6 +14,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use ottla_core::broker::Event;
 use ottla_core::client::SendRecord;
+use ottla_core::client::producer::partitioner::for_key;
 use ottla_core::error::{ErrorCode, NONE};
 use ottla_core::id::{BrokerId, Offset, Ticket};
 use ottla_core::protocol::{Request, Response};
@@ -38,7 +39,7 @@ pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, St
     let leaders = leaders(server, &topic).await?;
     let partition = match (record.partition, &record.key) {
         (Some(partition), _) => partition,
-        (None, Some(_key)) => 0,
+        (None, Some(key)) => for_key(key, leaders.len()) as i32,
         (None, None) => 0,
     };
     let leader = usize::try_from(partition).ok().and_then(|partition| leaders.get(partition));

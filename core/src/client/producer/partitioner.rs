@@ -99,7 +99,7 @@ fn draw(settings: &Settings, partitions: &[Partition], queues: &Queues, dice: &m
 }
 
 /// (2) `Utils.toPositive(Utils.murmur2(key)) % partitions`.
-fn for_key(key: &[u8], partitions: usize) -> usize {
+pub fn for_key(key: &[u8], partitions: usize) -> usize {
     (murmur2(key) & 0x7fff_ffff) as usize % partitions
 }
 
