@@ -16,9 +16,10 @@
 //! 2. A leader is alive and in its ISR; the ISR is a subset of the replicas and never empty.
 //! 3. A leader epoch rises whenever the leader changes.
 //!
-//! `topic.rs` creation, deletion, growth | `placement.rs` which brokers a partition goes to |
-//! `store.rs` what survives a restart
+//! `topic.rs` creation, deletion, growth | `config.rs` settings changed | `placement.rs` which brokers a partition goes
+//! to | `store.rs` what survives a restart
 
+pub mod config;
 pub mod placement;
 pub mod store;
 pub mod topic;
@@ -107,6 +108,8 @@ impl Controller {
             RequestKind::CreateTopics(request) => self.create_topics(&request, version).into(),
             RequestKind::DeleteTopics(request) => self.delete_topics(&request, version).into(),
             RequestKind::CreatePartitions(request) => self.create_partitions(&request).into(),
+            RequestKind::AlterConfigs(request) => self.alter_configs(&request).into(),
+            RequestKind::IncrementalAlterConfigs(request) => self.incremental_alter_configs(&request).into(),
             other => crate::broker::handle::unsupported::response(version, &other),
         }
     }

@@ -1,10 +1,132 @@
-//! DescribeConfigs.
+//! DescribeConfigs, of topics and of this broker. Types and documentation from version 3.
+//!
+//! Kafka's other resources (client metrics, groups) have no settings here; this broker has no loggers to set.
 
-use kafka_protocol::messages::DescribeConfigsRequest;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
 
-use super::{Asked, unsupported};
+use super::Asked;
 use crate::broker::{Broker, Effect};
+use crate::config::describe::{self, Entry};
+use crate::controller::topic::validate_name;
+use crate::error::ErrorCode;
+
+/// Kafka's `ConfigResource.Type`.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeConfigsRequest, out: &mut Vec<Effect>) {
-    unsupported::handle(broker, asked, body.into(), out);
+    let known = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
+    // Kafka refuses the request as a whole where it does not know a resource's type.
+    let refused = body.resources.iter().any(|resource| !known.contains(&resource.resource_type));
+    let shown =
+        Shown { synonyms: body.include_synonyms, documentation: body.include_documentation, types: asked.version >= 3 };
+    let results = body.resources.iter().map(|resource| {
+        let found = if refused {
+            Err((ErrorCode::InvalidRequest, Some(ErrorCode::InvalidRequest.to_string())))
+        } else {
+            entries(broker, resource)
+        };
+        let result = DescribeConfigsResult::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name.clone());
+        match found {
+            Ok(entries) => {
+                let wanted = resource.configuration_keys.as_deref().unwrap_or_default();
+                let wanted = |entry: &Entry| wanted.is_empty() || wanted.iter().any(|name| **name == *entry.name);
+                result.with_configs(entries.into_iter().filter(wanted).map(|entry| shown.result(entry)).collect())
+            }
+            Err((error, message)) => {
+                result.with_error_code(error.code()).with_error_message(message.map(StrBytes::from_string))
+            }
+        }
+    });
+    let response = DescribeConfigsResponse::default().with_results(results.collect());
+    asked.reply(response, out);
+}
+
+fn entries(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<Entry>, (ErrorCode, Option<String>)> {
+    let invalid = |message: String| Err((ErrorCode::InvalidRequest, Some(message)));
+    let name = &resource.resource_name;
+    let own_id = || match name.parse::<i32>() {
+        Ok(id) => Ok(id == broker.id().0),
+        Err(_) => Err((ErrorCode::InvalidRequest, Some(format!("Broker id must be an integer, but it is: {name}")))),
+    };
+    match resource.resource_type {
+        TOPIC => {
+            validate_name(name).map_err(|(error, message)| (error, Some(message)))?;
+            match broker.cluster.topics.get(&TopicName(name.clone())) {
+                Some(topic) => Ok(describe::topic(&topic.configs, &broker.settings)),
+                None => Err((ErrorCode::UnknownTopicOrPartition, None)),
+            }
+        }
+        // What was set for all brokers while they run: nothing ever is.
+        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER if own_id()? => Ok(describe::broker(&broker.settings, &own_settings(broker))),
+        BROKER => {
+            let id = broker.id().0;
+            invalid(format!("Unexpected broker id, expected {id} or empty string, but received {name}"))
+        }
+        BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty".to_owned()),
+        BROKER_LOGGER if own_id()? => Ok(Vec::new()),
+        BROKER_LOGGER => invalid(format!("Unexpected broker id, expected {} but received {name}", broker.id().0)),
+        CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty".to_owned()),
+        GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What the broker decided itself.
+fn own_settings(broker: &Broker) -> Vec<(&'static str, String)> {
+    let registration = &broker.config.registration;
+    let listener = format!("PLAINTEXT://{}:{}", registration.host, registration.port);
+    let mut own = vec![
+        ("node.id", registration.id.0.to_string()),
+        ("broker.id", registration.id.0.to_string()),
+        ("advertised.listeners", listener.clone()),
+        ("listeners", listener),
+    ];
+    own.extend(registration.rack.clone().map(|rack| ("broker.rack", rack)));
+    own
+}
+
+/// What the client wants to see of an entry, and may.
+struct Shown {
+    synonyms: bool,
+    documentation: bool,
+    types: bool,
+}
+
+impl Shown {
+    fn result(&self, entry: Entry) -> DescribeConfigsResourceResult {
+        let result = DescribeConfigsResourceResult::default()
+            .with_name(StrBytes::from_static_str(entry.name))
+            .with_value(entry.value.map(StrBytes::from_string))
+            .with_read_only(entry.read_only)
+            .with_config_source(entry.source as i8)
+            .with_is_sensitive(entry.sensitive);
+        let result = if self.types { result.with_config_type(entry.kind.code()) } else { result };
+        let result = if self.types && self.documentation {
+            result.with_documentation(Some(StrBytes::from_static_str(entry.documentation)))
+        } else {
+            result.with_documentation(None)
+        };
+        if !self.synonyms {
+            return result;
+        }
+        let synonyms = entry.synonyms.into_iter().map(|synonym| {
+            DescribeConfigsSynonym::default()
+                .with_name(StrBytes::from_static_str(synonym.name))
+                .with_value(synonym.value.map(StrBytes::from_string))
+                .with_source(synonym.source as i8)
+        });
+        result.with_synonyms(synonyms.collect())
+    }
 }
