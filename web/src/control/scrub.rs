@@ -1,0 +1,227 @@
+//! The scrubber: a line of time to drag along, back as well as forward, with marks where something happened.
+
+use leptos::html::Div;
+use leptos::prelude::*;
+use ottla_core::sim::view::{Level, Mark};
+use ottla_core::time::Instant;
+use wasm_bindgen::JsCast;
+use web_sys::PointerEvent;
+
+use crate::live;
+use crate::store::{Session, Source};
+
+/// Marks closer than this are one.
+const MERGE_PX: f64 = 14.0;
+/// A label needs this much room; without it, it drops out and the mark's title still says it.
+const LABEL_PX: f64 = 128.0;
+const TICK_PX: f64 = 72.0;
+
+#[component]
+pub fn Scrub() -> impl IntoView {
+    let session = Session::get();
+    let line = NodeRef::<Div>::new();
+    let width = RwSignal::new(800.0);
+    let measure = move || {
+        if let Some(line) = line.get_untracked() {
+            width.set(f64::from(line.client_width()).max(1.0));
+        }
+    };
+    Effect::new(move |_| {
+        line.track();
+        measure();
+    });
+    window_event_listener(leptos::ev::resize, move |_| measure());
+
+    let span = Memo::new(move |_| match session.source.get() {
+        Source::Simulated => Span { from: 0, to: session.horizon.get().as_nanos() },
+        Source::Server => {
+            session.view.track();
+            let (from, to) = live::span(session);
+            Span { from: from.as_nanos(), to: to.as_nanos().max(from.as_nanos() + 1) }
+        }
+    });
+    let now = Memo::new(move |_| session.view.with(|view| view.now));
+    let place = move || format!("{:.3}%", 100.0 * span.get().share(now.get()));
+
+    let dragging = RwSignal::new(false);
+    let seek = move |event: &PointerEvent| {
+        let Some(line) = line.get_untracked() else { return };
+        let bounds = line.get_bounding_client_rect();
+        let share = (f64::from(event.client_x()) - bounds.left()) / bounds.width().max(1.0);
+        session.go(span.get_untracked().at(share));
+    };
+    let down = move |event: PointerEvent| {
+        // A mark is a button of its own.
+        let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+        if target.is_some_and(|target| target.closest("button").ok().flatten().is_some()) {
+            return;
+        }
+        if let Some(line) = line.get_untracked() {
+            let _ = line.set_pointer_capture(event.pointer_id());
+        }
+        dragging.set(true);
+        seek(&event);
+    };
+
+    let ticks = move || {
+        ticks(span.get(), width.get()).into_iter().map(|(share, words)| {
+        let minor = words.is_empty();
+        view! { <i class="tick" class:minor=minor style:left=format!("{:.3}%", 100.0 * share)><span>{words}</span></i> }
+    }).collect_view()
+    };
+    let marks = move || {
+        if session.source.get() == Source::Server {
+            return Vec::new();
+        }
+        let span = span.get();
+        placed(&session.marks.get(), span, width.get()).into_iter().map(|placed| mark(session, placed)).collect()
+    };
+
+    view! {
+        <div class="scrub" node_ref=line role="slider" tabindex="0" aria-label="Moment"
+            aria-valuemin="0" aria-valuemax=move || (span.get().to / 1_000_000).to_string()
+            aria-valuenow=move || now.get().as_millis().to_string()
+            on:pointerdown=down
+            on:pointermove=move |event| if dragging.get_untracked() { seek(&event) }
+            on:pointerup=move |_| dragging.set(false)
+            on:pointercancel=move |_| dragging.set(false)>
+            <div class="track"></div>
+            <div class="done" style:width=place></div>
+            {ticks}
+            {marks}
+            <div class="knob" style:left=place></div>
+        </div>
+    }
+}
+
+/// What the line stands for, in ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    from: u64,
+    to: u64,
+}
+
+impl Span {
+    fn share(self, at: Instant) -> f64 {
+        let whole = (self.to - self.from).max(1) as f64;
+        (at.as_nanos().saturating_sub(self.from) as f64 / whole).clamp(0.0, 1.0)
+    }
+
+    fn at(self, share: f64) -> Instant {
+        Instant::from_nanos(self.from + ((self.to - self.from) as f64 * share.clamp(0.0, 1.0)) as u64)
+    }
+}
+
+/// Where along the line, and the words at every fifth.
+fn ticks(span: Span, width: f64) -> Vec<(f64, String)> {
+    let seconds = (span.to - span.from) as f64 / 1e9;
+    let least = seconds * TICK_PX / width;
+    let power = 10f64.powf(least.max(1e-6).log10().floor());
+    let step =
+        [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= least).unwrap_or(least);
+    let minor = step / 5.0;
+    let first = (span.from as f64 / 1e9 / minor).ceil() as i64;
+    let last = (span.to as f64 / 1e9 / minor).floor() as i64;
+    (first..=last.min(first + 400))
+        .map(|index| {
+            let at = index as f64 * minor;
+            let words = if index % 5 == 0 { moment_words(at) } else { String::new() };
+            ((at - span.from as f64 / 1e9) / seconds, words)
+        })
+        .collect()
+}
+
+/// `5 s`, `0.25 s`, `2:30`.
+fn moment_words(seconds: f64) -> String {
+    if seconds >= 120.0 {
+        format!("{}:{:02}", (seconds / 60.0) as u64, (seconds % 60.0).round() as u64)
+    } else {
+        format!("{} s", (seconds * 1e6).round() / 1e6)
+    }
+}
+
+/// Marks that stand together on the line.
+struct Placed {
+    share: f64,
+    at: Instant,
+    level: Level,
+    text: String,
+    labelled: bool,
+}
+
+fn placed(marks: &[Mark], span: Span, width: f64) -> Vec<Placed> {
+    let mut sorted: Vec<&Mark> = marks.iter().filter(|mark| mark.at.as_nanos() > 0).collect();
+    sorted.sort_by_key(|mark| mark.at);
+    let mut placed: Vec<Placed> = Vec::new();
+    for mark in sorted {
+        let share = span.share(mark.at);
+        match placed.last_mut() {
+            Some(last) if (share - last.share) * width < MERGE_PX => {
+                last.level = last.level.max_of(mark.level);
+                last.text = format!("{}\n{}", last.text, mark.text);
+            }
+            _ => {
+                placed.push(Placed { share, at: mark.at, level: mark.level, text: mark.text.clone(), labelled: false })
+            }
+        }
+    }
+    // The loudest get their label first.
+    let mut order: Vec<usize> = (0..placed.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(placed[*index].level.weight()));
+    for index in order {
+        let here = placed[index].share;
+        let edge = LABEL_PX / 2.0 / width;
+        let free = placed.iter().all(|other| !other.labelled || (other.share - here).abs() * width >= LABEL_PX);
+        placed[index].labelled = free && here > edge && here < 1.0 - edge;
+    }
+    placed
+}
+
+trait Loudness {
+    fn weight(self) -> u8;
+    fn max_of(self, other: Self) -> Self;
+}
+
+impl Loudness for Level {
+    fn weight(self) -> u8 {
+        match self {
+            Level::Info => 0,
+            Level::Good => 1,
+            Level::Warn => 2,
+            Level::Bad => 3,
+        }
+    }
+
+    fn max_of(self, other: Self) -> Self {
+        if other.weight() > self.weight() { other } else { self }
+    }
+}
+
+fn mark(session: Session, placed: Placed) -> impl IntoView {
+    let left = format!("{:.3}%", 100.0 * placed.share);
+    let (class, shape) = match placed.level {
+        Level::Info => ("at level-info", view! { <circle r="3.6" fill="currentColor"/> }.into_any()),
+        Level::Good => (
+            "at level-good",
+            view! { <path d="M-4 0l3 3 5-6" fill="none" stroke="currentColor" stroke-width="2"/> }.into_any(),
+        ),
+        Level::Warn => ("at level-warn", view! { <path d="M0-5l5 5-5 5-5-5z" fill="currentColor"/> }.into_any()),
+        Level::Bad => {
+            ("at level-bad", view! { <path d="M-4-4l8 8m0-8l-8 8" stroke="currentColor" stroke-width="2"/> }.into_any())
+        }
+    };
+    let first = placed.text.lines().next().unwrap_or_default().to_string();
+    let more = placed.text.lines().count() - 1;
+    let label = placed.labelled.then(|| {
+        let words = if more > 0 { format!("{first} +{more}") } else { first };
+        view! { <span class="label" style:left=left.clone()>{words}</span> }
+    });
+    let title = format!("{} · {}", moment_words(placed.at.as_secs_f64()), placed.text);
+    view! {
+        <button class=class style:left=left.clone() title=title.clone() aria-label=title on:click=move |_| session.go(placed.at)>
+            <svg width="1" height="1">{shape}</svg>
+        </button>
+        {label}
+    }
+    .into_any()
+}

@@ -1,0 +1,126 @@
+//! The footer: time, as a thing to take in the hand.
+
+use leptos::prelude::*;
+use ottla_core::time::Instant;
+
+use crate::control::scrub::Scrub;
+use crate::live::Link;
+use crate::run;
+use crate::store::{SPEED_RANGE, Session, Source, clock_words, speed_words};
+
+#[component]
+pub fn Time() -> impl IntoView {
+    let session = Session::get();
+    let server = move || session.source.get() == Source::Server;
+    view! {
+        <footer class="time">
+            <div class="transport" role="group" aria-label="Time">
+                <button class="to-start" title="To the start (Home)" aria-label="To the start"
+                    on:click=move |_| session.go(Instant::ZERO)>
+                    <Glyph path="M1 1h2v10H1zM11 1v10L4 6z"/>
+                </button>
+                <button class="step-back" title="One event back (←)" aria-label="One event back"
+                    on:click=move |_| run::step(session, false)>
+                    <Glyph path="M9 1v10L2 6z"/>
+                </button>
+                <button class="play" title="Play, pause (Space)"
+                    aria-label=move || if session.playing.get() { "Pause" } else { "Play" }
+                    on:click=move |_| session.playing.update(|playing| *playing = !*playing)>
+                    {move || match session.playing.get() {
+                        true => view! { <Glyph path="M1 1h4v10H1zM7 1h4v10H7z"/> },
+                        false => view! { <Glyph path="M2 0.5v11L11.5 6z"/> },
+                    }}
+                </button>
+                <button class="step" title="One event on (→)" aria-label="One event on"
+                    on:click=move |_| run::step(session, true)>
+                    <Glyph path="M3 1v10l7-5z"/>
+                </button>
+                <Show when=move || !server()><Speed/></Show>
+            </div>
+            <div class="scrub-cell"><Scrub/></div>
+            <Clock/>
+        </footer>
+    }
+}
+
+#[component]
+fn Glyph(path: &'static str) -> impl IntoView {
+    view! { <svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true"><path d=path/></svg> }
+}
+
+/// 1/100 to 100 times, on a scale of powers.
+#[component]
+fn Speed() -> impl IntoView {
+    let session = Session::get();
+    let words = Memo::new(move |_| speed_words(session.speed.get()));
+    view! {
+        <label class="speed" title="Simulated seconds a second (+, −)">
+            <output>{move || words.get()}</output>
+            <input type="range" aria-label="Speed" min=SPEED_RANGE.0 max=SPEED_RANGE.1 step="0.05"
+                prop:value=move || session.speed.get().to_string()
+                on:input=move |event| {
+                    if let Ok(exponent) = event_target_value(&event).parse::<f64>() {
+                        // Whole powers are easy to hit.
+                        let whole = exponent.round();
+                        session.speed.set(if (exponent - whole).abs() < 0.08 { whole } else { exponent });
+                    }
+                }/>
+        </label>
+    }
+}
+
+#[component]
+fn Clock() -> impl IntoView {
+    let session = Session::get();
+    let now = Memo::new(move |_| session.view.with(|view| view.now));
+    let counts = Memo::new(move |_| session.view.with(|view| (view.event, view.seed)));
+    view! {
+        <div class="clock">
+            <b>
+                {move || clock_words(now.get())}
+                <small class="desk-only">{move || format!("{:03}", now.get().as_nanos() / 1_000 % 1_000)}</small>
+            </b>
+            <div class="mono desk-only">
+                {move || match counts.get() {
+                    (event, Some(seed)) => format!("event {} · seed {seed}", grouped(event)),
+                    (event, None) => format!("{} requests answered", grouped(event)),
+                }}
+            </div>
+            <div>{move || state(session)}</div>
+        </div>
+    }
+}
+
+/// What there is to say about time itself.
+fn state(session: Session) -> impl IntoView + use<> {
+    let (class, words) = match session.source.get() {
+        Source::Server => match session.link.get() {
+            Some(Link::Open) if session.playing.get() => ("good", "● live".to_string()),
+            Some(Link::Open) => ("warn", "looking back; play returns to now".to_string()),
+            Some(Link::Waiting { millis }) => {
+                ("bad", format!("server gone; asks again in {:.1} s", f64::from(millis) / 1e3))
+            }
+            _ => ("warn", "connecting…".to_string()),
+        },
+        Source::Simulated => match session.going.get() {
+            Some(to) => ("warn", format!("on the way to {}", clock_words(to))),
+            None if session.behind.get() => ("warn", "as fast as this machine can".to_string()),
+            None if session.playing.get() => ("", String::new()),
+            None => ("", "paused".to_string()),
+        },
+    };
+    view! { <span class=class>{words}</span> }
+}
+
+/// `8,412`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut words = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            words.push(',');
+        }
+        words.push(digit);
+    }
+    words
+}

@@ -1,0 +1,240 @@
+//! Forms: one chosen record, a producer, a consumer, a topic. Each says the line of scenario text that it is.
+
+use std::collections::BTreeMap;
+
+use leptos::prelude::*;
+use ottla_core::client::SendRecord;
+use ottla_core::sim::scenario::{Action, parse};
+
+use crate::store::{Form, Session};
+
+#[component]
+pub fn FormView(form: Form) -> impl IntoView {
+    match form {
+        Form::Send { topic, partition } => view! { <Send topic partition/> }.into_any(),
+        Form::Producer => view! { <Producer/> }.into_any(),
+        Form::Consumer => view! { <Consumer/> }.into_any(),
+        Form::Topic => view! { <Topic/> }.into_any(),
+    }
+}
+
+/// The line that a form amounts to, why it is refused if it is, and the button that does it.
+#[component]
+fn Do(action: Signal<Result<Action, String>>, name: &'static str) -> impl IntoView {
+    let session = Session::get();
+    let checked = Memo::new(move |_| {
+        action.get().and_then(|action| {
+            let line = action.to_string();
+            parse::action(&line).map(|_| line).map_err(|error| error.message)
+        })
+    });
+    let act = move |_| {
+        if let Ok(action) = action.get_untracked()
+            && checked.get_untracked().is_ok()
+        {
+            session.act(action);
+        }
+    };
+    view! {
+        {move || match checked.get() {
+            Ok(line) => view! { <div class="says">{line}</div> }.into_any(),
+            Err(why) => view! { <div class="refused" role="alert">{why}</div> }.into_any(),
+        }}
+        <div class="actions">
+            <button type="button" class="main do" disabled=move || checked.with(Result::is_err) on:click=act>{name}</button>
+            <button type="button" on:click=move |_| session.form.set(None)>"Cancel"</button>
+        </div>
+    }
+}
+
+#[component]
+fn Field(name: &'static str, value: RwSignal<String>, #[prop(optional)] hint: &'static str) -> impl IntoView {
+    view! {
+        <label>{name}
+            <input name=name.replace(' ', "-") placeholder=hint autocomplete="off" spellcheck="false" prop:value=move || value.get()
+                on:input=move |event| value.set(event_target_value(&event))/>
+        </label>
+    }
+}
+
+/// The topics there are; one may also write another name.
+#[component]
+fn TopicField(value: RwSignal<String>) -> impl IntoView {
+    let session = Session::get();
+    let topics = Memo::new(move |_| {
+        session.view.with(|view| view.topics.iter().map(|topic| topic.name.clone()).collect::<Vec<_>>())
+    });
+    view! {
+        <label>"topic"
+            <input name="topic" list="topics" autocomplete="off" spellcheck="false" prop:value=move || value.get()
+                on:input=move |event| value.set(event_target_value(&event))/>
+            <datalist id="topics">{move || topics.get().into_iter().map(|topic| view! { <option value=topic></option> }).collect_view()}</datalist>
+        </label>
+    }
+}
+
+fn first_topic(session: Session) -> String {
+    session.view.with_untracked(|view| view.topics.first().map(|topic| topic.name.clone()).unwrap_or_default())
+}
+
+/// An empty field is left out.
+fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, String> {
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| format!("{name}: “{text}” is not a whole number")),
+    }
+}
+
+fn needed(name: &str, text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err(format!("{name}: give it a name")),
+        text => Ok(text.to_string()),
+    }
+}
+
+#[component]
+fn Send(topic: Option<String>, partition: Option<i32>) -> impl IntoView {
+    let session = Session::get();
+    let topic = RwSignal::new(topic.unwrap_or_else(|| first_topic(session)));
+    let partition = RwSignal::new(partition.map(|partition| partition.to_string()).unwrap_or_default());
+    let key = RwSignal::new(String::new());
+    let value = RwSignal::new("hello".to_string());
+    let timestamp = RwSignal::new(String::new());
+    let headers = RwSignal::new(Vec::<(RwSignal<String>, RwSignal<String>)>::new());
+    let action = Signal::derive(move || {
+        let text = |text: String| (!text.is_empty()).then(|| text.into_bytes());
+        let headers = headers.get().into_iter().map(|(name, value)| (name.get(), text(value.get())));
+        Ok(Action::Send(SendRecord {
+            topic: needed("topic", &topic.get())?,
+            partition: number("partition", &partition.get())?,
+            key: text(key.get()),
+            value: text(value.get()),
+            headers: headers.filter(|(name, _)| !name.is_empty()).collect(),
+            timestamp: number("timestamp", &timestamp.get())?,
+        }))
+    });
+    let header = move |(name, value): (RwSignal<String>, RwSignal<String>)| {
+        view! {
+            <div class="header-row">
+                <input aria-label="Header’s name" placeholder="name" prop:value=move || name.get() on:input=move |event| name.set(event_target_value(&event))/>
+                <input aria-label="Header’s value" placeholder="null" prop:value=move || value.get() on:input=move |event| value.set(event_target_value(&event))/>
+                <button type="button" class="plain" title="Take it away" on:click=move |_| headers.update(|headers| headers.retain(|(each, _)| *each != name))>"✕"</button>
+            </div>
+        }
+    };
+    view! {
+        <form on:submit=|event| event.prevent_default()>
+            <h2>"One record"</h2>
+            <div class="pair">
+                <TopicField value=topic/>
+                <Field name="partition" value=partition hint="by the key"/>
+            </div>
+            <Field name="key" value=key hint="null"/>
+            <Field name="value" value=value hint="null: a tombstone"/>
+            <div>
+                {move || headers.get().into_iter().map(header).collect_view()}
+                <button type="button" class="add-header" on:click=move |_| headers.update(|headers| headers.push(Default::default()))>"+ header"</button>
+            </div>
+            <Field name="timestamp" value=timestamp hint="ms since 1970; now"/>
+            <Do action name="Send"/>
+        </form>
+    }
+}
+
+#[component]
+fn Producer() -> impl IntoView {
+    let session = Session::get();
+    let name = RwSignal::new(session.free_name('p'));
+    let topic = RwSignal::new(first_topic(session));
+    let rate = RwSignal::new("5".to_string());
+    let acks = RwSignal::new("all".to_string());
+    let linger = RwSignal::new(String::new());
+    let keys = RwSignal::new(String::new());
+    let action = Signal::derive(move || {
+        let mut settings = BTreeMap::from([
+            ("rate".to_string(), format!("{}/s", rate.get().trim())),
+            ("acks".to_string(), acks.get()),
+        ]);
+        for (key, value) in [("linger.ms", linger.get()), ("keys", keys.get())] {
+            if !value.trim().is_empty() {
+                settings.insert(key.to_string(), value.trim().to_string());
+            }
+        }
+        Ok(Action::Producer { name: needed("name", &name.get())?, topic: needed("topic", &topic.get())?, settings })
+    });
+    view! {
+        <form on:submit=|event| event.prevent_default()>
+            <h2>"A producer"</h2>
+            <div class="pair"><Field name="name" value=name/><TopicField value=topic/></div>
+            <div class="pair">
+                <Field name="records a second" value=rate/>
+                <label>"acks"
+                    <select name="acks" on:change=move |event| acks.set(event_target_value(&event))>
+                        <option value="all">"all"</option><option value="1">"1"</option><option value="0">"0"</option>
+                    </select>
+                </label>
+            </div>
+            <div class="pair"><Field name="linger.ms" value=linger hint="5"/><Field name="keys" value=keys hint="none"/></div>
+            <Do action name="Add"/>
+        </form>
+    }
+}
+
+#[component]
+fn Consumer() -> impl IntoView {
+    let session = Session::get();
+    let name = RwSignal::new(session.free_name('c'));
+    let topic = RwSignal::new(first_topic(session));
+    let reset = RwSignal::new("earliest".to_string());
+    let action = Signal::derive(move || {
+        Ok(Action::Consumer {
+            name: needed("name", &name.get())?,
+            topics: needed("topics", &topic.get())?.split(',').map(|topic| topic.trim().to_string()).collect(),
+            settings: BTreeMap::from([("auto.offset.reset".to_string(), reset.get())]),
+        })
+    });
+    view! {
+        <form on:submit=|event| event.prevent_default()>
+            <h2>"A consumer"</h2>
+            <div class="pair"><Field name="name" value=name/><TopicField value=topic/></div>
+            <label>"auto.offset.reset"
+                <select name="reset" on:change=move |event| reset.set(event_target_value(&event))>
+                    <option value="earliest">"earliest"</option><option value="latest">"latest"</option>
+                </select>
+            </label>
+            <Do action name="Add"/>
+        </form>
+    }
+}
+
+#[component]
+fn Topic() -> impl IntoView {
+    let name = RwSignal::new("clicks".to_string());
+    let partitions = RwSignal::new("3".to_string());
+    let config = RwSignal::new(String::new());
+    let action = Signal::derive(move || {
+        let configs = config
+            .get()
+            .split_whitespace()
+            .map(|pair| {
+                let (name, value) =
+                    pair.split_once('=').ok_or_else(|| format!("configs: “{pair}” is not of the form name=value"))?;
+                Ok((name.to_string(), value.to_string()))
+            })
+            .collect::<Result<_, String>>()?;
+        Ok(Action::Topic {
+            name: needed("name", &name.get())?,
+            partitions: number("partitions", &partitions.get())?.unwrap_or(1),
+            replication_factor: 1,
+            configs,
+        })
+    });
+    view! {
+        <form on:submit=|event| event.prevent_default()>
+            <h2>"A topic"</h2>
+            <div class="pair"><Field name="name" value=name/><Field name="partitions" value=partitions/></div>
+            <Field name="configs" value=config hint="retention.ms=60000 …"/>
+            <Do action name="Add"/>
+        </form>
+    }
+}

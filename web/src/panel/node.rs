@@ -1,0 +1,300 @@
+//! A broker, a partition, a producer, a consumer: how it is doing, and what can be done to it.
+
+use leptos::prelude::*;
+use ottla_core::id::BrokerId;
+use ottla_core::sim::scenario::Action;
+use ottla_core::sim::view::{BrokerView, ConsumerView, Detail, FactGroup, Health, ProducerView, ReplicaView, Target};
+
+use crate::control::time::grouped;
+use crate::store::{Form, Session, Source};
+
+#[component]
+pub fn NodeView(target: Target) -> impl IntoView {
+    match target {
+        Target::Broker { id } => view! { <Broker id/> }.into_any(),
+        Target::Partition { broker, topic, partition } => view! { <Partition broker topic partition/> }.into_any(),
+        Target::Producer { name } => view! { <Producer name/> }.into_any(),
+        Target::Consumer { name } => view! { <Consumer name/> }.into_any(),
+        Target::Message { .. } | Target::Batch { .. } => ().into_any(),
+    }
+}
+
+/// Names and values, looked up anew with every view, written only where they changed.
+#[component]
+fn Facts(#[prop(into)] facts: Signal<Vec<(&'static str, String)>>) -> impl IntoView {
+    let names = Memo::new(move |_| facts.with(|facts| facts.iter().map(|(name, _)| *name).collect::<Vec<_>>()));
+    let rows = move || {
+        names
+            .get()
+            .into_iter()
+            .enumerate()
+            .map(|(index, name)| {
+                let value = Memo::new(move |_| {
+                    facts.with(|facts| facts.get(index).map(|(_, value)| value.clone()).unwrap_or_default())
+                });
+                view! { <dt>{name}</dt><dd>{move || value.get()}</dd> }
+            })
+            .collect_view()
+    };
+    view! { <dl class="facts">{rows}</dl> }
+}
+
+/// What only the node itself can tell.
+#[component]
+fn More() -> impl IntoView {
+    let session = Session::get();
+    let groups = Memo::new(move |_| {
+        session.detail.with(|detail| match detail.as_deref() {
+            Some(Detail::Facts(groups)) => groups.clone(),
+            _ => Vec::new(),
+        })
+    });
+    let group = |group: FactGroup| {
+        let rows = group.facts.into_iter().map(|(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> });
+        view! { <h3>{group.title}</h3><dl class="facts">{rows.collect_view()}</dl> }
+    };
+    view! { {move || groups.get().into_iter().map(group).collect_view()} }
+}
+
+#[component]
+fn State(#[prop(into)] health: Signal<Option<Health>>) -> impl IntoView {
+    let words = move || match health.get() {
+        Some(Health::Running) => ("state level-good", "running"),
+        Some(Health::Paused) => ("state level-warn", "paused"),
+        Some(Health::Dead) => ("state level-bad", "dead"),
+        None => ("state dim", "not there at this moment"),
+    };
+    view! { <span class=move || words().0>{move || words().1}</span> }
+}
+
+#[component]
+fn Broker(id: i32) -> impl IntoView {
+    let session = Session::get();
+    let broker =
+        Memo::new(move |_| session.view.with(|view| view.brokers.iter().find(|broker| broker.id == id).cloned()));
+    let health = Memo::new(move |_| broker.with(|broker| broker.as_ref().map(|broker| broker.health)));
+    let facts = move || broker.with(|broker| broker.as_ref().map(broker_facts).unwrap_or_default());
+    let editable = move || session.source.get() == Source::Simulated;
+    view! {
+        <h2>{BrokerId(id).to_string()}<State health=health/></h2>
+        <Show when=editable>
+            <div class="actions">
+                {move || match health.get() {
+                    Some(Health::Dead) => view! {
+                        <button class="main" on:click=move |_| session.act(Action::Start(BrokerId(id)))>"Start"</button>
+                    }.into_any(),
+                    Some(_) => view! {
+                        <button class="danger" title="The process dies; what it wrote stays" on:click=move |_| session.act(Action::Kill(BrokerId(id)))>"Kill"</button>
+                        <button class="danger" title="The machine dies, and with it what was not flushed" on:click=move |_| session.act(Action::Crash(BrokerId(id)))>"Crash"</button>
+                    }.into_any(),
+                    None => ().into_any(),
+                }}
+            </div>
+        </Show>
+        <Facts facts=Signal::derive(facts)/>
+        <More/>
+    }
+}
+
+fn broker_facts(broker: &BrokerView) -> Vec<(&'static str, String)> {
+    let led = broker.replicas.iter().filter(|replica| replica.leader).count();
+    let mut facts = vec![
+        ("listens on", format!("{}:{}", broker.host, broker.port)),
+        ("leads", format!("{led} of {} partitions", broker.replicas.len())),
+        ("connections", broker.connections.to_string()),
+        ("parked requests", broker.parked.to_string()),
+        ("received", bytes_words(broker.bytes_in)),
+        ("sent", bytes_words(broker.bytes_out)),
+    ];
+    if broker.controller {
+        facts.insert(0, ("duty", "controller".to_string()));
+    }
+    if let Some(rack) = &broker.rack {
+        facts.insert(1, ("rack", rack.clone()));
+    }
+    facts
+}
+
+#[component]
+fn Partition(broker: i32, topic: String, partition: i32) -> impl IntoView {
+    let session = Session::get();
+    let (name, of) = (format!("{topic}-{partition}"), topic.clone());
+    let replica = Memo::new(move |_| {
+        session.view.with(|view| {
+            let broker = view.brokers.iter().find(|each| each.id == broker)?;
+            broker.replicas.iter().find(|replica| replica.topic == of && replica.partition == partition).cloned()
+        })
+    });
+    let facts = move || replica.with(|replica| replica.as_ref().map(partition_facts).unwrap_or_default());
+    let send = move |_| session.fill_in(Form::Send { topic: Some(topic.clone()), partition: Some(partition) });
+    view! {
+        <h2>{name}" "<span class="dim">{BrokerId(broker).to_string()}</span></h2>
+        <div class="actions"><button on:click=send>"Send one record here…"</button></div>
+        <Facts facts=Signal::derive(facts)/>
+        <More/>
+    }
+}
+
+fn partition_facts(replica: &ReplicaView) -> Vec<(&'static str, String)> {
+    let role = match (replica.leader, replica.in_sync) {
+        (true, _) => "leader",
+        (false, true) => "follower, in sync",
+        (false, false) => "follower, out of the ISR",
+    };
+    vec![
+        ("role", role.to_string()),
+        ("leader epoch", replica.leader_epoch.to_string()),
+        ("log start offset", replica.log_start.to_string()),
+        ("high watermark", replica.high_watermark.to_string()),
+        ("log end offset", replica.end.to_string()),
+        ("flushed to disk below", replica.flushed.to_string()),
+        ("segments", replica.segments.to_string()),
+        ("size", bytes_words(replica.bytes)),
+    ]
+}
+
+/// Records a second on a scale that is fine where it is low: 0, 0.1 … 1,000.
+const RATE_STEPS: f64 = 40.0;
+
+fn rate_of(step: f64) -> f64 {
+    if step <= 0.0 { 0.0 } else { 10f64.powf(step / RATE_STEPS * 4.0 - 1.0) }
+}
+
+fn step_of(rate: f64) -> f64 {
+    if rate < 0.1 { 0.0 } else { ((rate.log10() + 1.0) * RATE_STEPS / 4.0).clamp(0.0, RATE_STEPS) }
+}
+
+/// Two significant digits, as one says a rate.
+pub fn rate_words(rate: f64) -> String {
+    if rate >= 9.95 { format!("{rate:.0}") } else { format!("{rate:.1}").trim_end_matches(".0").to_string() }
+}
+
+#[component]
+fn Producer(name: String) -> impl IntoView {
+    let session = Session::get();
+    let names = StoredValue::new(name.clone());
+    let producer = Memo::new(move |_| {
+        session.view.with(|view| {
+            view.producers.iter().find(|producer| names.with_value(|name| producer.name == *name)).cloned()
+        })
+    });
+    let health = Memo::new(move |_| producer.with(|producer| producer.as_ref().map(|producer| producer.health)));
+    let rate = Memo::new(move |_| producer.with(|producer| producer.as_ref().map_or(0.0, |producer| producer.rate)));
+    // While the slider is dragged it shows where it would go.
+    let wish = RwSignal::new(None::<f64>);
+    let shown = move || wish.get().unwrap_or_else(|| rate.get());
+    let change = move |_| {
+        if let Some(rate) = wish.get_untracked() {
+            wish.set(None);
+            let milli_per_second = (rate_words(rate).parse::<f64>().unwrap_or(rate) * 1e3).round() as u64;
+            session.act(Action::Rate { producer: names.get_value(), milli_per_second });
+        }
+    };
+    let facts = move || producer.with(|producer| producer.as_ref().map(producer_facts).unwrap_or_default());
+    let filled = move || {
+        producer.with(|producer| {
+            producer
+                .as_ref()
+                .map_or(0.0, |producer| 100.0 * producer.buffered as f64 / (producer.buffer_memory as f64).max(1.0))
+        })
+    };
+    let editable = Memo::new(move |_| {
+        session.source.get() == Source::Simulated && health.get().is_some_and(|health| health != Health::Dead)
+    });
+    let topic = Memo::new(move |_| producer.with(|producer| producer.as_ref().map(|producer| producer.topic.clone())));
+    let send = move |_| session.fill_in(Form::Send { topic: topic.get_untracked(), partition: None });
+    view! {
+        <h2>{name}<State health=health/></h2>
+        <p class="mono">{move || producer.with(|producer| producer.as_ref().map(|producer| producer.settings.clone()))}</p>
+        <Show when=move || editable.get()>
+            <label>
+                {move || format!("{} records/s", rate_words(shown()))}
+                <input class="rate" type="range" min="0" max=RATE_STEPS step="1" aria-label="Records a second"
+                    prop:value=move || step_of(shown()).to_string()
+                    on:input=move |event| wish.set(event_target_value(&event).parse().ok().map(rate_of))
+                    on:change=change/>
+            </label>
+            <div class="actions">
+                <button on:click=send>"Send one record…"</button>
+                <button class="danger" title="It goes for good" on:click=move |_| session.act(Action::Stop(names.get_value()))>"Stop"</button>
+            </div>
+        </Show>
+        <h3>"Buffer"</h3>
+        <div class="bar"><i style:width=move || format!("{:.1}%", filled())></i></div>
+        <Facts facts=Signal::derive(facts)/>
+        <More/>
+    }
+}
+
+fn producer_facts(producer: &ProducerView) -> Vec<(&'static str, String)> {
+    vec![
+        ("topic", producer.topic.clone()),
+        ("sent", grouped(producer.sent)),
+        ("acknowledged", grouped(producer.acked)),
+        ("failed", grouped(producer.failed)),
+        ("retries", grouped(producer.retries)),
+        ("requests in flight", producer.in_flight.to_string()),
+        ("buffered", format!("{} of {}", bytes_words(producer.buffered), bytes_words(producer.buffer_memory))),
+    ]
+}
+
+#[component]
+fn Consumer(name: String) -> impl IntoView {
+    let session = Session::get();
+    let names = StoredValue::new(name.clone());
+    let consumer = Memo::new(move |_| {
+        session.view.with(|view| {
+            view.consumers.iter().find(|consumer| names.with_value(|name| consumer.name == *name)).cloned()
+        })
+    });
+    let health = Memo::new(move |_| consumer.with(|consumer| consumer.as_ref().map(|consumer| consumer.health)));
+    let facts = move || consumer.with(|consumer| consumer.as_ref().map(consumer_facts).unwrap_or_default());
+    let positions =
+        move || {
+            consumer.with(|consumer| {
+                let positions = consumer.as_ref().map(|consumer| consumer.positions.clone()).unwrap_or_default();
+                positions.into_iter().map(|position| {
+                view! { <dt>{format!("{}-{}", position.topic, position.partition)}</dt><dd>{position.offset}</dd> }
+            }).collect_view()
+            })
+        };
+    let editable = Memo::new(move |_| {
+        session.source.get() == Source::Simulated && health.get().is_some_and(|health| health != Health::Dead)
+    });
+    view! {
+        <h2>{name}<State health=health/></h2>
+        <p class="mono">{move || consumer.with(|consumer| consumer.as_ref().map(|consumer| consumer.settings.clone()))}</p>
+        <Show when=move || editable.get()>
+            <div class="actions">
+                <button class="danger" title="It goes for good" on:click=move |_| session.act(Action::Stop(names.get_value()))>"Stop"</button>
+            </div>
+        </Show>
+        <Facts facts=Signal::derive(facts)/>
+        <h3>"Next offset to fetch"</h3>
+        <dl class="facts">{positions}</dl>
+        <More/>
+    }
+}
+
+fn consumer_facts(consumer: &ConsumerView) -> Vec<(&'static str, String)> {
+    let mut facts =
+        vec![("received", grouped(consumer.received)), ("lag", format!("{} records", grouped(consumer.lag)))];
+    if let Some(group) = &consumer.group {
+        facts.insert(0, ("group", group.clone()));
+    }
+    facts
+}
+
+/// `212 B`, `3.4 KiB`.
+fn bytes_words(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    let mut unit = "B";
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if size < 1024.0 {
+            break;
+        }
+        size /= 1024.0;
+        unit = next;
+    }
+    if unit == "B" { format!("{bytes} B") } else { format!("{size:.1} {unit}") }
+}

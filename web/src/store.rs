@@ -1,0 +1,288 @@
+//! What the page holds: the run or the server that it shows, and what one has picked up. One [`Session`], given to
+//! every part by context; each field is a signal of its own, so that a part is told only of what it reads.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use ottla_core::sim::history::Player;
+use ottla_core::sim::scenario::{Action, ParseError, link, parse};
+use ottla_core::sim::view::{Detail, Level, Mark, Target, View};
+use ottla_core::time::{Duration, Instant};
+
+use crate::browser;
+use crate::live::{self, Link, Live};
+use crate::run::Run;
+
+/// Whose view is on the stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Simulated,
+    Server,
+}
+
+/// The tabs on the left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tab {
+    Lesson,
+    Scenario,
+    Events,
+}
+
+/// What lies open over the page, or on a phone over the stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sheet {
+    None,
+    Story,
+    Hand,
+    Gallery,
+    Help,
+}
+
+/// A form in the right panel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    Send { topic: Option<String>, partition: Option<i32> },
+    Producer,
+    Consumer,
+    Topic,
+}
+
+/// Words over the stage, until they are put away or others come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub level: Level,
+    pub text: String,
+    /// To be copied by hand.
+    pub link: Option<String>,
+}
+
+/// Simulated seconds a second on the wall, as powers of ten: 1/100 to 100.
+pub const SPEED_RANGE: (f64, f64) = (-2.0, 2.0);
+/// Slow enough to follow a message with the eye.
+const FIRST_SPEED: f64 = -1.0;
+/// What the scrubber spans at least.
+const LEAST_HORIZON: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy)]
+pub struct Session {
+    pub source: RwSignal<Source>,
+    /// The one signal that changes with every frame.
+    pub view: RwSignal<Arc<View>>,
+    /// The moment at which a server's messages are drawn; it runs on between two of its views.
+    pub live_now: RwSignal<Instant>,
+
+    pub held: RwSignal<Option<Target>>,
+    pub detail: RwSignal<Option<Arc<Detail>>>,
+    pub form: RwSignal<Option<Form>>,
+    pub tab: RwSignal<Tab>,
+    pub sheet: RwSignal<Sheet>,
+    pub notice: RwSignal<Option<Notice>>,
+
+    pub playing: RwSignal<bool>,
+    /// A power of ten.
+    pub speed: RwSignal<f64>,
+    /// The machine cannot run the cluster as fast as it is asked to.
+    pub behind: RwSignal<bool>,
+    /// On the way to that moment, over more than one frame.
+    pub going: RwSignal<Option<Instant>>,
+    pub marks: RwSignal<Arc<Vec<Mark>>>,
+    /// Where the scrubber ends.
+    pub horizon: RwSignal<Instant>,
+
+    /// What the editor shows, and what runs.
+    pub text: RwSignal<String>,
+    pub ran: RwSignal<String>,
+    pub errors: RwSignal<Vec<ParseError>>,
+
+    /// How it stands with the server; `None` where there is none.
+    pub link: RwSignal<Option<Link>>,
+    pub run: StoredValue<Run, LocalStorage>,
+    pub live: StoredValue<Live, LocalStorage>,
+}
+
+impl Session {
+    pub fn new() -> Session {
+        Session {
+            source: RwSignal::new(Source::Simulated),
+            view: RwSignal::default(),
+            live_now: RwSignal::new(Instant::ZERO),
+            held: RwSignal::new(None),
+            detail: RwSignal::new(None),
+            form: RwSignal::new(None),
+            tab: RwSignal::new(Tab::Lesson),
+            sheet: RwSignal::new(Sheet::None),
+            notice: RwSignal::new(None),
+            playing: RwSignal::new(false),
+            speed: RwSignal::new(FIRST_SPEED),
+            behind: RwSignal::new(false),
+            going: RwSignal::new(None),
+            marks: RwSignal::default(),
+            horizon: RwSignal::new(Instant::ZERO + LEAST_HORIZON),
+            text: RwSignal::default(),
+            ran: RwSignal::default(),
+            errors: RwSignal::default(),
+            link: RwSignal::new(None),
+            run: StoredValue::new_local(Run::default()),
+            live: StoredValue::new_local(Live::default()),
+        }
+    }
+
+    pub fn get() -> Session {
+        expect_context()
+    }
+
+    /// Runs `text` from its beginning. Where it is wrong nothing changes but the errors, and `false` comes back.
+    pub fn open(self, text: &str, play: bool) -> bool {
+        let scenario = match parse::scenario(text) {
+            Ok(scenario) => scenario,
+            Err(errors) => {
+                self.errors.set(errors);
+                return false;
+            }
+        };
+        let player = match Player::new(scenario) {
+            Ok(player) => player,
+            Err(why) => {
+                self.say(Level::Bad, format!("This scenario cannot run: {why}"));
+                return false;
+            }
+        };
+        self.errors.set(Vec::new());
+        self.text.set(text.to_string());
+        self.ran.set(text.to_string());
+        self.held.set(None);
+        self.form.set(None);
+        self.detail.set(None);
+        self.going.set(None);
+        self.horizon.set(Instant::ZERO + LEAST_HORIZON);
+        self.run.update_value(|run| run.load(player));
+        self.source.set(Source::Simulated);
+        self.playing.set(play);
+        true
+    }
+
+    /// What the address says: a shared moment, whole, or the reason why not.
+    pub fn open_link(self, fragment: &str) -> bool {
+        let opened = link::decode(fragment).and_then(|(text, cursor)| match parse::scenario(&text) {
+            Ok(_) if self.open(&text, false) => Ok(cursor),
+            Ok(_) => Err("its scenario cannot run".to_string()),
+            Err(errors) => Err(errors.first().map_or_else(String::new, ToString::to_string)),
+        });
+        match opened {
+            Ok(cursor) => {
+                self.notice.set(None);
+                self.go(cursor);
+                true
+            }
+            Err(why) => {
+                self.say(Level::Bad, format!("The link was not opened: {why}."));
+                false
+            }
+        }
+    }
+
+    /// To a moment, before or after.
+    pub fn go(self, to: Instant) {
+        match self.source.get_untracked() {
+            Source::Simulated => self.going.set(Some(to)),
+            Source::Server => live::look_back(self, to),
+        }
+    }
+
+    /// Does what a line of a scenario says, now, to the cluster on the stage.
+    pub fn act_line(self, line: &str) {
+        match parse::action(line) {
+            Ok(action) => self.act(action),
+            Err(error) => self.say(Level::Bad, format!("“{line}”: {}", error.message)),
+        }
+    }
+
+    pub fn act(self, action: Action) {
+        match self.source.get_untracked() {
+            Source::Server => live::post(self, action.to_string()),
+            Source::Simulated => {
+                let mut done = Err("nothing runs yet: choose a scenario".to_string());
+                self.run.update_value(|run| {
+                    if let Some(player) = run.player_mut() {
+                        done = player.act(action).map(|()| player.scenario().to_string());
+                    }
+                });
+                match done {
+                    Ok(text) => {
+                        self.text.set(text.clone());
+                        self.ran.set(text);
+                        self.errors.set(Vec::new());
+                        self.form.set(None);
+                        self.notice.set(None);
+                    }
+                    Err(why) => self.say(Level::Bad, format!("That cannot be done here: {why}.")),
+                }
+            }
+        }
+    }
+
+    /// This moment as a link: into the address, the clipboard, and before the eyes.
+    pub fn share(self) {
+        let mut fragment = None;
+        self.run.update_value(|run| {
+            if let Some(player) = run.player_mut() {
+                // A moment is all of it: what else happens at this very instant belongs to the link's cursor.
+                let now = player.now();
+                player.advance(now, u64::MAX);
+                fragment = Some(link::encode(&self.ran.get_untracked(), now));
+            }
+        });
+        match fragment {
+            Some(fragment) => {
+                let link = browser::set_fragment(&fragment);
+                browser::copy(link, move |link, copied| {
+                    let text = match copied {
+                        true => {
+                            "The link to this moment is copied. Whoever opens it sees what you see, and can go on from here."
+                        }
+                        false => "This is the link to this moment; copy it from here.",
+                    };
+                    self.notice.set(Some(Notice { level: Level::Good, text: text.to_string(), link: Some(link) }));
+                });
+            }
+            None => self.say(Level::Warn, "Only a simulated run can be shared as a link.".to_string()),
+        }
+    }
+
+    pub fn say(self, level: Level, text: String) {
+        self.notice.set(Some(Notice { level, text, link: None }));
+    }
+
+    pub fn fill_in(self, form: Form) {
+        self.form.set(Some(form));
+        self.sheet.set(Sheet::Hand);
+    }
+
+    /// A name that no node of the view has yet: `p1`, `p2`, …
+    pub fn free_name(self, letter: char) -> String {
+        self.view.with_untracked(|view| {
+            let taken = |name: &str| {
+                view.producers.iter().any(|producer| producer.name == name)
+                    || view.consumers.iter().any(|consumer| consumer.name == name)
+            };
+            (1..).map(|number| format!("{letter}{number}")).find(|name| !taken(name)).unwrap_or_default()
+        })
+    }
+}
+
+/// `1/10×`, `1×`, `25×`.
+pub fn speed_words(exponent: f64) -> String {
+    let words =
+        |factor: f64| if factor < 9.95 { format!("{factor:.1}").replace(".0", "") } else { format!("{factor:.0}") };
+    if exponent < -0.005 {
+        format!("1/{}×", words(10f64.powf(-exponent)))
+    } else {
+        format!("{}×", words(10f64.powf(exponent)))
+    }
+}
+
+/// `1:02.345`.
+pub fn clock_words(at: Instant) -> String {
+    let millis = at.as_millis();
+    format!("{}:{:02}.{:03}", millis / 60_000, millis / 1_000 % 60, millis % 1_000)
+}
