@@ -1,10 +1,415 @@
-//! Fetch.
+//! Fetch: record sets straight from the log, never copied and never looked into.
+//!
+//! ```text
+//! handle ──▶ pass ──▶ enough, or an error, or nothing to wait for ──▶ respond
+//!             │└─▶ a look-up needs bytes: read ──[loaded]──▶ pass goes on
+//!             └──▶ too little: park ──[wake, expire, forsake]──▶ last pass ──▶ respond
+//! ```
+//!
+//! Partitions are read in the order of the request (or the session), each up to its own maximum and what is left of the
+//! response's. The first batch of the first partition that has any is given whole, however large, so that a consumer
+//! always gets on. A partition that Kafka cannot name (UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION) is answered last.
 
-use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData};
+use kafka_protocol::messages::{BrokerId as WireBroker, FetchRequest, FetchResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
-use super::{Asked, unsupported};
+use super::Asked;
+use crate::broker::effect::Extent;
+use crate::broker::purgatory::{Parked, Reading};
+use crate::broker::session::{Context, Key, Outcome, Told, TopicRef, Wanted};
 use crate::broker::{Broker, Effect};
+use crate::error::ErrorCode;
+use crate::id::{BrokerId, LogId, Offset};
+use crate::log::{Found, ReadSeek, Slice};
+use crate::partition::Partition;
+use crate::protocol::Response;
+use crate::record::Compression;
+use crate::time::{Duration, Instant};
+
+/// A Fetch under way.
+#[derive(Clone)]
+pub struct Fetching {
+    pub asked: Asked,
+    pub deadline: Instant,
+    context: Context,
+    /// The follower that asks; `None` is a consumer.
+    replica: Option<BrokerId>,
+    read_committed: bool,
+    min_bytes: u64,
+    max_bytes: u32,
+    parts: Vec<Part>,
+    pass: Pass,
+}
+
+/// One partition of a fetch.
+#[derive(Clone)]
+struct Part {
+    key: Key,
+    /// Empty where an id names no topic.
+    name: TopicName,
+    wanted: Wanted,
+    /// Refused here: the name means nothing.
+    log: Result<LogId, ErrorCode>,
+    /// What the latest pass found.
+    seen: Result<Seen, ErrorCode>,
+    /// Bytes that were there when it was last looked at.
+    available: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Seen {
+    extent: Option<Extent>,
+    high_watermark: Offset,
+    last_stable_offset: Offset,
+    log_start_offset: Offset,
+}
+
+/// One walk over the partitions.
+#[derive(Clone, Copy)]
+struct Pass {
+    /// The part that is next.
+    next: usize,
+    /// What is left of the response's maximum.
+    left: u32,
+    /// No partition has given anything yet.
+    min_one: bool,
+    /// Something is there that must not wait: an error, or the rest of an older segment.
+    urgent: bool,
+    /// Whatever is found is sent.
+    last: bool,
+}
+
+impl Fetching {
+    /// The logs that it reads.
+    pub fn logs(&self) -> impl Iterator<Item = LogId> {
+        self.parts.iter().filter_map(|part| part.log.ok())
+    }
+
+    fn begin_pass(&mut self, last: bool) {
+        self.pass = Pass { next: 0, left: self.max_bytes, min_one: true, urgent: false, last };
+    }
+
+    /// Notes what the part that was next gave.
+    fn note(&mut self, result: Result<(Slice, Seen), ErrorCode>) {
+        let part = &mut self.parts[self.pass.next];
+        self.pass.next += 1;
+        match result {
+            Ok((slice, seen)) => {
+                let len = slice.extent.map_or(0, |extent| extent.len);
+                self.pass.left = self.pass.left.saturating_sub(len);
+                self.pass.min_one &= len == 0;
+                self.pass.urgent |= slice.older_segment;
+                part.available = u64::from(len);
+                part.seen = Ok(Seen { extent: slice.extent, ..seen });
+            }
+            Err(error) => {
+                self.pass.urgent = true;
+                part.available = 0;
+                part.seen = Err(error);
+            }
+        }
+    }
+
+    fn available(&self) -> u64 {
+        self.parts.iter().map(|part| part.available).sum()
+    }
+
+    /// Up to where this client may read.
+    fn upper(&self, partition: &Partition) -> Offset {
+        match (self.replica, self.read_committed) {
+            (Some(_), _) => partition.log.appended_end(),
+            (None, true) => partition.log.last_stable_offset(),
+            (None, false) => partition.log.high_watermark(),
+        }
+    }
+
+    /// A log that it watches has moved on: is there enough now? Only that log is looked at.
+    fn wake(&mut self, log: LogId, partition: &Partition) -> bool {
+        let upper = self.upper(partition);
+        for part in self.parts.iter_mut().filter(|part| part.log == Ok(log)) {
+            if part.wanted.fetch_offset == upper {
+                continue;
+            }
+            if self.min_bytes <= 1 || partition.led_in(part.wanted.current_leader_epoch).is_err() {
+                return true;
+            }
+            let max_bytes = part.wanted.max_bytes.max(0) as u32;
+            match partition.log.read(part.wanted.fetch_offset, max_bytes, upper, true) {
+                Found::Here(Ok(slice)) if !slice.older_segment => {
+                    part.available = u64::from(slice.extent.map_or(0, |extent| extent.len.min(max_bytes)));
+                }
+                _ => return true,
+            }
+        }
+        self.available() >= self.min_bytes
+    }
+}
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out: &mut Vec<Effect>) {
-    unsupported::handle(broker, asked, body.into(), out);
+    let uses_ids = asked.version >= 13;
+    let replica = if asked.version >= 15 { body.replica_state.replica_id } else { body.replica_id };
+    let replica = (replica.0 >= 0).then_some(BrokerId(replica.0));
+    let reference =
+        |name: TopicName, id: Uuid| if uses_ids { TopicRef::Id(id) } else { TopicRef::Name(name) };
+    let mut wanted = Vec::new();
+    for topic in body.topics {
+        let topic_ref = reference(topic.topic, topic.topic_id);
+        wanted.extend(topic.partitions.iter().map(|partition| {
+            let wanted = Wanted {
+                fetch_offset: partition.fetch_offset,
+                max_bytes: partition.partition_max_bytes,
+                current_leader_epoch: partition.current_leader_epoch,
+            };
+            ((topic_ref.clone(), partition.partition), wanted)
+        }));
+    }
+    let mut forgotten = Vec::new();
+    for topic in body.forgotten_topics_data {
+        let topic_ref = reference(topic.topic, topic.topic_id);
+        forgotten.extend(topic.partitions.iter().map(|&partition| (topic_ref.clone(), partition)));
+    }
+
+    let now = asked.now.instant;
+    let opened = broker.sessions.open(now, body.session_id, body.session_epoch, uses_ids, wanted, &forgotten);
+    let (context, wanted) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return asked.reply(FetchResponse::default().with_error_code(error.code()), out),
+    };
+    let mut parts: Vec<Part> = wanted.into_iter().map(|(key, wanted)| part(broker, key, wanted)).collect();
+    parts.sort_by_key(|part| matches!(part.log, Err(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)));
+
+    if let Some(replica) = replica {
+        for part in &parts {
+            if let Ok(log) = part.log {
+                broker.followed(log, replica, part.wanted.fetch_offset, out);
+            }
+        }
+    }
+    let max_bytes = (body.max_bytes.max(0) as u32).min(broker.fetch_max_bytes);
+    let mut fetching = Fetching {
+        deadline: now + Duration::from_millis(body.max_wait_ms.max(0) as u64),
+        context,
+        replica,
+        read_committed: body.isolation_level == 1,
+        min_bytes: u64::from((body.min_bytes.max(0) as u32).min(max_bytes)),
+        max_bytes,
+        parts,
+        pass: Pass { next: 0, left: 0, min_one: true, urgent: false, last: false },
+        asked,
+    };
+    fetching.begin_pass(body.max_wait_ms <= 0);
+    broker.pass(fetching, out);
+}
+
+fn part(broker: &Broker, key: Key, wanted: Wanted) -> Part {
+    let name = match &key.0 {
+        TopicRef::Name(name) => Ok(name.clone()),
+        TopicRef::Id(id) => broker.topic_names.get(id).cloned().ok_or(ErrorCode::UnknownTopicId),
+    };
+    let log = name.as_ref().map_err(|error| *error).and_then(|name| broker.hosted(name, key.1));
+    let seen = Err(ErrorCode::UnknownServerError);
+    Part { key, name: name.unwrap_or_default(), wanted, log, seen, available: 0 }
+}
+
+impl Broker {
+    /// Reads the partitions from where the pass stands, then responds or parks.
+    fn pass(&mut self, mut fetching: Fetching, out: &mut Vec<Effect>) {
+        while let Some(part) = fetching.parts.get(fetching.pass.next) {
+            let found = match part.log.and_then(|log| self.readable(log, part, fetching.asked.version)) {
+                Ok(partition) => {
+                    let max_bytes = (part.wanted.max_bytes.max(0) as u32).min(fetching.pass.left);
+                    let upper = fetching.upper(partition);
+                    match partition.log.read(part.wanted.fetch_offset, max_bytes, upper, fetching.pass.min_one) {
+                        Found::Here(result) => result.map(|slice| (slice, seen(partition))),
+                        Found::Read(extent, seek) => {
+                            let read = self.purgatory.read(Reading::Fetch(fetching, seek));
+                            return out.push(Effect::Read { read, extent });
+                        }
+                    }
+                }
+                Err(error) => Err(error),
+            };
+            fetching.note(found);
+        }
+        let enough = fetching.parts.is_empty() || fetching.available() >= fetching.min_bytes;
+        if enough || fetching.pass.urgent || fetching.pass.last {
+            self.respond(fetching, out);
+        } else {
+            self.purgatory.park_fetch(fetching);
+        }
+    }
+
+    /// Bytes came that a look-up asked for.
+    pub(in crate::broker) fn resume_fetch(
+        &mut self,
+        mut fetching: Fetching,
+        seek: ReadSeek,
+        bytes: &[u8],
+        out: &mut Vec<Effect>,
+    ) {
+        // (`read` was only asked for a part that is there.)
+        let part = &fetching.parts[fetching.pass.next];
+        let found = match part.log.and_then(|log| self.readable(log, part, fetching.asked.version)) {
+            Ok(partition) => match seek.resume(&partition.log, bytes) {
+                Found::Here(result) => result.map(|slice| (slice, seen(partition))),
+                Found::Read(extent, seek) => {
+                    let read = self.purgatory.read(Reading::Fetch(fetching, seek));
+                    return out.push(Effect::Read { read, extent });
+                }
+            },
+            Err(error) => Err(error),
+        };
+        fetching.note(found);
+        self.pass(fetching, out);
+    }
+
+    /// The time is up, or what it waits for is not what it was: whatever is there now is the answer.
+    pub(in crate::broker) fn finish_fetch(&mut self, mut fetching: Fetching, out: &mut Vec<Effect>) {
+        fetching.begin_pass(true);
+        self.pass(fetching, out);
+    }
+
+    /// A log has moved on: fetches that have enough now are answered.
+    pub(in crate::broker) fn wake_fetches(&mut self, log: LogId, out: &mut Vec<Effect>) {
+        for ticket in self.purgatory.fetches_of(log) {
+            let Some(partition) = self.partitions[log.0 as usize].as_deref() else { return };
+            let Some(Parked::Fetch(fetching)) = self.purgatory.get_mut(ticket) else { continue };
+            if fetching.wake(log, partition)
+                && let Some(Parked::Fetch(fetching)) = self.purgatory.take(ticket)
+            {
+                self.finish_fetch(fetching, out);
+            }
+        }
+    }
+
+    /// The partition, if this client may read it.
+    fn readable(&self, log: LogId, part: &Part, version: i16) -> Result<&Partition, ErrorCode> {
+        let partition = self.partitions[log.0 as usize].as_deref().ok_or_else(|| {
+            self.hosted(&part.name, part.key.1).err().unwrap_or(ErrorCode::NotLeaderOrFollower)
+        })?;
+        partition.led_in(part.wanted.current_leader_epoch)?;
+        if version < 10 && partition.settings.compression == Some(Compression::Zstd) {
+            return Err(ErrorCode::UnsupportedCompressionType);
+        }
+        Ok(partition)
+    }
+
+    fn respond(&mut self, fetching: Fetching, out: &mut Vec<Effect>) {
+        let Fetching { asked, context, replica, read_committed, parts, .. } = fetching;
+        let outcomes: Vec<(&Key, Outcome)> = parts.iter().map(|part| (&part.key, part.outcome())).collect();
+        let (session_id, named) = match context {
+            Context::Sessionless => (0, None),
+            Context::Full => {
+                let remembered =
+                    parts.iter().zip(&outcomes).map(|(part, (_, outcome))| (part.key.clone(), part.wanted, *outcome));
+                let now = asked.now.instant;
+                (self.sessions.begin(now, replica.is_some(), asked.version >= 13, remembered.collect()), None)
+            }
+            Context::Incremental { id, epoch } => match self.sessions.answer(id, epoch, &outcomes) {
+                Ok(named) => (id, Some(named)),
+                Err(error) => {
+                    let body = FetchResponse::default().with_error_code(error.code()).with_session_id(id);
+                    return asked.reply(body, out);
+                }
+            },
+        };
+        drop(outcomes);
+        let mut body = FetchResponse::default().with_session_id(session_id);
+        let mut records = Vec::new();
+        for (index, part) in parts.into_iter().enumerate() {
+            if named.as_ref().is_some_and(|named| !named[index]) {
+                continue;
+            }
+            let extent = part.seen.ok().and_then(|seen| seen.extent);
+            self.bytes_out += extent.map_or(0, |extent| u64::from(extent.len));
+            records.push(extent);
+            let data = self.partition_data(&part, asked.version, read_committed, &mut body.node_endpoints);
+            let (name, id) = match part.key.0 {
+                TopicRef::Name(name) => (name, Uuid::nil()),
+                TopicRef::Id(id) => (TopicName::default(), id),
+            };
+            match body.responses.last_mut().filter(|last| last.topic == name && last.topic_id == id) {
+                Some(topic) => topic.partitions.push(data),
+                None => body.responses.push(
+                    FetchableTopicResponse::default().with_topic(name).with_topic_id(id).with_partitions(vec![data]),
+                ),
+            }
+        }
+        let response = Box::new(Response { version: asked.version, body: body.into(), records });
+        out.push(Effect::Reply { ticket: asked.ticket, response });
+    }
+
+    fn partition_data(
+        &self,
+        part: &Part,
+        version: i16,
+        read_committed: bool,
+        endpoints: &mut Vec<NodeEndpoint>,
+    ) -> PartitionData {
+        let data = PartitionData::default().with_partition_index(part.key.1).with_records(None);
+        match part.seen {
+            Ok(seen) => data
+                .with_high_watermark(seen.high_watermark)
+                .with_last_stable_offset(seen.last_stable_offset)
+                .with_log_start_offset(if version >= 5 { seen.log_start_offset } else { -1 })
+                .with_aborted_transactions(read_committed.then(Vec::new)),
+            Err(error) => {
+                // Consumers before Fetch 6 know no storage errors.
+                let told = if error == ErrorCode::KafkaStorageError && version <= 5 {
+                    ErrorCode::NotLeaderOrFollower
+                } else {
+                    error
+                };
+                let mut data = data.with_error_code(told.code()).with_high_watermark(-1).with_aborted_transactions(
+                    // What was refused by name never came to the log, which knows that there are none.
+                    (read_committed || part.log.is_err()).then(Vec::new),
+                );
+                if version >= 16 && matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) {
+                    self.name_fetch_leader(part, &mut data, endpoints);
+                }
+                data
+            }
+        }
+    }
+
+    fn name_fetch_leader(&self, part: &Part, data: &mut PartitionData, endpoints: &mut Vec<NodeEndpoint>) {
+        let (assignment, leader) = self.leader_of(&part.name, part.key.1);
+        let Some(assignment) = assignment else { return };
+        data.current_leader = LeaderIdAndEpoch::default()
+            .with_leader_id(WireBroker(assignment.leader.0))
+            .with_leader_epoch(assignment.leader_epoch);
+        if let Some(leader) = leader.filter(|leader| endpoints.iter().all(|known| known.node_id.0 != leader.id.0)) {
+            endpoints.push(
+                NodeEndpoint::default()
+                    .with_node_id(WireBroker(leader.id.0))
+                    .with_host(StrBytes::from_string(leader.host.clone()))
+                    .with_port(i32::from(leader.port))
+                    .with_rack(leader.rack.clone().map(StrBytes::from_string)),
+            );
+        }
+    }
+}
+
+fn seen(partition: &Partition) -> Seen {
+    Seen {
+        extent: None,
+        high_watermark: partition.log.high_watermark(),
+        last_stable_offset: partition.log.last_stable_offset(),
+        log_start_offset: partition.log.log_start_offset(),
+    }
+}
+
+impl Part {
+    fn outcome(&self) -> Outcome {
+        match self.seen {
+            Ok(seen) => Outcome {
+                told: Told { high_watermark: seen.high_watermark, log_start_offset: seen.log_start_offset },
+                has_records: seen.extent.is_some_and(|extent| extent.len > 0),
+                has_error: false,
+            },
+            Err(_) => Outcome { told: Told::NOTHING, has_records: false, has_error: true },
+        }
+    }
 }

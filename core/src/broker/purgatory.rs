@@ -1,0 +1,204 @@
+//! Requests that wait. Nothing here is looked at unless something happened to what it waits for, or its time is up.
+//!
+//! ```text
+//! Produce acks=1    ──▶ until the log has the batch            [written]
+//! Produce acks=all  ──▶ until the high watermark is past it    [committed], or request timeout [expire]
+//! Fetch             ──▶ until min_bytes are there              [fetches_of], or max_wait_ms [expire]
+//! any of them       ──▶ until the log goes away                [forsake], or the connection does [closed]
+//! any look-up       ──▶ until the bytes come                   [loaded]
+//! ```
+//!
+//! 1. A request waits under its ticket, once: parked here, or with a read under way, never both.
+//! 2. Offsets in a queue rise, so waking looks only at what is due.
+//! 3. A ticket in a queue whose request is no longer parked is skipped when it comes up; a parked fetch is in the watch
+//!    list of each of its logs, and leaves them all when it is taken.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::handle::{fetch::Fetching, list_offsets::Listing, produce::Producing};
+use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
+use crate::log::{ReadSeek, TimeSeek};
+use crate::time::Instant;
+
+#[derive(Clone)]
+pub enum Parked {
+    Produce(Producing),
+    Fetch(Fetching),
+}
+
+/// A request that goes on when bytes come.
+#[derive(Clone)]
+pub enum Reading {
+    Fetch(Fetching, ReadSeek),
+    ListOffsets(Listing, TimeSeek),
+}
+
+impl Reading {
+    fn ticket(&self) -> Ticket {
+        match self {
+            Reading::Fetch(fetching, _) => fetching.asked.ticket,
+            Reading::ListOffsets(listing, _) => listing.asked.ticket,
+        }
+    }
+}
+
+/// What a batch of a Produce waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The driver has written it (acks=1).
+    Written,
+    /// The high watermark is past it (acks=all).
+    Committed,
+}
+
+/// A place in a log's queue.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    end: Offset,
+    ticket: Ticket,
+    /// Which of the request's batches.
+    wait: usize,
+}
+
+#[derive(Clone, Default)]
+struct Queues {
+    written: VecDeque<Waiting>,
+    committed: VecDeque<Waiting>,
+    fetches: BTreeSet<Ticket>,
+}
+
+#[derive(Clone, Default)]
+pub struct Purgatory {
+    parked: BTreeMap<Ticket, Parked>,
+    /// When to give up.
+    deadlines: BTreeSet<(Instant, Ticket)>,
+    /// By [`LogId`].
+    logs: Vec<Queues>,
+    reading: BTreeMap<ReadId, Reading>,
+    next_read: u64,
+}
+
+impl Purgatory {
+    /// Requests that wait.
+    pub fn len(&self) -> usize {
+        self.parked.len() + self.reading.len()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(instant, _)| instant)
+    }
+
+    /// Parks a Produce until all its batches are `until`.
+    pub fn park_produce(
+        &mut self,
+        producing: Producing,
+        until: Until,
+    ) {
+        let ticket = producing.asked.ticket;
+        for (wait, (log, end)) in producing.ends().enumerate() {
+            let queues = self.queues(log);
+            let queue = match until {
+                Until::Written => &mut queues.written,
+                Until::Committed => &mut queues.committed,
+            };
+            queue.push_back(Waiting { end, ticket, wait });
+        }
+        self.deadlines.extend(producing.deadline.map(|instant| (instant, ticket)));
+        self.parked.insert(ticket, Parked::Produce(producing));
+    }
+
+    /// Parks a Fetch until its deadline, or until it is taken because one of its logs moved on.
+    pub fn park_fetch(&mut self, fetching: Fetching) {
+        let ticket = fetching.asked.ticket;
+        for log in fetching.logs() {
+            self.queues(log).fetches.insert(ticket);
+        }
+        self.deadlines.insert((fetching.deadline, ticket));
+        self.parked.insert(ticket, Parked::Fetch(fetching));
+    }
+
+    /// The next batch of that log that is `until` below `end`: the request and which of its batches.
+    pub fn due(&mut self, log: LogId, until: Until, end: Offset) -> Option<(Ticket, usize)> {
+        let queues = self.logs.get_mut(log.0 as usize)?;
+        let queue = match until {
+            Until::Written => &mut queues.written,
+            Until::Committed => &mut queues.committed,
+        };
+        // (2)
+        let waiting = *queue.front().filter(|waiting| waiting.end <= end)?;
+        queue.pop_front();
+        Some((waiting.ticket, waiting.wait))
+    }
+
+    /// The parked fetches that watch `log`.
+    pub fn fetches_of(&self, log: LogId) -> Vec<Ticket> {
+        self.logs.get(log.0 as usize).map(|queues| queues.fetches.iter().copied().collect()).unwrap_or_default()
+    }
+
+    pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Parked> {
+        self.parked.get_mut(&ticket)
+    }
+
+    /// Takes a request out, wherever it waits in queues.
+    pub fn take(&mut self, ticket: Ticket) -> Option<Parked> {
+        let parked = self.parked.remove(&ticket)?;
+        let deadline = match &parked {
+            Parked::Produce(producing) => producing.deadline,
+            Parked::Fetch(fetching) => {
+                for log in fetching.logs() {
+                    self.queues(log).fetches.remove(&ticket);
+                }
+                Some(fetching.deadline)
+            }
+        };
+        if let Some(instant) = deadline {
+            self.deadlines.remove(&(instant, ticket));
+        }
+        Some(parked)
+    }
+
+    /// The next request whose time is up.
+    pub fn expire(&mut self, now: Instant) -> Option<Parked> {
+        let &(_, ticket) = self.deadlines.first().filter(|(instant, _)| *instant <= now)?;
+        self.take(ticket)
+    }
+
+    /// The log is gone or is led elsewhere: every batch and every fetch that waits for it.
+    pub fn forsake(&mut self, log: LogId) -> (Vec<(Ticket, usize)>, Vec<Ticket>) {
+        let Some(queues) = self.logs.get_mut(log.0 as usize) else { return (Vec::new(), Vec::new()) };
+        let batches = queues.written.drain(..).chain(queues.committed.drain(..));
+        let batches = batches.map(|waiting| (waiting.ticket, waiting.wait)).collect();
+        (batches, queues.fetches.iter().copied().collect())
+    }
+
+    /// Keeps a request until the bytes that it needs are there.
+    pub fn read(&mut self, reading: Reading) -> ReadId {
+        let read = ReadId(self.next_read);
+        self.next_read += 1;
+        self.reading.insert(read, reading);
+        read
+    }
+
+    /// The bytes are there. `None` where the client has gone.
+    pub fn loaded(&mut self, read: ReadId) -> Option<Reading> {
+        self.reading.remove(&read)
+    }
+
+    /// Nobody waits for answers on that connection any more.
+    pub fn closed(&mut self, conn: ConnId) {
+        let all = Ticket { conn, seq: 0 }..=Ticket { conn, seq: u64::MAX };
+        let parked: Vec<Ticket> = self.parked.range(all).map(|(&ticket, _)| ticket).collect();
+        for ticket in parked {
+            self.take(ticket);
+        }
+        self.reading.retain(|_, reading| reading.ticket().conn != conn);
+    }
+
+    fn queues(&mut self, log: LogId) -> &mut Queues {
+        let slot = log.0 as usize;
+        if self.logs.len() <= slot {
+            self.logs.resize_with(slot + 1, Queues::default);
+        }
+        &mut self.logs[slot]
+    }
+}

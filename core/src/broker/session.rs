@@ -1,0 +1,393 @@
+//! Fetch sessions (KIP-227): the broker remembers which partitions a consumer fetches, so that a request names only what
+//! changed and a response only what is new.
+//!
+//! ```text
+//! epoch  0, any id ──▶ full fetch; a new session begins if there is a slot
+//! epoch −1, any id ──▶ full fetch without a session; the session of that id ends
+//! epoch  n, its id ──▶ incremental: partitions added, changed, forgotten
+//! ```
+//!
+//! 1. `epoch` is the one that the next request must have; it counts 1, 2, …, i32::MAX, 1, ….
+//! 2. A partition that had data goes to the end of its session's order, so that a full one cannot starve the others.
+//! 3. There are at most `slots` sessions. A new one takes the place of one that was not used for two minutes, or else of
+//!    the least valuable of those that are two minutes old: clients' before followers', small before large, and never of
+//!    one worth more than itself. A follower's also takes the place of a client's young one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kafka_protocol::messages::TopicName;
+use uuid::Uuid;
+
+use crate::error::ErrorCode;
+use crate::id::Offset;
+use crate::rng::Stream;
+use crate::time::{Duration, Instant};
+
+/// Kafka's `max.incremental.fetch.session.cache.slots`.
+pub const DEFAULT_SLOTS: usize = 1_000;
+
+/// Kafka's MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS.
+const EVICTION: Duration = Duration::from_millis(120_000);
+
+pub const INITIAL_EPOCH: i32 = 0;
+pub const FINAL_EPOCH: i32 = -1;
+
+/// How a session names a partition: by the topic's id from Fetch 13 on, by its name before.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TopicRef {
+    Id(Uuid),
+    Name(TopicName),
+}
+
+pub type Key = (TopicRef, i32);
+
+/// What a client asks of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub fetch_offset: Offset,
+    pub max_bytes: i32,
+    pub current_leader_epoch: i32,
+}
+
+/// What a client was told last of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub high_watermark: Offset,
+    pub log_start_offset: Offset,
+}
+
+impl Told {
+    pub const NOTHING: Told = Told { high_watermark: -1, log_start_offset: -1 };
+}
+
+/// What became of a partition in a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub told: Told,
+    pub has_records: bool,
+    pub has_error: bool,
+}
+
+/// How a response is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    Sessionless,
+    /// All partitions are answered; a session begins with them.
+    Full,
+    /// Of the session with that id, answered at that epoch.
+    Incremental { id: i32, epoch: i32 },
+}
+
+#[derive(Clone, Debug)]
+struct Cached {
+    key: Key,
+    wanted: Wanted,
+    told: Told,
+}
+
+#[derive(Clone, Debug)]
+struct Session {
+    /// A follower's.
+    privileged: bool,
+    uses_topic_ids: bool,
+    created: Instant,
+    last_used: Instant,
+    epoch: i32,
+    /// In the order in which they are read (2).
+    order: BTreeMap<u64, Cached>,
+    places: BTreeMap<Key, u64>,
+    next_place: u64,
+    /// The size under which it stands in the lists of what can be evicted.
+    listed_size: usize,
+}
+
+impl Session {
+    fn put(&mut self, key: Key, wanted: Wanted, told: Told) {
+        if let Some(cached) = self.places.get(&key).and_then(|place| self.order.get_mut(place)) {
+            cached.wanted = wanted;
+            return;
+        }
+        self.places.insert(key.clone(), self.next_place);
+        self.order.insert(self.next_place, Cached { key, wanted, told });
+        self.next_place += 1;
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(place) = self.places.remove(key) {
+            self.order.remove(&place);
+        }
+    }
+
+    /// Notes an outcome. True where the response must name the partition.
+    fn answer(&mut self, key: &Key, outcome: &Outcome) -> bool {
+        let Some(&place) = self.places.get(key) else { return true };
+        let Some(cached) = self.order.get_mut(&place) else { return true };
+        let must = outcome.has_records || outcome.has_error || cached.told != outcome.told;
+        cached.told = outcome.told;
+        if outcome.has_error {
+            // When the error goes away the partition is news.
+            cached.told.high_watermark = -1;
+        }
+        if outcome.has_records && let Some(cached) = self.order.remove(&place) {
+            self.places.insert(key.clone(), self.next_place);
+            self.order.insert(self.next_place, cached);
+            self.next_place += 1;
+        }
+        must
+    }
+}
+
+/// The sessions of one broker.
+#[derive(Clone)]
+pub struct Sessions {
+    slots: usize,
+    ids: Stream,
+    sessions: BTreeMap<i32, Session>,
+    last_used: BTreeSet<(Instant, i32)>,
+    /// Who may be evicted by everybody, and by followers: worst first (privileged, partitions, id).
+    evictable_by_all: BTreeSet<(bool, usize, i32)>,
+    evictable_by_privileged: BTreeSet<(bool, usize, i32)>,
+}
+
+impl Sessions {
+    pub fn new(slots: usize, ids: Stream) -> Sessions {
+        Sessions {
+            slots,
+            ids,
+            sessions: BTreeMap::new(),
+            last_used: BTreeSet::new(),
+            evictable_by_all: BTreeSet::new(),
+            evictable_by_privileged: BTreeSet::new(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// A request came: how it is answered and what it reads, in order. `asked` and `forgotten` are what it names.
+    ///
+    /// Errors, for the whole response: `FetchSessionIdNotFound`, `InvalidFetchSessionEpoch`,
+    /// `FetchSessionTopicIdError`.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        id: i32,
+        epoch: i32,
+        uses_topic_ids: bool,
+        asked: Vec<(Key, Wanted)>,
+        forgotten: &[Key],
+    ) -> Result<(Context, Vec<(Key, Wanted)>), ErrorCode> {
+        if epoch == INITIAL_EPOCH || epoch == FINAL_EPOCH {
+            self.remove(id);
+            let context = if epoch == FINAL_EPOCH { Context::Sessionless } else { Context::Full };
+            return Ok((context, asked));
+        }
+        let session = self.sessions.get_mut(&id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        if session.epoch != epoch {
+            return Err(ErrorCode::InvalidFetchSessionEpoch);
+        }
+        if session.uses_topic_ids != uses_topic_ids {
+            return Err(ErrorCode::FetchSessionTopicIdError);
+        }
+        for (key, wanted) in &asked {
+            session.put(key.clone(), *wanted, Told::NOTHING);
+        }
+        for key in forgotten {
+            session.forget(key);
+        }
+        if session.order.is_empty() {
+            self.remove(id);
+            return Ok((Context::Sessionless, asked));
+        }
+        session.epoch = next_epoch(session.epoch);
+        let context = Context::Incremental { id, epoch: session.epoch };
+        let reads = session.order.values().map(|cached| (cached.key.clone(), cached.wanted)).collect();
+        self.touch(id, now);
+        Ok((context, reads))
+    }
+
+    /// Begins a session with what a full fetch was answered. 0 where there is no room.
+    pub fn begin(
+        &mut self,
+        now: Instant,
+        privileged: bool,
+        uses_topic_ids: bool,
+        partitions: Vec<(Key, Wanted, Outcome)>,
+    ) -> i32 {
+        if self.sessions.len() >= self.slots && !self.evict(now, privileged, partitions.len()) {
+            return 0;
+        }
+        let id = self.new_id();
+        let mut session = Session {
+            privileged,
+            uses_topic_ids,
+            created: now,
+            last_used: now,
+            epoch: next_epoch(INITIAL_EPOCH),
+            order: BTreeMap::new(),
+            places: BTreeMap::new(),
+            next_place: 0,
+            listed_size: 0,
+        };
+        for (key, wanted, outcome) in partitions {
+            session.put(key, wanted, outcome.told);
+        }
+        self.sessions.insert(id, session);
+        self.touch(id, now);
+        id
+    }
+
+    /// Which partitions an incremental response must name, by their places in `outcomes`.
+    ///
+    /// Errors: `InvalidFetchSessionEpoch` where the session has moved on meanwhile.
+    pub fn answer(&mut self, id: i32, epoch: i32, outcomes: &[(&Key, Outcome)]) -> Result<Vec<bool>, ErrorCode> {
+        match self.sessions.get_mut(&id) {
+            Some(session) if session.epoch != epoch => Err(ErrorCode::InvalidFetchSessionEpoch),
+            Some(session) => Ok(outcomes.iter().map(|(key, outcome)| session.answer(key, outcome)).collect()),
+            // Evicted while the request waited: it is answered all the same.
+            None => Ok(vec![true; outcomes.len()]),
+        }
+    }
+
+    fn new_id(&mut self) -> i32 {
+        loop {
+            let id = self.ids.between(1, i32::MAX as u64 - 1) as i32;
+            if !self.sessions.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// (3)
+    fn evict(&mut self, now: Instant, privileged: bool, size: usize) -> bool {
+        let Some(&(last_used, oldest)) = self.last_used.first() else { return false };
+        if now.since(last_used) > EVICTION {
+            self.remove(oldest);
+            return true;
+        }
+        let list = if privileged { &self.evictable_by_privileged } else { &self.evictable_by_all };
+        match list.first() {
+            Some(&worst) if worst <= (privileged, size, 0) => {
+                self.remove(worst.2);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn remove(&mut self, id: i32) {
+        if let Some(session) = self.sessions.remove(&id) {
+            self.unlist(id, &session);
+        }
+    }
+
+    fn unlist(&mut self, id: i32, session: &Session) {
+        let key = (session.privileged, session.listed_size, id);
+        self.last_used.remove(&(session.last_used, id));
+        self.evictable_by_all.remove(&key);
+        self.evictable_by_privileged.remove(&key);
+    }
+
+    fn touch(&mut self, id: i32, now: Instant) {
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        self.unlist(id, &session);
+        session.last_used = now;
+        session.listed_size = session.order.len();
+        let key = (session.privileged, session.listed_size, id);
+        let old = now.since(session.created) > EVICTION;
+        self.last_used.insert((now, id));
+        if !session.privileged || old {
+            self.evictable_by_privileged.insert(key);
+        }
+        if old {
+            self.evictable_by_all.insert(key);
+        }
+        self.sessions.insert(id, session);
+    }
+}
+
+/// (1)
+fn next_epoch(epoch: i32) -> i32 {
+    if epoch == i32::MAX { 1 } else { epoch + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Seed;
+
+    const WANTED: Wanted = Wanted { fetch_offset: 0, max_bytes: 1 << 20, current_leader_epoch: -1 };
+
+    fn key(partition: i32) -> Key {
+        (TopicRef::Id(Uuid::from_u128(1)), partition)
+    }
+
+    fn outcome(high_watermark: Offset, has_records: bool) -> Outcome {
+        Outcome { told: Told { high_watermark, log_start_offset: 0 }, has_records, has_error: false }
+    }
+
+    fn sessions(slots: usize) -> Sessions {
+        Sessions::new(slots, Seed(1).stream("fetch-sessions"))
+    }
+
+    fn begin(sessions: &mut Sessions, now: Instant, privileged: bool, partitions: i32) -> i32 {
+        let partitions = (0..partitions).map(|index| (key(index), WANTED, outcome(0, false))).collect();
+        sessions.begin(now, privileged, true, partitions)
+    }
+
+    #[test]
+    fn an_incremental_response_names_only_what_is_new_and_what_had_data_goes_last() {
+        let mut sessions = sessions(10);
+        let now = Instant::ZERO;
+        let id = begin(&mut sessions, now, false, 3);
+        let (context, reads) = sessions.open(now, id, 1, true, vec![], &[]).unwrap();
+        assert_eq!(context, Context::Incremental { id, epoch: 2 });
+        assert_eq!(reads.iter().map(|(key, _)| key.1).collect::<Vec<_>>(), [0, 1, 2]);
+        let keys = [key(0), key(1), key(2)];
+        let outcomes = [(&keys[0], outcome(5, true)), (&keys[1], outcome(0, false)), (&keys[2], outcome(7, false))];
+        assert_eq!(sessions.answer(id, 2, &outcomes), Ok(vec![true, false, true]));
+        let (_, reads) = sessions.open(now, id, 2, true, vec![], &[]).unwrap();
+        assert_eq!(reads.iter().map(|(key, _)| key.1).collect::<Vec<_>>(), [1, 2, 0]);
+    }
+
+    #[test]
+    fn a_wrong_id_a_wrong_epoch_and_a_change_of_naming_are_told_apart() {
+        let mut sessions = sessions(10);
+        let now = Instant::ZERO;
+        let id = begin(&mut sessions, now, false, 1);
+        let mut open = |id, epoch, ids| sessions.open(now, id, epoch, ids, vec![], &[]).map(|(context, _)| context);
+        assert_eq!(open(id + 1, 1, true), Err(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!(open(id, 2, true), Err(ErrorCode::InvalidFetchSessionEpoch));
+        assert_eq!(open(id, 1, false), Err(ErrorCode::FetchSessionTopicIdError));
+        assert_eq!(open(id, 1, true), Ok(Context::Incremental { id, epoch: 2 }));
+        assert_eq!(open(id, FINAL_EPOCH, true), Ok(Context::Sessionless));
+        assert_eq!(open(id, 2, true), Err(ErrorCode::FetchSessionIdNotFound));
+    }
+
+    #[test]
+    fn a_session_that_forgets_everything_ends() {
+        let mut sessions = sessions(10);
+        let id = begin(&mut sessions, Instant::ZERO, false, 1);
+        let opened = sessions.open(Instant::ZERO, id, 1, true, vec![], &[key(0)]).unwrap();
+        assert_eq!((opened, sessions.len()), ((Context::Sessionless, vec![]), 0));
+    }
+
+    #[test]
+    fn a_young_session_yields_only_to_followers_and_an_old_one_to_what_is_worth_more() {
+        let mut sessions = sessions(1);
+        let first = begin(&mut sessions, Instant::ZERO, false, 2);
+        assert_ne!(first, 0);
+        assert_eq!(begin(&mut sessions, Instant::from_millis(1), false, 9), 0);
+        let follower = begin(&mut sessions, Instant::from_millis(2), true, 1);
+        assert_ne!(follower, 0);
+        assert_eq!(begin(&mut sessions, Instant::from_millis(3), false, 9), 0);
+        // Not used for two minutes: anybody may have it.
+        assert_ne!(begin(&mut sessions, Instant::from_millis(120_003), false, 1), 0);
+        assert_eq!(sessions.len(), 1);
+    }
+}

@@ -1,0 +1,44 @@
+//! What a partition needs of its topic's settings, parsed once.
+
+use std::collections::BTreeMap;
+
+use crate::log::LogConfig;
+use crate::record::batch::TimestampType;
+use crate::record::check::{Invalid, Rules};
+use crate::record::{Batch, BatchBuilder, Compression, Record};
+use crate::time::{Now, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub log: LogConfig,
+    pub rules: Rules,
+    /// `max.message.bytes`: of a batch, as it was sent.
+    pub max_message_bytes: usize,
+    /// `compression.type`; `None` is `producer`.
+    pub compression: Option<Compression>,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: usize,
+}
+
+impl Settings {
+    /// The moment that the leader stamps into a batch, under LogAppendTime.
+    pub fn append_time(&self, now: Now) -> Option<Timestamp> {
+        (self.rules.timestamp_type == TimestampType::LogAppendTime).then_some(now.wall)
+    }
+
+    /// The batch in the codec that the topic wants: nearly always as it is.
+    pub fn recompressed(&self, batch: Batch) -> Result<Batch, Invalid> {
+        let Some(wanted) = self.compression.filter(|&wanted| batch.header.compression() != Ok(wanted)) else {
+            return Ok(batch);
+        };
+        let header = &batch.header;
+        let mut builder = BatchBuilder::new(wanted);
+        if header.has_producer_id() {
+            builder.set_producer(header.producer_id, header.producer_epoch, header.base_sequence);
+        }
+        for record in Record::decode(&batch)? {
+            builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &record.headers);
+        }
+        Ok(builder.build())
+    }
+}
