@@ -5,9 +5,6 @@
 //! 2. On the controller's broker every decision goes through [`Broker::publish`]: saved first, then applied, then told
 //!    to the others, then answered.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind, TopicName};
 use kafka_protocol::protocol::Message;
@@ -16,9 +13,8 @@ use super::handle::Asked;
 use super::{Broker, Effect};
 use crate::broker::event::Unreachable;
 use crate::controller::Controller;
-use crate::id::{BrokerId, CallId, LogId, TopicPartition};
-use crate::partition::Partition;
-use crate::protocol::cluster::{ClusterRequest, ClusterResponse, ClusterState};
+use crate::id::{BrokerId, CallId};
+use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::time::Now;
 
 /// What a call's answer is for.
@@ -166,27 +162,5 @@ impl Broker {
         for &id in state.brokers.keys().filter(|&&id| id != own) {
             self.call(id, ClusterRequest::Update(state.clone()), Pending::Update, out);
         }
-    }
-
-    /// Makes this broker what the cluster's state says: hosts what it must, leads what it may, drops the rest.
-    fn apply(&mut self, _now: Now, state: Arc<ClusterState>, _out: &mut Vec<Effect>) {
-        if state.version <= self.cluster.version {
-            return;
-        }
-        self.topic_names = state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect();
-        let own = self.id();
-        let mut hosted: BTreeMap<TopicName, BTreeMap<i32, LogId>> = BTreeMap::new();
-        for (name, topic) in &state.topics {
-            for (index, assignment) in (0..).zip(&topic.partitions) {
-                if !assignment.replicas.contains(&own) {
-                    continue;
-                }
-                let log = LogId(self.partitions.len() as u32);
-                self.partitions.push(Some(Arc::new(Partition { name: TopicPartition::new(name.clone(), index), log })));
-                hosted.entry(name.clone()).or_default().insert(index, log);
-            }
-        }
-        self.hosted = hosted;
-        self.cluster = state;
     }
 }

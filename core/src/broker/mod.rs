@@ -1,33 +1,49 @@
 //! A broker: a router over closed sets of events. One file per API is in `handle/`.
 //!
-//! `event.rs`, `effect.rs` what comes in and goes out | `cluster.rs` the cluster's state, applied; the controller, its
-//! calls | `handle/` clients' requests
+//! `event.rs`, `effect.rs` what comes in and goes out | `handle/` clients' requests | `purgatory.rs` requests that wait |
+//! `session.rs` what consumers fetch | `cluster.rs` the cluster's state, applied; the controller and its calls |
+//! `hosting.rs` partitions come, change and go | `chores.rs` what is done by the clock, and at the end |
+//! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
+//!
+//! ```text
+//! Request ──▶ handle/ ──▶ Reply                   Appended ──▶ partition ──▶ purgatory ──▶ Reply …
+//!                └──▶ purgatory (parked)          Loaded, Timer, Peer, … ──▶ the same
+//! ```
 
+pub mod chores;
 pub mod cluster;
 pub mod effect;
 pub mod event;
 pub mod handle;
+pub mod hosting;
+pub mod producer_id;
+pub mod purgatory;
+pub mod session;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 pub use effect::Effect;
 pub use event::Event;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
-use crate::config::broker::BrokerSettings;
+use crate::config::BrokerSettings;
 use crate::controller::Controller;
-use crate::id::{BrokerId, CallId, LogId};
+use crate::error::ErrorCode;
+use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId};
 use crate::log::LogImage;
 use crate::node::Node;
-use crate::partition::Partition;
-use crate::protocol::cluster::{ClusterState, Registration};
+use crate::partition::{Partition, Progress};
+use crate::protocol::cluster::{Assignment, ClusterState, Registration};
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
+use purgatory::{Parked, Reading, Until};
 
 /// How a broker is started.
 #[derive(Clone, Debug)]
@@ -63,11 +79,12 @@ pub struct Image {
 #[derive(Clone)]
 pub struct Broker {
     pub(crate) config: Arc<BrokerConfig>,
+    /// `config.settings`, parsed.
     pub(crate) settings: Arc<BrokerSettings>,
     /// The newest state that the controller told. Handlers read brokers, topics and leaders here.
     pub(crate) cluster: Arc<ClusterState>,
     /// `cluster.topics` by id.
-    pub(crate) topic_names: BTreeMap<Uuid, TopicName>,
+    pub(crate) topic_names: Arc<BTreeMap<Uuid, TopicName>>,
     /// On the broker that is the controller.
     pub(crate) controller: Option<Controller>,
     /// Calls to other brokers that have no answer yet.
@@ -76,32 +93,53 @@ pub struct Broker {
 
     /// Which slot a partition has here, by topic and partition index; no entry where another broker hosts it.
     hosted: BTreeMap<TopicName, BTreeMap<i32, LogId>>,
-    /// By [`LogId`]. Slots are not used twice, so that late answers about a removed log find nothing.
+    /// By [`LogId`]. Slots are not used twice, so that late answers about a removed log find nothing. Shared until
+    /// written to, so that a broker is cheap to clone.
     partitions: Vec<Option<Arc<Partition>>>,
     /// What was found on disk and is not hosted (yet): the cluster's state says later what to open.
-    found: Image,
+    found: Arc<hosting::Found>,
+
+    purgatory: purgatory::Purgatory,
+    sessions: session::Sessions,
+    producer_ids: producer_id::ProducerIds,
+    chores: chores::Chores,
+
+    connections: BTreeSet<ConnId>,
+    /// Record bytes taken and given, since the start.
+    bytes_in: u64,
+    bytes_out: u64,
 }
 
 impl Broker {
     /// A broker over what its data directory holds. The first effects open its logs and cut their torn tails.
     ///
-    /// Fails where a setting is wrong, or where a file that cannot be rebuilt is damaged; says which.
-    pub fn open(config: BrokerConfig, image: Image, now: Now, out: &mut Vec<Effect>) -> Result<Broker, String> {
+    /// Fails, naming the file or the setting, where one that cannot be rebuilt is damaged or wrong.
+    pub fn open(config: BrokerConfig, mut image: Image, now: Now, out: &mut Vec<Effect>) -> Result<Broker, String> {
         let settings = Arc::new(BrokerSettings::parse(&config.settings).map_err(|error| error.to_string())?);
         let controller = (config.controller() == config.registration.id)
             .then(|| Controller::open(&config, settings.clone(), image.files.get(Controller::FILE)))
             .transpose()?;
+        let slots = settings.max_incremental_fetch_session_cache_slots.max(0) as usize;
+        let producer_ids = producer_id::ProducerIds::open(config.registration.id, &mut image)?;
         let mut broker = Broker {
+            // A stream of its own for every start: a client may still hold a session's id from before.
+            sessions: session::Sessions::new(slots, config.seed.stream(&format!("fetch-sessions-{}", now.wall))),
             config: Arc::new(config),
+            chores: chores::Chores::new(now.instant, &settings),
             settings,
             cluster: Arc::default(),
-            topic_names: BTreeMap::new(),
+            topic_names: Arc::default(),
             controller,
             calls: BTreeMap::new(),
             next_call: 0,
             hosted: BTreeMap::new(),
             partitions: Vec::new(),
-            found: image,
+            found: Arc::new(hosting::Found::new(image)),
+            purgatory: purgatory::Purgatory::default(),
+            producer_ids,
+            connections: BTreeSet::new(),
+            bytes_in: 0,
+            bytes_out: 0,
         };
         broker.join(now, out);
         Ok(broker)
@@ -111,10 +149,60 @@ impl Broker {
         self.config.registration.id
     }
 
+    /// Topics by id, for [`crate::protocol::line`].
+    pub fn topic_names(&self) -> &Arc<BTreeMap<Uuid, TopicName>> {
+        &self.topic_names
+    }
+
+    /// The newest state of the cluster that this broker knows.
+    pub fn cluster_state(&self) -> &ClusterState {
+        &self.cluster
+    }
+
     /// The partition, if this broker hosts it.
     pub fn partition(&self, topic: &TopicName, partition: i32) -> Option<&Partition> {
-        let log = *self.hosted.get(topic)?.get(&partition)?;
-        self.partitions[log.0 as usize].as_deref()
+        self.slot(*self.hosted.get(topic)?.get(&partition)?)
+    }
+
+    /// Every partition that this broker hosts, by topic and index.
+    pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.hosted.values().flat_map(|topic| topic.values()).filter_map(|&log| self.slot(log))
+    }
+
+    fn slot(&self, log: LogId) -> Option<&Partition> {
+        self.partitions.get(log.0 as usize)?.as_deref()
+    }
+
+    fn partition_mut(&mut self, log: LogId) -> Option<&mut Partition> {
+        self.partitions.get_mut(log.0 as usize)?.as_mut().map(Arc::make_mut)
+    }
+
+    /// The topic that a request names, by its id where `by_id`.
+    ///
+    /// Errors: `UnknownTopicId`.
+    fn topic_name(&self, by_id: bool, name: &TopicName, id: Uuid) -> Result<TopicName, ErrorCode> {
+        if by_id { self.topic_names.get(&id).cloned().ok_or(ErrorCode::UnknownTopicId) } else { Ok(name.clone()) }
+    }
+
+    /// The log of a partition that clients may ask this broker about.
+    ///
+    /// Errors: `UnknownTopicOrPartition`; `NotLeaderOrFollower` where another broker hosts it.
+    fn hosted(&self, topic: &TopicName, partition: i32) -> Result<LogId, ErrorCode> {
+        if let Some(&log) = self.hosted.get(topic).and_then(|partitions| partitions.get(&partition)) {
+            return Ok(log);
+        }
+        let known = self.assignment(topic, partition).is_some();
+        Err(if known { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition })
+    }
+
+    fn assignment(&self, topic: &TopicName, partition: i32) -> Option<&Assignment> {
+        self.cluster.topics.get(topic)?.partitions.get(usize::try_from(partition).ok()?)
+    }
+
+    /// Who leads a partition, and where that broker is found if it is alive.
+    fn leader_of(&self, topic: &TopicName, partition: i32) -> (Option<&Assignment>, Option<&Registration>) {
+        let assignment = self.assignment(topic, partition);
+        (assignment, assignment.and_then(|assignment| self.cluster.brokers.get(&assignment.leader)))
     }
 }
 
@@ -126,8 +214,14 @@ impl Node for Broker {
     fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
         match event {
             // Clients' requests: one file per API in `handle/`, chosen by the table in `handle/mod.rs`.
-            Event::Request { ticket, request } => handle::route(self, now, ticket, *request, out),
-            Event::Closed { conn: _ } => {}
+            Event::Request { ticket, request } => {
+                self.connections.insert(ticket.conn);
+                handle::route(self, now, ticket, *request, out);
+            }
+            Event::Closed { conn } => {
+                self.connections.remove(&conn);
+                self.purgatory.closed(conn);
+            }
 
             // The cluster: the controller's decisions and everything that follows from them, in `cluster.rs`.
             Event::Call { from, call, request } => self.called(now, from, call, request, out),
@@ -135,17 +229,103 @@ impl Node for Broker {
             Event::Peer { id, up } => self.peer(now, id, up, out),
 
             // The logs.
-            Event::Appended { log: _, end: _ } => {}
-            Event::Flushed { log: _, end: _ } => {}
-            Event::Loaded { read: _, bytes: _ } => {}
-            Event::Offline { log: _, cause: _ } => {}
+            Event::Appended { log, end } => self.appended(log, end, out),
+            Event::Flushed { log, end } => self.flushed(now, log, end, out),
+            Event::Loaded { read, bytes } => self.loaded(read, &bytes, out),
+            Event::Offline { log, cause } => self.offline(log, cause, out),
 
-            Event::Timer => {}
-            Event::Stop => out.push(Effect::Stopped),
+            Event::Timer => {
+                self.expire(now, out);
+                self.do_chores(now, out);
+            }
+            Event::Stop => self.stop(now, out),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        None
+        [self.purgatory.deadline(), self.chores.deadline()].into_iter().flatten().min()
+    }
+}
+
+impl Broker {
+    /// A batch was given to the log.
+    fn appending(&mut self, log: LogId, bytes: usize, flush: Option<Instant>) {
+        self.bytes_in += bytes as u64;
+        if let Some(instant) = flush {
+            self.chores.flush_at(instant, log);
+        }
+    }
+
+    /// The driver has written everything below `end`.
+    fn appended(&mut self, log: LogId, end: Offset, out: &mut Vec<Effect>) {
+        let Some(partition) = self.partition_mut(log) else { return };
+        let progress = partition.appended(end);
+        while let Some((ticket, wait)) = self.purgatory.due(log, Until::Written, end) {
+            self.settle(ticket, wait, Ok(()), out);
+        }
+        self.progressed(log, progress, out);
+    }
+
+    /// A follower has everything below `offset`.
+    fn followed(&mut self, log: LogId, replica: BrokerId, offset: Offset, out: &mut Vec<Effect>) {
+        let Some(partition) = self.partition_mut(log) else { return };
+        let progress = partition.followed(replica, offset);
+        if progress.high_watermark_rose {
+            self.progressed(log, progress, out);
+        }
+    }
+
+    /// A log has moved on: whoever waited for that goes on.
+    fn progressed(&mut self, log: LogId, progress: Progress, out: &mut Vec<Effect>) {
+        if progress.high_watermark_rose {
+            self.chores.high_watermarks_moved();
+            let Some(partition) = self.slot(log) else { return };
+            let high_watermark = partition.log.high_watermark();
+            let result = partition.acknowledged(high_watermark).unwrap_or(Ok(()));
+            while let Some((ticket, wait)) = self.purgatory.due(log, Until::Committed, high_watermark) {
+                self.settle(ticket, wait, result, out);
+            }
+        }
+        self.wake_fetches(log, out);
+    }
+
+    /// The bytes are there that a look-up asked for.
+    fn loaded(&mut self, read: ReadId, bytes: &Bytes, out: &mut Vec<Effect>) {
+        match self.purgatory.loaded(read) {
+            Some(Reading::Fetch(fetching, seek)) => self.resume_fetch(fetching, seek, bytes, out),
+            Some(Reading::ListOffsets(listing, seek)) => self.resume_list(listing, seek, bytes, out),
+            None => {}
+        }
+    }
+
+    /// The disk failed under a log: nobody is kept waiting for it.
+    fn offline(&mut self, log: LogId, cause: String, out: &mut Vec<Effect>) {
+        let Some(partition) = self.partition_mut(log) else { return };
+        partition.offline = Some(cause);
+        self.forsake(log, ErrorCode::KafkaStorageError, out);
+        self.stopped_waiting_for(log, out);
+    }
+
+    /// Whoever waits for that log is told now: producers the error, consumers whatever is true of it.
+    fn forsake(&mut self, log: LogId, error: ErrorCode, out: &mut Vec<Effect>) {
+        let (batches, fetches) = self.purgatory.forsake(log);
+        for (ticket, wait) in batches {
+            self.settle(ticket, wait, Err(error), out);
+        }
+        for ticket in fetches {
+            if let Some(Parked::Fetch(fetching)) = self.purgatory.take(ticket) {
+                self.finish_fetch(fetching, out);
+            }
+        }
+    }
+
+    /// Requests whose time is up.
+    fn expire(&mut self, now: Now, out: &mut Vec<Effect>) {
+        while let Some(parked) = self.purgatory.expire(now.instant) {
+            match parked {
+                Parked::Produce(producing) => producing.expire(out),
+                Parked::Fetch(fetching) => self.finish_fetch(fetching, out),
+            }
+        }
     }
 }

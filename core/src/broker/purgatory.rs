@@ -89,11 +89,7 @@ impl Purgatory {
     }
 
     /// Parks a Produce until all its batches are `until`.
-    pub fn park_produce(
-        &mut self,
-        producing: Producing,
-        until: Until,
-    ) {
+    pub fn park_produce(&mut self, producing: Producing, until: Until) {
         let ticket = producing.asked.ticket;
         for (wait, (log, end)) in producing.ends().enumerate() {
             let queues = self.queues(log);

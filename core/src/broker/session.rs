@@ -75,7 +75,10 @@ pub enum Context {
     /// All partitions are answered; a session begins with them.
     Full,
     /// Of the session with that id, answered at that epoch.
-    Incremental { id: i32, epoch: i32 },
+    Incremental {
+        id: i32,
+        epoch: i32,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +131,9 @@ impl Session {
             // When the error goes away the partition is news.
             cached.told.high_watermark = -1;
         }
-        if outcome.has_records && let Some(cached) = self.order.remove(&place) {
+        if outcome.has_records
+            && let Some(cached) = self.order.remove(&place)
+        {
             self.places.insert(key.clone(), self.next_place);
             self.order.insert(self.next_place, cached);
             self.next_place += 1;

@@ -1,41 +1,158 @@
 //! A broker as a page sees it: the same for the simulator and for a live server.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt::Display;
+
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::StrBytes;
 
 use super::Broker;
+use crate::id::BrokerId;
+use crate::log::checkpoint::print_uuid;
+use crate::partition::{Partition, Role};
 use crate::protocol::cluster::ClusterState;
-use crate::sim::view::{BrokerView, ReplicaView, TopicView};
+use crate::sim::view::{BrokerView, FactGroup, Health, ReplicaView, TopicView, View};
 
 impl Broker {
-    /// What the controller last told this broker.
-    pub fn cluster_state(&self) -> &ClusterState {
-        &self.cluster
+    /// What is drawn. The driver knows the health and may know better who is connected.
+    pub fn view(&self) -> BrokerView {
+        let who = &self.config.registration;
+        BrokerView {
+            id: who.id.0,
+            name: who.id.to_string(),
+            host: who.host.clone(),
+            port: who.port,
+            rack: who.rack.clone(),
+            health: Health::Running,
+            controller: self.cluster.controller == who.id,
+            replicas: self.replicas(),
+            connections: self.connections.len() as u32,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            parked: self.parked(),
+        }
     }
 
     /// Requests that wait in the purgatory.
     pub fn parked(&self) -> u32 {
-        0
+        self.purgatory.len() as u32
     }
 
     /// The replicas that this broker hosts, by topic and partition.
     pub fn replicas(&self) -> Vec<ReplicaView> {
-        let mut replicas = Vec::new();
-        for (name, topic) in &self.cluster.topics {
-            for (index, assignment) in (0..).zip(&topic.partitions) {
-                if self.partition(name, index).is_some() {
-                    replicas.push(ReplicaView {
-                        topic: name.0.to_string(),
-                        partition: index,
-                        leader: assignment.leader == self.id(),
-                        in_sync: assignment.isr.contains(&self.id()),
-                        leader_epoch: assignment.leader_epoch,
-                        ..ReplicaView::default()
-                    });
-                }
-            }
+        self.partitions().map(|partition| self.replica_view(partition)).collect()
+    }
+
+    fn replica_view(&self, partition: &Partition) -> ReplicaView {
+        let log = &partition.log;
+        let assignment = self.assignment(&partition.name.topic, partition.name.partition);
+        ReplicaView {
+            topic: partition.name.topic.to_string(),
+            partition: partition.name.partition,
+            leader: matches!(partition.role, Role::Leader(_)),
+            in_sync: assignment.is_some_and(|assignment| assignment.isr.contains(&self.id())),
+            leader_epoch: partition.leader_epoch(),
+            log_start: log.log_start_offset(),
+            end: log.end(),
+            high_watermark: log.high_watermark(),
+            flushed: log.recovery_point(),
+            bytes: log.bytes(),
+            segments: log.segments() as u32,
+            batches: log.newest(View::CELLS),
         }
-        replicas
+    }
+
+    /// What there is to know of this broker.
+    pub fn broker_facts(&self) -> Vec<FactGroup> {
+        let who = &self.config.registration;
+        let leads = self.partitions().filter(|partition| matches!(partition.role, Role::Leader(_))).count();
+        let mut groups = vec![
+            group(
+                who.id.to_string(),
+                [
+                    fact("node.id", who.id.0),
+                    fact("listener", format_args!("{}:{}", who.host, who.port)),
+                    fact("broker.rack", who.rack.as_deref().unwrap_or("none")),
+                    fact("cluster id", &self.cluster.cluster_id),
+                    fact("controller", self.cluster.controller),
+                    fact("cluster state version", self.cluster.version),
+                ],
+            ),
+            group(
+                "Work",
+                [
+                    fact("partitions hosted", self.partitions().count()),
+                    fact("partitions led", leads),
+                    fact("connections", self.connections.len()),
+                    fact("requests in the purgatory", self.purgatory.len()),
+                    fact("fetch sessions", self.sessions.len()),
+                    fact("record bytes in", self.bytes_in),
+                    fact("record bytes out", self.bytes_out),
+                ],
+            ),
+        ];
+        if !self.config.settings.is_empty() {
+            groups.push(group("Settings", self.config.settings.iter().map(|(name, value)| fact(name, value))));
+        }
+        groups
+    }
+
+    /// What there is to know of a partition; `None` where it is not hosted here.
+    pub fn partition_facts(&self, topic: &str, partition: i32) -> Option<Vec<FactGroup>> {
+        let topic = TopicName(StrBytes::from_string(topic.to_owned()));
+        let assignment = self.assignment(&topic, partition)?;
+        let configs = &self.cluster.topics.get(&topic)?.configs;
+        let partition = self.partition(&topic, partition)?;
+        let log = &partition.log;
+        let mut groups = vec![
+            group(
+                partition.name.to_string(),
+                [
+                    fact("topic id", print_uuid(partition.topic_id)),
+                    fact("role", if matches!(partition.role, Role::Leader(_)) { "leader" } else { "follower" }),
+                    fact("leader", assignment.leader),
+                    fact("leader_epoch", partition.leader_epoch()),
+                    fact("replicas", ids(&assignment.replicas)),
+                    fact("isr", ids(&assignment.isr)),
+                ],
+            ),
+            group(
+                "Offsets",
+                [
+                    fact("log_start_offset", log.log_start_offset()),
+                    fact("last_stable_offset", log.last_stable_offset()),
+                    fact("high_watermark", log.high_watermark()),
+                    fact("appended end", log.appended_end()),
+                    fact("log_end_offset", log.end()),
+                    fact("recovery point", log.recovery_point()),
+                ],
+            ),
+            group(
+                "Log",
+                [
+                    fact("directory", log.directory()),
+                    fact("segments", log.segments()),
+                    fact("bytes", log.bytes()),
+                    fact("segment.bytes", log.config().segment_bytes),
+                    fact("retention.ms", log.config().retention_ms),
+                    fact("retention.bytes", log.config().retention_bytes),
+                ],
+            ),
+        ];
+        if let Some(cause) = &partition.offline {
+            groups.push(group("Offline", [fact("cause", cause)]));
+        }
+        if let Role::Leader(leader) = &partition.role
+            && !leader.followers().is_empty()
+        {
+            let followers = leader.followers().iter().map(|(id, follower)| {
+                fact(id, format_args!("end {}{}", follower.end, if follower.in_sync { ", in sync" } else { "" }))
+            });
+            groups.push(group("Followers", followers));
+        }
+        if !configs.is_empty() {
+            groups.push(group("Topic settings", configs.iter().map(|(name, value)| fact(name, value))));
+        }
+        Some(groups)
     }
 }
 
@@ -44,7 +161,7 @@ pub fn topics(state: &ClusterState, brokers: &[BrokerView]) -> Vec<TopicView> {
     let mut topics: Vec<TopicView> = (state.topics.iter())
         .map(|(name, topic)| TopicView {
             name: name.0.to_string(),
-            id: URL_SAFE_NO_PAD.encode(topic.id.as_bytes()),
+            id: print_uuid(topic.id),
             partitions: topic.partitions.len() as u32,
             replication_factor: topic.partitions.first().map_or(0, |first| first.replicas.len() as u32),
             configs: topic.configs.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
@@ -60,4 +177,16 @@ pub fn topics(state: &ClusterState, brokers: &[BrokerView]) -> Vec<TopicView> {
         }
     }
     topics
+}
+
+fn group(title: impl Into<String>, facts: impl IntoIterator<Item = (String, String)>) -> FactGroup {
+    FactGroup { title: title.into(), facts: facts.into_iter().collect() }
+}
+
+fn fact(name: impl Display, value: impl Display) -> (String, String) {
+    (name.to_string(), value.to_string())
+}
+
+fn ids(ids: &[BrokerId]) -> String {
+    ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(", ")
 }

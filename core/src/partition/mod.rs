@@ -99,24 +99,21 @@ impl Partition {
 
     /// Appends a producer's batch. The offsets are given at once; what is there when the driver has written it, and
     /// acknowledged when `acks` are met, is said by [`Partition::appended`].
-    pub fn append(
-        &mut self,
-        now: Now,
-        acks: i16,
-        checked: Checked,
-        out: &mut Vec<Effect>,
-    ) -> Result<Placed, Invalid> {
+    pub fn append(&mut self, now: Now, acks: i16, checked: Checked, out: &mut Vec<Effect>) -> Result<Placed, Invalid> {
         let leader = self.led_in(-1).map_err(refusal)?;
         let epoch = leader.epoch;
         if acks == -1 && leader.in_sync() < self.settings.min_insync_replicas {
             return Err(refusal(ErrorCode::NotEnoughReplicas));
         }
-        if checked.batch.bytes.len() > self.settings.max_message_bytes {
-            return Err(refusal(ErrorCode::MessageTooLarge));
-        }
+        self.fits(checked.batch.bytes.len())?;
         checked.obeys(&self.settings.rules, &self.name, now.wall)?;
         let batch = self.settings.recompressed(checked.batch)?;
+        self.fits(batch.bytes.len())?;
         self.log.append(now, batch, epoch, self.settings.append_time(now), out)
+    }
+
+    fn fits(&self, bytes: usize) -> Result<(), Invalid> {
+        if bytes <= self.settings.max_message_bytes { Ok(()) } else { Err(refusal(ErrorCode::MessageTooLarge)) }
     }
 
     /// The driver wrote everything below `end`.

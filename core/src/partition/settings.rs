@@ -1,11 +1,9 @@
 //! What a partition needs of its topic's settings, parsed once.
 
-use std::collections::BTreeMap;
-
+use crate::config::TopicConfig;
 use crate::log::LogConfig;
-use crate::record::batch::TimestampType;
 use crate::record::check::{Invalid, Rules};
-use crate::record::{Batch, BatchBuilder, Compression, Record};
+use crate::record::{Batch, BatchBuilder, Compression, Record, TimestampType};
 use crate::time::{Now, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +16,25 @@ pub struct Settings {
     pub compression: Option<Compression>,
     /// `min.insync.replicas`.
     pub min_insync_replicas: usize,
+}
+
+impl From<&TopicConfig> for Settings {
+    fn from(topic: &TopicConfig) -> Settings {
+        Settings {
+            log: topic.into(),
+            rules: topic.rules(),
+            max_message_bytes: topic.max_message_bytes.max(0) as usize,
+            compression: match &topic.compression_type[..] {
+                "uncompressed" => Some(Compression::None),
+                "gzip" => Some(Compression::Gzip),
+                "snappy" => Some(Compression::Snappy),
+                "lz4" => Some(Compression::Lz4),
+                "zstd" => Some(Compression::Zstd),
+                _ => None,
+            },
+            min_insync_replicas: topic.min_insync_replicas.max(0) as usize,
+        }
+    }
 }
 
 impl Settings {

@@ -10,6 +10,7 @@
 //! response's. The first batch of the first partition that has any is given whole, however large, so that a consumer
 //! always gets on. A partition that Kafka cannot name (UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION) is answered last.
 
+use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData};
 use kafka_protocol::messages::{BrokerId as WireBroker, FetchRequest, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
@@ -151,8 +152,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
     let uses_ids = asked.version >= 13;
     let replica = if asked.version >= 15 { body.replica_state.replica_id } else { body.replica_id };
     let replica = (replica.0 >= 0).then_some(BrokerId(replica.0));
-    let reference =
-        |name: TopicName, id: Uuid| if uses_ids { TopicRef::Id(id) } else { TopicRef::Name(name) };
+    let reference = |name: TopicName, id: Uuid| if uses_ids { TopicRef::Id(id) } else { TopicRef::Name(name) };
     let mut wanted = Vec::new();
     for topic in body.topics {
         let topic_ref = reference(topic.topic, topic.topic_id);
@@ -187,7 +187,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
             }
         }
     }
-    let max_bytes = (body.max_bytes.max(0) as u32).min(broker.fetch_max_bytes);
+    let max_bytes = (body.max_bytes.max(0) as u32).min(broker.settings.fetch_max_bytes.max(0) as u32);
     let mut fetching = Fetching {
         deadline: now + Duration::from_millis(body.max_wait_ms.max(0) as u64),
         context,
@@ -246,7 +246,7 @@ impl Broker {
         &mut self,
         mut fetching: Fetching,
         seek: ReadSeek,
-        bytes: &[u8],
+        bytes: &Bytes,
         out: &mut Vec<Effect>,
     ) {
         // (`read` was only asked for a part that is there.)
@@ -286,9 +286,9 @@ impl Broker {
 
     /// The partition, if this client may read it.
     fn readable(&self, log: LogId, part: &Part, version: i16) -> Result<&Partition, ErrorCode> {
-        let partition = self.partitions[log.0 as usize].as_deref().ok_or_else(|| {
-            self.hosted(&part.name, part.key.1).err().unwrap_or(ErrorCode::NotLeaderOrFollower)
-        })?;
+        let partition = self.partitions[log.0 as usize]
+            .as_deref()
+            .ok_or_else(|| self.hosted(&part.name, part.key.1).err().unwrap_or(ErrorCode::NotLeaderOrFollower))?;
         partition.led_in(part.wanted.current_leader_epoch)?;
         if version < 10 && partition.settings.compression == Some(Compression::Zstd) {
             return Err(ErrorCode::UnsupportedCompressionType);

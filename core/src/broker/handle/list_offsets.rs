@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
@@ -71,9 +72,11 @@ impl Listing {
 
     /// Answers the partition that is next.
     fn answer(&mut self, response: ListOffsetsPartitionResponse) {
-        while self.answered.last().is_none_or(|last| {
-            last.partitions.len() == self.body.topics[self.answered.len() - 1].partitions.len()
-        }) {
+        while self
+            .answered
+            .last()
+            .is_none_or(|last| last.partitions.len() == self.body.topics[self.answered.len() - 1].partitions.len())
+        {
             let name = self.body.topics[self.answered.len()].name.clone();
             self.answered.push(ListOffsetsTopicResponse::default().with_name(name));
         }
@@ -126,7 +129,7 @@ impl Broker {
         &mut self,
         mut listing: Listing,
         seek: TimeSeek,
-        bytes: &[u8],
+        bytes: &Bytes,
         out: &mut Vec<Effect>,
     ) {
         let Some((topic, asked)) = listing.next() else { return };

@@ -115,7 +115,9 @@ pub(super) fn handle(
                 Err(refused) => {
                     first_error.get_or_insert(refused.invalid.error);
                     let mut answer = refused.answer(index);
-                    if let (Ok(name), ErrorCode::NotLeaderOrFollower, 10..) = (&name, refused.invalid.error, asked.version) {
+                    if let (Ok(name), ErrorCode::NotLeaderOrFollower, 10..) =
+                        (&name, refused.invalid.error, asked.version)
+                    {
                         name_leader(broker, name, &mut answer, &mut response.node_endpoints);
                     }
                     answer
@@ -134,7 +136,10 @@ pub(super) fn handle(
         0 => match first_error {
             None => out.push(Effect::NoReply { ticket: asked.ticket }),
             Some(error) => {
-                let why = format!("Closing connection due to error during produce request with acks=0: {}", error::name(error.code()));
+                let why = format!(
+                    "Closing connection due to error during produce request with acks=0: {}",
+                    error::name(error.code())
+                );
                 out.push(Effect::Close { conn: asked.ticket.conn, why });
             }
         },
@@ -202,17 +207,19 @@ fn append(
     let Some(partition) = broker.partition_mut(log) else {
         return Err(Refused::plain(ErrorCode::NotLeaderOrFollower));
     };
+    let mut bytes = 0;
     let placed = batch.and_then(|checked| {
         if checked.batch.header.is_transactional() {
             return Err(Refused::plain(ErrorCode::InvalidTxnState).invalid);
         }
+        bytes = checked.batch.bytes.len();
         partition.append(asked.now, acks, checked, out)
     });
     let log_start_offset = partition.log.log_start_offset();
     match placed {
         Ok(placed) => {
             let flush = partition.log.deadline();
-            broker.appending(log, placed, flush);
+            broker.appending(log, bytes, flush);
             Ok((log, placed, log_start_offset))
         }
         Err(invalid) => {

@@ -1,0 +1,198 @@
+//! What a broker does by the clock: checkpoints, retention, `flush.ms`; and what it does last.
+//!
+//! | every | Kafka's setting | what |
+//! | --- | --- | --- |
+//! | 5 s | replica.high.watermark.checkpoint.interval.ms | `replication-offset-checkpoint` |
+//! | 60 s | log.flush.offset.checkpoint.interval.ms | `recovery-point-offset-checkpoint` |
+//! | 60 s | log.flush.start.offset.checkpoint.interval.ms | `log-start-offset-checkpoint` |
+//! | 300 s | log.retention.check.interval.ms | old segments go |
+//!
+//! A file is saved only where it would say something new.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Broker, Effect};
+use crate::config::BrokerSettings;
+use crate::id::{LogId, Offset};
+use crate::log::checkpoint::{self, LOG_START, RECOVERY_POINT, REPLICATION};
+use crate::partition::Partition;
+use crate::time::{Duration, Instant, Now};
+
+/// Kafka begins its log chores this long after the start.
+const INITIAL_DELAY: Duration = Duration::from_millis(30_000);
+
+/// Kafka's replica.high.watermark.checkpoint.interval.ms.
+const HIGH_WATERMARK_INTERVAL: Duration = Duration::from_millis(5_000);
+
+#[derive(Clone)]
+pub(super) struct Chores {
+    /// When the high watermarks are saved next; `None` while none has moved since the last time.
+    high_watermarks: Option<Instant>,
+    recovery_points: Instant,
+    log_starts: Instant,
+    retention: Instant,
+    recovery_interval: Duration,
+    log_start_interval: Duration,
+    retention_interval: Duration,
+    /// By `flush.ms`. A log that has been flushed meanwhile is found so and left alone.
+    flushes: BTreeSet<(Instant, LogId)>,
+    /// What the files say.
+    saved: BTreeMap<&'static str, Bytes>,
+    now: Instant,
+    stop: Option<Stop>,
+}
+
+/// The end has been asked for; these logs have not been flushed yet.
+#[derive(Clone)]
+struct Stop {
+    waiting: BTreeMap<LogId, Offset>,
+}
+
+impl Chores {
+    pub fn new(now: Instant, settings: &BrokerSettings) -> Chores {
+        let first = now + INITIAL_DELAY;
+        Chores {
+            high_watermarks: None,
+            recovery_points: first,
+            log_starts: first,
+            retention: first,
+            recovery_interval: settings.log_flush_offset_checkpoint_interval,
+            log_start_interval: settings.log_flush_start_offset_checkpoint_interval,
+            retention_interval: settings.log_retention_check_interval,
+            flushes: BTreeSet::new(),
+            saved: BTreeMap::new(),
+            now,
+            stop: None,
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        let flush = self.flushes.first().map(|&(instant, _)| instant);
+        let fixed = [self.recovery_points, self.log_starts, self.retention].map(Some);
+        fixed.into_iter().chain([self.high_watermarks, flush]).flatten().min()
+    }
+
+    pub fn flush_at(&mut self, instant: Instant, log: LogId) {
+        self.flushes.insert((instant, log));
+    }
+
+    pub fn high_watermarks_moved(&mut self) {
+        self.high_watermarks.get_or_insert(self.now + HIGH_WATERMARK_INTERVAL);
+    }
+}
+
+impl Broker {
+    /// Does what is due.
+    pub(super) fn do_chores(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let instant = now.instant;
+        self.chores.now = instant;
+        while let Some(&(due, log)) = self.chores.flushes.first().filter(|(due, _)| *due <= instant) {
+            self.chores.flushes.remove(&(due, log));
+            let Some(partition) = self.partition_mut(log) else { continue };
+            partition.log.tick(now, out);
+            if let Some(next) = partition.log.deadline() {
+                self.chores.flush_at(next.max(instant + Duration::from_millis(1)), log);
+            }
+        }
+        if self.chores.high_watermarks.is_some_and(|due| due <= instant) {
+            self.chores.high_watermarks = None;
+            self.save_high_watermarks(out);
+        }
+        if self.chores.retention <= instant {
+            self.chores.retention = instant + self.chores.retention_interval;
+            self.retain(now, out);
+        }
+        if self.chores.recovery_points <= instant {
+            self.chores.recovery_points = instant + self.chores.recovery_interval;
+            self.save_recovery_points(out);
+        }
+        if self.chores.log_starts <= instant {
+            self.chores.log_starts = instant + self.chores.log_start_interval;
+            self.save_log_starts(out);
+        }
+    }
+
+    fn retain(&mut self, now: Now, out: &mut Vec<Effect>) {
+        for slot in self.partitions.iter_mut().flatten() {
+            if slot.offline.is_none() {
+                Arc::make_mut(slot).log.retain(now, out);
+            }
+        }
+    }
+
+    pub(super) fn save_checkpoints(&mut self, out: &mut Vec<Effect>) {
+        self.save_recovery_points(out);
+        self.save_log_starts(out);
+        self.save_high_watermarks(out);
+    }
+
+    fn save_recovery_points(&mut self, out: &mut Vec<Effect>) {
+        self.save_offsets(RECOVERY_POINT, |partition| Some(partition.log.recovery_point()), out);
+    }
+
+    fn save_log_starts(&mut self, out: &mut Vec<Effect>) {
+        self.save_offsets(LOG_START, |partition| partition.log.log_start_offset_checkpoint(), out);
+    }
+
+    fn save_high_watermarks(&mut self, out: &mut Vec<Effect>) {
+        self.save_offsets(REPLICATION, |partition| Some(partition.log.high_watermark()), out);
+    }
+
+    fn save_offsets(
+        &mut self,
+        file: &'static str,
+        offset: impl Fn(&Partition) -> Option<Offset>,
+        out: &mut Vec<Effect>,
+    ) {
+        let offsets: Vec<_> =
+            self.partitions().filter_map(|partition| Some((&partition.name, offset(partition)?))).collect();
+        let contents = Bytes::from(checkpoint::print_offsets(offsets));
+        if self.chores.saved.get(file) != Some(&contents) {
+            self.chores.saved.insert(file, contents.clone());
+            out.push(Effect::Save { file: file.to_owned(), contents });
+        }
+    }
+
+    /// Everything below `end` survives the machine.
+    pub(super) fn flushed(&mut self, now: Now, log: LogId, end: Offset, out: &mut Vec<Effect>) {
+        let Some(partition) = self.partition_mut(log) else { return };
+        partition.log.flushed(now, end);
+        let all = self.chores.stop.as_ref().and_then(|stop| stop.waiting.get(&log)).is_some_and(|&asked| end >= asked);
+        if all {
+            self.stopped_waiting_for(log, out);
+        }
+    }
+
+    /// Flushes every log; when all are flushed, the checkpoints are saved, and that is the end.
+    pub(super) fn stop(&mut self, _now: Now, out: &mut Vec<Effect>) {
+        let mut waiting = BTreeMap::new();
+        for slot in self.partitions.iter_mut().flatten() {
+            if slot.offline.is_none() && slot.log.recovery_point() < slot.log.end() {
+                let partition = Arc::make_mut(slot);
+                partition.log.flush(out);
+                waiting.insert(partition.log.id(), partition.log.end());
+            }
+        }
+        self.chores.stop = Some(Stop { waiting });
+        self.end_if_flushed(out);
+    }
+
+    /// That log will not be flushed any further: it is, or it is gone.
+    pub(super) fn stopped_waiting_for(&mut self, log: LogId, out: &mut Vec<Effect>) {
+        if let Some(stop) = &mut self.chores.stop
+            && stop.waiting.remove(&log).is_some()
+        {
+            self.end_if_flushed(out);
+        }
+    }
+
+    fn end_if_flushed(&mut self, out: &mut Vec<Effect>) {
+        if self.chores.stop.as_ref().is_some_and(|stop| stop.waiting.is_empty()) {
+            self.save_checkpoints(out);
+            out.push(Effect::Stopped);
+        }
+    }
+}

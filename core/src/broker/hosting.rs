@@ -1,0 +1,209 @@
+//! Partitions come, change their role and their settings, and go, as the cluster's state says.
+//!
+//! 1. A partition is hosted where this broker is among its replicas, and only there.
+//! 2. A directory belongs to the topic whose id is in its `partition.metadata`. One of another id is left over from a
+//!    topic that was deleted while this broker was down: it is removed before its name is used again.
+//! 3. Checkpoints are saved before a directory goes, so that they never speak of a log that came later.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::messages::TopicName;
+use uuid::Uuid;
+
+use super::{Broker, Effect, Image};
+use crate::config::TopicConfig;
+use crate::error::ErrorCode;
+use crate::id::{LogId, Offset, TopicPartition};
+use crate::log::checkpoint::{self, LOG_START, PARTITION_METADATA, RECOVERY_POINT, REPLICATION};
+use crate::log::{Checkpoints, Log, LogImage};
+use crate::partition::{Follower, Partition, Role, Settings};
+use crate::protocol::cluster::{Assignment, ClusterState, Topic};
+use crate::time::Now;
+
+/// What was found on disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    files: BTreeMap<String, Bytes>,
+    logs: BTreeMap<String, LogImage>,
+    checkpoints: BTreeMap<TopicPartition, Checkpoints>,
+}
+
+impl Found {
+    /// A checkpoint that cannot be read says nothing, and recovery looks at the whole log.
+    pub fn new(image: Image) -> Found {
+        let mut checkpoints: BTreeMap<TopicPartition, Checkpoints> = BTreeMap::new();
+        let mut take = |file: &str, set: fn(&mut Checkpoints, Offset)| {
+            let offsets = image.files.get(file).map(|text| checkpoint::parse_offsets(text).unwrap_or_default());
+            for (name, offset) in offsets.unwrap_or_default() {
+                set(checkpoints.entry(name).or_default(), offset);
+            }
+        };
+        take(RECOVERY_POINT, |checkpoints, offset| checkpoints.recovery_point = offset);
+        take(LOG_START, |checkpoints, offset| checkpoints.log_start_offset = offset);
+        take(REPLICATION, |checkpoints, offset| checkpoints.high_watermark = offset);
+        Found { files: image.files, logs: image.logs, checkpoints }
+    }
+}
+
+impl Broker {
+    /// Makes this broker what the cluster's state says: hosts what it must, leads what it may, drops the rest.
+    pub(super) fn apply(&mut self, now: Now, state: Arc<ClusterState>, out: &mut Vec<Effect>) {
+        if state.version <= self.cluster.version {
+            return;
+        }
+        let before = std::mem::replace(&mut self.cluster, state.clone());
+        self.topic_names = Arc::new(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
+        self.drop_what_is_gone(&state, out);
+        for (name, topic) in &state.topics {
+            let old = before.topics.get(name);
+            if old == Some(topic) {
+                continue;
+            }
+            let reconfigured = old.is_none_or(|old| old.configs != topic.configs);
+            self.host_topic(now, name, topic, reconfigured, out);
+        }
+    }
+
+    /// (1)
+    fn drop_what_is_gone(&mut self, state: &ClusterState, out: &mut Vec<Effect>) {
+        let own = self.id();
+        let stays = |partition: &Partition| {
+            state.topics.get(&partition.name.topic).filter(|topic| topic.id == partition.topic_id).is_some_and(
+                |topic| {
+                    let assignment =
+                        usize::try_from(partition.name.partition).ok().and_then(|at| topic.partitions.get(at));
+                    assignment.is_some_and(|assignment| assignment.replicas.contains(&own))
+                },
+            )
+        };
+        let gone: Vec<LogId> = self.partitions().filter(|partition| !stays(partition)).map(|p| p.log.id()).collect();
+        let mut removed = Vec::with_capacity(gone.len());
+        for &log in &gone {
+            let Some(partition) = self.partitions[log.0 as usize].take() else { continue };
+            if let Some(topic) = self.hosted.get_mut(&partition.name.topic) {
+                topic.remove(&partition.name.partition);
+                if topic.is_empty() {
+                    self.hosted.remove(&partition.name.topic);
+                }
+            }
+            removed.push(partition.name.clone());
+        }
+        if removed.is_empty() {
+            return;
+        }
+        // (3)
+        self.save_checkpoints(out);
+        for (&log, name) in gone.iter().zip(&removed) {
+            let error = self.hosted(&name.topic, name.partition).err().unwrap_or(ErrorCode::NotLeaderOrFollower);
+            self.forsake(log, error, out);
+            self.stopped_waiting_for(log, out);
+            out.push(Effect::Remove { log });
+        }
+    }
+
+    fn host_topic(&mut self, now: Now, name: &TopicName, topic: &Topic, reconfigured: bool, out: &mut Vec<Effect>) {
+        let own = self.id();
+        let mut settings = None;
+        for (index, assignment) in (0..).zip(&topic.partitions) {
+            if !assignment.replicas.contains(&own) {
+                continue;
+            }
+            // What the controller has checked is valid; what an older version let through counts as not set.
+            let mut settings = || -> Settings {
+                settings
+                    .get_or_insert_with(|| {
+                        let config = TopicConfig::new(&topic.configs, &self.settings);
+                        Settings::from(&config.unwrap_or_default())
+                    })
+                    .clone()
+            };
+            let hosted = self.hosted.get(name).and_then(|partitions| partitions.get(&index)).copied();
+            match hosted {
+                Some(log) => {
+                    let settings = reconfigured.then(&mut settings);
+                    self.change(log, assignment, settings, out);
+                }
+                None => {
+                    let settings = settings();
+                    self.host(now, TopicPartition::new(name.clone(), index), topic.id, assignment, settings, out);
+                }
+            }
+        }
+    }
+
+    /// A partition that is here already.
+    fn change(&mut self, log: LogId, assignment: &Assignment, settings: Option<Settings>, out: &mut Vec<Effect>) {
+        let own = self.id();
+        let Some(partition) = self.partition_mut(log) else { return };
+        if let Some(settings) = settings {
+            partition.log.reconfigure(settings.log.clone());
+            partition.settings = settings;
+        }
+        let high_watermark = partition.log.high_watermark();
+        let changed = partition.assume(own, assignment, out);
+        let rose = partition.log.high_watermark() > high_watermark;
+        let error = partition.led_in(-1).err();
+        if changed {
+            // Whoever waited did so for a leader that is no more.
+            self.forsake(log, error.unwrap_or(ErrorCode::NotLeaderOrFollower), out);
+        } else if rose {
+            self.progressed(log, crate::partition::Progress { high_watermark_rose: true }, out);
+        }
+    }
+
+    /// A partition that is new here, or was found on disk.
+    fn host(
+        &mut self,
+        now: Now,
+        name: TopicPartition,
+        topic_id: Uuid,
+        assignment: &Assignment,
+        settings: Settings,
+        out: &mut Vec<Effect>,
+    ) {
+        let found = Arc::make_mut(&mut self.found);
+        let directory = name.to_string();
+        let metadata = format!("{directory}/{PARTITION_METADATA}");
+        let image = found.logs.remove(&directory);
+        let epochs = found.files.remove(&format!("{directory}/{}", checkpoint::LEADER_EPOCH));
+        let owner = found.files.remove(&metadata).and_then(|text| checkpoint::parse_partition_metadata(&text).ok());
+        let checkpoints = found.checkpoints.remove(&name).unwrap_or_default();
+        let image = match (image, owner) {
+            (Some(_), Some(owner)) if owner != topic_id => {
+                // (2)
+                let log = self.next_slot();
+                out.push(Effect::Open { log, directory: directory.clone(), base: 0 });
+                out.push(Effect::Remove { log });
+                self.partitions.push(None);
+                None
+            }
+            (image, _) => image,
+        };
+        let id = self.next_slot();
+        let log = match image {
+            Some(image) => {
+                Log::open(id, directory, settings.log.clone(), image, checkpoints, epochs.as_deref(), now, out)
+            }
+            None => Log::create(id, directory, 0, settings.log.clone(), now, out),
+        };
+        if image_is_unowned(owner, topic_id) {
+            let contents = Bytes::from(checkpoint::print_partition_metadata(topic_id));
+            out.push(Effect::Save { file: metadata, contents });
+        }
+        let nobody = Role::Follower(Follower { leader: crate::id::BrokerId::NONE, epoch: -1 });
+        let mut partition = Partition { name: name.clone(), topic_id, log, role: nobody, settings, offline: None };
+        partition.assume(self.id(), assignment, out);
+        self.partitions.push(Some(Arc::new(partition)));
+        self.hosted.entry(name.topic).or_default().insert(name.partition, id);
+    }
+
+    fn next_slot(&self) -> LogId {
+        LogId(self.partitions.len() as u32)
+    }
+}
+
+fn image_is_unowned(owner: Option<Uuid>, topic_id: Uuid) -> bool {
+    owner != Some(topic_id)
+}
