@@ -15,7 +15,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, BatchHeader, Broken, HEADER_LEN, TimestampType, computed_crc};
+use super::batch::{Batch, BatchHeader, Broken, HEADER_LEN, TimestampType, batches, computed_crc};
 use super::compress::{self, Compression};
 use super::record::{Malformed, RawRecord};
 use crate::error::ErrorCode;
@@ -99,8 +99,7 @@ pub fn check(version: i16, records: Option<Bytes>) -> Result<Checked, Invalid> {
 
 /// Exactly one batch, and of a format that this version of Produce may carry.
 fn the_one_batch(version: i16, records: Bytes) -> Result<Batch, Invalid> {
-    let len = records.len();
-    let batch = match Batch::parse(records) {
+    let batch = match Batch::parse(records.clone()) {
         Ok(batch) => batch,
         Err(Broken::Torn) => {
             return Err(Invalid::new(
@@ -136,16 +135,20 @@ fn the_one_batch(version: i16, records: Bytes) -> Result<Batch, Invalid> {
             format!("Produce requests with version {version} are not allowed to use ZStandard compression"),
         ));
     }
-    if batch.bytes.len() < len {
-        return Err(Invalid::new(
+    let rest = records.slice(batch.bytes.len()..);
+    // Kafka drops a torn tail after the batch without a word.
+    let mut more = batches(&rest);
+    match (more.next(), more.broken()) {
+        (None, None | Some(Broken::Torn)) => Ok(batch),
+        (Some(_), _) | (None, Some(Broken::Magic(0 | 1))) => Err(Invalid::new(
             ErrorCode::InvalidRecord,
             format!(
                 "Produce requests with version {version} are only allowed to contain exactly one record batch per \
                  partition"
             ),
-        ));
+        )),
+        (None, Some(broken)) => Err(Invalid::new(ErrorCode::CorruptMessage, broken.to_string())),
     }
-    Ok(batch)
 }
 
 /// What the header claims about offsets, and what only brokers may claim.
@@ -351,6 +354,8 @@ mod tests {
         assert_eq!(refused(good.slice(..good.len() - 1)).0, ErrorCode::InvalidRecord);
         let twice = Bytes::from([&good[..], &good[..]].concat());
         assert!(refused(twice).1.ends_with("exactly one record batch per partition"));
+        let tail = Bytes::from([&good[..], &good[..20]].concat());
+        assert_eq!(check(12, Some(tail)).unwrap().batch.bytes, good);
         assert_eq!(check(12, None).unwrap_err().error, ErrorCode::InvalidRecord);
         let magic = |magic: i8| forged(|header| header.magic = magic);
         assert_eq!(refused(magic(1)).0, ErrorCode::InvalidRecord);
