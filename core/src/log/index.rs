@@ -36,32 +36,31 @@ impl SegmentIndex {
         SegmentIndex { base, offsets: Chunks::new(), times: Chunks::new() }
     }
 
-    /// What the files say, up to the first entry that cannot be one: Kafka's files end in zeros while they are in use.
-    pub fn decode(base: Offset, index: &[u8], time_index: &[u8], log_len: u64) -> Self {
+    /// What the files say; `None` where they are not index files of a log of `log_len` bytes. Kafka's end in zeros while
+    /// they are in use.
+    pub fn decode(base: Offset, index: &[u8], time_index: &[u8], log_len: u64) -> Option<Self> {
         let mut decoded = SegmentIndex::new(base);
-        for entry in index.chunks_exact(OFFSET_ENTRY_LEN) {
-            let relative = u32::from_be_bytes(entry[..4].try_into().unwrap_or_default());
-            let position = u32::from_be_bytes(entry[4..].try_into().unwrap_or_default());
+        for entry in entries(index, OFFSET_ENTRY_LEN)? {
+            let relative = u32::from_be_bytes(entry[..4].try_into().ok()?);
+            let position = u32::from_be_bytes(entry[4..].try_into().ok()?);
             let follows =
                 decoded.offsets.last().is_none_or(|last| relative > last.relative && position > last.position);
-            // The first batch of a segment never gets an entry, so position 0 is the zeros' beginning.
-            if !follows || position == 0 || u64::from(position) >= log_len || relative > i32::MAX as u32 {
-                break;
+            if !follows || u64::from(position) >= log_len || relative > i32::MAX as u32 {
+                return None;
             }
             decoded.offsets.push(OffsetEntry { relative, position });
         }
-        for entry in time_index.chunks_exact(TIME_ENTRY_LEN) {
-            let timestamp = Timestamp(i64::from_be_bytes(entry[..8].try_into().unwrap_or_default()));
-            let relative = u32::from_be_bytes(entry[8..].try_into().unwrap_or_default());
+        for entry in entries(time_index, TIME_ENTRY_LEN)? {
+            let timestamp = Timestamp(i64::from_be_bytes(entry[..8].try_into().ok()?));
+            let relative = u32::from_be_bytes(entry[8..].try_into().ok()?);
             let offset = base + i64::from(relative);
             let follows = decoded.times.last().is_none_or(|last| timestamp > last.timestamp && offset >= last.offset);
-            let zeros = timestamp == Timestamp(0) && relative == 0;
-            if !follows || zeros || timestamp < Timestamp(0) || relative > i32::MAX as u32 {
-                break;
+            if !follows || timestamp < Timestamp(0) || relative > i32::MAX as u32 {
+                return None;
             }
             decoded.times.push(TimeEntry { timestamp, offset });
         }
-        decoded
+        Some(decoded)
     }
 
     /// The contents of the two files.
@@ -173,6 +172,13 @@ impl SegmentIndex {
     }
 }
 
+/// The entries of an index file, without the zeros at its end: an entry that is all zeros would be a first batch's, which
+/// never gets one, or a record's of 1970. `None` where the file ends within an entry.
+fn entries(file: &[u8], len: usize) -> Option<impl Iterator<Item = &[u8]>> {
+    let used = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last + 1).next_multiple_of(len));
+    (file.len() % len == 0).then(|| file[..used].chunks_exact(len))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,12 +212,23 @@ mod tests {
         let index = sample();
         let (offsets, times) = index.encode();
         assert_eq!((offsets.len(), times.len()), (24, 24));
-        let zeros = |bytes: &Bytes| [bytes.as_ref(), &[0; 100]].concat();
-        assert_eq!(SegmentIndex::decode(100, &zeros(&offsets), &zeros(&times), 20_000), index);
-        assert_eq!(SegmentIndex::decode(100, &[0; 80], &[0; 120], 20_000), SegmentIndex::new(100));
-        let short = SegmentIndex::decode(100, &offsets[..23], &times[..23], 20_000);
-        assert_eq!((short.last_offset(), short.last_time()), (Some((119, 10_000)), time(50, 104)));
-        assert_eq!(SegmentIndex::decode(100, &offsets, &times, 15_000).last_offset(), Some((119, 10_000)));
+        let padded = |bytes: &Bytes| [bytes.as_ref(), &[0; 240]].concat();
+        assert_eq!(SegmentIndex::decode(100, &padded(&offsets), &padded(&times), 20_000), Some(index));
+        assert_eq!(SegmentIndex::decode(100, &[0; 80], &[0; 120], 20_000), Some(SegmentIndex::new(100)));
+    }
+
+    #[test]
+    fn files_that_are_no_indexes_of_this_log_are_refused() {
+        let (offsets, times) = sample().encode();
+        let decode = |offsets: &[u8], times: &[u8], len| SegmentIndex::decode(100, offsets, times, len);
+        assert!(decode(&offsets, &times, 15_001).is_some());
+        assert!(decode(&offsets, &times, 15_000).is_none(), "the log is shorter");
+        assert!(decode(&offsets[..23], &times, 20_000).is_none() && decode(&offsets, &times[..23], 20_000).is_none());
+        let twice = |bytes: &Bytes| bytes.repeat(2);
+        assert!(
+            decode(&twice(&offsets), &times, 20_000).is_none() && decode(&offsets, &twice(&times), 20_000).is_none()
+        );
+        assert!(decode(&[0xff; 24], &times, 20_000).is_none() && decode(&offsets, &[0xff; 24], 20_000).is_none());
     }
 
     #[test]

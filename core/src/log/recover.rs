@@ -11,7 +11,8 @@
 //!
 //! Below the recovery point everything was synced, and the index files with it: there a scan only looks at the last few
 //! batches, to know them and to see that index and log belong together. From the recovery point on every batch is
-//! checked, CRC included, and the indexes are built anew by Kafka's rule. Whatever does not fit ends the log there.
+//! checked, CRC included, and the indexes are built anew by Kafka's rule; so they are for the whole segment where an index
+//! file is missing or does not fit. Whatever is no batch ends the log there.
 
 use std::ops::Range;
 
@@ -20,6 +21,7 @@ use super::epoch::{EpochCache, EpochEntry};
 use super::index::SegmentIndex;
 use super::lookup::Place;
 use super::newest::NEWEST;
+use super::walk::STEP_BYTES;
 use crate::broker::effect::TimeEntry;
 use crate::id::Offset;
 use crate::record::BatchHeader;
@@ -94,7 +96,7 @@ pub struct Scanner {
     done: bool,
     /// The position that a new index entry's distance counts from.
     indexed: u32,
-    /// Anything at or above the recovery point was found.
+    /// Index entries were built anew by Kafka's rule, if only none.
     recovered: bool,
     epochs: EpochCache,
     batch: Partial,
@@ -114,18 +116,17 @@ struct Partial {
 impl Scanner {
     /// `recovery_point` is the log's from `recovery-point-offset-checkpoint`; 0 checks every batch.
     pub fn new(files: &SegmentFiles<'_>, recovery_point: Offset) -> Scanner {
-        let (on_disk, on_disk_time) = (files.index.unwrap_or_default(), files.time_index.unwrap_or_default());
-        let mut index = SegmentIndex::decode(files.base, on_disk, on_disk_time, files.log_len);
+        let on_disk = files.index.zip(files.time_index);
+        let decoded = on_disk.and_then(|(index, time)| SegmentIndex::decode(files.base, index, time, files.log_len));
+        let stale_index = decoded.is_none();
+        let mut index = decoded.unwrap_or_else(|| SegmentIndex::new(files.base));
         index.truncate(recovery_point);
-        if files.index.is_none() || files.time_index.is_none() {
-            index = SegmentIndex::new(files.base);
-        }
         let image = SegmentImage {
             base: files.base,
             valid_len: 0,
             torn: None,
             next_offset: files.base,
-            stale_index: files.index.is_none() || files.time_index.is_none(),
+            stale_index,
             index,
             max: None,
             first_timestamp: None,
@@ -136,7 +137,7 @@ impl Scanner {
         let mut scanner = Scanner {
             log_len: files.log_len,
             recovery_point,
-            files: Some((on_disk.to_vec(), on_disk_time.to_vec())),
+            files: on_disk.map(|(index, time_index)| (index.to_vec(), time_index.to_vec())),
             claimed: None,
             distrusts: false,
             wants_first: false,
@@ -193,7 +194,7 @@ impl Scanner {
     }
 
     pub fn finish(mut self) -> SegmentImage {
-        if self.recovered || self.image.stale_index {
+        if self.recovered {
             // A segment that was closed in order has its largest timestamp at the end of its time index.
             self.image.index.append_time(self.image.max);
         }
@@ -277,12 +278,11 @@ impl Scanner {
         if place.max_timestamp > self.image.max.map_or(Timestamp::NONE, |max| max.timestamp) {
             self.image.max = Some(TimeEntry { timestamp: place.max_timestamp, offset: place.last_offset });
         }
-        if place.last_offset >= self.recovery_point {
-            self.recovered = true;
-            if position - self.indexed > INDEX_INTERVAL_BYTES {
-                self.image.index.append(place.last_offset, position, self.image.max);
-                self.indexed = position;
-            }
+        let anew = self.image.stale_index || place.last_offset >= self.recovery_point;
+        self.recovered |= anew;
+        if position.saturating_sub(self.indexed) > if anew { INDEX_INTERVAL_BYTES } else { STEP_BYTES } {
+            self.image.index.append(place.last_offset, position, self.image.max);
+            self.indexed = position;
         }
         if place.leader_epoch >= 0 && self.epochs.latest().is_none_or(|latest| place.leader_epoch > latest.epoch) {
             self.epochs.assign(place.leader_epoch, place.base_offset);

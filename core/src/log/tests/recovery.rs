@@ -65,9 +65,14 @@ fn what_lies_behind_a_torn_segment_goes() {
 fn indexes_are_rebuilt_as_they_were_written() {
     let (log, disk) = filled(60);
     let sealed: Vec<Offset> = disk.segments.keys().copied().take(2).collect();
-    let spoils: [fn(&mut Vec<u8>); 5] =
-        [|_| (), Vec::clear, |file| file.truncate(13), |file| file.fill(0), |file| file.fill(0xff)];
-    for spoil in spoils {
+    let spoils: [(fn(&mut Vec<u8>), bool); 5] = [
+        (|_| (), true),
+        (Vec::clear, false),
+        (|file| file.fill(0), false),
+        (|file| file.truncate(13), true),
+        (|file| file.fill(0xff), true),
+    ];
+    for (spoil, whole) in spoils {
         for recovery_point in [0, log.end() / 2, log.end()] {
             let mut spoiled = disk.clone();
             for files in spoiled.segments.values_mut() {
@@ -76,10 +81,9 @@ fn indexes_are_rebuilt_as_they_were_written() {
             }
             let opened = spoiled.open(config(), Checkpoints { recovery_point, ..Checkpoints::default() });
             assert_eq!(opened.end(), log.end());
-            if recovery_point == 0 {
-                for base in &sealed {
-                    assert_eq!(spoiled.segments[base], disk.segments[base]);
-                }
+            if whole || recovery_point == 0 {
+                // (Below the recovery point an empty index is one: of a topic with a large index.interval.bytes.)
+                sealed.iter().for_each(|base| assert_eq!(spoiled.segments[base], disk.segments[base]));
             }
             for offset in 0..log.end() {
                 let place = resolve!(opened, spoiled, opened.locate(offset)).unwrap();
