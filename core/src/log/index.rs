@@ -176,7 +176,7 @@ impl SegmentIndex {
 /// never gets one, or a record's of 1970. `None` where the file ends within an entry.
 fn entries(file: &[u8], len: usize) -> Option<impl Iterator<Item = &[u8]>> {
     let used = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last + 1).next_multiple_of(len));
-    (file.len() % len == 0).then(|| file[..used].chunks_exact(len))
+    file.len().is_multiple_of(len).then(|| file[..used].chunks_exact(len))
 }
 
 #[cfg(test)]

@@ -65,7 +65,8 @@ fn what_lies_behind_a_torn_segment_goes() {
 fn indexes_are_rebuilt_as_they_were_written() {
     let (log, disk) = filled(60);
     let sealed: Vec<Offset> = disk.segments.keys().copied().take(2).collect();
-    let spoils: [(fn(&mut Vec<u8>), bool); 5] = [
+    type Spoil = fn(&mut Vec<u8>);
+    let spoils: [(Spoil, bool); 5] = [
         (|_| (), true),
         (Vec::clear, false),
         (|file| file.fill(0), false),
