@@ -1,4 +1,5 @@
 //! What the tests of this room share.
 
+pub mod server;
 pub mod session;
 pub mod wire;

@@ -1,0 +1,159 @@
+//! The program itself, run by a test: on free ports, in a directory of the test's own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What to wait for anything at most: a loaded machine is slow, a test that hangs is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program, of the same profile as the test; built here if it is older than its sources.
+pub static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    if let Some(given) = std::env::var_os("OTTLA") {
+        return given.into();
+    }
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--quiet", "--package", "ottla-server"]);
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status().expect("cargo runs");
+    assert!(built.success(), "ottla-server does not build");
+    profile.join("ottla")
+});
+
+/// A running server; killed when it is dropped.
+pub struct Server {
+    process: Child,
+    pub page: SocketAddr,
+    pub brokers: Vec<SocketAddr>,
+    /// What it said on stderr so far.
+    log: Arc<Mutex<String>>,
+    more_log: Receiver<()>,
+}
+
+impl Server {
+    /// Starts one with free ports, and waits until it says where it listens.
+    pub fn start(data: &Path, flags: &[&str]) -> Server {
+        let data = data.to_str().expect("a plain path");
+        Self::spawn(command(&[&["--data", data], flags].concat()))
+    }
+
+    /// One without `--data`, for which `temporary` is the system's temporary directory.
+    pub fn start_without_data(temporary: &Path) -> Server {
+        let mut command = command(&[]);
+        command.env("TMPDIR", temporary);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Server {
+        let mut process = command.spawn().expect("the program runs");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (tell, more_log) = channel();
+        let (stderr, kept) = (process.stderr.take().expect("piped"), log.clone());
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+                drop(log);
+                let _ = tell.send(());
+            }
+        });
+        let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("it says where it listens");
+        assert!(!line.is_empty(), "it ended at once: {}", log.lock().unwrap());
+        let word = |after: &str| {
+            let rest = line.split_once(after).unwrap_or_else(|| panic!("no {after:?} in {line:?}")).1;
+            rest.split([' ', '\n']).next().expect("a word").trim_end_matches(',').to_owned()
+        };
+        let page = word("page on http://").parse().expect("an address");
+        let brokers = word("Kafka on ").split(',').map(|address| address.parse().expect("an address")).collect();
+        Server { process, page, brokers, log, more_log }
+    }
+
+    /// `bootstrap.servers`.
+    pub fn bootstrap(&self) -> String {
+        self.brokers[0].to_string()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until its log has a line with `text`.
+    pub fn wait_for_log(&self, text: &str) {
+        let begin = Instant::now();
+        while !self.log.lock().unwrap().contains(text) {
+            let left = PATIENCE.saturating_sub(begin.elapsed());
+            if self.more_log.recv_timeout(left).is_err() && !self.log.lock().unwrap().contains(text) {
+                panic!("no {text:?} in its log:\n{}", self.log.lock().unwrap());
+            }
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it ends");
+    }
+
+    /// SIGTERM; gives how it ended.
+    pub fn terminate(mut self) -> ExitStatus {
+        let sent = Command::new("kill").arg(self.process.id().to_string()).status().expect("kill runs");
+        assert!(sent.success());
+        self.process.wait().expect("it ends")
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        connect(self.brokers[0])
+    }
+
+    /// A request to its page; gives status line, headers and body.
+    pub fn http(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        use std::io::Write;
+        let mut stream = connect(self.page);
+        let length = body.len();
+        let host = if headers.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.page) };
+        let head = format!("{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\nConnection: close\r\n");
+        stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("it takes a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
+    stream
+}
+
+fn command(flags: &[&str]) -> Command {
+    let mut command = Command::new(&*PROGRAM);
+    command.arg("serve").args(["--kafka-port", "0", "--http-port", "0"]).args(flags);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs one that is expected to refuse; gives how it ended and what it said on stderr.
+pub fn refused(flags: &[&str]) -> (ExitStatus, String) {
+    let output = command(flags).output().expect("the program runs");
+    (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+}
