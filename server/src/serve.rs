@@ -13,7 +13,7 @@ use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::{Broker, BrokerConfig, Event, Image};
 use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
-use ottla_core::log::checkpoint::{parse_meta, print_uuid};
+use ottla_core::log::checkpoint::{self, MetaProperties};
 use ottla_core::protocol::cluster::Registration;
 use ottla_core::rng::Seed;
 use ottla_core::sim::view::View;
@@ -96,6 +96,9 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     }
     let cluster_id = cluster_id(&images);
     let registrations = register(args, &listeners)?;
+    for ((root, image), registration) in roots.iter().zip(&images).zip(&registrations) {
+        identify(root, image, &cluster_id, registration.id)?;
+    }
     let (inboxes, queues): (Vec<_>, Vec<_>) = registrations.iter().map(|_| channel()).unzip();
     let brokers = registrations
         .iter()
@@ -212,9 +215,25 @@ fn register(args: &ServeArgs, listeners: &[TcpListener]) -> anyhow::Result<Vec<R
 
 /// The one that the data directory was made with, or a new one.
 fn cluster_id(images: &[Image]) -> String {
-    let metas = images.iter().filter_map(|image| image.files.get("meta.properties"));
-    let known = metas.filter_map(|meta| parse_meta(meta).ok()).map(|meta| meta.cluster_id).next();
-    known.unwrap_or_else(|| print_uuid(Uuid::new_v4()))
+    let metas = images.iter().filter_map(|image| image.files.get(checkpoint::META));
+    let known = metas.filter_map(|meta| checkpoint::parse_meta(meta).ok()).map(|meta| meta.cluster_id).next();
+    known.unwrap_or_else(|| checkpoint::print_uuid(Uuid::new_v4()))
+}
+
+/// Writes whose directory it is where that is not known, and refuses one that is another broker's: its logs would be
+/// lost from sight.
+fn identify(root: &Path, image: &Image, cluster_id: &str, id: BrokerId) -> anyhow::Result<()> {
+    let Some(text) = image.files.get(checkpoint::META) else {
+        let meta = MetaProperties { cluster_id: cluster_id.to_owned(), node_id: id.0, directory_id: Some(Uuid::new_v4()) };
+        let path = root.join(checkpoint::META);
+        return fs::write(&path, checkpoint::print_meta(&meta)).with_context(|| format!("cannot write {}", path.display()));
+    };
+    let path = root.join(checkpoint::META);
+    match checkpoint::parse_meta(text) {
+        Ok(meta) if meta.node_id == id.0 && meta.cluster_id == cluster_id => Ok(()),
+        Ok(meta) => bail!("{} is of node {} of cluster {}", path.display(), meta.node_id, meta.cluster_id),
+        Err(error) => bail!("{} cannot be read: {error}", path.display()),
+    }
 }
 
 /// All brokers live in this process: each is told that the others are up.

@@ -3,22 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ottla_core::broker::Broker;
+use ottla_core::id::BrokerId;
 use ottla_core::protocol::fields;
-use ottla_core::record::{Batch, Record};
-use ottla_core::sim::view::{BatchDetail, Detail, FactGroup, MessageDetail, RecordView, Target, View};
+use ottla_core::record::Batch;
+use ottla_core::sim::detail;
+use ottla_core::sim::view::{BatchDetail, Detail, FactGroup, MessageDetail, Target, View};
 use rustix::io::ReadWriteFlags;
 
 use super::{Kept, Message, hand};
 use crate::serve::Server;
 use crate::splice::FileSlice;
 use crate::storage::read_slice;
-
-/// Bytes of a batch that a detail shows.
-const SHOWN: usize = 4 << 10;
-/// Records of a batch that a detail shows.
-const RECORDS: usize = 100;
-/// Bytes of a record's value that a detail shows.
-const VALUE: usize = 4 << 10;
 
 /// `None` where it is not there (any more).
 pub async fn of(server: &Arc<Server>, target: &Target) -> Option<Detail> {
@@ -28,15 +24,22 @@ pub async fn of(server: &Arc<Server>, target: &Target) -> Option<Detail> {
             Some(Detail::Message(tokio::task::spawn_blocking(|| message_detail(message)).await.ok()?))
         }
         Target::Batch { broker, topic, partition, offset } => {
-            let handle = server.broker(ottla_core::id::BrokerId(*broker))?;
+            let handle = server.broker(BrokerId(*broker))?;
             let (segment, position, slice) = hand::locate(handle, topic, *partition, *offset).await?;
             let (topic, partition) = (topic.clone(), *partition);
             let read = move || stored(topic, partition, segment, position, &slice);
             tokio::task::spawn_blocking(read).await.ok()?.map(Detail::Batch)
         }
-        Target::Broker { .. } | Target::Partition { .. } | Target::Producer { .. } | Target::Consumer { .. } => {
-            facts(&server.view().await, target).map(Detail::Facts)
+        Target::Broker { id } => {
+            let facts = server.broker(BrokerId(*id))?.look(|broker| broker.broker_facts()).await?;
+            Some(Detail::Facts(facts))
         }
+        Target::Partition { broker, topic, partition } => {
+            let (topic, partition) = (topic.clone(), *partition);
+            let facts = move |broker: &Broker| broker.partition_facts(&topic, partition);
+            server.broker(BrokerId(*broker))?.look(facts).await?.map(Detail::Facts)
+        }
+        Target::Producer { .. } | Target::Consumer { .. } => facts(&server.view().await, target).map(Detail::Facts),
     }
 }
 
@@ -86,50 +89,10 @@ fn stored(topic: String, partition: i32, segment: i64, position: u32, slice: &Fi
 }
 
 fn batch_detail(topic: String, partition: i32, at: Option<(i64, u32)>, bytes: Bytes) -> BatchDetail {
-    let mut detail = BatchDetail {
-        topic,
-        partition,
-        at,
-        size: bytes.len() as u32,
-        bytes: bytes[..bytes.len().min(SHOWN)].to_vec(),
-        ..BatchDetail::default()
-    };
-    let batch = match Batch::parse(bytes) {
-        Ok(batch) => batch,
-        Err(broken) => {
-            detail.broken = Some(format!("{broken:?}"));
-            return detail;
-        }
-    };
-    detail.base_offset = batch.header.base_offset;
-    detail.last_offset = batch.header.last_offset();
-    detail.header = batch.header.fields();
-    match Record::decode_first(&batch, RECORDS) {
-        Ok(records) => detail.records = records.iter().map(record_view).collect(),
-        Err(malformed) => detail.broken = Some(malformed.0),
-    }
-    detail
-}
-
-fn record_view(record: &Record) -> RecordView {
-    RecordView {
-        offset: record.offset,
-        timestamp: record.timestamp.0,
-        key: record.key.as_deref().map(text),
-        value: record.value.as_deref().map(text),
-        headers: record.headers.iter().map(|header| (header.key.clone(), header.value.as_deref().map(text))).collect(),
-    }
-}
-
-/// As text where it is UTF-8, else as `0x…`.
-fn text(bytes: &[u8]) -> String {
-    let shown = &bytes[..bytes.len().min(VALUE)];
-    match std::str::from_utf8(shown) {
-        Ok(text) => text.to_owned(),
-        Err(error) if error.error_len().is_none() => {
-            String::from_utf8_lossy(&shown[..error.valid_up_to()]).into_owned()
-        }
-        Err(_) => shown.iter().fold(String::from("0x"), |hex, byte| hex + &format!("{byte:02x}")),
+    let size = bytes.len() as u32;
+    match Batch::parse(bytes) {
+        Ok(batch) => detail::batch_detail(&topic, partition, &batch, at),
+        Err(broken) => BatchDetail { topic, partition, at, size, broken: Some(broken.to_string()), ..BatchDetail::default() },
     }
 }
 
@@ -138,52 +101,12 @@ fn facts(view: &View, target: &Target) -> Option<Vec<FactGroup>> {
     let fact = |name: &str, value: &dyn std::fmt::Display| (name.to_owned(), value.to_string());
     let group = |title: &str, facts| FactGroup { title: title.to_owned(), facts };
     match target {
-        Target::Broker { id } => {
-            let broker = view.brokers.iter().find(|broker| broker.id == *id)?;
-            let own = vec![
-                fact("node.id", &broker.id),
-                fact("listens on", &format!("{}:{}", broker.host, broker.port)),
-                fact("controller", &if broker.controller { "yes" } else { "no" }),
-                fact("connections", &broker.connections),
-                fact("bytes in", &broker.bytes_in),
-                fact("bytes out", &broker.bytes_out),
-                fact("requests parked", &broker.parked),
-            ];
-            let logs = broker.replicas.iter().map(|replica| {
-                let name = format!("{}-{}", replica.topic, replica.partition);
-                (name, format!("{}..{}, {} bytes", replica.log_start, replica.end, replica.bytes))
-            });
-            Some(vec![group(&broker.name, own), group("logs", logs.collect())])
-        }
-        Target::Partition { broker, topic, partition } => {
-            let broker = view.brokers.iter().find(|it| it.id == *broker)?;
-            let replica = broker.replicas.iter().find(|it| it.topic == *topic && it.partition == *partition)?;
-            let facts = vec![
-                fact("role", &if replica.leader { "leader" } else { "follower" }),
-                fact("leader_epoch", &replica.leader_epoch),
-                fact("log_start_offset", &replica.log_start),
-                fact("high_watermark", &replica.high_watermark),
-                fact("log_end_offset", &replica.end),
-                fact("flushed", &replica.flushed),
-                fact("bytes", &replica.bytes),
-                fact("segments", &replica.segments),
-            ];
-            let about = view.topics.iter().find(|it| it.name == *topic)?;
-            let configs = about.configs.clone();
-            let own = vec![fact("topic id", &about.id), fact("partitions", &about.partitions)];
-            let mut groups = vec![group(&format!("{topic}-{partition} on {}", broker.name), facts), group(topic, own)];
-            if !configs.is_empty() {
-                groups.push(group("set for the topic", configs));
-            }
-            Some(groups)
-        }
         Target::Producer { name } => {
             let producer = view.producers.iter().find(|producer| producer.name == *name)?;
             let facts = vec![
                 fact("connection", &producer.settings),
                 fact("topic", &producer.topic),
                 fact("records sent", &producer.sent),
-                fact("records a second", &format!("{:.1}", producer.rate)),
                 fact("requests in flight", &producer.in_flight),
             ];
             Some(vec![group(name, facts)])
@@ -198,6 +121,6 @@ fn facts(view: &View, target: &Target) -> Option<Vec<FactGroup>> {
             groups.push(group("fetches from", consumer.positions.iter().map(position).collect()));
             Some(groups)
         }
-        Target::Message { .. } | Target::Batch { .. } => None,
+        _ => None,
     }
 }

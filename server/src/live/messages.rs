@@ -6,7 +6,7 @@ use kafka_protocol::messages::ApiKey;
 use ottla_core::id::ConnId;
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
-use ottla_core::sim::view::MessageView;
+use ottla_core::sim::view::{MessageKind, MessageView};
 use ottla_core::time::{Duration, Instant};
 
 use super::Watched;
@@ -53,6 +53,12 @@ impl Messages {
     pub fn find(&self, id: u64) -> Option<&Message> {
         let at = self.ring.binary_search_by_key(&id, |message| message.view.id).ok()?;
         self.ring.get(at)
+    }
+
+    /// The message, if the event log should have it too: of the many that only move records, ten a second.
+    pub(super) fn worth_a_line(&self, id: u64) -> Option<&Message> {
+        let moves_records = |message: &&Message| matches!(message.view.kind, MessageKind::Produce | MessageKind::Fetch);
+        self.find(id).filter(|message| self.admitted == 1 || !moves_records(message))
     }
 
     /// Oldest first.

@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use kafka_protocol::messages::{RequestKind, TopicName};
 use ottla_core::id::{BrokerId, ConnId, Offset};
-use ottla_core::protocol::line::Names;
+use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
+use ottla_core::sim::view::Level;
 use ottla_core::time::Instant;
 
 use crate::connection::next_conn;
@@ -109,7 +110,10 @@ impl Live {
     }
 
     pub fn closed(&self, conn: ConnId) {
-        self.clients.lock().expect("not poisoned").remove(&conn);
+        let gone = self.clients.lock().expect("not poisoned").remove(&conn);
+        if let Some(gone) = gone.filter(|gone| !gone.client_id().is_empty()) {
+            self.say(&gone.client_id(), format!("left {}", gone.broker), Level::Info);
+        }
         self.changed();
     }
 
@@ -119,6 +123,10 @@ impl Live {
 
     pub fn messages(&self) -> MutexGuard<'_, Messages> {
         self.messages.lock().expect("not poisoned")
+    }
+
+    fn say(&self, node: &str, text: String, level: Level) {
+        self.story().say(self.clock.instant(), node.to_owned(), text, level);
     }
 
     pub fn names(&self) -> Arc<Names> {
@@ -187,9 +195,11 @@ impl Watched {
         }
         live.changed();
         let mut said = self.said.lock().expect("not poisoned");
-        match &request.client_id {
-            Some(id) if said.client_id != id.as_str() => said.client_id = id.to_string(),
-            _ => {}
+        if let Some(id) = &request.client_id
+            && said.client_id != id.as_str()
+        {
+            said.client_id = id.to_string();
+            live.say(id, format!("connected to {} from {}", self.broker, self.peer), Level::Info);
         }
         if !live.is_watched() {
             return None;
@@ -197,7 +207,14 @@ impl Watched {
         said.hear(&request.body);
         drop(said);
         let names = live.names();
-        live.messages().keep_request(live.clock.instant(), self, request, &names)
+        let mut messages = live.messages();
+        let id = messages.keep_request(live.clock.instant(), self, request, &names)?;
+        let line = messages.worth_a_line(id).map(|message| message.view.line.clone());
+        drop(messages);
+        if let Some(line) = line {
+            live.say(&self.client_id(), line, Level::Info);
+        }
+        Some(id)
     }
 
     /// The answer to a request is about to be sent.
@@ -220,6 +237,9 @@ impl Watched {
         live.changed();
         if let Some(message) = message {
             let names = live.names();
+            if line::is_error(&response.body) {
+                live.say(&self.broker.to_string(), line::response(response, &names), Level::Bad);
+            }
             live.messages().keep_response(live.clock.instant(), self, message, correlation_id, response, files, &names);
         }
     }

@@ -80,29 +80,25 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
     let mut view = View { now: server.live.clock.instant(), ..View::default() };
     let mut newest: Option<ClusterState> = None;
     for (handle, registration) in server.brokers.iter().zip(&server.registrations) {
-        let look = |broker: &Broker| (broker.cluster_state().clone(), broker.replicas(), broker.parked());
-        let seen = handle.look(look).await;
-        let (bytes_in, bytes_out) = handle.metrics.bytes();
-        let mut broker = BrokerView {
-            id: registration.id.0,
-            name: registration.id.to_string(),
-            host: registration.host.clone(),
-            port: registration.port,
-            rack: registration.rack.clone(),
-            health: if seen.is_some() { Health::Running } else { Health::Dead },
-            connections: handle.metrics.connections.get().max(0) as u32,
-            bytes_in,
-            bytes_out,
-            ..BrokerView::default()
-        };
-        if let Some((state, replicas, parked)) = seen {
-            broker.replicas = replicas;
-            broker.parked = parked;
-            broker.controller = state.controller == handle.id;
-            if newest.as_ref().is_none_or(|newest| newest.version < state.version) {
-                newest = Some(state);
+        let look = |broker: &Broker| (broker.view(), broker.cluster_state().clone());
+        let mut broker = match handle.look(look).await {
+            Some((broker, state)) => {
+                if newest.as_ref().is_none_or(|newest| newest.version < state.version) {
+                    newest = Some(state);
+                }
+                broker
             }
-        }
+            None => BrokerView {
+                id: registration.id.0,
+                name: registration.id.to_string(),
+                host: registration.host.clone(),
+                port: registration.port,
+                health: Health::Dead,
+                ..BrokerView::default()
+            },
+        };
+        broker.connections = handle.metrics.connections.get().max(0) as u32;
+        (broker.bytes_in, broker.bytes_out) = handle.metrics.bytes();
         view.event += handle.metrics.requests();
         view.brokers.push(broker);
     }

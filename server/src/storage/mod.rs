@@ -179,7 +179,7 @@ impl Storage {
         if !std::mem::replace(&mut files.is_gathered, false) {
             return;
         }
-        match files.active().write().and_then(|bytes| files.active().write_indexes(segment::WAITING).map(|()| bytes)) {
+        match files.active().write().and_then(|bytes| files.active().write_indexes().map(|()| bytes)) {
             Ok(bytes) => {
                 self.written += bytes;
                 events.push(Event::Appended { log, end: files.end });

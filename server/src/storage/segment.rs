@@ -1,7 +1,6 @@
 //! A segment: `00000000000000000000.log` with its `.index` and `.timeindex`, named by the first offset.
 //!
-//! Index entries wait in memory and are written in runs: an index that ends early costs a reader a longer walk, and
-//! recovery makes it whole. They are always written before their segment is synced or left.
+//! Index entries are written after the batches that they point to, once a drain.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -15,8 +14,6 @@ use ottla_core::id::Offset;
 use ottla_core::record::batch::HEADER_LEN;
 use ottla_core::record::{Batch, Stamp};
 
-/// Bytes of index entries that wait before they are written.
-pub const WAITING: usize = 4 << 10;
 /// Linux takes no more runs in one write.
 const IOV_MAX: usize = 1024;
 /// Bytes of an entry: relative offset i32, position i32.
@@ -127,15 +124,15 @@ impl Segment {
         self.time_index.waiting.extend_from_slice(&((entry.offset - self.base) as i32).to_be_bytes());
     }
 
-    /// Writes index entries where enough of them wait.
-    pub fn write_indexes(&mut self, least: usize) -> io::Result<()> {
-        self.index.write(&self.stem.with_extension("index"), least)?;
-        self.time_index.write(&self.stem.with_extension("timeindex"), least)
+    /// Writes the index entries that wait.
+    pub fn write_indexes(&mut self) -> io::Result<()> {
+        self.index.write(&self.stem, "index")?;
+        self.time_index.write(&self.stem, "timeindex")
     }
 
     /// The files that must be synced for all of this segment to be safe; it counts as clean from here on.
     pub fn take_dirty(&mut self, files: &mut Vec<Arc<File>>) -> io::Result<()> {
-        self.write_indexes(1)?;
+        self.write_indexes()?;
         if std::mem::take(&mut self.dirty) {
             files.push(self.file()?);
             files.extend(self.index.file.iter().chain(&self.time_index.file).cloned());
@@ -145,14 +142,14 @@ impl Segment {
 
     /// No more appends: the indexes are complete, and their files closed once they are synced.
     pub fn retire(&mut self) -> io::Result<()> {
-        self.write_indexes(1)?;
+        self.write_indexes()?;
         (self.headers, self.bodies) = (Vec::new(), Vec::new());
         Ok(())
     }
 
     /// Drops everything from `end` on, which lies at byte `position`.
     pub fn truncate(&mut self, end: Offset, position: u32) -> io::Result<()> {
-        self.write_indexes(1)?;
+        self.write_indexes()?;
         self.file()?.set_len(u64::from(position))?;
         self.size = u64::from(position);
         self.dirty = true;
@@ -196,11 +193,11 @@ impl Index {
         Ok(self.file.insert(file).clone())
     }
 
-    fn write(&mut self, path: &Path, least: usize) -> io::Result<()> {
-        if self.waiting.len() < least.max(1) {
+    fn write(&mut self, stem: &Path, extension: &str) -> io::Result<()> {
+        if self.waiting.is_empty() {
             return Ok(());
         }
-        self.open(path)?.write_all_at(&self.waiting, self.size)?;
+        self.open(&stem.with_extension(extension))?.write_all_at(&self.waiting, self.size)?;
         self.size += self.waiting.len() as u64;
         self.waiting.clear();
         Ok(())
