@@ -1,1 +1,309 @@
+//! One broker in a room: its disk is a few vectors that answer at once (or when they are told to), its clients are the
+//! tests. Every reply is encoded at its version, so that no answer passes that could not be sent.
 
+mod fetching;
+mod producing;
+mod running;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+use kafka_protocol::messages::{
+    ApiKey, CreateTopicsRequest, FetchRequest, FetchResponse, ProduceRequest, RequestKind, ResponseKind, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
+
+use super::{Broker, BrokerConfig, Effect, Event, Image};
+use crate::broker::effect::Extent;
+use crate::error::{self, ErrorCode};
+use crate::id::{BrokerId, ConnId, LogId, Offset, Ticket};
+use crate::log::LogImage;
+use crate::log::recover::scan;
+use crate::node::Node;
+use crate::protocol::cluster::Registration;
+use crate::protocol::{Request, Response};
+use crate::record::{Batch, BatchBuilder, Compression, Record};
+use crate::rng::Seed;
+use crate::time::{Duration, Instant, Now, Timestamp};
+
+const CLIENT: ConnId = ConnId(7);
+
+/// A wall clock that is not 0 when the run begins.
+const EPOCH_MS: i64 = 1_700_000_000_000;
+
+struct Room {
+    broker: Broker,
+    now: Now,
+    logs: BTreeMap<LogId, LogFiles>,
+    files: BTreeMap<String, Bytes>,
+    /// Appends are not answered while the disk is slow.
+    slow: bool,
+    held: VecDeque<Event>,
+    requests: u64,
+    replies: BTreeMap<u64, Response>,
+    /// What the disk and the clients did not take.
+    others: Vec<Effect>,
+}
+
+#[derive(Default)]
+struct LogFiles {
+    directory: String,
+    segments: BTreeMap<Offset, Vec<u8>>,
+}
+
+impl Room {
+    fn new() -> Room {
+        Room::with(&[])
+    }
+
+    fn with(settings: &[(&str, &str)]) -> Room {
+        let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let now = Now { instant: Instant::ZERO, wall: Timestamp(EPOCH_MS) };
+        Room::open(settings, Image::default(), BTreeMap::new(), now)
+    }
+
+    fn open(settings: BTreeMap<String, String>, image: Image, files: BTreeMap<String, Bytes>, now: Now) -> Room {
+        let registration = Registration { id: BrokerId(1), host: "localhost".into(), port: 9092, rack: None };
+        let config =
+            BrokerConfig { registration, cluster_id: "room".into(), peers: vec![BrokerId(1)], seed: Seed(1), settings };
+        let mut logs: BTreeMap<String, BTreeMap<Offset, Vec<u8>>> = BTreeMap::new();
+        for (path, bytes) in &files {
+            if let Some((directory, file)) = path.split_once('/')
+                && let Some(base) = file.strip_suffix(".log")
+            {
+                logs.entry(directory.to_owned()).or_default().insert(base.parse().unwrap(), bytes.to_vec());
+            }
+        }
+        let mut out = Vec::new();
+        let broker = Broker::open(config, image, now, &mut out).unwrap();
+        let mut room = Room {
+            broker,
+            now,
+            logs: BTreeMap::new(),
+            files: files.into_iter().filter(|(path, _)| !path.ends_with(".log")).collect(),
+            slow: false,
+            held: VecDeque::new(),
+            requests: 0,
+            replies: BTreeMap::new(),
+            others: Vec::new(),
+        };
+        for effect in &out {
+            if let Effect::Open { log, directory, .. } = effect {
+                let segments = logs.remove(directory).unwrap_or_default();
+                room.logs.insert(*log, LogFiles { directory: directory.clone(), segments });
+            }
+        }
+        room.enact(out);
+        room
+    }
+
+    /// The process dies; a new one finds what was written.
+    fn restart(self) -> Room {
+        let mut image = Image { files: self.files.clone(), ..Image::default() };
+        let mut files = self.files;
+        for LogFiles { directory, segments } in self.logs.into_values() {
+            let scanned = segments.iter().map(|(&base, bytes)| scan(base, bytes, self.now.wall)).collect();
+            image.logs.insert(directory.clone(), LogImage { segments: scanned });
+            files.extend(
+                segments.into_iter().map(|(base, bytes)| (format!("{directory}/{base:020}.log"), bytes.into())),
+            );
+        }
+        let settings = self.broker.config.settings.clone();
+        Room::open(settings, image, files, self.now)
+    }
+
+    fn step(&mut self, event: Event) {
+        let mut out = Vec::new();
+        self.broker.step(self.now, event, &mut out);
+        self.enact(out);
+    }
+
+    fn enact(&mut self, out: Vec<Effect>) {
+        let mut events = Vec::new();
+        for effect in out {
+            match effect {
+                Effect::Open { log, directory, base } => {
+                    let files = self.logs.entry(log).or_insert_with(|| LogFiles { directory, ..LogFiles::default() });
+                    if files.segments.is_empty() {
+                        files.segments.insert(base, Vec::new());
+                    }
+                }
+                Effect::Append { log, stamp, batch, .. } => {
+                    let mut file = self.logs.get_mut(&log).unwrap().segments.last_entry().unwrap();
+                    file.get_mut().extend_from_slice(&stamp.apply(&batch));
+                    file.get_mut().extend_from_slice(&batch.bytes[61..]);
+                    events.push(Event::Appended { log, end: stamp.header(&batch).next_offset() });
+                }
+                Effect::Flush { log, end } => events.push(Event::Flushed { log, end }),
+                Effect::Roll { log, base, .. } => {
+                    self.logs.get_mut(&log).unwrap().segments.insert(base, Vec::new());
+                }
+                Effect::Truncate { log, segment, position, .. } => {
+                    let segments = &mut self.logs.get_mut(&log).unwrap().segments;
+                    segments.retain(|&base, _| base <= segment);
+                    segments.get_mut(&segment).unwrap().truncate(position as usize);
+                }
+                Effect::Delete { log, below } => {
+                    self.logs.get_mut(&log).unwrap().segments.retain(|&base, _| base >= below);
+                }
+                Effect::Remove { log } => {
+                    let directory = self.logs.remove(&log).unwrap().directory;
+                    self.files.retain(|file, _| !file.starts_with(&format!("{directory}/")));
+                }
+                Effect::Read { read, extent } => events.push(Event::Loaded { read, bytes: self.bytes(extent) }),
+                Effect::Save { file, contents } => {
+                    self.files.insert(file, contents);
+                }
+                Effect::Reply { ticket, response } => {
+                    response.body.encode(&mut BytesMut::new(), response.version).expect("a reply can be sent");
+                    self.replies.insert(ticket.seq, *response);
+                }
+                Effect::Reindex { .. } => {}
+                other => self.others.push(other),
+            }
+        }
+        for event in events {
+            if self.slow {
+                self.held.push_back(event);
+            } else {
+                self.step(event);
+            }
+        }
+    }
+
+    /// The disk does what it has held back.
+    fn catch_up(&mut self) {
+        while let Some(event) = self.held.pop_front() {
+            self.step(event);
+        }
+    }
+
+    /// Time passes; the timer rings if it is due.
+    fn pass(&mut self, millis: u64) {
+        self.now.instant = self.now.instant + Duration::from_millis(millis);
+        self.now.wall.0 += millis as i64;
+        if self.broker.deadline().is_some_and(|deadline| deadline <= self.now.instant) {
+            self.step(Event::Timer);
+        }
+    }
+
+    fn bytes(&self, extent: Extent) -> Bytes {
+        let file = &self.logs[&extent.log].segments[&extent.segment];
+        let (start, end) = (extent.position as usize, (extent.position + extent.len) as usize);
+        Bytes::copy_from_slice(&file[start.min(file.len())..end.min(file.len())])
+    }
+
+    /// Sends a request and gives its number; the reply, if there is one yet, is in `replies`.
+    fn send(&mut self, api_key: ApiKey, version: i16, body: impl Into<RequestKind>) -> u64 {
+        let seq = self.requests;
+        self.requests += 1;
+        let request = Request::new(api_key, version, seq as i32, None, body.into());
+        self.step(Event::Request { ticket: Ticket { conn: CLIENT, seq }, request: Box::new(request) });
+        seq
+    }
+
+    fn create(&mut self, name: &str, configs: &[(&str, &str)]) -> Uuid {
+        let configs = configs
+            .iter()
+            .map(|(name, value)| CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value))));
+        let topic = CreatableTopic::default()
+            .with_name(topic(name))
+            .with_num_partitions(2)
+            .with_replication_factor(1)
+            .with_configs(configs.collect());
+        let seq = self.send(ApiKey::CreateTopics, 7, CreateTopicsRequest::default().with_topics(vec![topic]));
+        let ResponseKind::CreateTopics(body) = &self.replies[&seq].body else { panic!() };
+        assert_eq!(body.topics[0].error_code, error::NONE, "{body:?}");
+        body.topics[0].topic_id
+    }
+
+    /// Produces one batch to partition 0 by name, in version 12.
+    fn produce(&mut self, name: &str, acks: i16, batch: &Batch) -> u64 {
+        self.produce_to(name, 0, acks, batch)
+    }
+
+    fn produce_to(&mut self, name: &str, index: i32, acks: i16, batch: &Batch) -> u64 {
+        let partition = PartitionProduceData::default().with_index(index).with_records(Some(batch.bytes.clone()));
+        let data = TopicProduceData::default().with_name(topic(name)).with_partition_data(vec![partition]);
+        let body = ProduceRequest::default().with_acks(acks).with_timeout_ms(1_000).with_topic_data(vec![data]);
+        self.send(ApiKey::Produce, 12, body)
+    }
+
+    /// What the reply to a Produce of one batch says; `None` while there is none.
+    fn produced(&self, seq: u64) -> Option<&PartitionProduceResponse> {
+        let ResponseKind::Produce(body) = &self.replies.get(&seq)?.body else { panic!() };
+        Some(&body.responses[0].partition_responses[0])
+    }
+
+    /// The body of a Fetch reply, and its record sets; `None` while there is none.
+    fn fetched(&self, seq: u64) -> Option<(&FetchResponse, Vec<Bytes>)> {
+        let reply = self.replies.get(&seq)?;
+        let ResponseKind::Fetch(body) = &reply.body else { panic!() };
+        let partitions: usize = body.responses.iter().map(|topic| topic.partitions.len()).sum();
+        assert_eq!(partitions, reply.records.len());
+        Some((body, reply.records.iter().map(|extent| extent.map_or_else(Bytes::new, |it| self.bytes(it))).collect()))
+    }
+
+    /// The one partition of a Fetch reply and the values in its records.
+    fn fetched_one(&self, seq: u64) -> Option<(&PartitionData, Vec<String>)> {
+        let (body, records) = self.fetched(seq)?;
+        Some((&body.responses[0].partitions[0], values(&records[0])))
+    }
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+fn topic(name: &str) -> TopicName {
+    TopicName(text(name))
+}
+
+/// A batch with one record for each value, a second apart, the first at [`EPOCH_MS`].
+fn batch(values: &[&str]) -> Batch {
+    batch_in(Compression::None, values)
+}
+
+fn batch_in(codec: Compression, values: &[&str]) -> Batch {
+    let mut builder = BatchBuilder::new(codec);
+    for (index, value) in (0..).zip(values) {
+        builder.append(Timestamp(EPOCH_MS + 1_000 * index), Some(b"k"), Some(value.as_bytes()), &[]);
+    }
+    builder.build()
+}
+
+/// The values of all records in a record set; a batch that is cut off at the end is left out.
+fn values(records: &[u8]) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut rest = Bytes::copy_from_slice(records);
+    while let Ok(batch) = Batch::parse(rest.clone()) {
+        rest = rest.slice(batch.bytes.len()..);
+        let records = Record::decode(&batch).unwrap();
+        values.extend(records.iter().map(|it| String::from_utf8_lossy(it.value.as_deref().unwrap()).into_owned()));
+    }
+    values
+}
+
+/// A fetch by name, in version 12: these partitions of a topic from these offsets.
+fn fetch(name: &str, partitions: &[(i32, Offset)]) -> FetchRequest {
+    let partitions = partitions.iter().map(|&(index, offset)| {
+        FetchPartition::default().with_partition(index).with_fetch_offset(offset).with_partition_max_bytes(1 << 20)
+    });
+    FetchRequest::default()
+        .with_replica_id(kafka_protocol::messages::BrokerId(-1))
+        .with_max_wait_ms(500)
+        .with_min_bytes(1)
+        .with_max_bytes(50 << 20)
+        .with_session_epoch(-1)
+        .with_topics(vec![FetchTopic::default().with_topic(topic(name)).with_partitions(partitions.collect())])
+}
+
+fn code(error: ErrorCode) -> i16 {
+    error.code()
+}

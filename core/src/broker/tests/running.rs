@@ -1,0 +1,88 @@
+use super::*;
+use crate::log::checkpoint::{RECOVERY_POINT, REPLICATION};
+use kafka_protocol::messages::ApiVersionsRequest;
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let mut room = Room::with(&[("log.segment.bytes", "1048576")]);
+    room.create("orders", &[]);
+    for round in 0..20 {
+        room.produce("orders", 1, &batch(&[&format!("{round}"), &"x".repeat(100_000)]));
+    }
+    assert!(room.logs.values().any(|log| log.segments.len() > 1));
+    let mut room = room.restart();
+    let seq = room.send(ApiKey::Fetch, 12, fetch("orders", &[(0, 38)]));
+    let (answer, seen) = room.fetched_one(seq).unwrap();
+    assert_eq!((answer.high_watermark, &seen[0][..]), (40, "19"));
+    let seq = room.produce("orders", 1, &batch(&["next"]));
+    assert_eq!(room.produced(seq).unwrap().base_offset, 40);
+}
+
+#[test]
+fn a_stop_flushes_everything_then_saves_the_checkpoints_then_ends() {
+    let mut room = Room::new();
+    room.create("orders", &[]);
+    room.produce("orders", 1, &batch(&["a"]));
+    room.slow = true;
+    room.step(Event::Stop);
+    assert!(room.others.is_empty());
+    room.catch_up();
+    assert!(matches!(room.others[..], [Effect::Stopped]));
+    for file in [RECOVERY_POINT, REPLICATION] {
+        assert_eq!(room.files[file], "0\n2\norders 0 1\norders 1 0\n");
+    }
+}
+
+#[test]
+fn high_watermarks_are_saved_five_seconds_after_they_moved() {
+    let mut room = Room::new();
+    room.create("orders", &[]);
+    room.produce("orders", 1, &batch(&["a"]));
+    room.pass(4_999);
+    assert!(!room.files.contains_key(REPLICATION));
+    room.pass(1);
+    assert_eq!(room.files[REPLICATION], "0\n2\norders 0 1\norders 1 0\n");
+}
+
+#[test]
+fn a_broken_disk_keeps_nobody_waiting() {
+    let mut room = Room::new();
+    room.create("orders", &[]);
+    room.slow = true;
+    let producer = room.produce("orders", 1, &batch(&["a"]));
+    let consumer = room.send(ApiKey::Fetch, 12, fetch("orders", &[(0, 0)]));
+    let log = room.broker.partition(&topic("orders"), 0).unwrap().log.id();
+    room.step(Event::Offline { log, cause: "no space left on device".into() });
+    assert_eq!(room.produced(producer).unwrap().error_code, code(ErrorCode::KafkaStorageError));
+    assert_eq!(room.fetched_one(consumer).unwrap().0.error_code, code(ErrorCode::KafkaStorageError));
+    let facts = room.broker.partition_facts("orders", 0).unwrap();
+    assert!(facts.iter().any(|group| group.title == "Offline"));
+}
+
+#[test]
+fn a_version_of_api_versions_that_does_not_exist_is_answered_in_version_0() {
+    let mut room = Room::new();
+    let seq = room.send(ApiKey::ApiVersions, 99, ApiVersionsRequest::default());
+    let reply = &room.replies[&seq];
+    let ResponseKind::ApiVersions(body) = &reply.body else { panic!() };
+    assert_eq!((reply.version, body.error_code), (0, code(ErrorCode::UnsupportedVersion)));
+    let keys: Vec<_> = body.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
+    assert_eq!(keys, [(18, 0, 4)]);
+}
+
+#[test]
+fn a_client_must_name_its_software_in_plain_words() {
+    let mut room = Room::new();
+    let mut ask = |name: &str, version| {
+        let body = ApiVersionsRequest::default()
+            .with_client_software_name(text(name))
+            .with_client_software_version(text("2.3.0-rc1"));
+        let seq = room.send(ApiKey::ApiVersions, version, body);
+        let ResponseKind::ApiVersions(body) = &room.replies[&seq].body else { panic!() };
+        body.error_code
+    };
+    assert_eq!(ask("librdkafka", 4), 0);
+    assert_eq!(ask("lib rdkafka", 3), code(ErrorCode::InvalidRequest));
+    assert_eq!(ask("", 3), code(ErrorCode::InvalidRequest));
+    assert_eq!(ask("", 2), 0);
+}
