@@ -41,7 +41,6 @@ pub(super) struct Chores {
     flushes: BTreeSet<(Instant, LogId)>,
     /// What the files say.
     saved: BTreeMap<&'static str, Bytes>,
-    now: Instant,
     stop: Option<Stop>,
 }
 
@@ -64,7 +63,6 @@ impl Chores {
             retention_interval: settings.log_retention_check_interval,
             flushes: BTreeSet::new(),
             saved: BTreeMap::new(),
-            now,
             stop: None,
         }
     }
@@ -79,8 +77,8 @@ impl Chores {
         self.flushes.insert((instant, log));
     }
 
-    pub fn high_watermarks_moved(&mut self) {
-        self.high_watermarks.get_or_insert(self.now + HIGH_WATERMARK_INTERVAL);
+    pub fn high_watermarks_moved(&mut self, now: Instant) {
+        self.high_watermarks.get_or_insert(now + HIGH_WATERMARK_INTERVAL);
     }
 }
 
@@ -88,7 +86,6 @@ impl Broker {
     /// Does what is due.
     pub(super) fn do_chores(&mut self, now: Now, out: &mut Vec<Effect>) {
         let instant = now.instant;
-        self.chores.now = instant;
         while let Some(&(due, log)) = self.chores.flushes.first().filter(|(due, _)| *due <= instant) {
             self.chores.flushes.remove(&(due, log));
             let Some(partition) = self.partition_mut(log) else { continue };

@@ -104,6 +104,8 @@ pub struct Broker {
     producer_ids: producer_id::ProducerIds,
     chores: chores::Chores,
 
+    /// Of the event that is being stepped.
+    now: Now,
     connections: BTreeSet<ConnId>,
     /// Record bytes taken and given, since the start.
     bytes_in: u64,
@@ -137,6 +139,7 @@ impl Broker {
             found: Arc::new(hosting::Found::new(image)),
             purgatory: purgatory::Purgatory::default(),
             producer_ids,
+            now,
             connections: BTreeSet::new(),
             bytes_in: 0,
             bytes_out: 0,
@@ -212,6 +215,7 @@ impl Node for Broker {
 
     /// The table of contents: every event and who deals with it.
     fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        self.now = now;
         match event {
             // Clients' requests: one file per API in `handle/`, chosen by the table in `handle/mod.rs`.
             Event::Request { ticket, request } => {
@@ -278,7 +282,7 @@ impl Broker {
     /// A log has moved on: whoever waited for that goes on.
     fn progressed(&mut self, log: LogId, progress: Progress, out: &mut Vec<Effect>) {
         if progress.high_watermark_rose {
-            self.chores.high_watermarks_moved();
+            self.chores.high_watermarks_moved(self.now.instant);
             let Some(partition) = self.slot(log) else { return };
             let high_watermark = partition.log.high_watermark();
             let result = partition.acknowledged(high_watermark).unwrap_or(Ok(()));

@@ -146,11 +146,13 @@ fn elect(state: &mut ClusterState) {
     }
 }
 
-/// A new partition on those replicas: led by the first that lives, all that live in sync. `None` where none lives.
+/// A new partition on those replicas, led by the first that lives. `None` where none lives.
+///
+/// Only the leader is in sync: no follower fetches, and one that is counted as in sync would hold the high watermark at
+/// 0 for ever.
 fn assignment(replicas: Vec<BrokerId>, alive: &BTreeMap<BrokerId, Registration>) -> Option<Assignment> {
-    let isr: Vec<BrokerId> = replicas.iter().copied().filter(|id| alive.contains_key(id)).collect();
-    let leader = *isr.first()?;
-    Some(Assignment { replicas, isr, leader, leader_epoch: 0 })
+    let leader = replicas.iter().copied().find(|id| alive.contains_key(id))?;
+    Some(Assignment { replicas, isr: vec![leader], leader, leader_epoch: 0 })
 }
 
 #[cfg(test)]
