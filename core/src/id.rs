@@ -26,7 +26,7 @@ pub type Offset = i64;
 pub type LeaderEpoch = i32;
 
 /// A client's (or a broker's) connection to a broker, numbered by the driver and never reused within a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnId(pub u64);
 
 impl fmt::Display for ConnId {

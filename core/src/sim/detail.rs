@@ -31,7 +31,7 @@ impl Simulation {
                 let facts = match &self.client_of(name)?.app {
                     App::Producer(producer) => producer.facts(),
                     App::Consumer(consumer) => consumer.facts(),
-                    App::Admin(_) => return None,
+                    App::Admin(_) | App::Guest(_) => return None,
                 };
                 Some(Detail::Facts(facts))
             }

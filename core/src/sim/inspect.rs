@@ -36,7 +36,7 @@ impl Simulation {
                 App::Consumer(consumer) => {
                     view.consumers.push(super::view::ConsumerView { name, health, ..consumer.view() });
                 }
-                App::Admin(_) => {}
+                App::Admin(_) | App::Guest(_) => {}
             }
         }
         view

@@ -10,7 +10,7 @@
 //! 4. Nobody but the clock changes anything: [`Simulation::view`] and [`Simulation::detail`] only look.
 //!
 //! `network.rs` connections | `disk.rs` what brokers write | `fault.rs` what breaks | `workload.rs` who is there and what
-//! they do | `admin.rs` makes the topics | `enact.rs` effects, carried out | `observe.rs`, `check/` what must always hold |
+//! they do | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects, carried out | `observe.rs`, `check/` what must always hold |
 //! `story.rs` the event log | `trace.rs` every event as a line | `inspect.rs`, `detail.rs` what the page sees (`view.rs`) |
 //! `history.rs` time travel | `scenario/` runs as texts and links
 
@@ -20,6 +20,7 @@ pub mod detail;
 mod disk;
 mod enact;
 mod fault;
+mod guest;
 pub mod history;
 mod inspect;
 pub mod network;

@@ -1,6 +1,7 @@
 //! Who is there besides the brokers, and what they are told to do.
 
 use super::admin::{self, Admin, Wanted};
+use super::guest::Guest;
 use super::network::NodeId;
 use super::scenario::{Action, Expectation};
 use super::story;
@@ -28,6 +29,7 @@ pub(super) struct Client {
 #[allow(clippy::large_enum_variant)]
 pub(super) enum App {
     Admin(Admin),
+    Guest(Guest),
     Producer(Producer),
     Consumer(Consumer),
 }
@@ -35,6 +37,10 @@ pub(super) enum App {
 impl Client {
     pub fn admin(admin: Admin) -> Client {
         Client::new(App::Admin(admin))
+    }
+
+    pub fn guest() -> Client {
+        Client::new(App::Guest(Guest::default()))
     }
 
     fn new(app: App) -> Client {
@@ -53,6 +59,7 @@ impl Node for App {
     fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
         match self {
             App::Admin(admin) => admin.step(now, event, out),
+            App::Guest(guest) => guest.step(now, event, out),
             App::Producer(producer) => producer.step(now, event, out),
             App::Consumer(consumer) => consumer.step(now, event, out),
         }
@@ -61,6 +68,7 @@ impl Node for App {
     fn deadline(&self) -> Option<Instant> {
         match self {
             App::Admin(admin) => admin.deadline(),
+            App::Guest(guest) => guest.deadline(),
             App::Producer(producer) => producer.deadline(),
             App::Consumer(consumer) => consumer.deadline(),
         }
@@ -225,7 +233,7 @@ impl Simulation {
         match client {
             Some(Actor::Client(client)) => match &client.app {
                 App::Admin(admin) => admin,
-                App::Producer(_) | App::Consumer(_) => unreachable!("the name is taken when the simulation is made"),
+                _ => unreachable!("the name is taken when the simulation is made"),
             },
             _ => unreachable!("the name is taken when the simulation is made"),
         }
