@@ -43,7 +43,9 @@ pub async fn of(server: &Arc<Server>, target: &Target) -> Option<Detail> {
     }
 }
 
-fn message_detail(message: Message) -> MessageDetail {
+fn message_detail(mut message: Message) -> MessageDetail {
+    let client = if message.view.response { &mut message.view.to } else { &mut message.view.from };
+    client.clone_from(message.client_id.as_ref().unwrap_or(&String::new()));
     let (fields, batch) = match &message.kept {
         Kept::Request(request) => {
             let batch = request.batches.iter().flatten().next().map(|checked| {
