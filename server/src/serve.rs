@@ -224,9 +224,11 @@ fn cluster_id(images: &[Image]) -> String {
 /// lost from sight.
 fn identify(root: &Path, image: &Image, cluster_id: &str, id: BrokerId) -> anyhow::Result<()> {
     let Some(text) = image.files.get(checkpoint::META) else {
-        let meta = MetaProperties { cluster_id: cluster_id.to_owned(), node_id: id.0, directory_id: Some(Uuid::new_v4()) };
+        let meta =
+            MetaProperties { cluster_id: cluster_id.to_owned(), node_id: id.0, directory_id: Some(Uuid::new_v4()) };
         let path = root.join(checkpoint::META);
-        return fs::write(&path, checkpoint::print_meta(&meta)).with_context(|| format!("cannot write {}", path.display()));
+        return fs::write(&path, checkpoint::print_meta(&meta))
+            .with_context(|| format!("cannot write {}", path.display()));
     };
     let path = root.join(checkpoint::META);
     match checkpoint::parse_meta(text) {

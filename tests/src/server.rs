@@ -123,7 +123,8 @@ impl Server {
         let mut stream = connect(self.page);
         let length = body.len();
         let host = if headers.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.page) };
-        let head = format!("{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\nConnection: close\r\n");
+        let head =
+            format!("{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\nConnection: close\r\n");
         stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("it takes a request");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");

@@ -93,7 +93,12 @@ fn a_flipped_bit_ends_the_log_before_its_batch() {
 fn segments_roll_and_every_one_is_read_after_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
-    let made = server.http("POST", "/api/actions", "", "topic orders partitions=1 segment.bytes=16384 index.interval.bytes=1024");
+    let made = server.http(
+        "POST",
+        "/api/actions",
+        "",
+        "topic orders partitions=1 segment.bytes=16384 index.interval.bytes=1024",
+    );
     assert!(made.starts_with("HTTP/1.1 200"), "{made}");
     produce(&server, 10_000);
     let rolled = segments(&data).len();

@@ -13,8 +13,8 @@ pub async fn upgrade(State(server): State<Arc<Server>>, upgrade: WebSocketUpgrad
 }
 
 async fn send(mut socket: WebSocket, server: Arc<Server>) {
-    let _watching = server.live.watch();
     let mut views = server.views.subscribe();
+    let _watching = server.live.watch();
     // The one that is there already was made for others, who may be long gone.
     views.mark_unchanged();
     loop {

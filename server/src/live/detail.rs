@@ -94,7 +94,9 @@ fn batch_detail(topic: String, partition: i32, at: Option<(i64, u32)>, bytes: By
     let size = bytes.len() as u32;
     match Batch::parse(bytes) {
         Ok(batch) => detail::batch_detail(&topic, partition, &batch, at),
-        Err(broken) => BatchDetail { topic, partition, at, size, broken: Some(broken.to_string()), ..BatchDetail::default() },
+        Err(broken) => {
+            BatchDetail { topic, partition, at, size, broken: Some(broken.to_string()), ..BatchDetail::default() }
+        }
     }
 }
 

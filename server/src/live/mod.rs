@@ -22,6 +22,8 @@ use ottla_core::protocol::{Request, Response};
 use ottla_core::sim::view::Level;
 use ottla_core::time::Instant;
 
+use tokio::sync::Notify;
+
 use crate::connection::next_conn;
 use crate::driver::Clock;
 use crate::splice::FileSlice;
@@ -31,6 +33,7 @@ pub struct Live {
     pub clock: Clock,
     /// Pages that watch.
     watchers: AtomicUsize,
+    arrival: Notify,
     clients: Mutex<BTreeMap<ConnId, Arc<Watched>>>,
     messages: Mutex<Messages>,
     story: Mutex<view::Story>,
@@ -79,6 +82,7 @@ impl Live {
         Live {
             clock,
             watchers: AtomicUsize::new(0),
+            arrival: Notify::new(),
             clients: Mutex::default(),
             messages: Mutex::default(),
             story: Mutex::default(),
@@ -148,7 +152,13 @@ impl Live {
     /// Someone watches, until the guard is dropped.
     pub fn watch(self: &Arc<Self>) -> Watching {
         self.watchers.fetch_add(1, Ordering::Relaxed);
+        self.arrival.notify_one();
         Watching(self.clone())
+    }
+
+    /// Waits until someone begins to watch.
+    pub async fn arrived(&self) {
+        self.arrival.notified().await;
     }
 
     pub fn changed(&self) {

@@ -38,6 +38,9 @@ pub async fn broadcast(server: Arc<Server>, views: watch::Sender<Utf8Bytes>) {
     let mut watchers = 0;
     let mut rates = Rates::default();
     loop {
+        if views.receiver_count() == 0 {
+            server.live.arrived().await;
+        }
         ticks.tick().await;
         let (watching, changes) = (views.receiver_count(), server.live.changes());
         let joined = watching > std::mem::replace(&mut watchers, watching);
