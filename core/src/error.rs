@@ -1,5 +1,7 @@
 //! Kafka's error codes. The numbers are kafka-protocol's, which are Kafka's `Errors`.
 
+use std::borrow::Cow;
+
 pub use kafka_protocol::ResponseError as ErrorCode;
 
 /// The code of "no error".
@@ -24,4 +26,58 @@ pub fn name(code: i16) -> String {
         name.push(letter.to_ascii_uppercase());
     }
     name
+}
+
+/// Kafka's default message of an error that producers and consumers meet; of others, the name.
+pub fn message(error: ErrorCode) -> Cow<'static, str> {
+    use ErrorCode::*;
+    Cow::Borrowed(match error {
+        UnknownServerError => "The server experienced an unexpected error when processing the request.",
+        OffsetOutOfRange => "The requested offset is not within the range of offsets maintained by the server.",
+        CorruptMessage => {
+            "This message has failed its CRC checksum, exceeds the valid size, has a null key for a compacted topic, or is otherwise corrupt."
+        }
+        UnknownTopicOrPartition => "This server does not host this topic-partition.",
+        LeaderNotAvailable => {
+            "There is no leader for this topic-partition as we are in the middle of a leadership election."
+        }
+        NotLeaderOrFollower => {
+            "For requests intended only for the leader, this error indicates that the broker is not the current leader. For requests intended for any replica, this error indicates that the broker is not a replica of the topic partition."
+        }
+        RequestTimedOut => "The request timed out.",
+        ReplicaNotAvailable => {
+            "The replica is not available for the requested topic-partition. Produce/Fetch requests and other requests intended only for the leader or follower return NOT_LEADER_OR_FOLLOWER if the broker is not a replica of the topic-partition."
+        }
+        MessageTooLarge => "The request included a message larger than the max message size the server will accept.",
+        NetworkException => "The server disconnected before a response was received.",
+        InvalidTopicException => "The request attempted to perform an operation on an invalid topic.",
+        RecordListTooLarge => {
+            "The request included message batch larger than the configured segment size on the server."
+        }
+        NotEnoughReplicas => "Messages are rejected since there are fewer in-sync replicas than required.",
+        NotEnoughReplicasAfterAppend => "Messages are written to the log, but to fewer in-sync replicas than required.",
+        InvalidRequiredAcks => "Produce request specified an invalid value for required acks.",
+        TopicAuthorizationFailed => "Topic authorization failed.",
+        InvalidTimestamp => "The timestamp of the message is out of acceptable range.",
+        UnsupportedVersion => "The version of API is not supported.",
+        InvalidPartitions => "Number of partitions is below 1.",
+        InvalidReplicationFactor => "Replication factor is below 1 or larger than the number of available brokers.",
+        UnsupportedForMessageFormat => "The message format version on the broker does not support the request.",
+        PolicyViolation => "Request parameters do not satisfy the configured policy.",
+        KafkaStorageError => "Disk error when trying to access log file on the disk.",
+        FetchSessionIdNotFound => "The fetch session ID was not found.",
+        InvalidFetchSessionEpoch => "The fetch session epoch is invalid.",
+        FencedLeaderEpoch => "The leader epoch in the request is older than the epoch on the broker.",
+        UnknownLeaderEpoch => "The leader epoch in the request is newer than the epoch on the broker.",
+        UnsupportedCompressionType => "The requesting client does not support the compression type of given partition.",
+        OffsetNotAvailable => {
+            "The leader high watermark has not caught up from a recent leader election so the offsets cannot be guaranteed to be monotonically increasing."
+        }
+        InvalidRecord => "This record has failed the validation on broker and hence will be rejected.",
+        ThrottlingQuotaExceeded => "The throttling quota has been exceeded.",
+        UnknownTopicId => "This server does not host this topic ID.",
+        InconsistentTopicId => "The log's topic ID did not match the topic ID in the request",
+        FetchSessionTopicIdError => "The fetch session encountered inconsistent topic ID usage",
+        _ => return Cow::Owned(name(error.code())),
+    })
 }

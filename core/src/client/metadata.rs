@@ -35,7 +35,7 @@ pub struct Metadata {
     failures: u32,
     /// Whom to ask next, so that a dead broker is not asked for ever.
     turn: usize,
-    /// Counts up with every answer.
+    /// Counts up with everything learnt.
     pub version: u64,
     dice: Stream,
 }
@@ -214,6 +214,7 @@ impl Metadata {
             && leader_epoch > known.leader_epoch
         {
             *known = Partition { leader: Some(id), leader_epoch };
+            self.version += 1;
         }
     }
 

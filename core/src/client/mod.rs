@@ -6,6 +6,8 @@
 
 pub mod connection;
 pub mod consumer;
+#[cfg(test)]
+mod fake;
 mod line;
 pub mod metadata;
 pub mod producer;

@@ -1,40 +1,391 @@
-//! A consumer.
+//! A consumer: it reads all partitions of its topics, from where `auto.offset.reset` says.
+//!
+//! ```text
+//! brokers ─Fetch→ session → fetched (decoded, waiting) → poll() → application
+//!            ↑                                             │
+//!            └────────────── positions ←───────────────────┘
+//! ```
+//!
+//! `positions.rs` where it reads, and ListOffsets | `session.rs` fetch sessions | `fetched.rs` decoding |
+//! `settings.rs` Kafka's names
+//!
+//! 1. One fetch at a time is on its way to a broker, and none while the application has records of that broker's
+//!    partitions to poll: a slow application is not buried.
+//! 2. The position of a partition is the offset after the last record that was polled; it never goes back but by a
+//!    reset, and a reset is told in a note.
 
+pub mod fetched;
+pub mod positions;
+pub mod session;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-pub use settings::Settings;
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::{ApiKey, FetchResponse, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::protocol::StrBytes;
 
-use super::{Effect, Endpoint, Event};
+use self::fetched::Fetched;
+use self::positions::{Position, State};
+use self::session::Session;
+use self::settings::Reset;
+pub use self::settings::Settings;
+use super::connection::{Answer, LinkId, Network};
+use super::metadata::Metadata;
+use super::{Command, Effect, Endpoint, Event, Report};
+use crate::error::{self, ErrorCode};
+use crate::id::Offset;
 use crate::node::Node;
-use crate::rng::Seed;
-use crate::sim::view::{ConsumerView, FactGroup};
-use crate::time::{Instant, Now};
+use crate::rng::{Seed, Stream};
+use crate::sim::view::{ConsumerView, FactGroup, Health, PositionView};
+use crate::time::{Duration, Instant, Now};
+
+/// The last version of Fetch that names topics; later ones give their ids.
+const LAST_WITH_NAMES: i16 = 12;
 
 /// Reads all partitions of its topics.
 #[derive(Clone, Debug)]
-pub struct Consumer {}
+pub struct Consumer {
+    name: String,
+    /// As they were set, for the page.
+    set: Arc<str>,
+    settings: Arc<Settings>,
+    metadata: Metadata,
+    network: Network<Tag>,
+    /// Which metadata the positions follow.
+    assigned: u64,
+    positions: Vec<Position>,
+    sessions: Vec<Session>,
+    fetched: VecDeque<Fetched>,
+    /// When the application polls next; it takes its time if `rate` is set.
+    next_poll: Instant,
+    received: u64,
+    /// When it last looked what there is to do.
+    looked: Instant,
+    dice: Stream,
+}
+
+/// What a request was for.
+#[derive(Clone, Debug)]
+pub enum Tag {
+    Metadata,
+    Fetch,
+    /// The positions that asked.
+    ListOffsets {
+        asked: Vec<usize>,
+    },
+}
 
 impl Consumer {
     /// `name` is its `client.id` unless that is set. An error names the setting that is wrong.
     pub fn new(
-        _name: &str,
-        _topics: &[String],
-        _settings: &BTreeMap<String, String>,
-        _bootstrap: Vec<Endpoint>,
-        _seed: Seed,
+        name: &str,
+        topics: &[String],
+        settings: &BTreeMap<String, String>,
+        bootstrap: Vec<Endpoint>,
+        seed: Seed,
     ) -> Result<Consumer, String> {
-        todo!()
+        let set = super::setting::text(settings);
+        let mut settings = Settings::of(settings)?;
+        if settings.connection.client_id.is_empty() {
+            settings.connection.client_id = StrBytes::from_string(name.to_string());
+        }
+        let stream = |what: &str| seed.stream(&format!("{name} {what}"));
+        let topics = topics.iter().map(|topic| TopicName(StrBytes::from_string(topic.clone()))).collect();
+        Ok(Consumer {
+            name: name.to_string(),
+            set: set.into(),
+            metadata: Metadata::new(bootstrap, topics, settings.auto_create, stream("metadata")),
+            network: Network::new(settings.connection.clone(), stream("network")),
+            assigned: 0,
+            positions: Vec::new(),
+            sessions: Vec::new(),
+            fetched: VecDeque::new(),
+            next_poll: Instant::ZERO,
+            received: 0,
+            looked: Instant::ZERO,
+            dice: stream("fetch"),
+            settings: Arc::new(settings),
+        })
     }
 
     pub fn view(&self) -> ConsumerView {
-        todo!()
+        let position = |position: &Position| match position.state {
+            State::At(offset) => {
+                Some(PositionView { topic: position.topic.to_string(), partition: position.partition, offset })
+            }
+            _ => None,
+        };
+        ConsumerView {
+            name: self.name.clone(),
+            settings: self.set.to_string(),
+            group: None,
+            health: Health::Running,
+            received: self.received,
+            lag: self.positions.iter().map(Position::lag).sum(),
+            positions: self.positions.iter().filter_map(position).collect(),
+        }
     }
 
-    /// What there is to see of it beyond the view, stage by stage.
+    /// What there is to see of it beyond the view.
     pub fn facts(&self) -> Vec<FactGroup> {
-        todo!()
+        let group = |title: &str, facts| FactGroup { title: title.to_string(), facts };
+        let position = |position: &Position| {
+            let state = match &position.state {
+                State::Unknown => "no position yet".to_string(),
+                State::Asked => "asks where to begin".to_string(),
+                State::At(offset) => format!("position {offset}, high watermark {}", position.high_watermark),
+                State::Halted(why) => format!("halted: {why}"),
+            };
+            (position.name().to_string(), state)
+        };
+        let waiting: usize = self.fetched.iter().map(|fetched| fetched.records.len()).sum();
+        let sessions =
+            self.sessions.iter().enumerate().map(|(at, session)| (format!("session {at}"), session.describe()));
+        vec![
+            group("Positions", self.positions.iter().map(position).collect()),
+            group("Fetched", vec![("records that wait for poll()".to_string(), waiting.to_string())]),
+            group("Fetch sessions", sessions.collect()),
+            group("Connections", self.network.facts()),
+            group("Settings", super::setting::facts(settings::TABLE, &self.set)),
+        ]
+    }
+
+    fn run(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.looked = now;
+        self.network.poll(now, out);
+        if self.network.take_broken() {
+            self.metadata.stale(now);
+        }
+        for (link, tag) in self.network.take_lost() {
+            self.lost(now, link, tag);
+        }
+        self.metadata.poll(now, &self.settings.connection, &mut self.network, Tag::Metadata, out);
+        if self.assigned != self.metadata.version {
+            self.assigned = self.metadata.version;
+            self.assign();
+        }
+        self.poll(now, out);
+        if self.positions.iter().any(|position| position.leader.is_none()) {
+            self.metadata.stale(now);
+        }
+        for at in 0..self.sessions.len() {
+            self.ask(now, at, out);
+            self.fetch(now, at, out);
+        }
+    }
+
+    fn assign(&mut self) {
+        positions::assign(&mut self.positions, &self.metadata);
+        for (link, _) in self.positions.iter().filter_map(|position| position.leader) {
+            if !self.sessions.iter().any(|session| session.link == link) {
+                self.sessions.push(Session::new(link));
+            }
+        }
+    }
+
+    /// The application's poll(): as many records as it takes at once, and then the time that it takes for them.
+    fn poll(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        while self.next_poll <= now
+            && let Some(fetched) = self.fetched.front_mut()
+        {
+            let position = &mut self.positions[fetched.position];
+            let count = fetched.records.len().min(self.settings.max_poll_records);
+            for record in fetched.records.drain(..count) {
+                // (2)
+                position.state = State::At(record.offset + 1);
+                out.push(Effect::Report(Report::Received {
+                    topic: position.topic.clone(),
+                    partition: position.partition,
+                    offset: record.offset,
+                    timestamp: record.timestamp.0,
+                    key: record.key,
+                    value: record.value,
+                }));
+            }
+            self.received += count as u64;
+            if let Some(rate) = self.settings.rate_milli {
+                self.next_poll = now + Duration::from_nanos(1_000_000_000_000 / rate).saturating_mul(count as u32);
+            }
+            if fetched.records.is_empty() {
+                position.buffered = false;
+                position.state = match fetched.broken.take() {
+                    Some(why) => {
+                        out.push(Effect::Report(Report::Note(why.clone())));
+                        State::Halted(why)
+                    }
+                    None => State::At(fetched.next_offset),
+                };
+                self.fetched.pop_front();
+            }
+        }
+    }
+
+    /// Asks a broker where to begin in those of its partitions that have no position.
+    fn ask(&mut self, now: Instant, at: usize, out: &mut Vec<Effect>) {
+        let link = self.sessions[at].link;
+        let asks = |position: &Position| {
+            let led = position.leader.is_some_and(|(leader, _)| leader == link);
+            led && position.state == State::Unknown && position.retry_at <= now
+        };
+        if !self.positions.iter().any(asks) || !self.network.connect(now, link, out) {
+            return;
+        }
+        let Some(version) = self.network.version(link, ApiKey::ListOffsets) else { return };
+        if let Some((request, asked)) = positions::ask(&mut self.positions, now, link, &self.settings) {
+            let (api, tag) = ((ApiKey::ListOffsets, version), Tag::ListOffsets { asked });
+            self.network.send(now, link, api, RequestKind::ListOffsets(request), Some(tag), out);
+        }
+    }
+
+    fn fetch(&mut self, now: Instant, at: usize, out: &mut Vec<Effect>) {
+        let session = &mut self.sessions[at];
+        let link = session.link;
+        let led = |position: &&Position| position.leader.is_some_and(|(leader, _)| leader == link);
+        // (1)
+        if session.in_flight || session.retry_at > now || self.positions.iter().filter(led).any(|led| led.buffered) {
+            return;
+        }
+        if !self.positions.iter().filter(led).any(|led| led.fetchable(now).is_some()) {
+            return;
+        }
+        if !self.network.connect(now, link, out) {
+            return;
+        }
+        let Some(version) = self.network.version(link, ApiKey::Fetch) else { return };
+        if let Some(request) = session.fetch(&self.positions, now, &self.settings) {
+            let version = if session.has_ids() { version } else { version.min(LAST_WITH_NAMES) };
+            self.network.send(now, link, (ApiKey::Fetch, version), RequestKind::Fetch(request), Some(Tag::Fetch), out);
+        }
+    }
+
+    fn answered(&mut self, now: Instant, answer: Answer<Tag>, out: &mut Vec<Effect>) {
+        match (answer.tag, answer.body) {
+            (Tag::Metadata, ResponseKind::Metadata(body)) => {
+                self.metadata.update(now, &self.settings.connection, body, &mut self.network);
+            }
+            (Tag::ListOffsets { asked }, ResponseKind::ListOffsets(body)) => {
+                for (index, result) in positions::told(&mut self.positions, &asked, &body) {
+                    match result {
+                        Ok(_) => self.positions[index].failures = 0,
+                        Err(error) => self.back_off(now, index, error, out),
+                    }
+                }
+            }
+            (Tag::Fetch, ResponseKind::Fetch(body)) => self.fetch_answered(now, answer.link, body, out),
+            // An answer of another kind is none.
+            (tag, _) => self.lost(now, answer.link, tag),
+        }
+    }
+
+    fn lost(&mut self, now: Instant, link: LinkId, tag: Tag) {
+        match tag {
+            Tag::Metadata => self.metadata.lost(now, &self.settings.connection),
+            Tag::Fetch => {
+                self.sessions.iter_mut().filter(|session| session.link == link).for_each(Session::lost);
+                self.metadata.stale(now);
+            }
+            Tag::ListOffsets { asked } => {
+                for index in asked {
+                    self.positions[index].state = State::Unknown;
+                }
+                self.metadata.stale(now);
+            }
+        }
+    }
+
+    fn fetch_answered(&mut self, now: Instant, link: LinkId, response: FetchResponse, out: &mut Vec<Effect>) {
+        let Some(session) = self.sessions.iter_mut().find(|session| session.link == link) else { return };
+        if let Some(error) = ErrorCode::try_from_code(response.error_code) {
+            let note = format!("fetch refused: {}", error::name(error.code()));
+            if !session.refused(error) {
+                session.retry_at = now + self.settings.connection.retry_backoff.after(0, &mut self.dice);
+                self.metadata.stale(now);
+            }
+            return out.push(Effect::Report(Report::Note(note)));
+        }
+        session.answered(response.session_id);
+        for topic in &response.responses {
+            for answer in &topic.partitions {
+                let of = |position: &Position| {
+                    let same = if topic.topic_id.is_nil() {
+                        position.topic == topic.topic
+                    } else {
+                        position.topic_id == topic.topic_id
+                    };
+                    same && position.partition == answer.partition_index
+                };
+                // An answer that nobody awaits (the topic was made anew meanwhile) is dropped.
+                let Some(index) = self.positions.iter().position(of) else { continue };
+                if let State::At(offset) = self.positions[index].state {
+                    let endpoint =
+                        response.node_endpoints.iter().find(|node| node.node_id == answer.current_leader.leader_id);
+                    let endpoint =
+                        endpoint.map(|node| Endpoint { host: node.host.to_string(), port: node.port as u16 });
+                    self.partition_answered(now, index, offset, answer, endpoint, out);
+                }
+            }
+        }
+    }
+
+    fn partition_answered(
+        &mut self,
+        now: Instant,
+        index: usize,
+        offset: Offset,
+        answer: &PartitionData,
+        endpoint: Option<Endpoint>,
+        out: &mut Vec<Effect>,
+    ) {
+        let position = &mut self.positions[index];
+        match ErrorCode::try_from_code(answer.error_code) {
+            None => {
+                position.failures = 0;
+                position.high_watermark = answer.high_watermark;
+                if let Some(bytes) = answer.records.as_ref().filter(|bytes| !bytes.is_empty()) {
+                    position.buffered = true;
+                    let fetched = fetched::decode(position, index, offset, bytes, self.settings.check_crcs);
+                    self.fetched.push_back(fetched);
+                }
+            }
+            Some(ErrorCode::OffsetOutOfRange) => {
+                let name = position.name();
+                let note = match self.settings.reset {
+                    Reset::None => {
+                        let why = format!(
+                            "Fetch position {offset} is out of range for partition {name}, and no reset policy is set"
+                        );
+                        position.state = State::Halted(why.clone());
+                        why
+                    }
+                    _ => {
+                        position.state = State::Unknown;
+                        format!("Fetch position {offset} is out of range for partition {name}, resetting offset")
+                    }
+                };
+                out.push(Effect::Report(Report::Note(note)));
+            }
+            Some(error) => {
+                let (topic, partition) = (position.topic.clone(), position.partition);
+                let leader = (answer.current_leader.leader_id.0, answer.current_leader.leader_epoch);
+                self.back_off(now, index, error, out);
+                self.metadata.hint(&topic, partition, leader, endpoint, &mut self.network);
+            }
+        }
+    }
+
+    /// A partition could not be read: metadata may help, and time.
+    fn back_off(&mut self, now: Instant, index: usize, error: ErrorCode, out: &mut Vec<Effect>) {
+        let position = &mut self.positions[index];
+        position.retry_at = now + self.settings.connection.retry_backoff.after(position.failures, &mut self.dice);
+        position.failures += 1;
+        if position.failures == 1 {
+            out.push(Effect::Report(Report::Note(format!("{}: {}", position.name(), error::name(error.code())))));
+        }
+        self.metadata.stale(now);
     }
 }
 
@@ -42,11 +393,29 @@ impl Node for Consumer {
     type Event = Event;
     type Effect = Effect;
 
-    fn step(&mut self, _now: Now, _event: Event, _out: &mut Vec<Effect>) {
-        todo!()
+    fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        let at = now.instant;
+        match event {
+            Event::Timer => {}
+            Event::Opened { conn } => self.network.opened(at, conn, out),
+            Event::Closed { conn } => self.network.closed(at, conn),
+            Event::Response { conn, correlation_id, version, body } => {
+                if let Some(answer) = self.network.response(at, conn, correlation_id, version, *body, out) {
+                    self.answered(at, answer, out);
+                }
+            }
+            // Consumers send nothing.
+            Event::Command(Command::Rate { .. } | Command::Send(_)) => {}
+        }
+        self.run(at, out);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        todo!()
+        let poll = (!self.fetched.is_empty()).then_some(self.next_poll);
+        // Back-offs that are over wait for the network, not for time.
+        let retries = self.positions.iter().map(|position| position.retry_at);
+        let retries = retries.chain(self.sessions.iter().map(|session| session.retry_at));
+        let retry = retries.filter(|at| *at > self.looked).min();
+        [poll, retry, self.metadata.deadline(), self.network.deadline()].into_iter().flatten().min()
     }
 }

@@ -48,6 +48,12 @@ pub const TABLE: &[Setting] = &[
         doc: "Records that one poll() gives.",
     },
     Setting {
+        name: "rate",
+        default: "",
+        valid: Valid::Rate,
+        doc: "How many records a second the application works off; not set: as they come. A word of scenarios.",
+    },
+    Setting {
         name: "isolation.level",
         default: "read_uncommitted",
         valid: Valid::Of(&["read_uncommitted", "read_committed"]),
@@ -113,6 +119,8 @@ pub struct Settings {
     pub max_bytes: i32,
     pub max_partition_bytes: i32,
     pub max_poll_records: usize,
+    /// Thousandths of a record a second; `None`: without limit.
+    pub rate_milli: Option<u64>,
     /// 0 read_uncommitted, 1 read_committed.
     pub isolation_level: i8,
     pub check_crcs: bool,
@@ -133,6 +141,10 @@ impl Settings {
     pub fn of(set: &BTreeMap<String, String>) -> Result<Settings, String> {
         set.iter().try_for_each(|(name, value)| check(name, value))?;
         let read = Reader { table: TABLE, set };
+        let rate_milli = setting::rate(read.text("rate"));
+        if rate_milli == Some(0) {
+            return Err("expected rate to be more than 0/s: stop the consumer instead".to_string());
+        }
         Ok(Settings {
             reset: match read.text("auto.offset.reset") {
                 "earliest" => Reset::Earliest,
@@ -144,6 +156,7 @@ impl Settings {
             max_bytes: read.number("fetch.max.bytes") as i32,
             max_partition_bytes: read.number("max.partition.fetch.bytes") as i32,
             max_poll_records: read.number("max.poll.records") as usize,
+            rate_milli,
             isolation_level: i8::from(read.text("isolation.level") == "read_committed"),
             check_crcs: read.is("check.crcs"),
             auto_create: read.is("allow.auto.create.topics"),

@@ -18,6 +18,8 @@ pub mod partitioner;
 pub mod sender;
 pub mod serializer;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -220,7 +222,7 @@ impl Producer {
         let known = self.metadata.topic(name);
         let Some(topic) = known.filter(|topic| !topic.partitions.is_empty()) else {
             return Err(match known.and_then(|topic| topic.error).filter(|error| !error.is_retriable()) {
-                Some(error) => Unfinished::Failed { partition: -1, error: error.to_string() },
+                Some(error) => Unfinished::Failed { partition: -1, error: crate::error::message(error).to_string() },
                 None => Unfinished::Blocked(format!("Topic {} not present in metadata after {max_block} ms.", name.0)),
             });
         };

@@ -19,7 +19,7 @@ use super::{Counts, Tag};
 use crate::client::connection::{LinkId, Network};
 use crate::client::metadata::Metadata;
 use crate::client::{Effect, Endpoint, Report};
-use crate::error::ErrorCode;
+use crate::error::{self, ErrorCode};
 use crate::id::TopicPartition;
 use crate::rng::Stream;
 use crate::time::Instant;
@@ -170,8 +170,8 @@ impl Sender {
 
     fn request(&mut self, around: &mut Around<'_>, link: LinkId, mut batches: Vec<(QueueId, ProducerBatch)>) {
         let Some(version) = around.network.version(link, ApiKey::Produce) else {
-            let error = ErrorCode::UnsupportedVersion.to_string();
-            return batches.iter().for_each(|(id, batch)| around.fail(*id, batch, |_| error.clone()));
+            let error = error::message(ErrorCode::UnsupportedVersion);
+            return batches.iter().for_each(|(id, batch)| around.fail(*id, batch, |_| error.to_string()));
         };
         // Batches of one topic stand together.
         batches.sort_by_key(|(id, _)| id.topic);
@@ -268,7 +268,7 @@ impl Sender {
                     return around
                         .note(format!("{partition}: a batch of {count} records is too large: split, sent again"));
                 }
-                Err(batch) => return around.fail(id, &batch, |_| error.to_string()),
+                Err(batch) => return around.fail(id, &batch, |_| error::message(error).to_string()),
             }
         }
         self.failed(around, id, batch, error, Some(answer));
@@ -288,7 +288,7 @@ impl Sender {
             around.metadata.stale(around.now);
         }
         let message = answer.and_then(|answer| answer.error_message.as_ref());
-        let text = message.map_or_else(|| error.to_string(), |message| message.to_string());
+        let text = message.map_or_else(|| error::message(error).to_string(), |message| message.to_string());
         let retries = around.settings.retries;
         if !error.is_retriable() || batch.attempts > retries {
             let records = answer.map_or(&[][..], |answer| &answer.record_errors);
@@ -306,7 +306,11 @@ impl Sender {
         }
         let left = retries - batch.attempts;
         let partition = around.partition(id);
-        around.note(format!("{partition}: {} records again, {left} attempts left: {text}", batch.sequences.len()));
+        around.note(format!(
+            "{partition}: {} records again, {left} attempts left: {}",
+            batch.sequences.len(),
+            error::name(error.code())
+        ));
         around.counts.retries += 1;
         let wait = around.settings.connection.retry_backoff.after(batch.attempts - 1, &mut self.dice);
         batch.retry_at = around.now + wait;

@@ -1,0 +1,71 @@
+//! Fetched records: decoded, and waiting for the application to poll them.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::positions::Position;
+use crate::id::Offset;
+use crate::record::batch::{batches, computed_crc};
+use crate::record::{Batch, Record};
+
+/// What a fetch brought for one partition.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Which position.
+    pub position: usize,
+    pub records: VecDeque<Record>,
+    /// The position after the last of them: a batch may end with offsets that hold no record.
+    pub next_offset: Offset,
+    /// Why nothing after it can be read, if so.
+    pub broken: Option<String>,
+}
+
+/// Decodes the record set of a fetch from `offset` on. A last batch that is cut short is left for the next fetch.
+pub fn decode(position: &Position, index: usize, offset: Offset, bytes: &Bytes, check_crcs: bool) -> Fetched {
+    let mut fetched = Fetched { position: index, records: VecDeque::new(), next_offset: offset, broken: None };
+    let mut walk = batches(bytes);
+    let mut whole = 0;
+    for (header, batch) in &mut walk {
+        whole += 1;
+        // A batch is given whole, although the offset that was asked for may lie in its middle.
+        if header.last_offset() < offset {
+            continue;
+        }
+        if check_crcs && computed_crc(batch) != header.crc {
+            fetched.broken = Some(format!(
+                "Record batch for partition {} at offset {} is invalid, cause: Record is corrupt (stored crc = {}, \
+                 computed crc = {})",
+                position.name(),
+                header.base_offset,
+                header.crc,
+                computed_crc(batch)
+            ));
+            return fetched;
+        }
+        // Control batches (transaction markers) are for clients, not for applications.
+        if !header.is_control() {
+            match Record::decode(&Batch { header, bytes: bytes.slice_ref(batch) }) {
+                Ok(records) => fetched.records.extend(records.into_iter().filter(|record| record.offset >= offset)),
+                Err(malformed) => {
+                    fetched.broken = Some(format!(
+                        "Received exception when fetching the next record from {}. If needed, please seek past the \
+                         record to continue consumption. {malformed}",
+                        position.name()
+                    ));
+                    return fetched;
+                }
+            }
+        }
+        fetched.next_offset = header.next_offset();
+    }
+    if whole == 0 && !bytes.is_empty() {
+        // Brokers give a first batch whole however large it is, so this is no matter of size.
+        fetched.broken = Some(format!(
+            "Failed to make progress reading messages at {}={offset}. Received a non-empty fetch response from the \
+             server, but no complete records were found.",
+            position.name()
+        ));
+    }
+    fetched
+}
