@@ -15,6 +15,7 @@ mod frame;
 mod http;
 mod live;
 mod metrics;
+mod run;
 mod serve;
 mod splice;
 mod storage;
@@ -39,6 +40,8 @@ struct Cli {
 enum Command {
     /// Run brokers for Kafka clients, and the page that shows them
     Serve(config::ServeArgs),
+    /// Play a scenario, headless, and say whether its expectations held
+    Run(run::RunArgs),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
     let result = match cli.command {
         Command::Serve(args) => serve::serve(args),
+        Command::Run(args) => return run::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

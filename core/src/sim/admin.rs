@@ -15,7 +15,7 @@ use crate::protocol::Request;
 use crate::time::{Duration, Instant, Now};
 
 /// As the other clients see it, and as the page names it.
-pub(super) const NAME: &str = "admin";
+pub(crate) const NAME: &str = "admin";
 /// Kafka's default.api.timeout.ms would be a minute; a scenario should not stand still for so long.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Kafka's retry.backoff.ms.

@@ -9,9 +9,13 @@ use super::lex::{self, Word};
 use super::{Action, COUNTS, Cluster, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Timed};
 use crate::client::setting::{decimal, rate};
 use crate::client::{SendRecord, consumer, producer};
+use crate::config::table::{BROKER, TOPIC};
+use crate::config::{BrokerSettings, TopicConfig, broker};
 use crate::id::BrokerId;
 use crate::near::hint;
 use crate::rng::Seed;
+use crate::sim::admin::NAME as ADMIN;
+use crate::sim::workload::HAND;
 use crate::time::{Duration, Instant};
 
 /// Bytes of a text.
@@ -221,6 +225,11 @@ impl Line<'_> {
         Err(ParseError::new(self.number, column, message))
     }
 
+    /// Of the line as a whole.
+    fn error(&self, message: impl Into<String>) -> ParseError {
+        ParseError::new(self.number, self.words.first().map_or(1, |word| word.column), message)
+    }
+
     fn at<T>(&self, word: &Word, message: impl Into<String>) -> Parsed<T> {
         Err(ParseError::new(self.number, word.column, message))
     }
@@ -374,6 +383,8 @@ impl Line<'_> {
                 }
             }
         }
+        // Each is right; are they together?
+        TopicConfig::new(&configs, &BrokerSettings::default()).map_err(|error| self.error(error.0))?;
         Ok(Action::Topic { name, partitions, replication_factor, configs })
     }
 
@@ -392,7 +403,7 @@ impl Line<'_> {
         let Some(topic) = topic else {
             return self.wrong(self.words.len(), "expected the producer's topic, such as topic=orders");
         };
-        producer::Settings::of(&settings).map_err(|message| ParseError::new(self.number, 1, message))?;
+        producer::Settings::of(&settings).map_err(|message| self.error(message))?;
         Ok(Action::Producer { name, topic, settings })
     }
 
@@ -411,7 +422,7 @@ impl Line<'_> {
         if topics.is_empty() {
             return self.wrong(self.words.len(), "expected the consumer's topics, such as topics=orders,payments");
         }
-        consumer::Settings::of(&settings).map_err(|message| ParseError::new(self.number, 1, message))?;
+        consumer::Settings::of(&settings).map_err(|message| self.error(message))?;
         Ok(Action::Consumer { name, topics, settings })
     }
 
@@ -535,6 +546,9 @@ impl Line<'_> {
         if name.contains('=') || !is_name(&name) {
             return self.wrong(index, format!("expected a name of letters, digits, - and _, such as p1, found {name}"));
         }
+        if [HAND, ADMIN].contains(&&name[..]) {
+            return self.wrong(index, format!("expected another name: {name} is there in every run"));
+        }
         if name.starts_with("broker-") {
             return self.wrong(index, "expected another name: those that begin with broker- are the brokers'");
         }
@@ -553,7 +567,8 @@ impl Line<'_> {
             let producers = names.producers.iter().filter(move |_| producers);
             producers.chain(names.consumers.iter().filter(move |_| consumers)).map(String::as_str)
         };
-        if known().any(|known| known == name) {
+        // Who sends the records that a scenario chooses; there from the first of them on.
+        if known().any(|known| known == name) || name == HAND {
             return Ok(());
         }
         let kind = if consumers { "producer or consumer" } else { "producer" };
@@ -602,10 +617,20 @@ fn topic_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn topic_config(_name: &str, _value: &str) -> Result<(), String> {
-    Ok(())
+fn topic_config(name: &str, value: &str) -> Result<(), String> {
+    let Some(setting) = TOPIC.get(name) else {
+        return Err(format!("a topic has no config {name}.{}", hint(name, TOPIC.iter().map(|known| known.name))));
+    };
+    setting.parse(value).map(drop).map_err(|error| error.0)
 }
 
-fn broker_setting(_name: &str, _value: &str) -> Result<(), String> {
-    Ok(())
+fn broker_setting(name: &str, value: &str) -> Result<(), String> {
+    broker::check(name, value).map_err(|error| match BROKER.get(name) {
+        Some(_) => error.0,
+        None => {
+            let words = ["brokers", "racks", "latency", "loss"];
+            let known = words.into_iter().chain(BROKER.iter().map(|known| known.name));
+            format!("a broker has no setting {name}.{}", hint(name, known))
+        }
+    })
 }

@@ -17,7 +17,17 @@ macro_rules! prepared {
     };
 }
 
-prepared!["first-cluster"];
+prepared![
+    "first-cluster",
+    "one-chosen-record",
+    "keys-and-partitions",
+    "batching-and-linger",
+    "leader-dies-and-returns",
+    "crash-loses-what-was-not-flushed",
+    "cut-link-and-retry",
+    "log-append-time",
+    "segments-roll",
+];
 
 pub fn find(name: &str) -> Option<&'static Prepared> {
     ALL.iter().find(|prepared| prepared.name == name)

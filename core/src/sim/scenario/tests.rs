@@ -1,4 +1,5 @@
 use super::*;
+use crate::sim::Simulation;
 use crate::time::Duration;
 
 fn errors(text: &str) -> Vec<String> {
@@ -148,4 +149,21 @@ fn the_prepared_scenarios_are_read_and_open_with_a_title() {
         assert!(scenario.title().is_some(), "{}", prepared.name);
         assert_eq!(parse::scenario(&scenario.to_string()).as_ref(), Ok(&scenario));
     }
+}
+
+#[test]
+fn the_prepared_scenarios_keep_what_they_expect() {
+    let mut broken = Vec::new();
+    for prepared in prepared::ALL {
+        let scenario = parse::scenario(prepared.text).unwrap();
+        let mut simulation = Simulation::new(&scenario).unwrap();
+        while simulation.run(scenario.last(), 100_000) == 100_000 {}
+        let outcomes = simulation.outcomes();
+        assert!(!outcomes.is_empty(), "{} expects nothing", prepared.name);
+        let failed = outcomes.iter().filter(|outcome| !outcome.held);
+        broken.extend(failed.map(|outcome| format!("{}: {}: {}", prepared.name, outcome.expectation, outcome.found)));
+        let violations = simulation.violations().iter().filter(|violation| violation.exempt.is_none());
+        broken.extend(violations.map(|violation| format!("{}: {violation:?}", prepared.name)));
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
 }

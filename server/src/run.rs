@@ -1,0 +1,287 @@
+//! `ottla run`: plays a scenario headless, as fast as it goes, and says what came of it.
+//!
+//! Exit code 0: every expectation and invariant held. 1: one did not. 2: the text is wrong, or cannot be read.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant as Clock;
+
+use clap::Args;
+use ottla_core::rng::Seed;
+use ottla_core::sim::Simulation;
+use ottla_core::sim::scenario::{Action, Scenario, link, parse, prepared};
+use ottla_core::sim::trace::Trace;
+use ottla_core::sim::view::View;
+use ottla_core::time::{Duration, Instant};
+use serde::Serialize;
+
+/// How long a run is whose scenario does nothing at any time.
+const UNTIL: Instant = Instant::from_millis(60_000);
+/// Events between two looks at the trace.
+const CHUNK: u64 = 1_000;
+
+#[derive(Args)]
+pub struct RunArgs {
+    /// The scenario's file, or the name of one that comes with Ottla (first-cluster, …)
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Play it with this seed instead of its own
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How much simulated time to play, such as 60s or 2m [default: up to the scenario's last action]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    until: Option<Duration>,
+    /// Print every event and effect as a line
+    #[arg(long)]
+    trace: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Where the page is that the printed link opens
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080/")]
+    page: String,
+}
+
+/// What came of a run.
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    title: Option<String>,
+    seed: u64,
+    /// Simulated.
+    seconds: f64,
+    events: u64,
+    wall_seconds: f64,
+    ok: bool,
+    expectations: Vec<Expected>,
+    violations: Vec<Violated>,
+    /// Of the scenario, that the run did not come to.
+    not_reached: usize,
+    link: String,
+    view: View,
+}
+
+#[derive(Serialize)]
+struct Expected {
+    at: f64,
+    expectation: String,
+    held: bool,
+    found: String,
+}
+
+#[derive(Serialize)]
+struct Violated {
+    at: f64,
+    invariant: &'static str,
+    found: String,
+    /// Why Kafka allows it, where it does.
+    exempt: Option<&'static str>,
+}
+
+pub fn run(args: RunArgs) -> ExitCode {
+    let (name, text) = match read(&args.file) {
+        Ok(read) => read,
+        Err(error) => {
+            eprintln!("ottla: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut scenario = match parse::scenario(&text) {
+        Ok(scenario) => scenario,
+        Err(errors) => {
+            // The form that editors and terminals make a link of.
+            errors.iter().for_each(|error| eprintln!("{name}:{}:{}: {}", error.line, error.column, error.message));
+            return ExitCode::from(2);
+        }
+    };
+    if let Some(seed) = args.seed {
+        scenario.seed = Seed(seed);
+    }
+    let report = match play(&args, name, &scenario) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("ottla: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    if args.json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(json) => say(&json),
+            Err(error) => eprintln!("ottla: {error}"),
+        }
+    } else {
+        say(&summary(&report));
+    }
+    if report.ok { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = parse::duration(text).filter(|duration| *duration <= parse::MAX_TIME);
+    duration.ok_or_else(|| "expected a time up to 24h, such as 60s, 250ms or 2m".to_string())
+}
+
+/// The scenario's text, and what to call it.
+fn read(file: &std::path::Path) -> Result<(String, String), String> {
+    let name = file.display().to_string();
+    match std::fs::read(file) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok((name, text)),
+            Err(_) => Err(format!("{name} is not UTF-8")),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match prepared::find(&name) {
+            Some(prepared) => Ok((name, prepared.text.to_string())),
+            None => {
+                let known: Vec<&str> = prepared::ALL.iter().map(|prepared| prepared.name).collect();
+                Err(format!("there is no file {name}, and none of these is called so: {}", known.join(", ")))
+            }
+        },
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+fn play(args: &RunArgs, file: String, scenario: &Scenario) -> Result<Report, String> {
+    let until = match (args.until, scenario.last()) {
+        (Some(until), _) => Instant::ZERO + until,
+        (None, Instant::ZERO) => UNTIL,
+        (None, last) => last,
+    };
+    let began = Clock::now();
+    let mut simulation = Simulation::new(scenario)?;
+    if args.trace {
+        simulation.set_trace(Trace::Lines(Vec::new()));
+    }
+    while simulation.run(until, CHUNK) == CHUNK {
+        print_trace(&mut simulation);
+    }
+    print_trace(&mut simulation);
+    let wall_seconds = began.elapsed().as_secs_f64();
+
+    let outcomes = simulation.outcomes();
+    let violations = simulation.violations();
+    let asked = scenario.actions.iter().filter(|timed| matches!(timed.action, Action::Expect(_))).count();
+    let wrong = violations.iter().find(|violation| violation.exempt.is_none()).map(|violation| violation.at);
+    let failed = outcomes.iter().find(|outcome| !outcome.held).map(|outcome| outcome.at);
+    // Where something went wrong, the link shows that moment; else the run from its start.
+    let moment = wrong.into_iter().chain(failed).min();
+    let fragment = link::encode(&scenario.to_string(), moment.unwrap_or(Instant::ZERO));
+    Ok(Report {
+        file,
+        title: scenario.title().map(str::to_string),
+        seed: scenario.seed.0,
+        seconds: simulation.now().as_secs_f64(),
+        events: simulation.event(),
+        wall_seconds,
+        ok: moment.is_none(),
+        expectations: outcomes
+            .iter()
+            .map(|outcome| Expected {
+                at: outcome.at.as_secs_f64(),
+                expectation: outcome.expectation.to_string(),
+                held: outcome.held,
+                found: outcome.found.clone(),
+            })
+            .collect(),
+        violations: violations
+            .iter()
+            .map(|violation| Violated {
+                at: violation.at.as_secs_f64(),
+                invariant: violation.invariant,
+                found: violation.found.clone(),
+                exempt: violation.exempt,
+            })
+            .collect(),
+        not_reached: asked - outcomes.len().min(asked),
+        link: format!("{}{fragment}", args.page),
+        view: simulation.view(),
+    })
+}
+
+fn print_trace(simulation: &mut Simulation) {
+    let lines = simulation.trace().take();
+    if !lines.is_empty() {
+        let mut text = String::new();
+        lines.iter().for_each(|line| drop(writeln!(text, "{line}")));
+        say(text.trim_end());
+    }
+}
+
+/// To stdout; a reader that went away (`| head`) is no error.
+fn say(text: &str) {
+    use std::io::Write;
+    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let mut text = String::new();
+    let view = &report.view;
+    // Writing to a string does not fail.
+    let _ = (|| {
+        writeln!(text, "{}", report.title.as_deref().unwrap_or(&report.file))?;
+        let pace = report.seconds / report.wall_seconds.max(1e-9);
+        writeln!(
+            text,
+            "{} s simulated in {:.3} s ({pace:.0} times real time), {} events, seed {}",
+            report.seconds, report.wall_seconds, report.events, report.seed
+        )?;
+        if !view.producers.is_empty() {
+            writeln!(text, "\n{:<16}{:>10}{:>10}{:>10}{:>10}", "producer", "sent", "acked", "failed", "retries")?;
+        }
+        for producer in &view.producers {
+            let (name, retries) = (&producer.name, producer.retries);
+            writeln!(
+                text,
+                "{name:<16}{:>10}{:>10}{:>10}{retries:>10}",
+                producer.sent, producer.acked, producer.failed
+            )?;
+        }
+        if !view.consumers.is_empty() {
+            writeln!(text, "\n{:<16}{:>10}{:>10}", "consumer", "received", "lag")?;
+        }
+        for consumer in &view.consumers {
+            writeln!(text, "{:<16}{:>10}{:>10}", consumer.name, consumer.received, consumer.lag)?;
+        }
+        if !view.topics.is_empty() {
+            writeln!(text, "\n{:<16}{:>10}{:>10}{:>10}{:>10}", "partition", "leader", "start", "end", "segments")?;
+        }
+        for topic in &view.topics {
+            for (partition, leader) in (0..).zip(&topic.leaders) {
+                let led = view.brokers.iter().find(|broker| broker.id == *leader).and_then(|broker| {
+                    broker
+                        .replicas
+                        .iter()
+                        .find(|replica| (&replica.topic, replica.partition) == (&topic.name, partition))
+                });
+                let name = format!("{}-{partition}", topic.name);
+                match led {
+                    Some(replica) => {
+                        let leader = format!("broker-{leader}");
+                        let (start, end, segments) = (replica.log_start, replica.end, replica.segments);
+                        writeln!(text, "{name:<16}{leader:>10}{start:>10}{end:>10}{segments:>10}")?;
+                    }
+                    None => writeln!(text, "{name:<16}{:>10}", "none")?,
+                }
+            }
+        }
+        writeln!(text)?;
+        for expected in &report.expectations {
+            let mark = if expected.held { "ok    " } else { "FAILED" };
+            let found = if expected.held { String::new() } else { format!(": {}", expected.found) };
+            writeln!(text, "{mark} @{}s expect {}{found}", expected.at, expected.expectation)?;
+        }
+        for violation in &report.violations {
+            let Violated { at, invariant, found, exempt } = violation;
+            match exempt {
+                Some(why) => writeln!(text, "noted  @{at}s {invariant}: {found} ({why})")?,
+                None => writeln!(text, "BROKEN @{at}s {invariant}: {found}")?,
+            }
+        }
+        if report.not_reached > 0 {
+            writeln!(text, "The run ended before {} of the expectations.", report.not_reached)?;
+        }
+        write!(text, "\n{}", report.link)
+    })();
+    text
+}
