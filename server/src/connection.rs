@@ -33,7 +33,7 @@ use crate::live::Watched;
 use crate::splice::{Answer, FileSlice};
 
 /// Requests of one connection that may wait for their answers.
-const IN_FLIGHT: usize = 64;
+const IN_FLIGHT: usize = 32;
 /// Bytes of requests of one connection that may wait for their answers.
 const IN_FLIGHT_BYTES: usize = 16 << 20;
 /// Answers are joined up to this many bytes before they are sent.

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::{Arc, LazyLock};
 
@@ -16,6 +17,7 @@ use kafka_protocol::messages::{ApiKey, ResponseKind};
 use kafka_protocol::protocol::Encodable;
 use kafka_protocol::protocol::buf::ByteBufMut;
 use ottla_core::protocol::Response;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use rustix::net::{SendFlags, send};
 use tokio::io::Interest;
@@ -131,6 +133,11 @@ async fn send_all(
 }
 
 async fn send_file(stream: &TcpStream, slice: &FileSlice, moved: &mut impl FnMut(usize)) -> io::Result<()> {
+    if !is_in_memory(slice) {
+        // The disk makes a thread of its own wait, not all the connections of this one.
+        let cold = slice.clone();
+        tokio::task::spawn_blocking(move || bring_in(&cold)).await.map_err(io::Error::other)??;
+    }
     let (mut position, mut rest) = (slice.position, slice.len);
     while rest > 0 {
         let sent = step(stream, || Ok(rustix::fs::sendfile(stream, &slice.file, Some(&mut position), rest)?)).await?;
@@ -139,6 +146,29 @@ async fn send_file(stream: &TcpStream, slice: &FileSlice, moved: &mut impl FnMut
         }
         rest -= sent;
         moved(sent);
+    }
+    Ok(())
+}
+
+/// Whether the page cache has both ends of a run: what lies between was read or written in order.
+fn is_in_memory(slice: &FileSlice) -> bool {
+    let has = |position| {
+        let byte = &mut [0];
+        let read = preadv2(&*slice.file, &mut [io::IoSliceMut::new(byte)], position, ReadWriteFlags::NOWAIT);
+        read != Err(Errno::AGAIN)
+    };
+    has(slice.position) && has(slice.position + slice.len as u64 - 1)
+}
+
+fn bring_in(slice: &FileSlice) -> io::Result<()> {
+    let mut chunk = vec![0; slice.len.min(256 << 10)];
+    let (mut position, end) = (slice.position, slice.position + slice.len as u64);
+    while position < end {
+        let wanted = chunk.len().min((end - position) as usize);
+        match slice.file.read_at(&mut chunk[..wanted], position)? {
+            0 => break,
+            read => position += read as u64,
+        }
     }
     Ok(())
 }
@@ -205,7 +235,7 @@ unsafe impl BufMut for Answer {
         }
         let from = self.bytes.len();
         self.bytes.resize(from + slice.len, 0);
-        let read = std::os::unix::fs::FileExt::read_exact_at(&*slice.file, &mut self.bytes[from..], slice.position);
+        let read = slice.file.read_exact_at(&mut self.bytes[from..], slice.position);
         self.failed = read.err().or(self.failed.take());
     }
 }
