@@ -21,9 +21,14 @@ fn config(server: &Server) -> ClientConfig {
 }
 
 fn produce(server: &Server, count: usize) {
+    produce_padded(server, count, 0);
+}
+
+/// Numbers, each with blanks up to `width` bytes.
+fn produce_padded(server: &Server, count: usize, width: usize) {
     let producer: BaseProducer = config(server).set("batch.num.messages", "10").create().unwrap();
     for number in 0..count {
-        let value = number.to_string();
+        let value = format!("{number:<width$}");
         let record = BaseRecord::<(), _>::to("orders").partition(0).payload(&value);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
@@ -35,7 +40,10 @@ fn values(server: &Server, count: usize) -> Vec<String> {
     let mut from = TopicPartitionList::new();
     from.add_partition_offset("orders", 0, Offset::Beginning).unwrap();
     consumer.assign(&from).unwrap();
-    let poll = |_| String::from_utf8(consumer.poll(PATIENCE).unwrap().unwrap().payload().unwrap().to_vec()).unwrap();
+    let poll = |_| {
+        let message = consumer.poll(PATIENCE).expect("a record in time").unwrap();
+        String::from_utf8(message.payload().unwrap().to_vec()).unwrap().trim_end().to_owned()
+    };
     (0..count).map(poll).collect()
 }
 
@@ -93,14 +101,9 @@ fn a_flipped_bit_ends_the_log_before_its_batch() {
 fn segments_roll_and_every_one_is_read_after_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
-    let made = server.http(
-        "POST",
-        "/api/actions",
-        "",
-        "topic orders partitions=1 segment.bytes=16384 index.interval.bytes=1024",
-    );
+    let made = server.http("POST", "/api/actions", "", "topic orders partitions=1 segment.bytes=1048576");
     assert!(made.starts_with("HTTP/1.1 200"), "{made}");
-    produce(&server, 10_000);
+    produce_padded(&server, 10_000, 1_000);
     let rolled = segments(&data).len();
     assert!(rolled > 5, "{rolled} segments");
     let expected = (0..10_000).map(|number| number.to_string()).collect::<Vec<_>>();
