@@ -149,7 +149,7 @@ impl Broker {
             // Whoever waited did so for a leader that is no more.
             self.forsake(log, error.unwrap_or(ErrorCode::NotLeaderOrFollower), out);
         } else if rose {
-            self.progressed(log, crate::partition::Progress { high_watermark_rose: true }, out);
+            self.progressed(log, true, out);
         }
     }
 
@@ -188,7 +188,7 @@ impl Broker {
             }
             None => Log::create(id, directory, 0, settings.log.clone(), now, out),
         };
-        if image_is_unowned(owner, topic_id) {
+        if owner != Some(topic_id) {
             let contents = Bytes::from(checkpoint::print_partition_metadata(topic_id));
             out.push(Effect::Save { file: metadata, contents });
         }
@@ -202,8 +202,4 @@ impl Broker {
     fn next_slot(&self) -> LogId {
         LogId(self.partitions.len() as u32)
     }
-}
-
-fn image_is_unowned(owner: Option<Uuid>, topic_id: Uuid) -> bool {
-    owner != Some(topic_id)
 }

@@ -39,7 +39,7 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId};
 use crate::log::LogImage;
 use crate::node::Node;
-use crate::partition::{Partition, Progress};
+use crate::partition::Partition;
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
@@ -263,25 +263,24 @@ impl Broker {
     /// The driver has written everything below `end`.
     fn appended(&mut self, log: LogId, end: Offset, out: &mut Vec<Effect>) {
         let Some(partition) = self.partition_mut(log) else { return };
-        let progress = partition.appended(end);
+        let rose = partition.appended(end);
         while let Some((ticket, wait)) = self.purgatory.due(log, Until::Written, end) {
             self.settle(ticket, wait, Ok(()), out);
         }
-        self.progressed(log, progress, out);
+        self.progressed(log, rose, out);
     }
 
     /// A follower has everything below `offset`.
     fn followed(&mut self, log: LogId, replica: BrokerId, offset: Offset, out: &mut Vec<Effect>) {
         let Some(partition) = self.partition_mut(log) else { return };
-        let progress = partition.followed(replica, offset);
-        if progress.high_watermark_rose {
-            self.progressed(log, progress, out);
+        if partition.followed(replica, offset) {
+            self.progressed(log, true, out);
         }
     }
 
     /// A log has moved on: whoever waited for that goes on.
-    fn progressed(&mut self, log: LogId, progress: Progress, out: &mut Vec<Effect>) {
-        if progress.high_watermark_rose {
+    fn progressed(&mut self, log: LogId, high_watermark_rose: bool, out: &mut Vec<Effect>) {
+        if high_watermark_rose {
             self.chores.high_watermarks_moved(self.now.instant);
             let Some(partition) = self.slot(log) else { return };
             let high_watermark = partition.log.high_watermark();

@@ -80,7 +80,7 @@ pub struct Purgatory {
 
 impl Purgatory {
     /// Requests that wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.parked.len() + self.reading.len()
     }
 

@@ -34,7 +34,7 @@ impl Broker {
 
     /// Requests that wait in the purgatory.
     pub fn parked(&self) -> u32 {
-        self.purgatory.len() as u32
+        self.purgatory.waiting() as u32
     }
 
     /// The replicas that this broker hosts, by topic and partition.
@@ -83,7 +83,7 @@ impl Broker {
                     fact("partitions hosted", self.partitions().count()),
                     fact("partitions led", leads),
                     fact("connections", self.connections.len()),
-                    fact("requests in the purgatory", self.purgatory.len()),
+                    fact("requests in the purgatory", self.purgatory.waiting()),
                     fact("fetch sessions", self.sessions.len()),
                     fact("record bytes in", self.bytes_in),
                     fact("record bytes out", self.bytes_out),

@@ -47,12 +47,6 @@ pub enum Role {
     Follower(Follower),
 }
 
-/// What became possible when the log or a follower moved on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    pub high_watermark_rose: bool,
-}
-
 impl Partition {
     /// Takes the role that `assignment` gives to `own`. True if who leads, or the epoch, changed.
     pub fn assume(&mut self, own: BrokerId, assignment: &Assignment, out: &mut Vec<Effect>) -> bool {
@@ -116,14 +110,14 @@ impl Partition {
         if bytes <= self.settings.max_message_bytes { Ok(()) } else { Err(refusal(ErrorCode::MessageTooLarge)) }
     }
 
-    /// The driver wrote everything below `end`.
-    pub fn appended(&mut self, end: Offset) -> Progress {
+    /// The driver wrote everything below `end`. True if the high watermark rose.
+    pub fn appended(&mut self, end: Offset) -> bool {
         self.log.appended(end);
         self.advance()
     }
 
-    /// A follower fetches from `offset`: it has everything below.
-    pub fn followed(&mut self, replica: BrokerId, offset: Offset) -> Progress {
+    /// A follower fetches from `offset`: it has everything below. True if the high watermark rose.
+    pub fn followed(&mut self, replica: BrokerId, offset: Offset) -> bool {
         if let Role::Leader(leader) = &mut self.role {
             leader.followed(replica, offset);
         }
@@ -131,14 +125,13 @@ impl Partition {
     }
 
     /// (3)
-    fn advance(&mut self) -> Progress {
-        let high_watermark_rose = match &self.role {
+    fn advance(&mut self) -> bool {
+        match &self.role {
             Role::Leader(leader) if leader.in_sync() >= self.settings.min_insync_replicas => {
                 self.log.raise_high_watermark(leader.high_watermark(self.log.appended_end()))
             }
             _ => false,
-        };
-        Progress { high_watermark_rose }
+        }
     }
 
     /// What a producer that waits for every in-sync replica is told about `end`: nothing yet, or how it went.

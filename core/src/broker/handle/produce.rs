@@ -271,9 +271,25 @@ impl Broker {
     ) {
         let Some(Parked::Produce(producing)) = self.purgatory.get_mut(ticket) else { return };
         if producing.settle(wait, result)
-            && let Some(Parked::Produce(producing)) = self.purgatory.take(ticket)
+            && let Some(Parked::Produce(mut producing)) = self.purgatory.take(ticket)
         {
+            if producing.asked.version >= 10 {
+                self.name_leaders(&mut producing);
+            }
             producing.asked.reply(producing.response, out);
+        }
+    }
+
+    /// Says who leads now what this broker led when it took the batches.
+    fn name_leaders(&self, producing: &mut Producing) {
+        let ProduceResponse { responses, node_endpoints, .. } = &mut producing.response;
+        for wait in &producing.waits {
+            let answer = &mut responses[wait.topic].partition_responses[wait.partition];
+            if answer.error_code == ErrorCode::NotLeaderOrFollower.code()
+                && let Some(partition) = self.slot(wait.log)
+            {
+                name_leader(self, &partition.name.topic, answer, node_endpoints);
+            }
         }
     }
 }

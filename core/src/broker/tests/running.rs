@@ -1,6 +1,65 @@
 use super::*;
+use crate::id::CallId;
 use crate::log::checkpoint::{RECOVERY_POINT, REPLICATION};
+use crate::protocol::cluster::{Assignment, ClusterRequest, ClusterState, Topic};
 use kafka_protocol::messages::ApiVersionsRequest;
+use std::sync::Arc;
+
+/// What a controller would tell: one topic, `orders`, of one partition on brokers 1 and 2.
+fn tell(room: &mut Room, version: u64, leader: BrokerId, leader_epoch: i32) {
+    let [one, two] = [BrokerId(1), BrokerId(2)];
+    let partition = Assignment { replicas: vec![one, two], isr: vec![one, two], leader, leader_epoch };
+    let orders = Topic { id: Uuid::from_u128(5), configs: BTreeMap::new(), partitions: vec![partition] };
+    let registration = |id| Registration { id, host: "localhost".into(), port: 9091 + id.0 as u16, rack: None };
+    let state = ClusterState {
+        version,
+        cluster_id: "room".into(),
+        controller: one,
+        brokers: [one, two].map(|id| (id, registration(id))).into(),
+        topics: [(topic("orders"), orders)].into(),
+    };
+    let request = ClusterRequest::Update(Arc::new(state));
+    room.step(Event::Call { from: one, call: CallId(version), request });
+}
+
+#[test]
+fn acks_all_waits_for_the_follower_that_is_in_sync() {
+    let mut room = Room::new();
+    tell(&mut room, 100, BrokerId(1), 0);
+    let producer = room.produce("orders", -1, &batch(&["a"]));
+    let consumer = room.send(ApiKey::Fetch, 12, fetch("orders", &[(0, 0)]));
+    let follower = kafka_protocol::messages::BrokerId(2);
+    let seq = room.send(ApiKey::Fetch, 12, fetch("orders", &[(0, 0)]).with_replica_id(follower));
+    assert_eq!(room.fetched_one(seq).unwrap().1, ["a"]);
+    assert!(room.produced(producer).is_none() && room.fetched(consumer).is_none());
+    room.send(ApiKey::Fetch, 12, fetch("orders", &[(0, 1)]).with_replica_id(follower));
+    assert_eq!(room.produced(producer).unwrap().error_code, 0);
+    assert_eq!(room.fetched_one(consumer).unwrap().1, ["a"]);
+}
+
+#[test]
+fn who_waits_for_a_leader_that_is_no_more_is_told_who_leads_now() {
+    let mut room = Room::new();
+    tell(&mut room, 100, BrokerId(1), 0);
+    let producer = room.produce("orders", -1, &batch(&["a"]));
+    let consumer = room.send(ApiKey::Fetch, 16, {
+        let mut body = fetch("", &[(0, 0)]);
+        body.topics[0].topic_id = Uuid::from_u128(5);
+        body
+    });
+    tell(&mut room, 101, BrokerId(2), 1);
+    let refused = code(ErrorCode::NotLeaderOrFollower);
+    let answer = room.produced(producer).unwrap();
+    assert_eq!(answer.error_code, refused);
+    assert_eq!((answer.current_leader.leader_id.0, answer.current_leader.leader_epoch), (2, 1));
+    let (body, _) = room.fetched(consumer).unwrap();
+    let answer = &body.responses[0].partitions[0];
+    assert_eq!(
+        (answer.error_code, answer.current_leader.leader_id.0, answer.current_leader.leader_epoch),
+        (refused, 2, 1)
+    );
+    assert_eq!((body.node_endpoints[0].node_id.0, body.node_endpoints[0].port), (2, 9093));
+}
 
 #[test]
 fn what_was_written_is_there_after_a_restart() {
