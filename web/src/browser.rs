@@ -15,6 +15,13 @@ pub fn fragment() -> String {
     window().location().hash().unwrap_or_default()
 }
 
+/// What stands after `key=` in the address; empty where only the key does.
+pub fn query(key: &str) -> Option<String> {
+    let search = window().location().search().unwrap_or_default();
+    let pairs = search.trim_start_matches('?').split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.into_iter().find(|(known, _)| *known == key).map(|(_, value)| value.to_owned())
+}
+
 /// Puts a fragment into the address without a new entry in the history; gives the whole link.
 pub fn set_fragment(fragment: &str) -> String {
     if let Ok(history) = window().history() {

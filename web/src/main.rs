@@ -20,5 +20,8 @@ mod store;
 fn main() {
     browser::show_panics();
     browser::remove_skeleton();
-    leptos::mount::mount_to_body(app::App);
+    match browser::query("stress") {
+        Some(load) => leptos::mount::mount_to_body(|| leptos::view! { <scene::Stress load/> }),
+        None => leptos::mount::mount_to_body(app::App),
+    }
 }

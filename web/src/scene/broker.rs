@@ -143,7 +143,7 @@ fn HeadOf(id: i32, head: Memo<Head>, held: Memo<bool>) -> impl IntoView {
                 {name}
             </text>
             <Show when=move || head.with(|head| head.controller)>
-                <g class="crown" transform=move || format!("translate({:.0} 13)", 36.0 + 7.4 * name().len() as f64)>
+                <g class="crown" transform=move || format!("translate({:.0} 13)", 40.0 + 7.6 * name().len() as f64)>
                     <path d="M0 11L-1 2L4 6L7.5 0L11 6L16 2L15 11Z"></path>
                     <text x="22" y="11">
                         "controller"

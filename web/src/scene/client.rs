@@ -6,7 +6,7 @@ use ottla_core::sim::view::{ConsumerView, Health, ProducerView, Target, View};
 
 use super::geometry::Rect;
 use super::hand::{Chip, Hand, On, hue_token, pressed};
-use super::layout::{Layout, MAX_POSITIONS, POSITION_HEIGHT};
+use super::layout::{Layout, POSITION_HEIGHT};
 use super::marks::hue;
 use super::words::{cut, free_name, next_rate, number, rate};
 
@@ -45,7 +45,7 @@ pub fn Producer(name: String) -> impl IntoView {
         })
     };
     let width = move || rect.get().width;
-    let rate_x = move || if hand.editable.get() { width() - 64.0 } else { width() - 12.0 };
+    let rate_x = move || if hand.editable.get() { width() - 54.0 } else { width() - 12.0 };
     let anchor = move || if hand.editable.get() { "middle" } else { "end" };
     let says = move |verb: &'static str| {
         Signal::derive(move || format!("{verb} {}, now {}", name.get_value(), per_second.get()))
@@ -81,8 +81,8 @@ pub fn Producer(name: String) -> impl IntoView {
         </Frame>
         <Show when=move || hand.editable.get() && health.get() != Health::Dead>
             <g class="tools always" transform=move || corner(rect.get())>
-                <Chip x=Signal::derive(move || width() - 110.0) y=6.0 width=24.0 label="−" says=says("slow down") on_press=set_rate(false) />
-                <Chip x=Signal::derive(move || width() - 42.0) y=6.0 width=24.0 label="+" says=says("speed up") on_press=set_rate(true) />
+                <Chip x=Signal::derive(move || width() - 100.0) y=6.0 width=24.0 label="−" says=says("slow down") on_press=set_rate(false) />
+                <Chip x=Signal::derive(move || width() - 32.0) y=6.0 width=24.0 label="+" says=says("speed up") on_press=set_rate(true) />
             </g>
         </Show>
     }
@@ -99,9 +99,10 @@ pub fn Consumer(name: String) -> impl IntoView {
     let health = Memo::new(move |_| me.with(|me| me.as_ref().map(|me| me.health).unwrap_or_default()));
     let lag = Memo::new(move |_| me.with(|me| me.as_ref().map(|me| format!("lag {}", number(me.lag as i64)))));
     let group = Memo::new(move |_| me.with(|me| me.as_ref().and_then(|me| me.group.clone())));
-    let count = Memo::new(move |_| me.with(|me| me.as_ref().map_or(0, |me| me.positions.len().min(MAX_POSITIONS))));
+    let most = Memo::new(move |_| hand.layout.with(|layout| layout.density.max_positions()));
+    let count = Memo::new(move |_| me.with(|me| me.as_ref().map_or(0, |me| me.positions.len().min(most.get()))));
     let rest =
-        Memo::new(move |_| me.with(|me| me.as_ref().map_or(0, |me| me.positions.len().saturating_sub(MAX_POSITIONS))));
+        Memo::new(move |_| me.with(|me| me.as_ref().map_or(0, |me| me.positions.len().saturating_sub(most.get()))));
     let width = move || rect.get().width;
     let room = move || ((width() - 36.0 - 9.0 * MONO) / LETTER) as usize;
     let shown = move || name.with_value(|name| cut(name, room()));
@@ -137,7 +138,7 @@ pub fn Consumer(name: String) -> impl IntoView {
                 </text>
             </Show>
             <Show when=move || { rest.get() > 0 }>
-                <text class="quiet" x="18" y=top(MAX_POSITIONS) + 14.0>
+                <text class="quiet" x="18" y=move || top(most.get()) + 14.0>
                     {move || format!("… {} more", rest.get())}
                 </text>
             </Show>

@@ -73,6 +73,21 @@ impl Density {
         }
     }
 
+    /// Positions that a consumer's box lists.
+    pub fn max_positions(self) -> usize {
+        match self {
+            Density::Roomy => 3,
+            Density::Compact => 1,
+        }
+    }
+
+    fn spaces(self) -> Spaces {
+        match self {
+            Density::Roomy => Spaces { above: 100.0, below: 72.0, between: 54.0 },
+            Density::Compact => Spaces { above: 88.0, below: 60.0, between: 44.0 },
+        }
+    }
+
     /// More rows than that fold.
     pub fn max_rows(self) -> usize {
         match self {
@@ -94,18 +109,12 @@ pub const CARD_WIDTH: f64 = 240.0;
 pub const HEAD_HEIGHT: f64 = 40.0;
 pub const FOLD_HEIGHT: f64 = 24.0;
 pub const POSITION_HEIGHT: f64 = 24.0;
-/// Positions that a consumer's box lists.
-pub const MAX_POSITIONS: usize = 3;
 
 const MARGIN: f64 = 30.0;
-const TOP: f64 = 22.0;
+const TOP: f64 = 18.0;
 const GAP: f64 = 22.0;
-const CLIENT_WIDTH: (f64, f64) = (144.0, 190.0);
+const CLIENT_WIDTH: (f64, f64) = (140.0, 190.0);
 const CLIENT_HEIGHT: f64 = 64.0;
-/// Between producers and brokers, where the links curve; below the brokers; between brokers that stand below each other.
-const ABOVE: f64 = 110.0;
-const BELOW: f64 = 82.0;
-const BETWEEN: f64 = 54.0;
 /// Where compact rows are taken rather than shrink roomy ones.
 const SMALL: f64 = 0.8;
 /// A narrower stage shows a part of a world that is laid out for this width.
@@ -137,6 +146,14 @@ impl Layout {
     pub fn broker(&self, id: i32) -> Option<&BrokerPlace> {
         self.brokers.iter().find(|broker| broker.id == id)
     }
+}
+
+/// Between producers and brokers, where the links curve; below the brokers; between brokers that stand below each other.
+#[derive(Clone, Copy)]
+struct Spaces {
+    above: f64,
+    below: f64,
+    between: f64,
 }
 
 /// In which row and column each broker stands.
@@ -181,6 +198,7 @@ impl Grid {
 }
 
 fn arrange(shape: &Shape, grid: &Grid, density: Density) -> Layout {
+    let spaces = density.spaces();
     let banded = !grid.racks.is_empty();
     let gap = if banded { GAP + 18.0 } else { GAP };
     let grid_width = grid.columns as f64 * (CARD_WIDTH + gap) - gap;
@@ -195,7 +213,7 @@ fn arrange(shape: &Shape, grid: &Grid, density: Density) -> Layout {
     layout.producers = shape.producers.iter().cloned().zip(places.by_ref()).collect();
     layout.guests = shape.guests.iter().cloned().zip(places).collect();
 
-    let top = if above == 0 { TOP + 30.0 } else { bottom + ABOVE };
+    let top = if above == 0 { TOP + 30.0 } else { bottom + spaces.above };
     place_brokers(&mut layout, shape, grid, gap, MARGIN + (inner - grid_width) / 2.0, top);
     let brokers_bottom = layout.brokers.iter().map(|broker| broker.rect.bottom()).fold(top, f64::max);
     if shape.editable && !shape.brokers.is_empty() {
@@ -204,9 +222,9 @@ fn arrange(shape: &Shape, grid: &Grid, density: Density) -> Layout {
 
     let below = shape.consumers.len() + usize::from(shape.editable);
     let most = shape.consumers.iter().map(|consumer| consumer.positions).max().unwrap_or(0);
-    let lines = most.min(MAX_POSITIONS) + usize::from(most > MAX_POSITIONS);
+    let lines = most.min(density.max_positions()) + usize::from(most > density.max_positions());
     let height = if shape.consumers.is_empty() { CLIENT_HEIGHT } else { 44.0 + POSITION_HEIGHT * lines.max(1) as f64 };
-    let (mut places, bottom) = client_rows(below, inner, brokers_bottom + BELOW, height);
+    let (mut places, bottom) = client_rows(below, inner, brokers_bottom + spaces.below, height);
     layout.add_consumer = if shape.editable { places.pop() } else { None };
     layout.consumers = shape.consumers.iter().map(|consumer| consumer.name.clone()).zip(places).collect();
 
@@ -218,20 +236,21 @@ fn arrange(shape: &Shape, grid: &Grid, density: Density) -> Layout {
 
 fn place_brokers(layout: &mut Layout, shape: &Shape, grid: &Grid, gap: f64, left: f64, top: f64) {
     let density = layout.density;
+    let between = density.spaces().between;
     let most = shape.brokers.iter().map(|broker| broker.rows).max().unwrap_or(0);
     let rows = most.clamp(1, density.max_rows());
     let fold = if most > density.max_rows() { FOLD_HEIGHT } else { 4.0 };
     let height = HEAD_HEIGHT + rows as f64 * density.row_height() + fold;
     for (broker, &(row, column)) in shape.brokers.iter().zip(&grid.cells) {
         let x = left + column as f64 * (CARD_WIDTH + gap);
-        let y = top + row as f64 * (height + BETWEEN);
+        let y = top + row as f64 * (height + between);
         let rect = rect(x, y, CARD_WIDTH, height);
         layout.brokers.push(BrokerPlace { id: broker.id, name: broker.name.clone(), rect, rows, row, column });
         if let (true, Some(rack)) = (grid.racks.is_empty(), &broker.rack) {
             layout.racks.push(RackPlace { name: rack.clone(), label: point(x, y - 9.0), band: None });
         }
     }
-    let bottom = top + grid.rows() as f64 * (height + BETWEEN) - BETWEEN;
+    let bottom = top + grid.rows() as f64 * (height + between) - between;
     for (column, rack) in grid.racks.iter().enumerate() {
         let x = left + column as f64 * (CARD_WIDTH + gap);
         let band = rect(x - 12.0, top - 14.0, CARD_WIDTH + 24.0, bottom - top + 26.0);
@@ -269,7 +288,7 @@ fn path(layout: &Layout, from: &str, to: &str) -> Option<Path> {
     let client = |places: &[(String, Rect)]| places.iter().find(|(name, _)| name == from).map(|(_, rect)| *rect);
     let target = broker(to)?;
     if let Some(source) = broker(from) {
-        return Some(between(source, target));
+        return Some(between(layout.density.spaces(), source, target));
     }
     if let Some(source) = client(&layout.producers).or_else(|| client(&layout.guests)) {
         return Some(down(layout, source.bottom_center(), target));
@@ -286,7 +305,7 @@ fn down(layout: &Layout, start: Point, target: &BrokerPlace) -> Path {
     let first = layout.brokers.iter().find(|broker| broker.row == 0).map_or(end.y, |broker| broker.rect.y);
     let (gutter, side) = gutter(start, target);
     let enter = point(gutter, first - 6.0);
-    let leave = point(gutter, target.rect.y - BETWEEN / 2.0);
+    let leave = point(gutter, target.rect.y - layout.density.spaces().between / 2.0);
     let end = point(end.x - side * 70.0, end.y);
     let path = fall(Path::from(start), start, enter).line(leave);
     path.curve(point(gutter, end.y - 8.0), point(end.x, end.y - 26.0), end)
@@ -302,7 +321,7 @@ fn up(layout: &Layout, start: Point, target: &BrokerPlace) -> Path {
     }
     let (gutter, side) = gutter(start, target);
     let enter = point(gutter, bottom + 6.0);
-    let leave = point(gutter, target.rect.bottom() + BETWEEN / 2.0);
+    let leave = point(gutter, target.rect.bottom() + layout.density.spaces().between / 2.0);
     let end = point(end.x - side * 70.0, end.y);
     let path = fall(Path::from(start), start, enter).line(leave);
     path.curve(point(gutter, end.y + 8.0), point(end.x, end.y + 26.0), end)
@@ -320,10 +339,10 @@ fn fall(path: Path, start: Point, end: Point) -> Path {
 }
 
 /// From broker to broker, `a` before `b`: over the cards of a row, or through the space between rows.
-fn between(a: &BrokerPlace, b: &BrokerPlace) -> Path {
+fn between(spaces: Spaces, a: &BrokerPlace, b: &BrokerPlace) -> Path {
     if a.row == b.row {
         let (left, right) = if a.column < b.column { (a, b) } else { (b, a) };
-        let room = if a.row == 0 { ABOVE - 30.0 } else { BETWEEN - 12.0 };
+        let room = if a.row == 0 { spaces.above - 30.0 } else { spaces.between - 12.0 };
         let far = (right.column - left.column) as f64;
         let rise = (30.0 + 14.0 * (far - 1.0)).min(room);
         let start = point(left.rect.right() - 44.0, left.rect.y);
@@ -339,8 +358,8 @@ fn between(a: &BrokerPlace, b: &BrokerPlace) -> Path {
         fall(Path::from(start), start, end)
     } else {
         let x = lower.rect.right() + GAP / 2.0 + 4.0;
-        let enter = point(x, upper.rect.bottom() + BETWEEN);
-        let leave = point(x, lower.rect.y - BETWEEN / 2.0);
+        let enter = point(x, upper.rect.bottom() + spaces.between);
+        let leave = point(x, lower.rect.y - spaces.between / 2.0);
         let path = fall(Path::from(start), start, enter).line(leave);
         path.curve(point(x, end.y - 8.0), point(end.x, end.y - 26.0), end)
     };

@@ -1,7 +1,8 @@
 //! What moves: every request and response in flight is a mark on its way.
 //!
 //! 1. The counts of all marks that are placed add up to the messages that have a way.
-//! 2. Up to [`FEW`] each message is a mark of its own; beyond, near ones of a kind are one mark with their number.
+//! 2. Up to [`FEW`] each message is a mark of its own; beyond, near ones of a kind are one mark with their number, and
+//!    the more there are, the wider is "near".
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub fn progress(message: &MessageView, now: Instant, reduced: bool) -> f64 {
     if reduced { part.round() } else { part }
 }
 
-/// Places every message; merges near ones (within `near` units of the world) if they are more than [`FEW`].
+/// Places every message. More than [`FEW`] merge; `near` is in units of the world.
 pub fn place(view: &View, now: Instant, layout: &Layout, reduced: bool, near: f64) -> Vec<Mark> {
     let mark = |message: &MessageView| {
         let (link, reversed) = layout.route(&message.from, &message.to)?;
@@ -51,7 +52,11 @@ pub fn place(view: &View, now: Instant, layout: &Layout, reduced: bool, near: f6
         })
     };
     let marks: Vec<Mark> = view.messages.iter().filter_map(mark).collect();
-    if marks.len() > FEW { merge(marks, near) } else { marks }
+    if marks.len() <= FEW {
+        return marks;
+    }
+    let near = near * (marks.len() as f64 / FEW as f64).sqrt();
+    merge(marks, near)
 }
 
 /// A topic's place among the topics.

@@ -9,7 +9,7 @@ use ottla_core::time::Instant;
 use super::{Stage, sample};
 
 /// Frames that a figure stands for.
-const WINDOW: usize = 240;
+const WINDOW: usize = 120;
 
 #[component]
 pub fn Stress(
