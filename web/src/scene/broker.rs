@@ -6,7 +6,7 @@ use leptos::wasm_bindgen::JsCast;
 use ottla_core::sim::view::{BrokerView, Health, ReplicaView, Target, View};
 
 use super::geometry::Rect;
-use super::hand::{Chip, Hand, On, hue_token, pressed};
+use super::hand::{Chip, Hand, On, Rest, hue_token, pressed};
 use super::layout::{CARD_WIDTH, Density, HEAD_HEIGHT};
 use super::marks::hue;
 use super::strip::{Cell, Scale, Strip, replica};
@@ -27,28 +27,26 @@ pub fn Broker(id: i32) -> impl IntoView {
     let place =
         Memo::new(move |_| hand.layout.with(|layout| layout.broker(id).map(|broker| (broker.rect, broker.rows))));
     let rect = Memo::new(move |_| place.get().unwrap_or_default().0);
-    let head = Memo::new(move |_| {
+    let head = hand.watch(move |view| {
         let head = |broker: &BrokerView| Head {
             health: broker.health,
             controller: broker.controller,
             port: broker.port,
             name: broker.name.clone(),
         };
-        with_broker(hand, id, head).unwrap_or_default()
+        find(view, id).map(head).unwrap_or_default()
+    });
+    let all = hand.watch(move |view| {
+        let key = |replica: &ReplicaView| (replica.topic.clone(), replica.partition);
+        find(view, id).map(|broker| broker.replicas.iter().map(key).collect::<Vec<_>>()).unwrap_or_default()
     });
     let held = hand.holds(Target::Broker { id });
     let scroll = RwSignal::new(0usize);
-    let total = Memo::new(move |_| with_broker(hand, id, |broker| broker.replicas.len()).unwrap_or(0));
+    let total = Memo::new(move |_| all.with(Vec::len));
     let shown = Memo::new(move |_| place.get().map_or(0, |(_, rows)| rows));
     let first = Memo::new(move |_| scroll.get().min(total.get().saturating_sub(shown.get())));
-    let keys = Memo::new(move |_| {
-        let (first, shown) = (first.get(), shown.get());
-        let keys = |broker: &BrokerView| {
-            let rows = broker.replicas.iter().skip(first).take(shown);
-            rows.map(|replica| (replica.topic.clone(), replica.partition)).collect::<Vec<_>>()
-        };
-        with_broker(hand, id, keys).unwrap_or_default()
-    });
+    let keys =
+        Memo::new(move |_| all.with(|all| all.iter().skip(first.get()).take(shown.get()).cloned().collect::<Vec<_>>()));
     let turn = move |event: WheelEvent| {
         if total.get_untracked() > shown.get_untracked() && !event.ctrl_key() {
             event.prevent_default();
@@ -85,12 +83,12 @@ pub fn Broker(id: i32) -> impl IntoView {
     }
 }
 
-fn with_broker<T>(hand: Hand, id: i32, f: impl FnOnce(&BrokerView) -> T) -> Option<T> {
-    hand.view.with(|view| view.brokers.iter().find(|broker| broker.id == id).map(f))
+fn find(view: &View, id: i32) -> Option<&BrokerView> {
+    view.brokers.iter().find(|broker| broker.id == id)
 }
 
 #[component]
-fn HeadOf(id: i32, head: Memo<Head>, held: Memo<bool>) -> impl IntoView {
+fn HeadOf(id: i32, head: Signal<Head>, held: Memo<bool>) -> impl IntoView {
     let hand = expect_context::<Hand>();
     let dead = Memo::new(move |_| head.with(|head| head.health == Health::Dead));
     let name = move || head.with(|head| head.name.clone());
@@ -130,7 +128,7 @@ fn HeadOf(id: i32, head: Memo<Head>, held: Memo<bool>) -> impl IntoView {
             on:pointerenter=hand.enter(move |_| about())
             on:pointerleave=hand.leave()
             on:focus=hand.focus(about)
-            on:blur=hand.leave()
+            on:blur=hand.blur()
         >
             <rect class="target" x="4" y="4" width=CARD_WIDTH - 8.0 height=HEAD_HEIGHT - 8.0 rx="7"></rect>
             <Show
@@ -199,7 +197,7 @@ struct Drawn {
 
 impl Drawn {
     fn of(view: &View, broker: i32, topic: &str, partition: i32, cells: usize) -> Option<Drawn> {
-        let replicas = &view.brokers.iter().find(|known| known.id == broker)?.replicas;
+        let replicas = &find(view, broker)?.replicas;
         let replica = replica(replicas, topic, partition)?;
         let slot = replicas.iter().position(|known| std::ptr::eq(known, replica))?;
         let scale = Scale::of(view, topic, partition, cells);
@@ -250,9 +248,9 @@ impl Density {
 fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: Memo<Density>) -> impl IntoView {
     let hand = expect_context::<Hand>();
     let topic = StoredValue::new(topic);
-    let drawn = Memo::new(move |_| {
-        let cells = density.get().cells();
-        topic.with_value(|topic| hand.view.with(|view| Drawn::of(view, broker, topic, partition, cells)))
+    let drawn = hand.watch(move |view| {
+        let cells = hand.layout.with_untracked(|layout| layout.density).cells();
+        topic.with_value(|topic| Drawn::of(view, broker, topic, partition, cells))
     });
     let strip = Memo::new(move |_| {
         let cell = density.get().parts().cell;
@@ -314,7 +312,7 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
     let over_cell = move |event: web_sys::PointerEvent| {
         let on = under(event.client_x(), event.current_target()).map_or_else(target, batch);
         let at = hand.on_stage(f64::from(event.client_x()), f64::from(event.client_y()));
-        hand.rests.set(Some(super::hand::Rest { on: On::Target(on), at }));
+        hand.rests.set(Some(Rest { on: On::Target(on), at, focus: false }));
     };
     let press_key = pressed(move || hand.hold(target()));
     let walk = move |event: KeyboardEvent| {
@@ -362,7 +360,7 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
             on:pointerenter=hand.enter(move |_| On::Target(target()))
             on:pointerleave=hand.leave()
             on:focus=hand.focus(move || On::Target(target()))
-            on:blur=hand.leave()
+            on:blur=hand.blur()
         >
             <rect class="target" x="5" y="0" width="230" height=move || density.get().row_height() - 2.0 rx="7"></rect>
             <circle

@@ -87,12 +87,36 @@ pub fn draw(canvas: &HtmlCanvasElement, frame: &Frame) {
     }
     let seen =
         |at: Point| at.x > -20.0 && at.y > -20.0 && at.x < frame.size.width + 20.0 && at.y < frame.size.height + 20.0;
-    for mark in frame.marks {
-        let at = frame.camera.to_screen(mark.at);
-        if seen(at) {
-            draw_mark(&context, frame, mark, at);
+    let mut placed: Vec<(&Mark, Point)> =
+        frame.marks.iter().map(|mark| (mark, frame.camera.to_screen(mark.at))).filter(|(_, at)| seen(*at)).collect();
+    placed.sort_by_key(|(mark, _)| style(mark));
+    for group in placed.chunk_by(|(a, _), (b, _)| style(a) == style(b)) {
+        draw_group(&context, frame, group, placed.len() <= APART);
+    }
+    context.set_font(&format!("600 {:.0}px system-ui, sans-serif", 8.5 * size(frame)));
+    for (mark, at) in &placed {
+        if mark.count > 1 {
+            draw_count(&context, frame, mark, *at);
+        } else if mark.error {
+            draw_cross(&context, frame, mark, *at);
         }
     }
+}
+
+/// More marks than this are drawn a path for each look, not one by one: where they overlap, they cross.
+const APART: usize = 100;
+
+/// Marks of one style look the same but for their place and size.
+fn style(mark: &Mark) -> (MessageKind, bool, bool, Option<usize>) {
+    (mark.kind, mark.response, mark.error, mark.hue)
+}
+
+fn size(frame: &Frame) -> f64 {
+    frame.camera.scale.clamp(0.8, 1.3)
+}
+
+fn radius(frame: &Frame, mark: &Mark) -> f64 {
+    size(frame) * if mark.count > 1 { 5.4 + f64::from(mark.count).log2() * 0.9 } else { 5.2 }
 }
 
 fn draw_lit(context: &CanvasRenderingContext2d, frame: &Frame, lit: &Lit) {
@@ -114,23 +138,53 @@ fn draw_lit(context: &CanvasRenderingContext2d, frame: &Frame, lit: &Lit) {
     context.stroke();
 }
 
-fn draw_mark(context: &CanvasRenderingContext2d, frame: &Frame, mark: &Mark, at: Point) {
-    let Point { x, y } = at;
-    let palette = frame.palette;
-    let colour = palette.of(mark);
-    let size = frame.camera.scale.clamp(0.8, 1.3);
-    let r = if mark.count > 1 { 5.4 + f64::from(mark.count).log2() * 0.9 } else { 5.2 } * size;
-    context.set_stroke_style_str(colour);
-    context.set_fill_style_str(if mark.response { &palette.panel } else { colour });
-    context.set_line_width(2.0);
-    context.begin_path();
-    match mark.kind {
-        MessageKind::Produce => circle(context, x, y, r),
-        MessageKind::Fetch => {
-            // A ring: the request has its middle filled, the reply is two thin lines.
-            context.set_fill_style_str(&palette.panel);
-            circle(context, x, y, r);
+fn draw_group(context: &CanvasRenderingContext2d, frame: &Frame, group: &[(&Mark, Point)], apart: bool) {
+    let Some((first, _)) = group.first() else { return };
+    let colour = frame.palette.of(first);
+    // A ring's request has its middle filled, its reply is two thin lines.
+    let ring = first.kind == MessageKind::Fetch;
+    let paint = |apart: bool, trace: &dyn Fn(&Mark, Point), fill: Option<&str>, line: f64| {
+        context.set_stroke_style_str(colour);
+        context.set_fill_style_str(fill.unwrap_or(colour));
+        context.set_line_width(line);
+        let finish = || {
+            if fill.is_some() {
+                context.fill();
+            }
+            if line > 0.0 {
+                context.stroke();
+            }
+        };
+        context.begin_path();
+        for (mark, at) in group {
+            trace(mark, *at);
+            if apart {
+                finish();
+                context.begin_path();
+            }
         }
+        if !apart {
+            finish();
+        }
+    };
+    let hollow = first.response || ring;
+    let fill = if hollow { frame.palette.panel.as_str() } else { colour };
+    paint(apart, &|mark, at| outline(context, mark.kind, at, radius(frame, mark)), Some(fill), 2.0);
+    if ring {
+        let middle = |mark: &Mark, at: Point| {
+            if mark.count == 1 && !mark.error {
+                circle(context, at.x, at.y, radius(frame, mark) * 0.4);
+            }
+        };
+        let (fill, line) = if first.response { (None, 1.0) } else { (Some(colour), 0.0) };
+        paint(false, &middle, fill, line);
+    }
+}
+
+fn outline(context: &CanvasRenderingContext2d, kind: MessageKind, at: Point, r: f64) {
+    let Point { x, y } = at;
+    match kind {
+        MessageKind::Produce | MessageKind::Fetch => circle(context, x, y, r),
         MessageKind::ReplicaFetch => {
             let r = r * 1.25;
             context.move_to(x, y - r);
@@ -142,32 +196,20 @@ fn draw_mark(context: &CanvasRenderingContext2d, frame: &Frame, mark: &Mark, at:
         MessageKind::Cluster => context.rect(x - r * 0.85, y - r * 0.85, r * 1.7, r * 1.7),
         MessageKind::Other => circle(context, x, y, r * 0.62),
     }
-    context.fill();
-    context.stroke();
-    if mark.count > 1 {
-        draw_count(context, frame, mark, at, r);
-    } else if mark.error {
-        draw_cross(context, frame, mark, at);
-    } else if mark.kind == MessageKind::Fetch {
-        context.begin_path();
-        circle(context, x, y, r * 0.4);
-        context.set_fill_style_str(colour);
-        context.set_line_width(1.0);
-        if mark.response { context.stroke() } else { context.fill() }
-    }
 }
 
 fn circle(context: &CanvasRenderingContext2d, x: f64, y: f64, r: f64) {
+    context.move_to(x + r, y);
     let _ = context.arc(x, y, r, 0.0, TAU);
 }
 
-fn draw_count(context: &CanvasRenderingContext2d, frame: &Frame, mark: &Mark, at: Point, r: f64) {
+fn draw_count(context: &CanvasRenderingContext2d, frame: &Frame, mark: &Mark, at: Point) {
     let hollow = mark.response || mark.kind == MessageKind::Fetch;
-    context.set_font(&format!("600 {:.0}px system-ui, sans-serif", (r * 1.25).clamp(8.0, 14.0)));
     // A small disc is too small for a number: it stands beside.
     let beside = mark.kind == MessageKind::Other;
     context.set_fill_style_str(if hollow || beside { &frame.palette.ink } else { &frame.palette.on_accent });
-    let _ = context.fill_text(&mark.count.to_string(), if beside { at.x + r * 1.5 } else { at.x }, at.y + 0.5);
+    let x = if beside { at.x + radius(frame, mark) * 1.5 } else { at.x };
+    let _ = context.fill_text(&mark.count.to_string(), x, at.y + 0.5);
 }
 
 fn draw_cross(context: &CanvasRenderingContext2d, frame: &Frame, mark: &Mark, at: Point) {

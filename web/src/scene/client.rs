@@ -18,15 +18,15 @@ const MONO: f64 = 6.4;
 pub fn Producer(name: String) -> impl IntoView {
     let hand = expect_context::<Hand>();
     let name = StoredValue::new(name);
-    let me = Memo::new(move |_| {
-        hand.view.with(|view| name.with_value(|name| view.producers.iter().find(|it| it.name == *name).cloned()))
-    });
+    let me = hand.watch(move |view| name.with_value(|name| view.producers.iter().find(|it| it.name == *name).cloned()));
     let rect = place(hand, |layout| &layout.producers, name);
     let get =
         move |f: fn(&ProducerView) -> String| Memo::new(move |_| me.with(|me| me.as_ref().map(f).unwrap_or_default()));
     let health = Memo::new(move |_| me.with(|me| me.as_ref().map(|me| me.health).unwrap_or_default()));
-    let topic_hue =
-        Memo::new(move |_| me.with(|me| me.as_ref().and_then(|me| hand.view.with(|view| hue(view, &me.topic)))));
+    let topic_hue = hand.watch(move |view| {
+        let me = name.with_value(|name| view.producers.iter().find(|it| it.name == *name));
+        me.and_then(|me| hue(view, &me.topic))
+    });
     let per_second = get(|me| format!("{}/s", rate(me.rate)));
     let settings = get(|me| me.settings.clone());
     let failed = get(|me| if me.failed > 0 { format!("{} failed", number(me.failed as i64)) } else { String::new() });
@@ -92,9 +92,7 @@ pub fn Producer(name: String) -> impl IntoView {
 pub fn Consumer(name: String) -> impl IntoView {
     let hand = expect_context::<Hand>();
     let name = StoredValue::new(name);
-    let me = Memo::new(move |_| {
-        hand.view.with(|view| name.with_value(|name| view.consumers.iter().find(|it| it.name == *name).cloned()))
-    });
+    let me = hand.watch(move |view| name.with_value(|name| view.consumers.iter().find(|it| it.name == *name).cloned()));
     let rect = place(hand, |layout| &layout.consumers, name);
     let health = Memo::new(move |_| me.with(|me| me.as_ref().map(|me| me.health).unwrap_or_default()));
     let lag = Memo::new(move |_| me.with(|me| me.as_ref().map(|me| format!("lag {}", number(me.lag as i64)))));
@@ -147,12 +145,12 @@ pub fn Consumer(name: String) -> impl IntoView {
 }
 
 #[component]
-fn Position(me: Memo<Option<ConsumerView>>, line: usize, y: f64, width: Signal<f64>) -> impl IntoView {
+fn Position(me: Signal<Option<ConsumerView>>, line: usize, y: f64, width: Signal<f64>) -> impl IntoView {
     let hand = expect_context::<Hand>();
     let here = Memo::new(move |_| {
         me.with(|me| {
             let position = me.as_ref()?.positions.get(line)?;
-            let hue = hand.view.with(|view| hue(view, &position.topic));
+            let hue = hand.view.with_untracked(|view| hue(view, &position.topic));
             Some((format!("{}-{}", position.topic, position.partition), number(position.offset), hue))
         })
     });
@@ -226,7 +224,7 @@ fn Frame(
                 on:pointerenter=hand.enter(move |_| about())
                 on:pointerleave=hand.leave()
                 on:focus=hand.focus(about)
-                on:blur=hand.leave()
+                on:blur=hand.blur()
             >
                 <rect class="frame" width=move || rect.get().width height=move || rect.get().height rx="8"></rect>
                 {children()}
@@ -298,7 +296,7 @@ pub fn Add(what: What) -> impl IntoView {
                 on:pointerenter=hand.enter(move |_| about())
                 on:pointerleave=hand.leave()
                 on:focus=hand.focus(about)
-                on:blur=hand.leave()
+                on:blur=hand.blur()
             >
                 <rect
                     width=move || rect.get().unwrap_or_default().width

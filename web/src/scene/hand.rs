@@ -1,5 +1,6 @@
 //! What the parts of the stage share: what is drawn, what the hand rests on, what it holds, what it can do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leptos::ev::{FocusEvent, KeyboardEvent, MouseEvent, PointerEvent};
@@ -22,6 +23,39 @@ pub struct Hand {
     pub editable: Signal<bool>,
     /// The stage's own element: tips are placed in it.
     pub stage: NodeRef<leptos::html::Div>,
+    pub watchers: Watchers,
+}
+
+/// Whoever draws a part of the view. A memo of the view would wake all that hangs on it once a frame, to find nothing
+/// changed: that alone costs half a frame with nine brokers. Here one effect a frame asks each watcher, and only what
+/// changed wakes anything.
+#[derive(Clone, Copy)]
+pub struct Watchers(StoredValue<(u64, BTreeMap<u64, Watcher>), LocalStorage>);
+
+type Watcher = Box<dyn Fn(&View)>;
+
+impl Watchers {
+    pub fn new(view: Signal<Arc<View>>, layout: Memo<Arc<Layout>>) -> Watchers {
+        let watchers = Watchers(StoredValue::new_local((0, BTreeMap::new())));
+        Effect::new(move |_| {
+            layout.track();
+            view.with(|view| watchers.0.with_value(|(_, all)| all.values().for_each(|watcher| watcher(view))));
+        });
+        watchers
+    }
+
+    fn add(&self, watcher: Watcher) {
+        let mut key = 0;
+        self.0.update_value(|(next, all)| {
+            key = *next;
+            *next += 1;
+            all.insert(key, watcher);
+        });
+        let all = self.0;
+        on_cleanup(move || {
+            all.try_update_value(|(_, all)| all.remove(&key));
+        });
+    }
 }
 
 /// What the hand or the keyboard rests on, and where on the stage to say so.
@@ -29,6 +63,8 @@ pub struct Hand {
 pub struct Rest {
     pub on: On,
     pub at: Point,
+    /// The keyboard rests there, not the pointer.
+    pub focus: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +74,21 @@ pub enum On {
 }
 
 impl Hand {
+    /// A part of the view, told only when it changes. `of` is asked again for each view and each layout.
+    pub fn watch<T>(self, of: impl Fn(&View) -> T + 'static) -> Signal<T>
+    where
+        T: PartialEq + Send + Sync + 'static,
+    {
+        let part = RwSignal::new(self.view.with_untracked(|view| of(view)));
+        self.watchers.add(Box::new(move |view| {
+            let now = of(view);
+            if part.try_with_untracked(|before| *before != now) == Some(true) {
+                part.set(now);
+            }
+        }));
+        part.into()
+    }
+
     pub fn act(&self, line: impl Into<String>) {
         self.on_act.run(line.into());
     }
@@ -64,7 +115,7 @@ impl Hand {
     pub fn enter(self, on: impl Fn(Point) -> On + 'static) -> impl Fn(PointerEvent) + 'static {
         move |event| {
             let at = self.on_stage(f64::from(event.client_x()), f64::from(event.client_y()));
-            self.rests.set(Some(Rest { on: on(at), at }));
+            self.rests.set(Some(Rest { on: on(at), at, focus: false }));
         }
     }
 
@@ -75,13 +126,24 @@ impl Hand {
             if let Some(element) = element.filter(|element| element.matches(":focus-visible").unwrap_or(false)) {
                 let rect = element.get_bounding_client_rect();
                 let at = self.on_stage(rect.left() + rect.width().min(120.0) / 2.0, rect.bottom() - 8.0);
-                self.rests.set(Some(Rest { on: on(), at }));
+                self.rests.set(Some(Rest { on: on(), at, focus: true }));
             }
         }
     }
 
-    pub fn leave<E>(self) -> impl Fn(E) + 'static {
-        move |_| self.rests.set(None)
+    pub fn leave(self) -> impl Fn(PointerEvent) + 'static {
+        move |_| self.forget(false)
+    }
+
+    pub fn blur(self) -> impl Fn(FocusEvent) + 'static {
+        move |_| self.forget(true)
+    }
+
+    /// A click moves the focus: what the pointer rests on stays.
+    fn forget(&self, focus: bool) {
+        if self.rests.with_untracked(|rests| rests.as_ref().is_some_and(|rest| rest.focus == focus)) {
+            self.rests.set(None);
+        }
     }
 
     /// From the window's coordinates to the stage's.
@@ -112,7 +174,9 @@ pub fn Chip(
     #[prop(into)]
     says: Signal<String>,
     on_press: Callback<()>,
-    #[prop(default = "chip")] class: &'static str,
+    /// Whether Tab comes by.
+    #[prop(default = Signal::stored(true))]
+    tab: Signal<bool>,
 ) -> impl IntoView {
     let hand = expect_context::<Hand>();
     let click = move |event: MouseEvent| {
@@ -122,9 +186,9 @@ pub fn Chip(
     let words = move || On::Words(says.get_untracked());
     view! {
         <g
-            class=class
+            class="chip"
             role="button"
-            tabindex="0"
+            tabindex=move || if tab.get() { "0" } else { "-1" }
             aria-label=says
             transform=move || format!("translate({:.1} {:.1})", x.get(), y.get())
             on:click=click
@@ -132,7 +196,7 @@ pub fn Chip(
             on:pointerenter=hand.enter(move |_| words())
             on:pointerleave=hand.leave()
             on:focus=hand.focus(words)
-            on:blur=hand.leave()
+            on:blur=hand.blur()
         >
             <rect width=width height="24" rx="6"></rect>
             <text x=width / 2.0 y="16" text-anchor="middle">

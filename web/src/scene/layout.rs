@@ -117,11 +117,12 @@ const CLIENT_WIDTH: (f64, f64) = (140.0, 190.0);
 const CLIENT_HEIGHT: f64 = 64.0;
 /// Where compact rows are taken rather than shrink roomy ones.
 const SMALL: f64 = 0.8;
-/// A narrower stage shows a part of a world that is laid out for this width.
-const NARROWEST: f64 = 640.0;
+/// A narrower stage (a phone) shows a part of a world that is laid out for a desk.
+const NARROWEST: f64 = 600.0;
+const DESK: Size = Size { width: 824.0, height: 724.0 };
 
 pub fn layout(shape: &Shape, stage: Size) -> Layout {
-    let stage = Size { width: stage.width.max(NARROWEST), ..stage };
+    let stage = if stage.width < NARROWEST { DESK } else { stage };
     let best = |density: Density| {
         let candidates = Grid::candidates(&shape.brokers).into_iter().map(|grid| arrange(shape, &grid, density));
         candidates.map(|layout| (scale_to_fit(layout.size, stage), layout)).reduce(|best, next| {
@@ -370,8 +371,6 @@ fn between(spaces: Spaces, a: &BrokerPlace, b: &BrokerPlace) -> Path {
 mod tests {
     use super::*;
     use crate::scene::shape::{ConsumerShape, LinkShape};
-
-    const DESK: Size = Size { width: 824.0, height: 724.0 };
 
     fn shape(brokers: usize, clients: usize, rows: usize, racks: usize) -> Shape {
         let broker = |i: usize| BrokerShape {

@@ -1,20 +1,19 @@
 //! What the marks mean.
 
-use std::sync::Arc;
-
 use leptos::prelude::*;
-use ottla_core::sim::view::{MessageKind, View};
+use ottla_core::sim::view::MessageKind;
+
+use super::hand::Hand;
 
 #[component]
-pub fn Legend(view: Signal<Arc<View>>) -> impl IntoView {
+pub fn Legend() -> impl IntoView {
+    let hand = expect_context::<Hand>();
     // What never was on this stage needs no explanation.
-    let replicated = Memo::new(move |_| {
-        view.with(|view| {
-            view.topics.iter().any(|topic| topic.replication_factor > 1)
-                || view.messages.iter().any(|message| message.kind == MessageKind::ReplicaFetch)
-        })
+    let replicated = hand.watch(|view| {
+        view.topics.iter().any(|topic| topic.replication_factor > 1)
+            || view.messages.iter().any(|message| message.kind == MessageKind::ReplicaFetch)
     });
-    let several = Memo::new(move |_| view.with(|view| view.brokers.len() > 1));
+    let several = hand.watch(|view| view.brokers.len() > 1);
     view! {
         <ul class="legend" aria-label="What the marks mean">
             <Sign word="Produce">

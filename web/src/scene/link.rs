@@ -37,6 +37,8 @@ pub fn Link(from: String, to: String) -> impl IntoView {
     let says = move |word: &'static str| {
         Signal::derive(move || ends.with_value(|(from, to)| format!("{word} the link between {from} and {to}")))
     };
+    // There are many links: Tab comes by those of the node that is held.
+    let tab = Signal::derive(move || lit.get() || cut.get());
     let x = Signal::derive(move || middle.get().x - 22.0);
     let y = Signal::derive(move || middle.get().y - 12.0);
     view! {
@@ -54,12 +56,12 @@ pub fn Link(from: String, to: String) -> impl IntoView {
                     fallback=move || {
                         view! {
                             <g class="tools">
-                                <Chip x y width=44.0 label="cut" says=says("cut") on_press=act("cut") />
+                                <Chip x y width=44.0 label="cut" says=says("cut") on_press=act("cut") tab />
                             </g>
                         }
                     }
                 >
-                    <Chip x y width=44.0 label="heal" says=says("heal") on_press=act("heal") />
+                    <Chip x y width=44.0 label="heal" says=says("heal") on_press=act("heal") tab />
                 </Show>
             </Show>
         </g>

@@ -41,7 +41,7 @@ use self::camera::{Camera, Size};
 use self::canvas::{Frame, Lit, Palette};
 use self::client::{Add, Consumer, Guest, Producer, What};
 use self::geometry::Point;
-use self::hand::{Hand, On, Rest};
+use self::hand::{Hand, On, Rest, Watchers};
 use self::layout::{Layout, layout};
 use self::legend::Legend;
 use self::link::Link;
@@ -87,7 +87,8 @@ pub fn Stage(
         })
     });
     let world = Memo::new(move |_| Arc::new(shape.with(|shape| layout(shape, motion.size.get()))));
-    let hand = Hand { view, layout: world, selected, rests: RwSignal::new(None), on_act, editable, stage };
+    let watchers = Watchers::new(view, world);
+    let hand = Hand { view, layout: world, selected, rests: RwSignal::new(None), on_act, editable, stage, watchers };
     provide_context(hand);
 
     let view_port = motion.view_port(world);
@@ -143,7 +144,9 @@ pub fn Stage(
     // A mark lies above everything but a button, also for the hand.
     let choose = move |event: MouseEvent| {
         let on_button = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
-        if on_button.is_some_and(|element| element.closest(".chip, button").is_ok_and(|found| found.is_some())) {
+        if motion.dragging.get_untracked()
+            || on_button.is_some_and(|element| element.closest(".chip, button").is_ok_and(|found| found.is_some()))
+        {
             return;
         }
         let at = hand.on_stage(f64::from(event.client_x()), f64::from(event.client_y()));
@@ -160,7 +163,7 @@ pub fn Stage(
         }
         let rests = hand.rests.get_untracked();
         match (under(at), rests.as_ref().and_then(Rest::target)) {
-            (Some(id), _) => hand.rests.set(Some(Rest { on: On::Target(Target::Message { id }), at })),
+            (Some(id), _) => hand.rests.set(Some(Rest { on: On::Target(Target::Message { id }), at, focus: false })),
             (None, Some(Target::Message { .. })) => hand.rests.set(None),
             _ => {}
         }
@@ -192,10 +195,10 @@ pub fn Stage(
             let (view, world) = (view.get_untracked(), world.get_untracked());
             lit_mark(&view, now.get_untracked(), &world, motion.reduced(), id).map(|lit| camera.to_screen(lit.at))
         });
-        let rest = next.zip(place).map(|(id, at)| Rest { on: On::Target(Target::Message { id }), at });
+        let rest = next.zip(place).map(|(id, at)| Rest { on: On::Target(Target::Message { id }), at, focus: true });
         hand.rests.set(rest);
     };
-    let flight = Memo::new(move |_| view.with(|view| view.messages.len()));
+    let flight = hand.watch(|view| view.messages.len());
     let in_flight = move || {
         let count = flight.get();
         let noun = if count == 1 { "message" } else { "messages" };
@@ -222,12 +225,16 @@ pub fn Stage(
             aria-label="The cluster"
             tabindex="0"
             on:click:capture=choose
-            on:click=move |_| selected.set(None)
+            on:click=move |_| {
+                if !motion.dragging.get_untracked() {
+                    selected.set(None);
+                }
+            }
             on:pointerdown=move |event| motion.press(&event, hand.on_stage(f64::from(event.client_x()), f64::from(event.client_y())))
             on:pointermove=hover
             on:pointerup=move |event| motion.release(&event)
             on:pointercancel=move |event| motion.release(&event)
-            on:pointerleave=move |_| hand.rests.set(None)
+            on:pointerleave=hand.leave()
             on:wheel=move |event| motion.wheel(&event, hand.on_stage(f64::from(event.client_x()), f64::from(event.client_y())))
             on:keydown=move |event| motion.key(&event)
         >
@@ -272,7 +279,7 @@ pub fn Stage(
             </svg>
             <canvas node_ref=canvas aria-hidden="true" data-marks="0"></canvas>
             <div class="stage-foot">
-                <Legend view />
+                <Legend />
                 <div class="stage-tools">
                     <button
                         class="flight"
