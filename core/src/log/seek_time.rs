@@ -53,12 +53,6 @@ impl Log {
         TimestampedOffset { timestamp: Timestamp::NONE, offset, leader_epoch: epoch.map(|entry| entry.epoch) }
     }
 
-    /// ListOffsets −1: `end` is the high watermark or the last stable offset, by isolation level.
-    pub fn latest(&self, end: Offset) -> TimestampedOffset {
-        let leader_epoch = self.epochs().latest().map(|entry| entry.epoch);
-        TimestampedOffset { timestamp: Timestamp::NONE, offset: end, leader_epoch }
-    }
-
     /// ListOffsets by time: the first record at or after `timestamp`, appended or on its way to the file: the caller holds
     /// back what is not committed.
     ///
