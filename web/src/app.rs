@@ -1,6 +1,7 @@
 //! How the parts lie on the page, and what happens when it opens.
 
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 use ottla_core::sim::scenario::prepared;
 use ottla_core::sim::view::Target;
 
@@ -14,11 +15,19 @@ use crate::panel::hand::Hand;
 use crate::panel::lesson::title;
 use crate::panel::story::Story;
 use crate::run;
-use crate::scene::Stage;
+use crate::scene::{Stage, Stress};
 use crate::store::{Notice, Session, Sheet, Source};
 
 #[component]
 pub fn App() -> impl IntoView {
+    match browser::query("stress") {
+        Some(load) => view! { <Stress load/> }.into_any(),
+        None => view! { <Page/> }.into_any(),
+    }
+}
+
+#[component]
+fn Page() -> impl IntoView {
     let session = Session::new();
     provide_context(session);
     begin(session);
@@ -68,9 +77,11 @@ fn begin(session: Session) {
     } else if let Some(first) = prepared::ALL.first() {
         session.open(first.text, true);
     }
-    if browser::served_by_ottla() {
-        session.link.set(Some(live::Link::Known));
-    }
+    spawn_local(async move {
+        if browser::served_by_ottla().await {
+            session.link.set(Some(live::Link::Known));
+        }
+    });
     run::start(session);
     keys::listen(session);
     window_event_listener(leptos::ev::hashchange, move |_| {

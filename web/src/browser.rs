@@ -74,10 +74,21 @@ pub fn encode_uri(text: &str) -> String {
     js_sys::encode_uri_component(text).into()
 }
 
-/// Whether the page came from `ottla serve`.
-pub fn served_by_ottla() -> bool {
-    let meta = document().query_selector("meta[name=ottla-server]").ok().flatten();
-    meta.and_then(|meta| meta.get_attribute("content")).is_some_and(|content| content == "yes")
+/// Whether the page came from `ottla serve`, which says so in a header of everything that it hands out. A static host has
+/// the page too, so asking it costs no error.
+pub async fn served_by_ottla() -> bool {
+    let options = web_sys::RequestInit::new();
+    options.set_method("HEAD");
+    let answer = JsFuture::from(window().fetch_with_str_and_init("./", &options)).await;
+    answer
+        .is_ok_and(|answer| answer.unchecked_into::<web_sys::Response>().headers().has("ottla-server").unwrap_or(false))
+}
+
+/// What follows `name` in the address's query (`?name`, `?name=value`).
+pub fn query(name: &str) -> Option<String> {
+    let search = window().location().search().unwrap_or_default();
+    let pair = search.trim_start_matches('?').split('&').find(|pair| pair.split('=').next() == Some(name))?;
+    Some(pair.split_once('=').map_or_else(String::new, |(_, value)| value.to_string()))
 }
 
 pub fn is_phone() -> bool {

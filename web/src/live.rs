@@ -97,18 +97,20 @@ pub fn leave(session: Session) {
 /// Does on the server what a line says.
 pub fn post(session: Session, line: String) {
     spawn_local(async move {
+        // One JSON object a line, with `done` or `error`; a refusal has them too.
+        let words = |text: &str, name: &str| {
+            let outcome: serde_json::Value = serde_json::from_str(text.lines().next()?).ok()?;
+            Some(outcome.get(name)?.as_str()?.to_string())
+        };
         match browser::fetch("POST", "api/actions", Some(&line)).await {
             Ok(answer) => {
                 session.form.set(None);
-                let answer = answer.trim();
-                let text = if answer.is_empty() || answer.starts_with(['{', '[']) {
-                    format!("Done: {line}")
-                } else {
-                    answer.to_string()
-                };
-                session.say(Level::Good, text);
+                session.say(Level::Good, words(&answer, "done").unwrap_or_else(|| format!("Done: {line}")));
             }
-            Err(why) => session.say(Level::Bad, format!("The server did not do it: {}.", why.trim_end_matches('.'))),
+            Err(why) => {
+                let why = words(&why, "error").unwrap_or(why);
+                session.say(Level::Bad, format!("The server did not do it: {}.", why.trim_end_matches('.')));
+            }
         }
     });
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
@@ -31,6 +31,11 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, page: Option<Path
         .route("/api/actions", post(actions::act))
         .with_state(server.clone())
         .merge(page::router(page))
+        // By this the page knows that there is a server to watch; a static host has none.
+        .layer(middleware::map_response(async |mut response: Response| {
+            response.headers_mut().insert("ottla-server", HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+            response
+        }))
         .layer(middleware::from_fn_with_state(Arc::new(guard::Guard::of(&server)), guard::check));
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the page is gone");

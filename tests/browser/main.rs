@@ -1,0 +1,239 @@
+//! The page in a real browser: built with `trunk build --release` into `dist/` (or where `OTTLA_DIST` says), served by
+//! a host that has files and nothing else.
+
+mod driver;
+mod host;
+
+use std::path::PathBuf;
+
+use ottla_core::sim::view::View;
+use serde_json::{Value, json};
+
+use self::driver::Browser;
+
+const RIGHT: &str = "\u{E014}";
+const LEFT: &str = "\u{E012}";
+
+/// A scenario in which something is always on its way.
+const BUSY: &str = "# Busy\n\nseed 3\ncluster brokers=3 latency=80ms..120ms\ntopic orders partitions=3\nproducer p1 topic=orders rate=40/s\nconsumer c1 topics=orders auto.offset.reset=earliest\n@2s send orders key=4711 value=\"two coffees\" header=till:3\n";
+
+fn dist() -> PathBuf {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../dist");
+    let dist = PathBuf::from(std::env::var("OTTLA_DIST").unwrap_or_else(|_| default.to_string()));
+    assert!(dist.join("index.html").exists(), "{} has no page: run `trunk build --release` first", dist.display());
+    dist
+}
+
+/// A page from a static host, ready to be asked.
+fn page() -> (Browser, String) {
+    let address = host::serve(dist());
+    let browser = Browser::start(1440, 900).expect("chromedriver is installed");
+    browser.open(&address);
+    browser.wait("the page", "return !!window.ottla && ottla.view().length > 2");
+    (browser, address)
+}
+
+fn view(browser: &Browser) -> View {
+    let text = browser.run("return ottla.view()");
+    serde_json::from_str(text.as_str().expect("JSON as text")).expect("a view")
+}
+
+/// Puts a text into the editor and runs it.
+fn run_scenario(browser: &Browser, text: &str) {
+    browser.click(".story .tabs button:nth-of-type(2)");
+    browser.fill(".editor textarea", text);
+    browser.click(".under button.run");
+    browser.wait("the scenario", &format!("return ottla.scenario() === {}", json!(text)));
+}
+
+fn pause(browser: &Browser) {
+    browser.run("document.querySelector('.transport .play[aria-label=Pause]')?.click()");
+    browser.wait("a pause", "return !!document.querySelector('.transport .play[aria-label=Play]')");
+    settle(browser);
+}
+
+/// Until what is on the way has been reached and drawn.
+fn settle(browser: &Browser) {
+    browser.wait(
+        "a quiet page",
+        "const said = document.querySelector('.clock').textContent;
+         const before = ottla.view(); const busy = said.includes('on the way');
+         if (busy || window.seen !== before) { window.seen = before; window.quiet = 0; return false }
+         return ++window.quiet > 3",
+    );
+}
+
+/// Goes to a moment by the scrubber, in shares of its length.
+fn scrub(browser: &Browser, share: f64) {
+    let at = browser.run(&format!(
+        "const box = document.querySelector('.scrub').getBoundingClientRect();
+         return [box.left + box.width * {share}, box.top + box.height * 0.64]"
+    ));
+    browser.click_at(at[0].as_f64().unwrap(), at[1].as_f64().unwrap());
+    settle(browser);
+}
+
+/// An action from `play` on until the view says so.
+fn wait_view(browser: &Browser, what: &str, condition: &str) {
+    browser.wait(what, &format!("const view = JSON.parse(ottla.view()); return {condition}"));
+}
+
+fn quiet(browser: &Browser) {
+    assert_eq!(browser.complaints(), Vec::<String>::new(), "the console has complaints");
+    assert_eq!(browser.run("return document.getElementById('bug').hidden"), Value::Bool(true), "the page met a bug");
+}
+
+#[test]
+fn the_page_plays_and_every_message_of_the_view_is_a_mark() {
+    let (browser, _) = page();
+    run_scenario(&browser, BUSY);
+    wait_view(&browser, "messages", "view.messages.length >= 4 && view.now > 1e9");
+    pause(&browser);
+    let shown = view(&browser);
+    let marks = browser.run("return document.querySelector('.stage canvas').dataset.marks");
+    assert_eq!(marks.as_str().unwrap().parse::<usize>().unwrap(), shown.messages.len());
+    assert!(!shown.messages.is_empty());
+    assert_eq!(shown.brokers.len(), 3);
+    // A step is one event; a step back is the same moment again.
+    browser.key(RIGHT);
+    browser.wait("a step", &format!("return JSON.parse(ottla.view()).event === {}", shown.event + 1));
+    browser.key(LEFT);
+    browser.wait("a step back", &format!("return JSON.parse(ottla.view()).event === {}", shown.event));
+    settle(&browser);
+    assert_eq!(view(&browser).messages, shown.messages);
+    quiet(&browser);
+}
+
+#[test]
+fn the_scrubber_goes_back_and_forward_to_the_same_moments() {
+    let (browser, _) = page();
+    run_scenario(&browser, BUSY);
+    pause(&browser);
+    scrub(&browser, 0.30);
+    let early = view(&browser);
+    scrub(&browser, 0.55);
+    let late = view(&browser);
+    assert!(late.now > early.now && late.event > early.event);
+    scrub(&browser, 0.30);
+    assert_eq!(view(&browser), early);
+    scrub(&browser, 0.55);
+    assert_eq!(view(&browser), late);
+    quiet(&browser);
+}
+
+#[test]
+fn a_wrong_line_is_told_by_line_and_column_and_does_not_run() {
+    let (browser, _) = page();
+    run_scenario(&browser, BUSY);
+    browser.fill(".editor textarea", "cluster brokers=3\ntopic orders partitons=3\n");
+    let error = browser.wait("the error", "return document.querySelector('.errors li')?.textContent");
+    assert!(error.as_str().unwrap().starts_with("2:14"), "{error}");
+    assert_eq!(browser.run("return document.querySelector('.under button.run').disabled"), Value::Bool(true));
+    assert_eq!(browser.run("return document.querySelector('.editor .wavy').textContent"), json!("partitons=3"));
+    assert_eq!(browser.run("return ottla.scenario()"), json!(BUSY));
+    quiet(&browser);
+}
+
+#[test]
+fn a_click_on_a_message_shows_its_request_and_a_click_on_a_cell_its_bytes() {
+    let (browser, _) = page();
+    run_scenario(&browser, BUSY);
+    wait_view(
+        &browser,
+        "a produce request",
+        "view.now > 2e9 && view.messages.some(m => m.kind === 'Produce' && !m.response)",
+    );
+    pause(&browser);
+    // By the keyboard, which reaches every message in order, as a hand reaches it by its place.
+    browser.run("document.querySelector('.stage .flight').focus()");
+    let count = view(&browser).messages.len();
+    let found = (0..count).any(|_| {
+        browser.key(RIGHT);
+        browser.key("\u{E007}");
+        let title = browser.wait("a message", "return document.querySelector('.hand h2')?.textContent");
+        title == json!("Produce request")
+    });
+    assert!(found, "no Produce request among {count} messages");
+    let fields = browser.wait("its fields", "return document.querySelector('.hand .fields')?.textContent");
+    assert!(fields.as_str().unwrap().contains("acks"), "{fields}");
+    browser.click(".hand .tabs button:nth-of-type(4)");
+    let bytes = browser.wait("its bytes", "return document.querySelectorAll('.hand .hex .row').length");
+    assert!(bytes.as_u64().unwrap() > 8);
+    // A header field and its bytes light up together.
+    browser.run("document.querySelectorAll('.hand .field-row')[4].dispatchEvent(new PointerEvent('pointerenter'))");
+    browser.wait("lit bytes", "return document.querySelector('.hand .hex .lit')?.textContent.length === 11");
+    quiet(&browser);
+}
+
+#[test]
+fn a_hand_adds_a_producer_changes_its_rate_sends_one_record_and_kills_and_starts_a_broker() {
+    let (browser, _) = page();
+    run_scenario(&browser, BUSY);
+    browser.run("document.querySelector('.story .tabs button').click()");
+    let form = |name: &str| {
+        browser.run(&format!(
+            "[...document.querySelectorAll('.hand button')].find(b => b.textContent.startsWith('{name}')).click()"
+        ))
+    };
+    form("Add a producer");
+    browser.fill(".hand input[name=records-a-second]", "7");
+    browser.click(".hand button.do");
+    wait_view(&browser, "the producer", "view.producers.some(p => p.name === 'p2' && p.rate === 7)");
+
+    browser.run("document.querySelector('.stage [aria-label^=\"p2\"]')?.dispatchEvent(new MouseEvent('click', {bubbles: true}))");
+    browser.fill(".hand input.rate", "20");
+    wait_view(&browser, "the rate", "view.producers.some(p => p.name === 'p2' && p.rate === 10)");
+
+    browser.key("\u{E00C}");
+    form("Send one record");
+    browser.fill(".hand input[name=partition]", "1");
+    browser.fill(".hand input[name=key]", "chosen");
+    browser.fill(".hand input[name=value]", "by hand");
+    browser.click(".hand button.do");
+    browser
+        .wait("the line", "return ottla.scenario().includes('send orders key=chosen value=\"by hand\" partition=1')");
+
+    browser.run("document.querySelector('.stage [aria-label^=\"broker-2\"]').dispatchEvent(new MouseEvent('click', {bubbles: true}))");
+    browser.wait("the broker", "return document.querySelector('.hand h2')?.textContent.startsWith('broker-2')");
+    browser.click(".hand .actions .danger");
+    wait_view(&browser, "its death", "view.brokers[1].health === 'Dead'");
+    browser.click(".hand .actions .main");
+    wait_view(&browser, "its return", "view.brokers[1].health === 'Running'");
+    quiet(&browser);
+}
+
+#[test]
+fn a_shared_link_opens_at_the_same_moment_in_a_fresh_tab() {
+    let (browser, address) = page();
+    run_scenario(&browser, BUSY);
+    pause(&browser);
+    scrub(&browser, 0.4);
+    browser.click(".top .share");
+    let link = browser.wait("the link", "return document.querySelector('.notice input')?.value");
+    let link = link.as_str().unwrap();
+    assert!(link.starts_with(&format!("{address}#v1.")) && link.len() < 2_000, "{link}");
+    let shared = view(&browser);
+    quiet(&browser);
+    browser.fresh_tab();
+    browser.open(link);
+    browser.wait(
+        "the page",
+        &format!("return !!window.ottla && JSON.parse(ottla.view()).now === {}", shared.now.as_nanos()),
+    );
+    settle(&browser);
+    assert_eq!(view(&browser), shared);
+    assert_eq!(browser.run("return ottla.scenario()"), json!(BUSY));
+    quiet(&browser);
+}
+
+#[test]
+fn a_damaged_link_is_refused_in_words_and_offers_a_beginning() {
+    let address = host::serve(dist());
+    let browser = Browser::start(1440, 900).expect("chromedriver is installed");
+    browser.open(&format!("{address}#v1.AAAA"));
+    let words = browser.wait("the reason", "return document.querySelector('.notice')?.textContent");
+    assert!(words.as_str().unwrap().contains("The link was not opened"), "{words}");
+    browser.click(".empty .card");
+    wait_view(&browser, "a cluster", "view.brokers.length > 0");
+    quiet(&browser);
+}
