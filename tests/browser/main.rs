@@ -3,6 +3,7 @@
 
 mod driver;
 mod host;
+mod live;
 
 use std::path::PathBuf;
 
