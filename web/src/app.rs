@@ -15,19 +15,11 @@ use crate::panel::hand::Hand;
 use crate::panel::lesson::title;
 use crate::panel::story::Story;
 use crate::run;
-use crate::scene::{Stage, Stress};
+use crate::scene::Stage;
 use crate::store::{Notice, Session, Sheet, Source};
 
 #[component]
 pub fn App() -> impl IntoView {
-    match browser::query("stress") {
-        Some(load) => view! { <Stress load/> }.into_any(),
-        None => view! { <Page/> }.into_any(),
-    }
-}
-
-#[component]
-fn Page() -> impl IntoView {
     let session = Session::new();
     provide_context(session);
     begin(session);

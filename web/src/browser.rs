@@ -84,13 +84,6 @@ pub async fn served_by_ottla() -> bool {
         .is_ok_and(|answer| answer.unchecked_into::<web_sys::Response>().headers().has("ottla-server").unwrap_or(false))
 }
 
-/// What follows `name` in the address's query (`?name`, `?name=value`).
-pub fn query(name: &str) -> Option<String> {
-    let search = window().location().search().unwrap_or_default();
-    let pair = search.trim_start_matches('?').split('&').find(|pair| pair.split('=').next() == Some(name))?;
-    Some(pair.split_once('=').map_or_else(String::new, |(_, value)| value.to_string()))
-}
-
 pub fn is_phone() -> bool {
     window().inner_width().ok().and_then(|width| width.as_f64()).is_some_and(|width| width <= 760.0)
 }
