@@ -36,6 +36,10 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 
+/// Listed although it is answered with UNSUPPORTED_VERSION: librdkafka believes that a broker without FindCoordinator 0
+/// cannot take lz4, and sends such batches uncompressed.
+pub const LISTED: &[Served] = &[served(ApiKey::FindCoordinator, 0, 0)];
+
 /// The entry of `api`, if it is served.
 pub fn of(api: ApiKey) -> Option<&'static Served> {
     SERVED.iter().find(|served| served.api == api)
