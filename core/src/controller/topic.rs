@@ -36,8 +36,10 @@ impl Controller {
                     partitions_in_batch += decided.partitions.len();
                     let result = self.created(topic, &decided, version);
                     if !request.validate_only {
+                        // A name that is cut from a request would keep the whole buffer that it came in.
+                        let name = TopicName(StrBytes::from_string(topic.name.0.to_string()));
                         self.change(|state| {
-                            state.topics.insert(topic.name.clone(), decided);
+                            state.topics.insert(name, decided);
                         });
                     }
                     result

@@ -152,7 +152,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
     let uses_ids = asked.version >= 13;
     let replica = if asked.version >= 15 { body.replica_state.replica_id } else { body.replica_id };
     let replica = (replica.0 >= 0).then_some(BrokerId(replica.0));
-    let reference = |name: TopicName, id: Uuid| if uses_ids { TopicRef::Id(id) } else { TopicRef::Name(name) };
+    let reference =
+        |name: TopicName, id: Uuid| if uses_ids { TopicRef::Id(id) } else { TopicRef::Name(broker.own_name(name)) };
     let mut wanted = Vec::new();
     for topic in body.topics {
         let topic_ref = reference(topic.topic, topic.topic_id);
@@ -214,6 +215,14 @@ fn part(broker: &Broker, key: Key, wanted: Wanted) -> Part {
 }
 
 impl Broker {
+    /// A name that a session may keep: one that is cut from a request would keep the whole buffer that it came in.
+    fn own_name(&self, name: TopicName) -> TopicName {
+        match self.cluster.topics.get_key_value(&name) {
+            Some((own, _)) => own.clone(),
+            None => TopicName(StrBytes::from_string(name.0.to_string())),
+        }
+    }
+
     /// Reads the partitions from where the pass stands, then responds or parks.
     fn pass(&mut self, mut fetching: Fetching, out: &mut Vec<Effect>) {
         while let Some(part) = fetching.parts.get(fetching.pass.next) {

@@ -54,11 +54,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         }
 
         // Transactions.
-        RequestKind::InitProducerId(_) => InitProducerIdResponse::default()
-            .with_error_code(CODE)
-            .with_producer_id(ProducerId(-1))
-            .with_producer_epoch(-1)
-            .into(),
         RequestKind::AddPartitionsToTxn(request) => add_partitions_to_txn(version, request).into(),
         RequestKind::AddOffsetsToTxn(_) => plain!(AddOffsetsToTxnResponse),
         RequestKind::EndTxn(_) => plain!(EndTxnResponse),
