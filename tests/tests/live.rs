@@ -1,0 +1,132 @@
+//! What the page is told of a running server.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use ottla_core::sim::view::{Detail, MessageKind, Target, View};
+use ottla_tests::server::Server;
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+/// The page's end of the WebSocket.
+struct Page(BufReader<TcpStream>);
+
+impl Page {
+    fn open(server: &Server) -> Page {
+        let mut stream = TcpStream::connect(server.page).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let page = server.page;
+        let request = format!(
+            "GET /api/live HTTP/1.1\r\nHost: {page}\r\nOrigin: http://{page}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        assert!(line.starts_with("HTTP/1.1 101"), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+        }
+        Page(reader)
+    }
+
+    fn next(&mut self) -> View {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).unwrap();
+        assert_eq!(head[0], 0x81, "a whole text");
+        let length = match head[1] {
+            126 => u64::from(u16::from_be_bytes(self.array())),
+            127 => u64::from_be_bytes(self.array()),
+            short => u64::from(short),
+        };
+        let mut text = vec![0; length as usize];
+        self.0.read_exact(&mut text).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn wait_for(&mut self, what: impl Fn(&View) -> bool) -> View {
+        let begin = Instant::now();
+        loop {
+            let view = self.next();
+            if what(&view) {
+                return view;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60), "{view:?}");
+        }
+    }
+}
+
+fn detail(server: &Server, target: &Target) -> Option<Detail> {
+    let json = serde_json::to_string(target).unwrap();
+    let encoded = json.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let answer = server.http("GET", &format!("/api/detail?target={encoded}"), "", "");
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[test]
+fn a_client_its_offsets_and_its_requests_are_seen() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--brokers", "3"]);
+    let mut page = Page::open(&server);
+    let view = page.next();
+    assert_eq!(
+        view.brokers.iter().map(|broker| &*broker.name).collect::<Vec<_>>(),
+        ["broker-1", "broker-2", "broker-3"]
+    );
+    assert!(view.brokers[0].controller && view.producers.is_empty());
+
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", server.bootstrap()).set("client.id", "till-7").create().unwrap();
+    producer
+        .send(BaseRecord::to("orders").partition(0).key("4711").payload("hello"))
+        .map_err(|(error, _)| error)
+        .unwrap();
+    producer.flush(Duration::from_secs(60)).unwrap();
+    let produced = |view: &View| view.messages.iter().any(|it| it.kind == MessageKind::Produce && it.response);
+    let view = page.wait_for(produced);
+    let till = view.producers.iter().find(|producer| producer.name == "till-7").unwrap();
+    assert_eq!((till.topic.as_str(), till.sent, till.acked), ("orders", 1, 1));
+    let replica = view.brokers.iter().flat_map(|broker| &broker.replicas).find(|it| it.partition == 0).unwrap();
+    assert_eq!((replica.topic.as_str(), replica.end, replica.batches.len()), ("orders", 1, 1));
+
+    let request = view.messages.iter().find(|it| it.kind == MessageKind::Produce && !it.response).unwrap();
+    assert_eq!(request.from, "till-7");
+    let Some(Detail::Message(message)) = detail(&server, &Target::Message { id: request.id }) else { panic!() };
+    assert_eq!((message.api.as_str(), message.client_id.as_deref()), ("Produce", Some("till-7")));
+    assert!(message.fields.contains("acks: -1"), "{}", message.fields);
+    assert_eq!(message.batch.unwrap().records[0].value.as_deref(), Some("hello"));
+
+    let broker = view.brokers.iter().find(|broker| !broker.replicas.is_empty()).unwrap().id;
+    let batch = Target::Batch { broker, topic: "orders".into(), partition: 0, offset: 0 };
+    let Some(Detail::Batch(batch)) = detail(&server, &batch) else { panic!() };
+    assert_eq!((batch.at, batch.records[0].key.as_deref()), (Some((0, 0)), Some("4711")));
+    let gone = Target::Batch { broker, topic: "orders".into(), partition: 0, offset: 99 };
+    assert_eq!(detail(&server, &gone), None);
+}
+
+#[test]
+fn metrics_count_requests_and_bytes() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let sent = server.http("POST", "/api/actions", "", "send orders value=x");
+    assert!(sent.starts_with("HTTP/1.1 200"), "{sent}");
+    server.connect().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let metrics = server.http("GET", "/metrics", "", "");
+    for line in [
+        "kafka_server_replicamanager_partitioncount{broker=\"1\"} 1",
+        "kafka_log_log_numlogsegments{broker=\"1\"} 1",
+        "# TYPE kafka_network_requestmetrics_produce_time_seconds histogram",
+        "kafka_network_requestmetrics_requests_total{broker=\"1\",request=\"Produce\"}",
+    ] {
+        assert!(metrics.contains(line), "no {line} in {metrics}");
+    }
+}
