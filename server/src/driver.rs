@@ -111,8 +111,6 @@ pub struct Driver {
     pub brokers: Vec<Sender<Inbox>>,
     /// Where reads that must wait for the disk are made.
     pub runtime: tokio::runtime::Handle,
-    pub live: Arc<Live>,
-    pub metrics: Arc<Metrics>,
     /// By connection: where its answers go.
     pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
     pub stopped: bool,

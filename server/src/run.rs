@@ -200,8 +200,7 @@ fn play(args: &RunArgs, file: String, scenario: &Scenario) -> Result<Report, Str
 fn print_trace(simulation: &mut Simulation) {
     let lines = simulation.trace().take();
     if !lines.is_empty() {
-        let mut text = String::new();
-        lines.iter().for_each(|line| drop(writeln!(text, "{line}")));
+        let text = lines.iter().fold(String::new(), |text, line| text + &line.to_string() + "\n");
         say(text.trim_end());
     }
 }

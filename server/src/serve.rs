@@ -137,8 +137,6 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
             inbox,
             brokers: inboxes.clone(),
             runtime: tokio::runtime::Handle::current(),
-            live: live.clone(),
-            metrics: handle.metrics.clone(),
             connections: BTreeMap::new(),
             stopped: false,
         };

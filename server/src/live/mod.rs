@@ -20,7 +20,6 @@ use ottla_core::id::{BrokerId, ConnId, Offset};
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
 use ottla_core::sim::view::Level;
-use ottla_core::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -50,7 +49,6 @@ pub struct Watched {
     pub conn: ConnId,
     pub broker: BrokerId,
     pub peer: String,
-    pub since: Instant,
     pub produced: Counts,
     pub fetched: Counts,
     said: Mutex<Said>,
@@ -97,7 +95,6 @@ impl Live {
             conn,
             broker,
             peer,
-            since: self.clock.instant(),
             produced: Counts::default(),
             fetched: Counts::default(),
             said: Mutex::default(),
