@@ -30,14 +30,18 @@ fn a_server_is_watched_live_and_takes_one_record_from_the_page() {
         .unwrap();
     let end = "Math.max(0, ...view.brokers.flatMap(b => b.replicas).filter(r => r.topic === 'orders').map(r => r.end))";
     for number in 1..=20 {
-        producer.send(BaseRecord::to("orders").key("4711").payload("coffee").partition(0)).map_err(|(error, _)| error).unwrap();
+        producer
+            .send(BaseRecord::to("orders").key("4711").payload("coffee").partition(0))
+            .map_err(|(error, _)| error)
+            .unwrap();
         producer.flush(Duration::from_secs(30)).unwrap();
         wait_view(&browser, "the record", &format!("{end} >= {number}"));
     }
     wait_view(&browser, "the client by its name", "view.producers.some(p => p.name === 'till')");
     wait_view(&browser, "its requests", "view.messages.some(m => m.kind === 'Produce')");
 
-    browser.run("[...document.querySelectorAll('.hand button')].find(b => b.textContent.startsWith('Send one')).click()");
+    browser
+        .run("[...document.querySelectorAll('.hand button')].find(b => b.textContent.startsWith('Send one')).click()");
     browser.fill(".hand input[name=topic]", "orders");
     browser.fill(".hand input[name=partition]", "0");
     browser.fill(".hand input[name=value]", "by hand");

@@ -80,8 +80,6 @@ pub struct BrokerSettings {
     pub log_retention_check_interval: Duration,
     pub max_connections: i32,
     pub max_incremental_fetch_session_cache_slots: i32,
-    /// Bytes of one record batch, where a topic does not say otherwise.
-    pub message_max_bytes: i32,
     pub num_partitions: i32,
     /// Requests of all connections that wait for the broker before it stops reading.
     pub queued_max_requests: i32,
@@ -108,7 +106,6 @@ impl BrokerSettings {
             max_connections: reader.integer("max.connections") as i32,
             max_incremental_fetch_session_cache_slots: reader.integer("max.incremental.fetch.session.cache.slots")
                 as i32,
-            message_max_bytes: reader.integer("message.max.bytes") as i32,
             num_partitions: reader.integer("num.partitions") as i32,
             queued_max_requests: reader.integer("queued.max.requests") as i32,
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
@@ -197,7 +194,6 @@ mod tests {
     fn defaults_are_kafkas() {
         let settings = BrokerSettings::default();
         assert_eq!(settings.num_partitions, 1);
-        assert_eq!(settings.message_max_bytes, 1_048_588);
         assert_eq!(settings.socket_request_max_bytes, 104_857_600);
         assert_eq!(settings.max_incremental_fetch_session_cache_slots, 1_000);
         assert_eq!(settings.connections_max_idle, Duration::from_secs(600));

@@ -203,10 +203,10 @@ impl Setting {
                     return wrong(&format!("Value must be no more than {max}"));
                 }
             }
-            (Valid::LevelOrDefault { min, max, default }, _, Value::Integer(level)) => {
-                if !(min..=max).contains(level) && *level != default {
-                    return wrong(&format!("Value must be between {min} and {max} or equal to {default}"));
-                }
+            (Valid::LevelOrDefault { min, max, default }, _, Value::Integer(level))
+                if !(min..=max).contains(level) && *level != default =>
+            {
+                return wrong(&format!("Value must be between {min} and {max} or equal to {default}"));
             }
             (Valid::OneOf(names), _, Value::Text(text)) => self.one_of(names, text)?,
             (Valid::OneOf(names), _, Value::List(list)) => {
@@ -215,10 +215,10 @@ impl Setting {
                     self.one_of(names, item)?;
                 }
             }
-            (Valid::OneOfIgnoringCase(names), _, Value::Text(text)) => {
-                if !names.split(", ").any(|name| name.eq_ignore_ascii_case(text)) {
-                    return wrong(&format!("String must be one of (case insensitive): {names}"));
-                }
+            (Valid::OneOfIgnoringCase(names), _, Value::Text(text))
+                if !names.split(", ").any(|name| name.eq_ignore_ascii_case(text)) =>
+            {
+                return wrong(&format!("String must be one of (case insensitive): {names}"));
             }
             (Valid::NonEmptyString, _, Value::Text(text)) if text.is_empty() => {
                 return wrong("String must be non-empty");
@@ -230,14 +230,14 @@ impl Setting {
                 )));
             }
             (Valid::NoDuplicates | Valid::NonEmptyList, _, Value::List(list)) => self.no_empty_item(list)?,
-            (Valid::ThrottledReplicas, _, Value::List(list)) => {
-                if !(list.iter().all(|item| is_replica(item)) || list.len() == 1 && list[0] == "*") {
-                    let name = self.name;
-                    return wrong(&format!(
-                        "{name} must be the literal '*' or a list of replicas in the following format: \
-                         [partitionId]:[brokerId],[partitionId]:[brokerId],..."
-                    ));
-                }
+            (Valid::ThrottledReplicas, _, Value::List(list))
+                if !(list.iter().all(|item| is_replica(item)) || list.len() == 1 && list[0] == "*") =>
+            {
+                let name = self.name;
+                return wrong(&format!(
+                    "{name} must be the literal '*' or a list of replicas in the following format: \
+                     [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+                ));
             }
             _ => {}
         }
