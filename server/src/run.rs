@@ -284,3 +284,38 @@ fn summary(report: &Report) -> String {
     })();
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> RunArgs {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            run: RunArgs,
+        }
+        <Cli as clap::Parser>::parse_from(format!("run {line}").split_whitespace()).run
+    }
+
+    #[test]
+    fn a_failed_expectation_is_told_and_the_link_opens_at_its_moment() {
+        let text = "topic orders\nproducer p1 topic=orders rate=1/s\n@3s expect acked > 5\n@9s expect acked > 5\n";
+        let scenario = parse::scenario(text).unwrap();
+        let report = play(&args("x --until 5s"), "x".into(), &scenario).unwrap();
+        assert!(!report.ok);
+        assert_eq!((report.expectations[0].held, report.expectations[0].found.as_str()), (false, "acked is 3"));
+        assert_eq!(report.not_reached, 1);
+        let fragment = report.link.strip_prefix("http://127.0.0.1:8080/").unwrap();
+        assert_eq!(link::decode(fragment), Ok((scenario.to_string(), Instant::from_millis(3_000))));
+        assert!(summary(&report).contains("FAILED @3s expect acked > 5: acked is 3\n"), "{}", summary(&report));
+    }
+
+    #[test]
+    fn a_prepared_scenario_is_found_by_its_name_and_plays_to_its_end() {
+        let (_, text) = read(std::path::Path::new("first-cluster")).unwrap();
+        let report = play(&args("first-cluster"), "first-cluster".into(), &parse::scenario(&text).unwrap()).unwrap();
+        assert!(report.ok && report.not_reached == 0 && report.seconds == 25.0);
+        assert!(read(std::path::Path::new("no-such")).unwrap_err().contains("first-cluster"));
+    }
+}

@@ -85,6 +85,11 @@ impl Sender {
             return;
         }
         let before = Instant::from_nanos(now.as_nanos() - patience.as_nanos() as u64);
+        let old = |batch: &ProducerBatch| batch.created <= before;
+        let waiting = around.accumulator.waiting().any(|(_, _, queue)| queue.first().is_some_and(old));
+        if !waiting && !self.in_flight.values().any(|(_, batch)| old(batch)) {
+            return;
+        }
         let mut expired = Vec::new();
         let waiting: Vec<QueueId> = around.accumulator.waiting().map(|(id, ..)| id).collect();
         for id in waiting {

@@ -22,8 +22,8 @@
 //!    included.
 //! 2. A text is taken whole or not at all: one wrong line, and nothing of it runs.
 //!
-//! `parse.rs` text to [`Scenario`], by the words of `lex.rs` | `text.rs` [`Scenario`] to text | `link.rs` a run as a link
-//! | `prepared.rs` the scenarios that come with Ottla
+//! `parse.rs` text to [`Scenario`], by the words of `lex.rs` and the names of `names.rs` | `text.rs` [`Scenario`] to text |
+//! `link.rs` a run as a link | `prepared.rs` the scenarios that come with Ottla
 
 use std::collections::BTreeMap;
 
@@ -34,6 +34,7 @@ use crate::time::{Duration, Instant};
 
 mod lex;
 pub mod link;
+mod names;
 pub mod parse;
 pub mod prepared;
 mod text;

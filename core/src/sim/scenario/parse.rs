@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lex::{self, Word};
+use super::names::{Names, broker_setting, is_name, topic_config, topic_name};
 use super::{Action, COUNTS, Cluster, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Timed};
 use crate::client::setting::{decimal, rate};
 use crate::client::{SendRecord, consumer, producer};
-use crate::config::table::{BROKER, TOPIC};
-use crate::config::{BrokerSettings, TopicConfig, broker};
+use crate::config::{BrokerSettings, TopicConfig};
 use crate::id::BrokerId;
 use crate::near::hint;
 use crate::rng::Seed;
@@ -96,34 +96,6 @@ pub fn duration(text: &str) -> Option<Duration> {
     decimal(&text[..digits], unit).map(Duration::from_nanos)
 }
 
-/// Who is in the text, wherever they are written.
-#[derive(Default)]
-struct Names {
-    brokers: u32,
-    producers: BTreeSet<String>,
-    consumers: BTreeSet<String>,
-}
-
-impl Names {
-    fn of<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Names {
-        let mut names = Names { brokers: 1, ..Names::default() };
-        for line in lines {
-            let skip = usize::from(line.words.first().is_some_and(|word| word.bytes().starts_with(b"@")));
-            let word = |index: usize| line.words.get(skip + index).and_then(Word::text);
-            match word(0).as_deref() {
-                Some("cluster") => {
-                    let count = (1..).map_while(word).find_map(|word| word.strip_prefix("brokers=")?.parse().ok());
-                    names.brokers = count.unwrap_or(names.brokers);
-                }
-                Some("producer") => names.producers.extend(word(1)),
-                Some("consumer") => names.consumers.extend(word(1)),
-                _ => {}
-            }
-        }
-        names
-    }
-}
-
 /// What has been read so far.
 #[derive(Default)]
 struct Reader {
@@ -206,9 +178,9 @@ impl Reader {
 }
 
 /// One line, as words.
-struct Line<'a> {
+pub(super) struct Line<'a> {
     number: usize,
-    words: Vec<Word>,
+    pub words: Vec<Word>,
     /// Absent for a lone action: whoever takes it knows who is there.
     names: Option<&'a Names>,
 }
@@ -598,39 +570,4 @@ impl Line<'_> {
             false => self.client(index, true, true),
         }
     }
-}
-
-fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 64
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-}
-
-/// Kafka's rule for topic names (`Topic.validate`).
-fn topic_name(name: &str) -> Result<(), String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.is_empty() || name == "." || name == ".." || name.len() > 249 || !name.bytes().all(legal) {
-        return Err(format!(
-            "expected a topic's name: 1 to 249 of ASCII letters, digits, '.', '_' and '-', found {name}"
-        ));
-    }
-    Ok(())
-}
-
-fn topic_config(name: &str, value: &str) -> Result<(), String> {
-    let Some(setting) = TOPIC.get(name) else {
-        return Err(format!("a topic has no config {name}.{}", hint(name, TOPIC.iter().map(|known| known.name))));
-    };
-    setting.parse(value).map(drop).map_err(|error| error.0)
-}
-
-fn broker_setting(name: &str, value: &str) -> Result<(), String> {
-    broker::check(name, value).map_err(|error| match BROKER.get(name) {
-        Some(_) => error.0,
-        None => {
-            let words = ["brokers", "racks", "latency", "loss"];
-            let known = words.into_iter().chain(BROKER.iter().map(|known| known.name));
-            format!("a broker has no setting {name}.{}", hint(name, known))
-        }
-    })
 }
