@@ -181,7 +181,7 @@ fn a_hand_adds_a_producer_changes_its_rate_sends_one_record_and_kills_and_starts
     browser.click(".hand button.do");
     wait_view(&browser, "the producer", "view.producers.some(p => p.name === 'p2' && p.rate === 7)");
 
-    browser.run("document.querySelector('.stage [aria-label^=\"p2\"]')?.dispatchEvent(new MouseEvent('click', {bubbles: true}))");
+    browser.run("document.querySelector('.stage [aria-label^=\"producer p2\"]')?.dispatchEvent(new MouseEvent('click', {bubbles: true}))");
     browser.fill(".hand input.rate", "20");
     wait_view(&browser, "the rate", "view.producers.some(p => p.name === 'p2' && p.rate === 10)");
 

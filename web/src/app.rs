@@ -67,7 +67,7 @@ fn begin(session: Session) {
     if fragment.len() > 1 {
         session.open_link(&fragment);
     } else if let Some(first) = prepared::ALL.first() {
-        session.open(first.text, true);
+        session.play(first.text);
     }
     spawn_local(async move {
         if browser::served_by_ottla().await {

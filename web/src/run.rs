@@ -133,7 +133,7 @@ fn frame(session: Session) {
     });
     let changed = match shown.flatten() {
         Some(view) => {
-            widen(session, view.now);
+            widen(session, view.now, 2);
             session.view.set(Arc::new(view));
             true
         }
@@ -142,10 +142,10 @@ fn frame(session: Session) {
     look_closer(session, wall, changed);
 }
 
-/// The scrubber reaches as far as anything has happened or will.
-fn widen(session: Session, now: Instant) {
+/// The scrubber reaches as far as anything has happened, with room ahead.
+fn widen(session: Session, now: Instant, room: u64) {
     if now > session.horizon.get_untracked() {
-        session.horizon.set(now + Duration::from_nanos(now.as_nanos() / 2));
+        session.horizon.set(now + Duration::from_nanos(now.as_nanos() / room));
     }
 }
 
@@ -168,7 +168,7 @@ fn look_closer(session: Session, wall: f64, changed: bool) {
     let Some((marks, detail, other)) = found else { return };
     if let Some(marks) = marks.filter(|marks| session.marks.with_untracked(|known| **known != *marks)) {
         if let Some(last) = marks.iter().map(|mark| mark.at).max() {
-            widen(session, last + Duration::from_nanos(last.as_nanos() / 10));
+            widen(session, last, 10);
         }
         session.marks.set(Arc::new(marks));
     }

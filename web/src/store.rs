@@ -60,6 +60,8 @@ pub struct Notice {
 pub const SPEED_RANGE: (f64, f64) = (-2.0, 2.0);
 /// Slow enough to follow a message with the eye.
 const FIRST_SPEED: f64 = -1.0;
+/// By then a simulated cluster has made its topics.
+const FIRST_SIGHT: Duration = Duration::from_millis(1_200);
 /// What the scrubber spans at least.
 const LEAST_HORIZON: Duration = Duration::from_secs(10);
 
@@ -159,6 +161,15 @@ impl Session {
         self.source.set(Source::Simulated);
         self.playing.set(play);
         true
+    }
+
+    /// Plays a text from where there is something to see: when its topics stand and its clients have begun.
+    pub fn play(self, text: &str) -> bool {
+        let opened = self.open(text, true);
+        if opened {
+            self.going.set(Some(Instant::ZERO + FIRST_SIGHT));
+        }
+        opened
     }
 
     /// What the address says: a shared moment, whole, or the reason why not.

@@ -47,7 +47,8 @@ pub fn Empty() -> impl IntoView {
 fn Cards(few: bool) -> impl IntoView {
     let session = Session::get();
     let open = move |text: &'static str, play: bool| {
-        if session.open(text, play) {
+        let opened = if play { session.play(text) } else { session.open(text, false) };
+        if opened {
             session.sheet.set(Sheet::None);
             session.notice.set(None);
             session.tab.set(Tab::Lesson);

@@ -46,7 +46,9 @@ fn press(session: Session, event: &KeyboardEvent) -> bool {
         escape(session);
         return true;
     }
-    if on("input:not([type=range]), textarea, select") || (event.key() == " " && on("button, [role=button]")) {
+    // A button that a mouse has left the focus on is not one that the keyboard is at.
+    let at_button = on("button:focus-visible, [role=button]:focus-visible");
+    if on("input:not([type=range]), textarea, select") || (event.key() == " " && at_button) {
         return false;
     }
     if on("input[type=range]") && event.key().starts_with("Arrow") {

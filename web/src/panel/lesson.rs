@@ -103,9 +103,9 @@ pub fn Lesson() -> impl IntoView {
     };
     let step = move |index: usize, step: Step| {
         let state = move || match index.cmp(&reached.get()) {
-            std::cmp::Ordering::Less => "step done",
-            std::cmp::Ordering::Equal => "step next",
-            std::cmp::Ordering::Greater => "step",
+            std::cmp::Ordering::Less => "moment done",
+            std::cmp::Ordering::Equal => "moment next",
+            std::cmp::Ordering::Greater => "moment",
         };
         view! {
             <button class=state title="Go to this moment" on:click=move |_| session.go(step.at)>
