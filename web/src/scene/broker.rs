@@ -411,6 +411,12 @@ fn StripOf(strip: Memo<Strip>, density: Memo<Density>, chosen: Memo<Option<f64>>
                 format!("translate({x:.1} {y:.1})")
             }
         >
+            <rect
+                class="track"
+                width=move || cell().pitch * density.get().cells() as f64 - cell().pitch + cell().width
+                height=move || cell().height
+                rx="1.5"
+            ></rect>
             <path class="missing" d=missing></path>
             <path class="batch" d=held></path>
             <path class="hatch" d=uncommitted></path>

@@ -117,18 +117,20 @@ const CLIENT_WIDTH: (f64, f64) = (140.0, 190.0);
 const CLIENT_HEIGHT: f64 = 64.0;
 /// Where compact rows are taken rather than shrink roomy ones.
 const SMALL: f64 = 0.8;
+/// A grid that shows whole at this scale is wide enough.
+const READABLE: f64 = 0.85;
 /// A narrower stage (a phone) shows a part of a world that is laid out for a desk.
 const NARROWEST: f64 = 600.0;
 const DESK: Size = Size { width: 824.0, height: 724.0 };
 
 pub fn layout(shape: &Shape, stage: Size) -> Layout {
     let stage = if stage.width < NARROWEST { DESK } else { stage };
+    // The widest grid that stays readable; if none does, the one that shrinks least.
     let best = |density: Density| {
         let candidates = Grid::candidates(&shape.brokers).into_iter().map(|grid| arrange(shape, &grid, density));
-        candidates.map(|layout| (scale_to_fit(layout.size, stage), layout)).reduce(|best, next| {
-            // The earlier and wider one wins a tie.
-            if next.0 > best.0 + 1e-9 { next } else { best }
-        })
+        candidates
+            .map(|layout| (scale_to_fit(layout.size, stage), layout))
+            .reduce(|best, next| if best.0 < READABLE && next.0 > best.0 + 1e-9 { next } else { best })
     };
     match (best(Density::Roomy), best(Density::Compact)) {
         (Some((roomy, layout)), Some((compact, _))) if roomy >= SMALL || roomy >= compact => layout,
@@ -453,9 +455,11 @@ mod tests {
 
     #[test]
     fn three_brokers_are_roomy_side_by_side_and_nine_are_racks_of_compact_cards() {
-        let three = layout(&shape(3, 2, 4, 3), DESK);
-        assert_eq!(three.density, Density::Roomy);
-        assert!(three.brokers.iter().all(|broker| broker.rect.y == three.brokers[0].rect.y));
+        for rows in [0, 1, 4] {
+            let three = layout(&shape(3, 2, rows, 3), DESK);
+            assert_eq!(three.density, Density::Roomy);
+            assert!(three.brokers.iter().all(|broker| broker.rect.y == three.brokers[0].rect.y));
+        }
         let nine = layout(&shape(9, 3, 12, 3), DESK);
         assert_eq!(nine.density, Density::Compact);
         assert_eq!(nine.racks.iter().filter(|rack| rack.band.is_some()).count(), 3);
