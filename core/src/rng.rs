@@ -24,6 +24,7 @@ impl Seed {
 pub struct Stream(Xoshiro256PlusPlus);
 
 impl Stream {
+    #[allow(clippy::should_implement_trait)] // It never ends, so an iterator's `Option` would lie.
     pub fn next(&mut self) -> u64 {
         self.0.next_u64()
     }

@@ -42,7 +42,7 @@ impl Simulation {
         let names = self.topic_names();
         let view = self.view().messages.into_iter().find(|message| message.id == id)?;
         let message = self.network.message(id)?;
-        let mut detail = of_body(&message, &names, view);
+        let mut detail = of_body(message, &names, view);
         if let Some((topic, partition, batch)) = first_batch(&message.body, &names) {
             detail.batch = Some(batch_detail(&topic, partition, &batch, None));
         }

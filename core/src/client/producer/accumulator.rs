@@ -18,7 +18,7 @@ use crate::id::LeaderEpoch;
 use crate::record::{Batch, BatchBuilder, Record};
 use crate::time::Instant;
 
-#[derive(Clone, Debug)]
+#[derive(Default, Clone, Debug)]
 pub struct Accumulator {
     topics: Vec<Queues>,
     /// Bytes of `buffer.memory` that batches have reserved.
@@ -78,10 +78,6 @@ pub struct QueueId {
 pub struct Exhausted(pub usize);
 
 impl Accumulator {
-    pub fn new() -> Self {
-        Accumulator { topics: Vec::new(), reserved: 0, exhausted: false }
-    }
-
     /// The place of a topic's queues, with as many as it has partitions.
     pub fn topic(&mut self, name: &TopicName, partitions: usize) -> usize {
         let at = self.topics.iter().position(|queues| queues.topic == *name).unwrap_or_else(|| {
@@ -229,7 +225,7 @@ impl Queue {
         self.batches.front()
     }
 
-    pub fn len(&self) -> usize {
+    pub fn batches(&self) -> usize {
         self.batches.len()
     }
 

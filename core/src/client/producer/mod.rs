@@ -107,7 +107,7 @@ impl Producer {
             set: set.into(),
             application: Application::new(settings.rate_milli),
             serializer: Serializer::new(name),
-            accumulator: Accumulator::new(),
+            accumulator: Accumulator::default(),
             sender: Sender::new(stream("sender")),
             metadata: Metadata::new(bootstrap, vec![topic.clone()], true, stream("metadata")),
             network: Network::new(settings.connection.clone(), stream("network")),
@@ -141,7 +141,10 @@ impl Producer {
         let fact = |name: &str, value: String| (name.to_string(), value);
         let queued = self.accumulator.waiting().map(|(id, topic, queue)| {
             let first = queue.first().map_or(0, |batch| batch.sequences.len());
-            (format!("{}-{}", topic.0, id.partition), format!("{} batches, {first} records in the first", queue.len()))
+            (
+                format!("{}-{}", topic.0, id.partition),
+                format!("{} batches, {first} records in the first", queue.batches()),
+            )
         });
         let blocked = self.application.blocked().map_or("no".to_string(), |since| format!("since {since}"));
         let accumulator = [fact("bytes reserved", self.accumulator.reserved().to_string())].into_iter().chain(queued);

@@ -150,7 +150,7 @@ impl Display for Decimal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let unit = 10_u64.pow(self.1);
         write!(f, "{}", self.0 / unit)?;
-        if self.0 % unit != 0 {
+        if !self.0.is_multiple_of(unit) {
             let places = format!("{:0width$}", self.0 % unit, width = self.1 as usize);
             write!(f, ".{}", places.trim_end_matches('0'))?;
         }
