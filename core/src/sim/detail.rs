@@ -5,7 +5,7 @@ use kafka_protocol::messages::ResponseKind;
 use super::Simulation;
 use super::inspect::describe;
 use super::network::{Body, Header, Message};
-use super::view::{BatchDetail, Detail, FactGroup, MessageDetail, MessageView, RecordView, Target, View};
+use super::view::{BatchDetail, Detail, FactGroup, MessageDetail, MessageView, RecordView, Target};
 use super::workload::App;
 use crate::protocol::fields;
 use crate::record::{Batch, Record};
@@ -59,76 +59,26 @@ impl Simulation {
 
     fn broker_facts(&self, id: i32) -> Option<Vec<FactGroup>> {
         let (_, host) = self.hosts().find(|(_, host)| host.id().0 == id)?;
-        let view = self.view();
-        let seen = view.brokers.iter().find(|broker| broker.id == id)?;
-        let registration = &host.config.registration;
-        let leads = seen.replicas.iter().filter(|replica| replica.leader).count();
-        let mut groups = vec![
-            group(
-                "Broker",
-                [
-                    ("broker.id", id.to_string()),
-                    ("listener", format!("{}:{}", registration.host, registration.port)),
-                    ("broker.rack", registration.rack.clone().unwrap_or_else(|| "none".to_owned())),
-                    ("state", format!("{:?}", seen.health)),
-                    ("controller", if seen.controller { "yes" } else { "no" }.to_owned()),
-                    ("starts", host.incarnation.to_string()),
-                ],
-            ),
-            group(
-                "Replicas",
-                [
-                    ("hosted", seen.replicas.len().to_string()),
-                    ("led", leads.to_string()),
-                    ("bytes on disk", host.disk.bytes().to_string()),
-                ],
-            ),
-            group(
-                "Traffic",
-                [
-                    ("connections", seen.connections.to_string()),
-                    ("requests in purgatory", seen.parked.to_string()),
-                    ("record bytes in", seen.bytes_in.to_string()),
-                    ("record bytes out", seen.bytes_out.to_string()),
-                ],
-            ),
-        ];
-        if !host.config.settings.is_empty() {
-            let facts = host.config.settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-            groups.push(FactGroup { title: "Settings".to_owned(), facts });
-        }
+        let machine = group("Machine", [
+            ("process", if host.broker().is_some() { "running" } else { "dead" }.to_owned()),
+            ("starts", host.incarnation.to_string()),
+            ("bytes on disk", host.disk.bytes().to_string()),
+        ]);
+        let mut groups = host.broker().map_or_else(Vec::new, |broker| broker.broker_facts());
+        groups.push(machine);
         Some(groups)
     }
 
     fn partition_facts(&self, broker: i32, topic: &str, partition: i32) -> Option<Vec<FactGroup>> {
         let (_, host) = self.hosts().find(|(_, host)| host.id().0 == broker)?;
-        let view: View = self.view();
-        let seen = view.brokers.iter().find(|one| one.id == broker)?;
-        let replica = seen.replicas.iter().find(|one| one.topic == topic && one.partition == partition)?;
-        let directory = format!("{topic}-{partition}");
-        let segments = host.disk.segments(&directory);
+        let segments = host.disk.segments(&format!("{topic}-{partition}"));
         let files = segments.iter().map(|(base, bytes)| (format!("{base:020}.log"), format!("{bytes} B"))).collect();
-        Some(vec![
-            group(
-                "Replica",
-                [
-                    ("directory", directory.clone()),
-                    ("role", if replica.leader { "leader" } else { "follower" }.to_owned()),
-                    ("in sync", if replica.in_sync { "yes" } else { "no" }.to_owned()),
-                    ("leader_epoch", replica.leader_epoch.to_string()),
-                ],
-            ),
-            group(
-                "Offsets",
-                [
-                    ("log_start_offset", replica.log_start.to_string()),
-                    ("high_watermark", replica.high_watermark.to_string()),
-                    ("log_end_offset", replica.end.to_string()),
-                    ("flushed below", replica.flushed.to_string()),
-                ],
-            ),
-            FactGroup { title: "Segments".to_owned(), facts: files },
-        ])
+        let mut groups = match host.broker() {
+            Some(broker) => broker.partition_facts(topic, partition)?,
+            None => Vec::new(),
+        };
+        groups.push(FactGroup { title: "Files".to_owned(), facts: files });
+        Some(groups)
     }
 }
 

@@ -156,6 +156,11 @@ impl Player {
         &self.simulation
     }
 
+    /// The event counts of the checkpoints, rising.
+    pub fn checkpoints(&self) -> Vec<u64> {
+        self.checkpoints.iter().map(Simulation::event).collect()
+    }
+
     /// One event on, if there is one up to `to`; a checkpoint where one is due.
     fn forward(&mut self, to: Instant) -> bool {
         if !self.simulation.step(to) {
