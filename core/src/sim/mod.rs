@@ -257,6 +257,11 @@ impl Simulation {
         self.checks.violations()
     }
 
+    /// The lines of the event log from that number on, as far as they are kept ([`View::LINES`](view::View::LINES)).
+    pub fn lines_from(&self, seq: u64) -> impl Iterator<Item = &view::LogLine> {
+        self.story.lines_from(seq)
+    }
+
     /// Writes down what happens from here on.
     pub fn set_trace(&mut self, trace: Trace) {
         self.trace = trace;

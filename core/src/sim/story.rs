@@ -33,6 +33,10 @@ impl Story {
         self.lines.iter().map(|line| &**line)
     }
 
+    pub fn lines_from(&self, seq: u64) -> impl Iterator<Item = &LogLine> {
+        self.lines().skip_while(move |line| line.seq < seq)
+    }
+
     pub fn broker_event(&mut self, at: Instant, name: &str, event: &broker::Event) {
         use broker::Event;
         match event {
