@@ -59,11 +59,14 @@ impl Simulation {
 
     fn broker_facts(&self, id: i32) -> Option<Vec<FactGroup>> {
         let (_, host) = self.hosts().find(|(_, host)| host.id().0 == id)?;
-        let machine = group("Machine", [
-            ("process", if host.broker().is_some() { "running" } else { "dead" }.to_owned()),
-            ("starts", host.incarnation.to_string()),
-            ("bytes on disk", host.disk.bytes().to_string()),
-        ]);
+        let machine = group(
+            "Machine",
+            [
+                ("process", if host.broker().is_some() { "running" } else { "dead" }.to_owned()),
+                ("starts", host.incarnation.to_string()),
+                ("bytes on disk", host.disk.bytes().to_string()),
+            ],
+        );
         let mut groups = host.broker().map_or_else(Vec::new, |broker| broker.broker_facts());
         groups.push(machine);
         Some(groups)

@@ -5,6 +5,7 @@ use kafka_protocol::messages::{ApiKey, ResponseKind};
 
 use super::disk::{self, Written};
 use super::network::{Answer, Arrival, Body, EndState, Header, Message, NodeId, Pending, Use};
+use super::view::Level;
 use super::{Actor, Process, Simulation, What};
 use crate::broker::{self, event};
 use crate::client;
@@ -77,7 +78,7 @@ impl Simulation {
                 if self.host(broker).is_some() {
                     self.send(conn, 0, Body::Connect);
                 } else {
-                    self.send(conn, 1, Body::Close);
+                    self.reset(conn, 1);
                 }
             }
             client::Effect::Send { conn, request } => {
@@ -195,6 +196,7 @@ impl Simulation {
                 };
                 let Response { version, body, .. } = *response;
                 let event = client::Event::Response { conn: *own, correlation_id, version, body: Box::new(body) };
+                self.said = message.departed;
                 self.tell_client(node, event);
             }
             Body::Call { call, request } => {
@@ -309,6 +311,9 @@ impl Simulation {
         match &mut connection.use_ {
             Use::Client { own, .. } if end == 0 => {
                 let own = *own;
+                let broker = self.name(other).clone();
+                let text = format!("loses its connection with {broker}");
+                self.story.say(self.now, self.name(node).clone(), Level::Warn, text);
                 self.lost(node, own);
             }
             Use::Client { .. } => self.tell_broker(node, broker::Event::Closed { conn }),

@@ -5,7 +5,7 @@ use kafka_protocol::messages::ApiKey;
 use super::network::{Body, EndState, NodeId, Pipe, Use};
 use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, View};
 use super::workload::{App, Client};
-use super::{Host, Process, Simulation, admin};
+use super::{Host, Process, Simulation};
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
 use crate::time::Instant;
@@ -120,8 +120,7 @@ impl Simulation {
         };
         for (_, connection) in self.network.iter() {
             let [one, other] = connection.ends.map(|end| end.node);
-            let shown = |node: NodeId| self.host(node).is_some() || self.name(node).as_ref() != admin::NAME;
-            if one != other && other != NodeId::NOWHERE && connection.ends[0].state == EndState::Open && shown(one) {
+            if one != other && other != NodeId::NOWHERE && connection.ends[0].state == EndState::Open {
                 links.push(pair(one, other, self.network.is_cut(one, other) || self.network.is_cut(other, one)));
             }
         }

@@ -80,6 +80,8 @@ pub struct Simulation {
     waiting: VecDeque<Action>,
     outcomes: Vec<Outcome>,
     checks: Checks,
+    /// When what a client hears now was said.
+    said: Instant,
     story: Story,
     trace: Trace,
     scratch: Scratch,
@@ -201,6 +203,7 @@ impl Simulation {
             waiting: VecDeque::new(),
             outcomes: Vec::new(),
             checks: Checks::default(),
+            said: Instant::ZERO,
             story: Story::default(),
             trace: Trace::Off,
             scratch: Scratch::default(),

@@ -18,7 +18,7 @@ impl Simulation {
             self.story.say(self.now, &name, level, text);
         }
         let before = self.checks.violations().len();
-        self.checks.report(self.now, &name, &report);
+        self.checks.report(self.now, self.said, &name, &report);
         self.tell_violations(before);
     }
 

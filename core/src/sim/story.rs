@@ -76,7 +76,7 @@ impl Story {
         let client::Event::Response { body, .. } = event else { return };
         let code = line::first_error(body);
         if let Some(error) = ErrorCode::try_from_code(code) {
-            self.say(at, name, Level::Warn, format!("is answered {error:?}: {error}"));
+            self.say(at, name, Level::Warn, format!("is answered {error:?}"));
         }
     }
 }

@@ -57,6 +57,8 @@ struct Ledger {
     seen: Seen,
     /// Retention removed what is below.
     deleted: Offset,
+    /// When a machine last died, and where the log ended then.
+    torn: Option<(Instant, Offset)>,
 }
 
 /// One record at a consumer.
@@ -69,12 +71,18 @@ struct Received<'a> {
 type Verdict = Result<(), (&'static str, String, Option<&'static str>)>;
 
 impl Checks {
-    pub fn report(&mut self, at: Instant, name: &Arc<str>, report: &Report) {
+    /// `said` is when the broker said what the client reports of now.
+    pub fn report(&mut self, at: Instant, said: Instant, name: &Arc<str>, report: &Report) {
         match report {
             // Without acknowledgements (acks=0) nothing is promised.
             Report::Acked { offset: -1, .. } => {}
             Report::Acked { topic, partition, sequence, offset } => {
                 let ledger = ledger(&mut self.topics, topic, *partition);
+                // The acknowledgement was on its way while the machine died: it is of a record that is gone already.
+                if ledger.torn.is_some_and(|(died, end)| said <= died && *offset >= end) {
+                    self.lost += 1;
+                    return;
+                }
                 let verdict = inconsistent_offsets::check(ledger, topic, *partition, *offset, name, *sequence);
                 ledger.acked.insert(*offset, *offset + 1);
                 self.judge(at, verdict);
@@ -105,6 +113,9 @@ impl Checks {
         let Some(ledger) = self.topics.get_mut(topic).and_then(|ledgers| ledgers.get_mut(partition as usize)) else {
             return;
         };
+        if exempt.is_some() {
+            ledger.torn = Some((at, end));
+        }
         let (lost, verdict) = no_committed_record_lost::check(ledger, topic, partition, end, exempt);
         self.lost += lost;
         if ledger.seen.forget(end) || lost > 0 {

@@ -76,7 +76,8 @@ fn difference(expected: &str, told: &str) -> String {
 
 fn scripts() -> Vec<PathBuf> {
     let files = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
-    let mut scripts: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "ottla")).collect();
+    let mut scripts: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "ottla")).collect();
     scripts.sort();
     scripts
 }

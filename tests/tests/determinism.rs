@@ -1,11 +1,11 @@
 //! One run is one run: the same seed twice, forward and back, from a checkpoint or straight through.
 
+use ottla_core::id::BrokerId;
 use ottla_core::sim::Simulation;
 use ottla_core::sim::history::Player;
 use ottla_core::sim::scenario::{Action, Scenario, parse};
 use ottla_core::sim::trace::{Trace, TraceHash};
 use ottla_core::sim::view::{Detail, Target};
-use ottla_core::id::BrokerId;
 use ottla_core::time::Instant;
 
 const STORM: &str = "\
@@ -167,7 +167,8 @@ fn every_cell_of_a_strip_can_be_looked_into() {
 
 #[test]
 fn ten_minutes_are_kept_in_few_checkpoints_and_going_back_is_cheap() {
-    let text = "cluster brokers=3\ntopic orders partitions=3\nproducer p1 topic=orders rate=20/s\nconsumer c1 topics=orders\n";
+    let text =
+        "cluster brokers=3\ntopic orders partitions=3\nproducer p1 topic=orders rate=20/s\nconsumer c1 topics=orders\n";
     let mut player = Player::new(scenario(text)).unwrap();
     player.seek(seconds(600));
     let events = player.event();
