@@ -14,7 +14,7 @@ use ottla_core::broker::Broker;
 use ottla_core::id::ConnId;
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::sim::view::{
-    BrokerView, ConsumerView, Health, Level, LinkView, LogLine, PositionView, ProducerView, View,
+    BrokerView, ConsumerView, Health, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
 };
 use ottla_core::time::Instant;
 use tokio::sync::watch;
@@ -81,6 +81,8 @@ impl Rates {
 
 pub async fn make(server: &Server, rates: &mut Rates) -> View {
     let mut view = View { now: server.live.clock.instant(), ..View::default() };
+    // First, so that no offset is behind what a message says of it.
+    let passed = passed(server, view.now);
     let mut newest: Option<ClusterState> = None;
     for (handle, registration) in server.brokers.iter().zip(&server.registrations) {
         let look = |broker: &Broker| (broker.view(), broker.cluster_state().clone());
@@ -109,7 +111,7 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         view.topics = ottla_core::broker::view::topics(&state, &view.brokers);
         server.live.set_names(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
     }
-    clients(server, &mut view, rates);
+    clients(server, &mut view, passed, rates);
     view.log = server.live.story().lines();
     view
 }
@@ -128,7 +130,7 @@ struct Group {
 }
 
 /// Producers, consumers, their links, and the messages between them and the brokers.
-fn clients(server: &Server, view: &mut View, rates: &mut Rates) {
+fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>, rates: &mut Rates) {
     let mut groups: BTreeMap<(String, String, Role), Group> = BTreeMap::new();
     for watched in server.live.clients() {
         let said = watched.said();
@@ -168,22 +170,25 @@ fn clients(server: &Server, view: &mut View, rates: &mut Rates) {
     }
     rates.0.retain(|name, _| taken.contains(name));
     view.links = links.into_iter().collect();
-    let now = view.now;
-    let messages = server.live.messages();
-    view.messages = messages
-        .all()
-        .filter(|message| message.view.arrives + LINGER > now)
-        .filter_map(|message| {
-            let mut shown = message.view.clone();
-            let client = names.get(&message.conn)?.clone();
-            if shown.response {
-                shown.to = client
+    view.messages = passed
+        .into_iter()
+        .filter_map(|(conn, mut message)| {
+            let client = names.get(&conn)?.clone();
+            if message.response {
+                message.to = client
             } else {
-                shown.from = client
+                message.from = client
             }
-            Some(shown)
+            Some(message)
         })
         .collect();
+}
+
+/// The messages that are still to be seen, without their clients' names.
+fn passed(server: &Server, now: Instant) -> Vec<(ConnId, MessageView)> {
+    let messages = server.live.messages();
+    let seen = messages.all().filter(|message| message.view.arrives + LINGER > now);
+    seen.map(|message| (message.conn, message.view.clone())).collect()
 }
 
 fn name(client_id: &str, host: &str, role: Role, taken: &mut BTreeSet<String>) -> String {
