@@ -179,11 +179,11 @@ fn a_hand_adds_a_producer_changes_its_rate_sends_one_record_and_kills_and_starts
     form("Add a producer");
     browser.fill(".hand input[name=records-a-second]", "7");
     browser.click(".hand button.do");
-    wait_view(&browser, "the producer", "view.producers.some(p => p.name === 'p2' && p.rate === 7)");
+    wait_view(&browser, "the producer", "view.producers.some(p => p.name === 'p2' && Math.round(p.rate) === 7)");
 
     browser.run("document.querySelector('.stage [aria-label^=\"producer p2\"]')?.dispatchEvent(new MouseEvent('click', {bubbles: true}))");
     browser.fill(".hand input.rate", "20");
-    wait_view(&browser, "the rate", "view.producers.some(p => p.name === 'p2' && p.rate === 10)");
+    wait_view(&browser, "the rate", "view.producers.some(p => p.name === 'p2' && Math.round(p.rate) === 10)");
 
     browser.key("\u{E00C}");
     form("Send one record");

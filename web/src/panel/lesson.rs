@@ -5,7 +5,7 @@ use ottla_core::sim::scenario::parse;
 use ottla_core::time::Instant;
 
 use crate::panel::script::colour;
-use crate::store::{Session, Tab};
+use crate::store::{Session, Sheet, Tab};
 
 /// What a scenario's text tells a reader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,6 +122,7 @@ pub fn Lesson() -> impl IntoView {
             {move || story.with(|story| story.steps.iter().cloned().enumerate().map(|(index, each)| step(index, each)).collect_view())}
             <div class="actions">
                 <button on:click=move |_| session.tab.set(Tab::Scenario)>"Change the scenario"</button>
+                <button on:click=move |_| session.sheet.set(Sheet::Gallery)>"Other scenarios"</button>
             </div>
         </div>
     }
