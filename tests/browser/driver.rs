@@ -1,8 +1,8 @@
 //! A browser, driven over the WebDriver protocol: `chromedriver` and a headless Chromium, both stopped at the end.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,6 +13,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// One window of one browser.
 pub struct Browser {
     driver: Child,
+    /// Kept open: it goes on talking.
+    _words: Lines<BufReader<ChildStdout>>,
     port: u16,
     session: String,
 }
@@ -26,10 +28,10 @@ impl Browser {
         let port = lines
             .find_map(|line| {
                 let line = line.expect("chromedriver's words");
-                line.split_once("on port ")?.1.trim_end_matches('.').parse().ok()
+                line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
             })
             .expect("chromedriver says its port");
-        let mut browser = Browser { driver, port, session: String::new() };
+        let mut browser = Browser { driver, _words: lines, port, session: String::new() };
         let arguments = [
             "--headless=new",
             "--no-sandbox",
