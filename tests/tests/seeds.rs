@@ -66,7 +66,7 @@ fn scenario(seed: u64) -> String {
     for topic in 0..topics {
         let partitions = dice.between(1, 6);
         let flush = pick(dice, &["", "", " flush.messages=1", " flush.ms=500"]);
-        let segment = pick(dice, &["", " segment.bytes=16384"]);
+        let segment = pick(dice, &["", " segment.bytes=1048576"]);
         writeln!(text, "topic t{topic} partitions={partitions}{flush}{segment}").unwrap();
     }
     let producers = dice.between(1, 3);
