@@ -131,10 +131,20 @@ impl Browser {
             body.len()
         );
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).expect("chromedriver reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("chromedriver answers");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        let body: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"));
+        // It keeps connections open whatever it is asked, so its length says where an answer ends.
+        stream.set_read_timeout(Some(2 * PATIENCE)).expect("a time-out");
+        let mut reader = BufReader::new(stream);
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).expect("chromedriver answers") > 0 {
+            let line = head.lines().last().unwrap_or_default().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().expect("a number");
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a whole answer");
+        let body = String::from_utf8(body).expect("JSON is UTF-8");
+        let body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"));
         assert!(head.starts_with("HTTP/1.1 200"), "{path}: {}", body["value"]["message"]);
         body["value"].clone()
     }
