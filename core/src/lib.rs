@@ -1,4 +1,24 @@
-//! Ottla's core: Kafka's rules, free of IO.
+//! Ottla's core: Kafka's rules, free of IO. This page is the map of the building.
+//!
+//! **The contract.** Everything that lives in a cluster is a [`node::Node`]: one event in, effects out. Time comes in as
+//! [`time::Now`], chance as a [`rng::Stream`]; there is no clock, no thread, no file and no socket in this crate.
+//!
+//! **What a record passes, in order**
+//!
+//! | room | what it is |
+//! | --- | --- |
+//! | [`protocol`] | a request as decoded from a frame; the table of APIs and versions; one line for every message |
+//! | [`record`] | batches as bytes that pass through: header, CRC, stamp, codecs, and what a broker asks of a batch |
+//! | [`broker`] | the router: requests in [`broker::handle`], one file per API; who waits, in [`broker::purgatory`] |
+//! | [`partition`] | acks, the ISR, the high watermark |
+//! | [`log`] | offsets, segments, indexes, look-ups, recovery: which bytes lie where; a driver owns the bytes |
+//!
+//! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`].
+//!
+//! **Who talks to brokers**: [`client`], producers and consumers as nodes.
+//!
+//! **Where it all runs without a machine**: [`sim`]: network, disks and faults around the same nodes; scenarios, time
+//! travel, and the [`sim::view::View`] that a page draws. Natively the driver is the crate `ottla-server`.
 
 pub mod broker;
 pub mod client;

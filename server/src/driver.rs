@@ -181,7 +181,7 @@ impl Driver {
     }
 
     fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
-        trace!(broker = %self.id, ?event);
+        trace!(broker = %self.id, %event);
         self.broker.step(now, event, effects);
     }
 
@@ -189,7 +189,7 @@ impl Driver {
     fn execute(&mut self, now: Now, effects: &mut Vec<Effect>, events: &mut Vec<Event>) {
         loop {
             for effect in effects.drain(..) {
-                trace!(broker = %self.id, ?effect);
+                trace!(broker = %self.id, %effect);
                 self.enact(effect, events);
             }
             self.storage.write(events);
@@ -197,7 +197,7 @@ impl Driver {
                 return;
             }
             for event in events.drain(..) {
-                trace!(broker = %self.id, ?event);
+                trace!(broker = %self.id, %event);
                 self.broker.step(now, event, effects);
             }
         }
