@@ -170,7 +170,7 @@ fn a_click_on_a_message_shows_its_request_and_a_click_on_a_cell_its_bytes() {
 fn a_hand_adds_a_producer_changes_its_rate_sends_one_record_and_kills_and_starts_a_broker() {
     let (browser, _) = page();
     run_scenario(&browser, BUSY);
-    browser.run("document.querySelector('.story .tabs button').click()");
+    wait_view(&browser, "traffic", "view.topics.length > 0 && view.producers.length > 0");
     let form = |name: &str| {
         browser.run(&format!(
             "[...document.querySelectorAll('.hand button')].find(b => b.textContent.startsWith('{name}')).click()"

@@ -269,11 +269,12 @@ impl Session {
         self.sheet.set(Sheet::Hand);
     }
 
-    /// A name that no node of the view has yet: `p1`, `p2`, …
+    /// A name that no node has yet, here or later in the scenario: `p1`, `p2`, …
     pub fn free_name(self, letter: char) -> String {
         self.view.with_untracked(|view| {
             let taken = |name: &str| {
-                view.producers.iter().any(|producer| producer.name == name)
+                self.ran.with_untracked(|text| text.split_whitespace().any(|word| word == name))
+                    || view.producers.iter().any(|producer| producer.name == name)
                     || view.consumers.iter().any(|consumer| consumer.name == name)
             };
             (1..).map(|number| format!("{letter}{number}")).find(|name| !taken(name)).unwrap_or_default()
