@@ -128,7 +128,7 @@ fn every_message_in_flight_can_be_looked_into() {
     let mut seen = 0;
     for _ in 0..2_000 {
         player.step();
-        if player.event() % 97 > 0 {
+        if !player.event().is_multiple_of(97) {
             continue;
         }
         for message in player.view().messages {

@@ -175,11 +175,9 @@ fn look_closer(session: Session, wall: f64, changed: bool) {
     match detail {
         // What has arrived cannot be asked about any more, but it can still be read.
         Some(None) if !other => {}
-        Some(detail) => {
-            if session.detail.with_untracked(|known| known.as_deref() != detail.as_ref()) {
-                session.detail.set(detail.map(Arc::new));
-            }
+        Some(detail) if session.detail.with_untracked(|known| known.as_deref() != detail.as_ref()) => {
+            session.detail.set(detail.map(Arc::new));
         }
-        None => {}
+        _ => {}
     }
 }

@@ -6,6 +6,7 @@ use ottla_core::time::Instant;
 use crate::control::scrub::Scrub;
 use crate::live::Link;
 use crate::run;
+use crate::scene::words::number;
 use crate::store::{SPEED_RANGE, Session, Source, clock_words, speed_words};
 
 #[component]
@@ -82,8 +83,8 @@ fn Clock() -> impl IntoView {
             </b>
             <div class="mono desk-only">
                 {move || match counts.get() {
-                    (event, Some(seed)) => format!("event {} · seed {seed}", grouped(event)),
-                    (event, None) => format!("{} requests answered", grouped(event)),
+                    (event, Some(seed)) => format!("event {} · seed {seed}", number(event as i64)),
+                    (event, None) => format!("{} requests answered", number(event as i64)),
                 }}
             </div>
             <div>{move || state(session)}</div>
@@ -110,17 +111,4 @@ fn state(session: Session) -> impl IntoView + use<> {
         },
     };
     view! { <span class=class>{words}</span> }
-}
-
-/// `8,412`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut words = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            words.push(',');
-        }
-        words.push(digit);
-    }
-    words
 }

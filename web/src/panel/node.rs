@@ -5,7 +5,7 @@ use ottla_core::id::BrokerId;
 use ottla_core::sim::scenario::Action;
 use ottla_core::sim::view::{BrokerView, ConsumerView, Detail, FactGroup, Health, ProducerView, ReplicaView, Target};
 
-use crate::control::time::grouped;
+use crate::scene::words::number;
 use crate::store::{Form, Session, Source};
 
 #[component]
@@ -229,10 +229,10 @@ fn Producer(name: String) -> impl IntoView {
 fn producer_facts(producer: &ProducerView) -> Vec<(&'static str, String)> {
     vec![
         ("topic", producer.topic.clone()),
-        ("sent", grouped(producer.sent)),
-        ("acknowledged", grouped(producer.acked)),
-        ("failed", grouped(producer.failed)),
-        ("retries", grouped(producer.retries)),
+        ("sent", number(producer.sent as i64)),
+        ("acknowledged", number(producer.acked as i64)),
+        ("failed", number(producer.failed as i64)),
+        ("retries", number(producer.retries as i64)),
         ("requests in flight", producer.in_flight.to_string()),
         ("buffered", format!("{} of {}", bytes_words(producer.buffered), bytes_words(producer.buffer_memory))),
     ]
@@ -277,8 +277,10 @@ fn Consumer(name: String) -> impl IntoView {
 }
 
 fn consumer_facts(consumer: &ConsumerView) -> Vec<(&'static str, String)> {
-    let mut facts =
-        vec![("received", grouped(consumer.received)), ("lag", format!("{} records", grouped(consumer.lag)))];
+    let mut facts = vec![
+        ("received", number(consumer.received as i64)),
+        ("lag", format!("{} records", number(consumer.lag as i64))),
+    ];
     if let Some(group) = &consumer.group {
         facts.insert(0, ("group", group.clone()));
     }

@@ -26,7 +26,7 @@ mod sample;
 mod shape;
 mod stress;
 mod strip;
-mod words;
+pub mod words;
 
 use std::sync::Arc;
 
