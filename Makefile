@@ -33,7 +33,7 @@ test: build test-packages
 	$(MAKE) lint
 	cargo test --locked -p ottla-core -p ottla-server
 	cargo test --locked -p ottla-core --target wasm32-unknown-unknown --test twin_wasm
-	cargo test --locked -p ottla-web --lib --bins
+	cargo test --locked -p ottla-web
 	cargo test --locked -p ottla-tests
 
 lint: toolchain
