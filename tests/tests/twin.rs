@@ -29,7 +29,9 @@ fn one_seed_has_one_trace_natively_and_in_the_browser() {
 #[test]
 fn the_page_imports_nothing_from_env() {
     let files = std::fs::read_dir(root().join("dist")).into_iter().flatten().flatten().map(|entry| entry.path());
-    for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "wasm")) {
+    let built: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|kind| kind == "wasm")).collect();
+    assert!(!built.is_empty(), "there is no page in dist/: `make page` builds it");
+    for path in built {
         let modules = imported_modules(&std::fs::read(&path).unwrap()).unwrap();
         assert!(!modules.is_empty(), "{} imports something from its shell", path.display());
         assert!(!modules.iter().any(|module| module == "env"), "{} imports from env", path.display());
