@@ -116,6 +116,7 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
         let config = BrokerConfig {
             registration: registrations[(handle.id.0 - 1) as usize].clone(),
             cluster_id: cluster_id.clone(),
+            log_dir: std::path::absolute(&root)?.display().to_string(),
             peers: registrations.iter().map(|registration| registration.id).collect(),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
             settings: settings.set().clone(),

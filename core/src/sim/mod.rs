@@ -218,6 +218,7 @@ impl Simulation {
             let config = BrokerConfig {
                 registration: Registration { id, host: name.clone(), port: PORT, rack },
                 cluster_id: "ottla-simulated-cluster".to_owned(),
+                log_dir: format!("/var/lib/kafka/{name}"),
                 peers: ids.clone(),
                 seed: Seed(seed.stream(&name).next()),
                 settings: cluster.settings.clone(),

@@ -76,7 +76,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         RequestKind::DeleteRecords(request) => delete_records(request).into(),
         RequestKind::OffsetForLeaderEpoch(request) => offset_for_leader_epoch(request).into(),
         RequestKind::AlterReplicaLogDirs(request) => alter_replica_log_dirs(request).into(),
-        RequestKind::DescribeLogDirs(_) => plain!(DescribeLogDirsResponse),
         RequestKind::ElectLeaders(request) => elect_leaders(version, request).into(),
         RequestKind::AlterPartitionReassignments(_) => plain!(AlterPartitionReassignmentsResponse),
         RequestKind::ListPartitionReassignments(_) => plain!(ListPartitionReassignmentsResponse),
