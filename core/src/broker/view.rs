@@ -29,6 +29,7 @@ impl Broker {
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             parked: self.parked(),
+            faults: Vec::new(),
         }
     }
 

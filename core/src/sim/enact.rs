@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kafka_protocol::messages::{ApiKey, ResponseKind};
 
-use super::disk::{self, Written};
+use super::disk::{Disk, Written};
 use super::network::{Answer, Arrival, Body, EndState, Header, Message, NodeId, Pending, Use};
 use super::view::Level;
 use super::{Actor, Process, Simulation, What};
@@ -11,6 +11,9 @@ use crate::broker::{self, event};
 use crate::client;
 use crate::id::{CallId, ConnId, LogId, Ticket};
 use crate::protocol::{Request, Response};
+
+/// Linux's words for ENOSPC.
+const NO_ROOM: &str = "No space left on device";
 
 impl Simulation {
     pub(super) fn enact(&mut self, node: NodeId, effect: broker::Effect) {
@@ -48,7 +51,7 @@ impl Simulation {
             | Effect::Roll { log, .. }
             | Effect::Truncate { log, .. }
             | Effect::Delete { log, .. } => {
-                let now = self.time();
+                let now = self.time_of(node);
                 let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return };
                 let written = host.disk.submit(now, effect);
                 self.written(node, log, written);
@@ -59,9 +62,10 @@ impl Simulation {
             Effect::Remove { log } => drop(self.disk(node).remove(log)),
             Effect::Save { file, contents } => self.disk(node).save(file, contents),
             Effect::Read { read, extent } => {
-                self.disk(node).load(read, extent);
+                let now = self.now;
+                let loaded = self.disk(node).load(now, read, extent);
                 let incarnation = self.incarnation(node);
-                self.schedule(self.now + disk::READ, What::Loaded { node, incarnation });
+                self.schedule(loaded, What::Loaded { node, incarnation });
             }
             Effect::Stopped => self.stopped(node),
         }
@@ -101,14 +105,18 @@ impl Simulation {
     /// A write, or what needed none, is done.
     pub(super) fn written(&mut self, node: NodeId, log: LogId, written: Written) -> bool {
         let incarnation = self.incarnation(node);
-        if written.again {
-            self.schedule(self.now + disk::WRITE, What::Wrote { node, incarnation, log });
+        if let Some(at) = written.again {
+            self.schedule(at, What::Wrote { node, incarnation, log });
         }
         for _ in 0..written.syncs {
-            self.schedule(self.now + disk::SYNC, What::Synced { node, incarnation, log });
+            self.schedule(written.synced, What::Synced { node, incarnation, log });
         }
         if let Some(end) = written.appended {
             self.tell_broker(node, broker::Event::Appended { log, end });
+        }
+        if written.failed {
+            let cause = NO_ROOM.to_owned();
+            self.tell_broker(node, broker::Event::Offline { log, cause });
         }
         true
     }
@@ -333,7 +341,7 @@ impl Simulation {
     }
 
     /// A client's connection is gone.
-    fn lost(&mut self, node: NodeId, own: ConnId) {
+    pub(super) fn lost(&mut self, node: NodeId, own: ConnId) {
         self.client_mut(node).connections.retain(|(one, _)| *one != own);
         self.tell_client(node, client::Event::Closed { conn: own });
     }
@@ -359,7 +367,7 @@ impl Simulation {
         self.host(node).map_or(0, |host| host.incarnation)
     }
 
-    fn disk(&mut self, node: NodeId) -> &mut disk::Disk {
+    fn disk(&mut self, node: NodeId) -> &mut Disk {
         match &mut self.nodes[node.0 as usize].actor {
             Actor::Broker(host) => &mut host.disk,
             Actor::Client(_) => unreachable!("only brokers have effects on disks"),
