@@ -134,8 +134,9 @@ impl Simulation {
             return Err("it is not running".to_owned());
         }
         client.running = false;
-        client.connections.clear();
-        self.nodes[node.0 as usize].timer = None;
+        let slot = &mut self.nodes[node.0 as usize];
+        slot.connections.clear();
+        slot.timer = None;
         self.hang_up(node);
         Ok(())
     }
@@ -178,6 +179,7 @@ impl Simulation {
         host.last_seen = broker.replicas().into();
         host.process = how;
         host.disk.killed();
+        slot.connections.clear();
         slot.timer = None;
         for (conn, side) in self.network.of(node) {
             let Some(connection) = self.network.get_mut(conn) else { continue };
