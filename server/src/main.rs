@@ -15,6 +15,7 @@ mod frame;
 mod http;
 mod live;
 mod metrics;
+mod peer;
 mod run;
 mod search;
 mod serve;

@@ -61,7 +61,9 @@ fn scenario(seed: u64) -> String {
         let partitions = dice.between(1, 6);
         let flush = pick(dice, &["", "", " flush.messages=1", " flush.ms=500"]);
         let segment = pick(dice, &["", " segment.bytes=1048576"]);
-        writeln!(text, "topic t{topic} partitions={partitions}{flush}{segment}").unwrap();
+        let factor = dice.between(1, brokers);
+        let insync = pick(dice, &["", "", " min.insync.replicas=2"]);
+        writeln!(text, "topic t{topic} partitions={partitions} replication.factor={factor}{insync}{flush}{segment}").unwrap();
     }
     let producers = dice.between(1, 3);
     for producer in 0..producers {
