@@ -63,7 +63,8 @@ fn scenario(seed: u64) -> String {
         let segment = pick(dice, &["", " segment.bytes=1048576"]);
         let factor = dice.between(1, brokers);
         let insync = pick(dice, &["", "", " min.insync.replicas=2"]);
-        writeln!(text, "topic t{topic} partitions={partitions} replication.factor={factor}{insync}{flush}{segment}").unwrap();
+        writeln!(text, "topic t{topic} partitions={partitions} replication.factor={factor}{insync}{flush}{segment}")
+            .unwrap();
     }
     let producers = dice.between(1, 3);
     for producer in 0..producers {

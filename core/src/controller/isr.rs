@@ -94,7 +94,7 @@ mod tests {
         let leader = partition(&controller).leader;
         let other = IDS.into_iter().find(|id| *id != leader).unwrap();
         let shrink = change(&controller, &[leader]);
-        assert_eq!(controller.alter_isr(other, &[shrink.clone()]), [Err(ErrorCode::FencedLeaderEpoch)]);
+        assert_eq!(controller.alter_isr(other, std::slice::from_ref(&shrink)), [Err(ErrorCode::FencedLeaderEpoch)]);
         assert_eq!(
             controller.alter_isr(leader, &[shrink.clone(), shrink]),
             [Ok(()), Err(ErrorCode::InvalidUpdateVersion)]
