@@ -4,7 +4,7 @@
 //! `serve.rs` brings brokers up and down | `config.rs` flags | `driver.rs` a broker's thread | `connection.rs` a
 //! client's connection, with `frame.rs`, `buffer.rs` on the way in and `splice.rs` on the way out | `storage/` the data
 //! directory | `live/` what the page sees | `http/` the page, the live view, actions, metrics | `metrics.rs` counters |
-//! `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless
+//! `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless, `search.rs` with many seeds
 
 mod alloc;
 mod buffer;
@@ -15,7 +15,9 @@ mod frame;
 mod http;
 mod live;
 mod metrics;
+mod peer;
 mod run;
+mod search;
 mod serve;
 mod splice;
 mod storage;
@@ -43,6 +45,8 @@ enum Command {
     Serve(config::ServeArgs),
     /// Play a scenario, headless, and say whether its expectations held
     Run(run::RunArgs),
+    /// Play a scenario with many seeds, and shrink what breaks an invariant to the smallest scenario that does
+    Search(search::SearchArgs),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve::serve(args),
         Command::Run(args) => return run::run(args),
+        Command::Search(args) => return search::search(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,14 +16,12 @@ use ottla_core::sim::view::View;
 use ottla_core::time::{Duration, Instant};
 use serde::Serialize;
 
-/// How long a run is whose scenario does nothing at any time.
-const UNTIL: Instant = Instant::from_millis(60_000);
 /// Events between two looks at the trace.
 const CHUNK: u64 = 1_000;
 
 #[derive(Args)]
 pub struct RunArgs {
-    /// The scenario's file, or the name of one that comes with Ottla (first-cluster, …)
+    /// The scenario's file, a link, or the name of a scenario that comes with Ottla (first-cluster, …)
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Play it with this seed instead of its own
@@ -80,25 +78,17 @@ struct Violated {
 }
 
 pub fn run(args: RunArgs) -> ExitCode {
-    let (name, text) = match read(&args.file) {
-        Ok(read) => read,
-        Err(error) => {
-            eprintln!("ottla: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    let mut scenario = match parse::scenario(&text) {
+    let mut scenario = match scenario(&args.file) {
         Ok(scenario) => scenario,
         Err(errors) => {
-            // The form that editors and terminals make a link of.
-            errors.iter().for_each(|error| eprintln!("{name}:{}:{}: {}", error.line, error.column, error.message));
+            eprintln!("{errors}");
             return ExitCode::from(2);
         }
     };
     if let Some(seed) = args.seed {
         scenario.seed = Seed(seed);
     }
-    let report = match play(&args, name, &scenario) {
+    let report = match play(&args, args.file.display().to_string(), &scenario) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("ottla: {error}");
@@ -121,9 +111,23 @@ fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "expected a time up to 24h, such as 60s, 250ms or 2m".to_string())
 }
 
+/// The scenario that a file, a link or a name leads to; errors in words, a line each.
+pub fn scenario(file: &std::path::Path) -> Result<Scenario, String> {
+    let (name, text) = read(file).map_err(|error| format!("ottla: {error}"))?;
+    parse::scenario(&text).map_err(|errors| {
+        // The form that editors and terminals make a link of.
+        let told = errors.iter().map(|error| format!("{name}:{}:{}: {}", error.line, error.column, error.message));
+        told.collect::<Vec<_>>().join("\n")
+    })
+}
+
 /// The scenario's text, and what to call it.
 fn read(file: &std::path::Path) -> Result<(String, String), String> {
     let name = file.display().to_string();
+    if let Some((_, fragment)) = name.split_once("#v") {
+        let (text, _) = link::decode(&format!("v{fragment}"))?;
+        return Ok(("link".to_owned(), text));
+    }
     match std::fs::read(file) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok((name, text)),
@@ -141,11 +145,7 @@ fn read(file: &std::path::Path) -> Result<(String, String), String> {
 }
 
 fn play(args: &RunArgs, file: String, scenario: &Scenario) -> Result<Report, String> {
-    let until = match (args.until, scenario.last()) {
-        (Some(until), _) => Instant::ZERO + until,
-        (None, Instant::ZERO) => UNTIL,
-        (None, last) => last,
-    };
+    let until = args.until.map_or_else(|| scenario.end(), |until| Instant::ZERO + until);
     let began = Clock::now();
     let mut simulation = Simulation::new(scenario)?;
     if args.trace {
@@ -206,7 +206,7 @@ fn print_trace(simulation: &mut Simulation) {
 }
 
 /// To stdout; a reader that went away (`| head`) is no error.
-fn say(text: &str) {
+pub fn say(text: &str) {
     use std::io::Write;
     if writeln!(std::io::stdout().lock(), "{text}").is_err() {
         std::process::exit(0);

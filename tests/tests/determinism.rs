@@ -3,7 +3,7 @@
 use ottla_core::id::BrokerId;
 use ottla_core::sim::Simulation;
 use ottla_core::sim::history::Player;
-use ottla_core::sim::scenario::{Action, Scenario, parse};
+use ottla_core::sim::scenario::{Action, Fault, Scenario, parse};
 use ottla_core::sim::trace::{Trace, TraceHash};
 use ottla_core::sim::view::{Detail, Target};
 use ottla_core::time::Instant;
@@ -11,7 +11,7 @@ use ottla_core::time::Instant;
 const STORM: &str = "\
 seed 7
 cluster brokers=3 loss=1%
-topic orders partitions=3 replication.factor=1
+topic orders partitions=3 replication.factor=3
 producer p1 topic=orders rate=40/s acks=all
 producer p2 topic=orders rate=10/s acks=1
 consumer c1 topics=orders auto.offset.reset=earliest
@@ -95,11 +95,11 @@ fn a_step_back_takes_back_exactly_one_event() {
 fn what_is_done_by_hand_is_in_the_text_and_plays_again_the_same() {
     let mut player = Player::new(scenario(STORM)).unwrap();
     player.seek(Instant::from_millis(1_234));
-    player.act(Action::Kill(BrokerId(3))).unwrap();
-    assert!(player.act(Action::Kill(BrokerId(3))).is_err(), "it is dead already");
+    player.act(Fault::Kill(BrokerId(3).into()).into()).unwrap();
+    assert!(player.act(Fault::Kill(BrokerId(3).into()).into()).is_err(), "it is dead already");
     player.act(Action::Rate { producer: "p2".to_owned(), milli_per_second: 100_000 }).unwrap();
     player.advance(Instant::from_millis(1_900), u64::MAX);
-    player.act(Action::Start(BrokerId(3))).unwrap();
+    player.act(Fault::Start(BrokerId(3).into()).into()).unwrap();
     player.advance(seconds(12), u64::MAX);
 
     let text = player.scenario().to_string();
@@ -114,7 +114,7 @@ fn an_action_in_the_past_leaves_what_the_scenario_had_ahead() {
     let mut player = Player::new(scenario(STORM)).unwrap();
     player.seek(seconds(15));
     player.seek(seconds(1));
-    player.act(Action::Kill(BrokerId(1))).unwrap();
+    player.act(Fault::Kill(BrokerId(1).into()).into()).unwrap();
     let marks: Vec<_> = player.marks().into_iter().map(|mark| mark.text).collect();
     assert_eq!(marks[0], "kill broker-1");
     assert_eq!(marks.len(), 9, "{marks:?}");

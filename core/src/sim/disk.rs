@@ -7,12 +7,17 @@
 //!    prefix, torn at any byte; what has lain there for [`WRITEBACK`] the kernel has written by itself.
 //! 4. Small files are replaced whole and survive everything.
 //! 5. A copy is cheap: sealed segments and blocks of bytes are shared.
+//! 6. One disk writes for all its logs, so many bytes a second, if it has a limit; what it is told to sync or read waits
+//!    behind that.
+//! 7. Without room an append fails, and with it the log, which takes nothing more until the process starts anew. Small
+//!    files find room always.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::capacity::span;
 use crate::broker::Image;
 use crate::broker::effect::{Effect, Extent};
 use crate::id::{LogId, Offset, ReadId};
@@ -24,15 +29,17 @@ use crate::rng::Stream;
 use crate::time::{Duration, Instant, Now, Timestamp};
 
 /// From a write's begin until it is in the page cache.
-pub(super) const WRITE: Duration = Duration::from_micros(50);
+const WRITE: Duration = Duration::from_micros(50);
 /// An fsync of a good SSD.
-pub(super) const SYNC: Duration = Duration::from_millis(1);
+const SYNC: Duration = Duration::from_millis(1);
 /// A read of a few KiB.
-pub(super) const READ: Duration = Duration::from_micros(100);
+const READ: Duration = Duration::from_micros(100);
 /// Linux's `vm.dirty_expire_centisecs`.
 const WRITEBACK: Duration = Duration::from_secs(30);
 /// Linux's `vm.dirty_writeback_centisecs`.
 const WRITEBACK_EVERY: Duration = Duration::from_secs(5);
+/// Where a batch has its CRC: that and all behind it is covered.
+const CRC_AT: u64 = 17;
 /// Small chunks are joined into blocks of about this size, in bytes.
 const BLOCK: usize = 64 << 10;
 
@@ -43,6 +50,26 @@ pub(super) struct Disk {
     /// Which directory a log of the running process is.
     open: BTreeMap<LogId, String>,
     reads: VecDeque<(ReadId, Bytes)>,
+    /// Bytes that it writes in a second; `None` is without limit.
+    rate: Option<u64>,
+    /// When it has written what it was given. Stays at 0 without a limit.
+    busy: Instant,
+    /// How much longer everything takes.
+    pub slow: Duration,
+    /// There is no room.
+    pub full: bool,
+    /// What the next crash does to what was not flushed.
+    pub tears: bool,
+    pub corrupts: bool,
+}
+
+/// What a log has lost when a machine died.
+pub(super) struct Loss {
+    pub directory: String,
+    /// Bytes that are gone.
+    pub bytes: u64,
+    /// The batch of that offset has a wrong byte.
+    pub corrupted: Option<Offset>,
 }
 
 /// The files of one log.
@@ -60,6 +87,10 @@ struct LogFiles {
     durable: Place,
     /// How far the log had got when, for the kernel's own writing back.
     dirty: VecDeque<(Instant, Place)>,
+    /// From this batch on nothing can be read: it has a wrong byte.
+    broken: Option<Offset>,
+    /// An append found no room: the process gets no more out of this log.
+    failed: bool,
 }
 
 /// A place in a log: a segment's base offset and a position in its file.
@@ -96,14 +127,21 @@ enum Op {
 #[derive(Default)]
 pub(super) struct Written {
     pub appended: Option<Offset>,
-    /// Syncs that it began.
+    /// Syncs that it began, and when they are done.
     pub syncs: usize,
-    /// More had come meanwhile: the next write has begun.
-    pub again: bool,
+    pub synced: Instant,
+    /// More had come meanwhile: the next write has begun, and is done then.
+    pub again: Option<Instant>,
+    /// There was no room: the log is of no use any more.
+    pub failed: bool,
 }
 
 impl Disk {
-    /// Takes an effect on a log. True where a write begins with it, which [`Disk::wrote`] must end.
+    pub fn new(rate: Option<u64>) -> Disk {
+        Disk { rate, ..Disk::default() }
+    }
+
+    /// Takes an effect on a log.
     pub fn submit(&mut self, now: Now, effect: Effect) -> Written {
         let (log, op) = match effect {
             Effect::Append { log, stamp, batch, .. } => (log, Op::Append { stamp, batch }),
@@ -113,35 +151,58 @@ impl Disk {
             Effect::Flush { log, end } => (log, Op::Flush { end }),
             _ => return Written::default(),
         };
+        let full = self.full;
         let Some(files) = self.files_mut(log) else { return Written::default() };
-        let idle = files.queue.is_empty() && files.writing.is_empty();
-        match op {
-            Op::Append { .. } => {
-                files.queue.push_back(op);
-                Written { again: idle && files.begin(), ..Written::default() }
-            }
-            op if idle => files.apply(now, op),
-            op => {
-                files.queue.push_back(op);
-                Written::default()
-            }
+        if files.failed {
+            return Written::default();
         }
+        let idle = files.queue.is_empty() && files.writing.is_empty();
+        let mut written = Written::default();
+        match op {
+            Op::Append { .. } => files.queue.push_back(op),
+            op if idle => written = files.apply(now, op, full),
+            op => files.queue.push_back(op),
+        }
+        if idle {
+            self.go_on(now.instant, log, &mut written);
+        }
+        written
     }
 
     /// The write of this log that was on its way is done.
     pub fn wrote(&mut self, now: Now, log: LogId) -> Option<Written> {
+        let full = self.full;
         let files = self.files_mut(log)?;
         if files.writing.is_empty() {
             return None;
         }
         let mut all = Written::default();
         while let Some(op) = files.writing.pop_front() {
-            let one = files.apply(now, op);
+            let one = files.apply(now, op, full);
             all.appended = one.appended.or(all.appended);
             all.syncs += one.syncs;
+            if one.failed {
+                files.fail();
+                all.failed = true;
+            }
         }
-        all.again = files.begin();
+        self.go_on(now.instant, log, &mut all);
         Some(all)
+    }
+
+    /// Begins to write what has come meanwhile, and says when that and what was begun before is done.
+    fn go_on(&mut self, now: Instant, log: LogId, written: &mut Written) {
+        let bytes = self.files_mut(log).and_then(LogFiles::begin);
+        if let (Some(bytes), Some(rate)) = (bytes, self.rate) {
+            self.busy = self.busy.max(now) + span(bytes, rate);
+        }
+        written.synced = self.done(now, SYNC);
+        written.again = bytes.map(|_| self.done(now, WRITE));
+    }
+
+    /// When what is begun now and takes so long by itself is done.
+    fn done(&self, now: Instant, takes: Duration) -> Instant {
+        self.busy.max(now) + takes + self.slow
     }
 
     /// The oldest sync of this log is done: everything below the offset survives.
@@ -161,6 +222,8 @@ impl Disk {
             syncs: VecDeque::new(),
             durable: Place(base, 0),
             dirty: VecDeque::new(),
+            broken: None,
+            failed: false,
         });
         self.open.insert(log, directory);
     }
@@ -184,9 +247,11 @@ impl Disk {
         find().map_or_else(Bytes::new, |segment| segment.read(extent.position, extent.len))
     }
 
-    pub fn load(&mut self, read: ReadId, extent: Extent) {
+    /// Gives when it has been read.
+    pub fn load(&mut self, now: Instant, read: ReadId, extent: Extent) -> Instant {
         let bytes = self.read(extent);
         self.reads.push_back((read, bytes));
+        self.done(now, READ)
     }
 
     pub fn loaded(&mut self) -> Option<(ReadId, Bytes)> {
@@ -205,6 +270,7 @@ impl Disk {
             files.queue.clear();
             files.writing.clear();
             files.syncs.clear();
+            files.failed = false;
         }
     }
 
@@ -214,28 +280,41 @@ impl Disk {
             let writing = std::mem::take(&mut files.writing);
             let queue = std::mem::take(&mut files.queue);
             for op in writing.into_iter().chain(queue) {
-                files.apply(now, op);
+                files.apply(now, op, self.full);
             }
             files.durable = files.end_place();
         }
     }
 
-    /// The machine is gone, and with it what `dice` say of what was not synced. Gives, by directory, how many bytes.
-    pub fn crashed(&mut self, now: Instant, dice: &mut Stream) -> Vec<(String, u64)> {
+    /// The machine is gone, and with it what `dice` say of what was not synced.
+    pub fn crashed(&mut self, now: Instant, dice: &mut Stream) -> Vec<Loss> {
         self.killed();
-        let mut lost = Vec::new();
+        let (tears, corrupts) = (std::mem::take(&mut self.tears), std::mem::take(&mut self.corrupts));
+        let mut losses = Vec::new();
         for (directory, files) in &mut self.logs {
             let written = files.dirty.iter().rev().find(|(at, _)| now.since(*at) >= WRITEBACK);
             files.durable = written.map_or(files.durable, |(_, place)| files.durable.max(*place));
             files.dirty.clear();
             let cache = files.behind(files.durable);
-            let kept = dice.below(cache + 1);
+            let kept = match (tears, corrupts) {
+                (true, _) => files.within_a_batch(dice),
+                (false, true) => cache,
+                (false, false) => dice.below(cache + 1),
+            };
             files.tear(kept);
-            if kept < cache {
-                lost.push((directory.clone(), cache - kept));
+            let corrupted = if corrupts { files.corrupt(dice) } else { None };
+            if kept < cache || corrupted.is_some() {
+                losses.push(Loss { directory: directory.clone(), bytes: cache - kept, corrupted });
             }
         }
-        lost
+        losses
+    }
+
+    /// Another disk, empty, in its place. Gives how many bytes of logs there were.
+    pub fn wipe(&mut self) -> u64 {
+        let bytes = self.bytes();
+        *self = Disk { rate: self.rate, busy: self.busy, slow: self.slow, full: self.full, ..Disk::default() };
+        bytes
     }
 
     /// What a starting broker reads: every file, every segment's bytes.
@@ -284,15 +363,28 @@ impl Disk {
 }
 
 impl LogFiles {
-    fn begin(&mut self) -> bool {
+    /// Gives how many bytes the write has that begins now, if one does.
+    fn begin(&mut self) -> Option<u64> {
         debug_assert!(self.writing.is_empty());
         std::mem::swap(&mut self.queue, &mut self.writing);
-        !self.writing.is_empty()
+        let bytes = |op: &Op| match op {
+            Op::Append { batch, .. } => batch.bytes.len() as u64,
+            _ => 0,
+        };
+        (!self.writing.is_empty()).then(|| self.writing.iter().map(bytes).sum())
     }
 
-    fn apply(&mut self, now: Now, op: Op) -> Written {
+    /// (7)
+    fn fail(&mut self) {
+        self.queue.clear();
+        self.writing.clear();
+        self.failed = true;
+    }
+
+    fn apply(&mut self, now: Now, op: Op, full: bool) -> Written {
         let mut written = Written::default();
         match op {
+            Op::Append { .. } if full => written.failed = true,
             Op::Append { stamp, batch } => {
                 written.appended = Some(stamp.base_offset + i64::from(batch.header.last_offset_delta) + 1);
                 self.append(now, stamp, &batch);
@@ -310,7 +402,10 @@ impl LogFiles {
                 }
                 let end = self.end_place();
                 self.durable = self.durable.min(end);
+                self.syncs.iter_mut().for_each(|(_, place)| *place = (*place).min(end));
                 self.dirty.clear();
+                // Recovery cuts a log off where it cannot be read; nothing else is cut before that.
+                self.broken = None;
             }
             Op::Delete { below } => {
                 self.segments.retain(|one| one.base >= below);
@@ -362,7 +457,8 @@ impl LogFiles {
     fn end(&self) -> Offset {
         let last = |segment: &Arc<Segment>| segment.walk().last().map(|(_, header)| header.next_offset());
         let base = self.segments.first().map_or(0, |segment| segment.base);
-        self.segments.iter().rev().find_map(last).unwrap_or(base)
+        let end = self.segments.iter().rev().find_map(last).unwrap_or(base);
+        self.broken.map_or(end, |broken| broken.min(end))
     }
 
     fn segment(&self, base: Offset) -> Option<&Arc<Segment>> {
@@ -405,6 +501,35 @@ impl LogFiles {
     }
 }
 
+impl LogFiles {
+    /// The batches behind what is durable: their segment's place, their position and size.
+    fn volatile(&self) -> Vec<(usize, u32, BatchHeader)> {
+        let Place(base, position) = self.durable;
+        let segments = self.segments.iter().enumerate().filter(|(_, segment)| segment.base >= base);
+        let batches = segments.flat_map(|(place, segment)| segment.walk().map(move |(at, header)| (place, at, header)));
+        batches.filter(|(place, at, _)| self.segments[*place].base > base || *at >= position).collect()
+    }
+
+    /// How many bytes behind what is durable end within a batch.
+    fn within_a_batch(&self, dice: &mut Stream) -> u64 {
+        let batches = self.volatile();
+        let torn = dice.below(batches.len() as u64) as usize;
+        let before = batches.iter().take(torn).map(|(.., header)| header.size() as u64).sum();
+        batches.get(torn).map_or(before, |(.., header)| before + dice.between(1, header.size() as u64 - 1))
+    }
+
+    /// Makes a byte wrong behind what is durable. Gives the base offset of its batch; `None` where there is none.
+    fn corrupt(&mut self, dice: &mut Stream) -> Option<Offset> {
+        let batches = self.volatile();
+        let (segment, at, header) = batches.get(dice.below(batches.len() as u64) as usize)?;
+        // Before its CRC a batch has what its CRC does not cover: Kafka would not see that it is wrong.
+        let position = at + dice.between(CRC_AT, header.size() as u64 - 1) as u32;
+        Arc::make_mut(&mut self.segments[*segment]).flip(position);
+        self.broken = Some(header.base_offset);
+        self.broken
+    }
+}
+
 impl Segment {
     fn new(base: Offset) -> Segment {
         Segment { base, len: 0, chunks: Vec::new(), blocks: 0, modified: Timestamp::NONE }
@@ -444,6 +569,15 @@ impl Segment {
             all.extend_from_slice(&chunk.bytes[from..chunk.bytes.len().min(from + wanted)]);
         }
         all.freeze()
+    }
+
+    /// Another bit than was written.
+    fn flip(&mut self, position: u32) {
+        let at = self.chunks.partition_point(|chunk| chunk.at <= position) - 1;
+        let chunk = &mut self.chunks[at];
+        let mut bytes = BytesMut::from(&chunk.bytes[..]);
+        bytes[(position - chunk.at) as usize] ^= 1;
+        chunk.bytes = bytes.freeze();
     }
 
     fn truncate(&mut self, len: u32) {

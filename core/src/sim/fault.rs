@@ -1,11 +1,12 @@
 //! What breaks, and what is put right again.
 
-use super::network::{EndState, NodeId, Use};
+use super::disk::Loss;
+use super::network::{End, EndState, NodeId, Use};
 use super::view::Level;
 use super::{Actor, Process, Simulation, What};
 use crate::broker::{self, Broker};
 use crate::id::{BrokerId, ConnId};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// How long two brokers may hear nothing of each other: Kafka's `broker.session.timeout.ms`.
 const SESSION: Duration = Duration::from_secs(9);
@@ -27,6 +28,7 @@ impl Simulation {
             let end = &mut connection.ends[side];
             if end.state == EndState::Open || (end.state == EndState::Opening && side == 0) {
                 end.state = EndState::Gone;
+                connection.died.get_or_insert(self.now);
             }
             if let Use::Peer { .. } = connection.use_ {
                 self.schedule(self.now + SESSION, What::Silence { conn });
@@ -35,8 +37,21 @@ impl Simulation {
         }
         let now = self.now;
         let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return Ok(()) };
-        for (directory, bytes) in host.disk.crashed(now, &mut self.dice) {
-            self.story.say(now, id, Level::Bad, format!("{directory}: {bytes} bytes were not flushed and are lost"));
+        let damaged = host.disk.tears || host.disk.corrupts;
+        let losses = host.disk.crashed(now, &mut self.dice);
+        if damaged && losses.is_empty() {
+            let text = "everything was flushed: there is nothing to tear or corrupt".to_owned();
+            self.story.say(now, id, Level::Info, text);
+        }
+        for Loss { directory, bytes, corrupted } in losses {
+            if bytes > 0 {
+                let text = format!("{directory}: {bytes} bytes were not flushed and are lost");
+                self.story.say(now, id, Level::Bad, text);
+            }
+            if let Some(offset) = corrupted {
+                let text = format!("{directory}: the batch at {offset} was not flushed and has a wrong byte");
+                self.story.say(now, id, Level::Bad, text);
+            }
         }
         self.check_crash();
         Ok(())
@@ -45,7 +60,7 @@ impl Simulation {
     /// The machine runs, and starts the process over what is on its disk.
     pub(super) fn start(&mut self, id: BrokerId) -> Result<(), String> {
         let node = self.host_node(id)?;
-        let now = self.time();
+        let now = self.time_of(node);
         let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else {
             return Err(format!("{id} is no broker"));
         };
@@ -70,11 +85,17 @@ impl Simulation {
         // To itself there is a connection always.
         self.network.open(node, node, Use::Peer { calls: Vec::new() }, EndState::Open, self.now);
         self.enact_all(node, out);
-        let others: Vec<_> = self.hosts().filter(|(other, host)| *other != node && host.broker().is_some()).collect();
-        for other in others.into_iter().map(|(other, _)| other).collect::<Vec<_>>() {
-            self.join_peers(node, other);
-        }
+        self.join_all_peers(node);
         Ok(())
+    }
+
+    /// A machine more, with the next id, whose broker starts and joins the others.
+    pub(super) fn add_broker(&mut self) -> Result<(), String> {
+        let mut peers: Vec<BrokerId> = self.hosts().map(|(_, host)| host.id()).collect();
+        let id = BrokerId(peers.iter().map(|id| id.0).max().unwrap_or(0) + 1);
+        peers.push(id);
+        self.add_host(id, peers);
+        self.start(id)
     }
 
     /// The process is asked to stop: it flushes, and ends when it is ready.
@@ -90,7 +111,7 @@ impl Simulation {
     /// The process has stopped in order.
     pub(super) fn stopped(&mut self, node: NodeId) {
         let Some(id) = self.host(node).map(|host| host.id()) else { return };
-        let now = self.time();
+        let now = self.time_of(node);
         if let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor {
             host.disk.stopped(now);
         }
@@ -100,31 +121,30 @@ impl Simulation {
         }
     }
 
-    /// No message passes between the two, in either direction.
-    pub(super) fn cut(&mut self, one: &str, other: &str) -> Result<(), String> {
-        let (one, other) = (self.node(one)?, self.node(other)?);
-        if one == other {
-            return Err("a node is not cut off from itself".to_owned());
-        }
-        self.network.cut(self.now, one, other);
-        self.network.cut(self.now, other, one);
-        if let Some((conn, _)) = self.network.peer(one, other) {
+    /// From now on no message passes that way.
+    pub(super) fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.network.cut(self.now, from, to);
+        if let Some((conn, _)) = self.network.peer(from, to) {
             self.schedule(self.now + SESSION, What::Silence { conn });
         }
-        Ok(())
     }
 
-    pub(super) fn heal(&mut self, one: &str, other: &str) -> Result<(), String> {
-        let (one, other) = (self.node(one)?, self.node(other)?);
-        for (from, to) in [(one, other), (other, one)] {
-            let arrivals = self.network.heal(self.now, from, to);
-            self.schedule_all(arrivals);
+    pub(super) fn heal(&mut self, from: NodeId, to: NodeId) {
+        let arrivals = self.network.heal(self.now, from, to);
+        self.schedule_all(arrivals);
+        self.join_peers(from, to);
+    }
+
+    /// The connections between the two break, and what is on them is lost.
+    pub(super) fn reset_link(&mut self, one: NodeId, other: NodeId) {
+        for (conn, side) in self.network.of(one) {
+            if self.network.get(conn).is_none_or(|connection| connection.ends[1 - side].node != other) {
+                continue;
+            }
+            self.network.drop_messages(conn);
+            self.break_off(conn);
         }
-        let run = |node: NodeId| self.host(node).is_some_and(|host| host.broker().is_some());
-        if run(one) && run(other) && self.network.peer(one, other).is_none() {
-            self.join_peers(one, other);
-        }
-        Ok(())
+        self.join_peers(one, other);
     }
 
     /// A client goes, in order.
@@ -134,8 +154,9 @@ impl Simulation {
             return Err("it is not running".to_owned());
         }
         client.running = false;
-        client.connections.clear();
-        self.nodes[node.0 as usize].timer = None;
+        let slot = &mut self.nodes[node.0 as usize];
+        slot.connections.clear();
+        (slot.timer, slot.paused) = (None, None);
         self.hang_up(node);
         Ok(())
     }
@@ -143,20 +164,43 @@ impl Simulation {
     /// True where two brokers have heard nothing of each other for a session's time: both give the connection up.
     pub(super) fn silence(&mut self, conn: ConnId) -> bool {
         let Some(connection) = self.network.get(conn) else { return false };
-        let cut = |since: Option<crate::time::Instant>| since.is_some_and(|since| self.now.since(since) >= SESSION);
-        let gone = connection.ends.iter().any(|end| end.state == EndState::Gone);
-        if !gone && !connection.pipes.iter().any(|pipe| cut(pipe.cut)) {
+        let cut = |since: Option<Instant>| since.is_some_and(|since| self.now.since(since) >= SESSION);
+        let still = |end: &End| cut(self.nodes[end.node.0 as usize].paused.as_ref().map(|paused| paused.since));
+        let silent = connection.pipes.iter().any(|pipe| cut(pipe.cut)) || connection.ends.iter().any(still);
+        if !silent && !cut(connection.died) {
             return false;
         }
+        self.break_off(conn);
+        true
+    }
+
+    /// The node has fallen silent: whoever is connected with it will find out.
+    pub(super) fn watch_silence(&mut self, node: NodeId) {
+        for (conn, side) in self.network.of(node) {
+            let Some(connection) = self.network.get(conn) else { continue };
+            if matches!(connection.use_, Use::Peer { .. }) && connection.ends[1 - side].node != node {
+                self.schedule(self.now + SESSION, What::Silence { conn });
+            }
+        }
+    }
+
+    /// Both ends give the connection up.
+    fn break_off(&mut self, conn: ConnId) {
         for end in 0..2 {
-            match self.network.get(conn).map(|connection| connection.ends[end].state) {
-                Some(EndState::Open) => self.closed(conn, end),
-                Some(EndState::Opening) => self.forget(conn, end),
+            let Some(connection) = self.network.get(conn) else { return };
+            let node = connection.ends[end].node;
+            match (connection.ends[end].state, &connection.use_) {
+                (EndState::Open, _) => self.closed(conn, end),
+                (EndState::Opening, Use::Client { own, .. }) if end == 0 => {
+                    let own = *own;
+                    self.forget(conn, end);
+                    self.lost(node, own);
+                }
+                (EndState::Opening, _) => self.forget(conn, end),
                 _ => {}
             }
         }
         self.network.remove(conn);
-        true
     }
 
     fn forget(&mut self, conn: ConnId, end: usize) {
@@ -165,9 +209,29 @@ impl Simulation {
         }
     }
 
+    pub(super) fn join_all_peers(&mut self, node: NodeId) {
+        let others: Vec<NodeId> = self.hosts().map(|(other, _)| other).filter(|other| *other != node).collect();
+        for other in others {
+            self.join_peers(node, other);
+        }
+    }
+
+    /// Two brokers that run have a connection.
     fn join_peers(&mut self, from: NodeId, to: NodeId) {
+        let runs = |node: NodeId| self.host(node).is_some_and(|host| host.broker().is_some());
+        if !runs(from) || !runs(to) || self.network.peer(from, to).is_some_and(|(conn, _)| self.lasts(conn)) {
+            return;
+        }
         let conn = self.network.open(from, to, Use::Peer { calls: Vec::new() }, EndState::Opening, self.now);
         self.send(conn, 0, super::network::Body::Connect);
+        // Nobody is told that the other one stands still, or cannot be heard.
+        self.schedule(self.now + SESSION, What::Silence { conn });
+    }
+
+    /// Neither end has given the connection up, or died.
+    fn lasts(&self, conn: ConnId) -> bool {
+        let lasts = |end: &End| matches!(end.state, EndState::Opening | EndState::Open);
+        self.network.get(conn).is_some_and(|connection| connection.ends.iter().all(lasts))
     }
 
     fn die(&mut self, id: BrokerId, how: Process) -> Result<NodeId, String> {
@@ -178,7 +242,8 @@ impl Simulation {
         host.last_seen = broker.replicas().into();
         host.process = how;
         host.disk.killed();
-        slot.timer = None;
+        slot.connections.clear();
+        (slot.timer, slot.paused) = (None, None);
         for (conn, side) in self.network.of(node) {
             let Some(connection) = self.network.get_mut(conn) else { continue };
             match &mut connection.use_ {

@@ -10,9 +10,9 @@
 
 use std::sync::Arc;
 
-use super::Simulation;
 use super::scenario::{Action, Scenario};
 use super::view::{Detail, Level, Mark, Target, View};
+use super::{Simulation, story};
 use crate::time::Instant;
 
 /// Checkpoints that are kept.
@@ -98,7 +98,7 @@ impl Player {
         let at =
             if self.acted || self.event() == 0 { self.now() } else { Instant::from_millis(self.now().as_millis() + 1) };
         self.scenario.insert(at, action);
-        let actions = Arc::new(self.scenario.actions.clone());
+        let actions = Arc::new(self.scenario.timeline());
         self.checkpoints.retain(|checkpoint| checkpoint.now() < at || checkpoint.event() == 0);
         for checkpoint in &mut self.checkpoints {
             checkpoint.set_actions(actions.clone());
@@ -121,17 +121,14 @@ impl Player {
     pub fn marks(&self) -> Vec<Mark> {
         let mut outcomes = self.simulation.outcomes().iter();
         let mut marks = Vec::new();
-        for timed in &self.scenario.actions {
+        for timed in self.simulation.actions.iter() {
             let level = match &timed.action {
                 Action::Expect(_) => match outcomes.next() {
                     Some(outcome) if outcome.held => Level::Good,
                     Some(_) => Level::Bad,
                     None => Level::Info,
                 },
-                Action::Kill(_) | Action::Crash(_) | Action::Cut(..) => Level::Bad,
-                Action::Start(_) | Action::Heal(..) => Level::Good,
-                Action::Stop(_) => Level::Warn,
-                _ => Level::Info,
+                action => story::level_of(action),
             };
             if timed.at > Instant::ZERO {
                 marks.push(Mark { at: timed.at, text: timed.action.to_string(), level });

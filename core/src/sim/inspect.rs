@@ -1,14 +1,13 @@
 //! A simulation as a [`View`].
 
-use kafka_protocol::messages::ApiKey;
-
 use super::network::{Body, EndState, NodeId, Pipe, Use};
+use super::scenario::Span;
 use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, View};
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Simulation {
     /// What there is to see now.
@@ -28,7 +27,11 @@ impl Simulation {
         view.topics = state.map_or_else(Vec::new, |state| crate::broker::view::topics(state, &view.brokers));
         for (node, client) in self.clients() {
             let name = self.name(node).to_string();
-            let health = if client.running { Health::Running } else { Health::Dead };
+            let health = match client.running {
+                true if self.is_paused(node) => Health::Paused,
+                true => Health::Running,
+                false => Health::Dead,
+            };
             match &client.app {
                 App::Producer(producer) => {
                     view.producers.push(super::view::ProducerView { name, health, ..producer.view() });
@@ -68,6 +71,7 @@ impl Simulation {
             port: registration.port,
             rack: registration.rack.clone(),
             health: match host.process {
+                Process::Running(_) if self.is_paused(node) => Health::Paused,
                 Process::Running(_) => Health::Running,
                 Process::Killed | Process::Crashed => Health::Dead,
             },
@@ -77,7 +81,34 @@ impl Simulation {
             bytes_in: host.bytes_in,
             bytes_out: host.bytes_out,
             parked: host.broker().map_or(0, |broker| broker.parked()),
+            faults: self.faults_of(node, host),
         }
+    }
+
+    /// What is wrong with a machine, in words.
+    fn faults_of(&self, node: NodeId, host: &Host) -> Vec<String> {
+        let mut faults = Vec::new();
+        if host.disk.full {
+            faults.push("its disk is full".to_owned());
+        }
+        if !host.disk.slow.is_zero() {
+            faults.push(format!("its disk takes {} longer", Span(host.disk.slow)));
+        }
+        if host.disk.tears {
+            faults.push("a crash will tear what is not flushed".to_owned());
+        }
+        if host.disk.corrupts {
+            faults.push("a crash will corrupt what is not flushed".to_owned());
+        }
+        let skew = self.nodes[node.0 as usize].skew;
+        if skew != 0 {
+            let way = if skew < 0 { "behind" } else { "ahead" };
+            faults.push(format!("its clock is {} {way}", Span(Duration::from_millis(skew.unsigned_abs()))));
+        }
+        for (_, to, by) in self.network.slowed().filter(|(from, ..)| *from == node) {
+            faults.push(format!("its messages to {} take {} longer", self.name(to), Span(by)));
+        }
+        faults
     }
 
     /// Every message that is on its way, oldest first.
@@ -115,7 +146,9 @@ impl Simulation {
     fn links(&self) -> Vec<LinkView> {
         let mut links = Vec::new();
         let pair = |from: NodeId, to: NodeId, cut: bool| {
-            let (from, to) = if self.host(from).is_some() && self.host(to).is_none() { (to, from) } else { (from, to) };
+            // The client's name first, and of two brokers the lower one's.
+            let swapped = self.host(from).is_some() && (self.host(to).is_none() || to < from);
+            let (from, to) = if swapped { (to, from) } else { (from, to) };
             LinkView { from: self.name(from).to_string(), to: self.name(to).to_string(), cut }
         };
         for (_, connection) in self.network.iter() {
@@ -152,9 +185,8 @@ pub(super) fn describe(body: &Body, names: &Names) -> MessageView {
             (line::request_kind(&request.body), false, topic, line::request(request, names), false)
         }
         Body::Response { to, response } => {
-            let kind = kind_of(to.api_key);
             let topic = name(line::response_topic(&response.body, names));
-            (kind, true, topic, line::response(response, names), line::is_error(&response.body))
+            (to.kind, true, topic, line::response(response, names), line::is_error(&response.body))
         }
         Body::Call { request, .. } => (MessageKind::Cluster, false, None, request.to_string(), false),
         Body::Answer { response, .. } => (MessageKind::Cluster, true, None, response.to_string(), false),
@@ -164,12 +196,4 @@ pub(super) fn describe(body: &Body, names: &Names) -> MessageView {
     };
     let at = Instant::ZERO;
     MessageView { kind, response, topic, line, error, departed: at, arrives: at, ..MessageView::default() }
-}
-
-fn kind_of(api: ApiKey) -> MessageKind {
-    match api {
-        ApiKey::Produce => MessageKind::Produce,
-        ApiKey::Fetch => MessageKind::Fetch,
-        _ => MessageKind::Other,
-    }
 }

@@ -9,12 +9,13 @@
 //! 3. A copy of a simulation is a checkpoint: it goes on exactly as the original does, and is cheap to make.
 //! 4. Nobody but the clock changes anything: [`Simulation::view`] and [`Simulation::detail`] only look.
 //!
-//! `network.rs` connections | `disk.rs` what brokers write | `fault.rs` what breaks | `workload.rs` who is there and what
-//! they do | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects, carried out | `observe.rs`, `check/` what must always hold |
+//! `network.rs` connections, `capacity.rs` how busy machines are | `disk.rs` what brokers write | `strike.rs` whom a fault
+//! strikes, `fault.rs` what breaks then, `tally.rs` how often | `workload.rs` who is there and what they do | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects, carried out | `observe.rs`, `check/` what must always hold |
 //! `story.rs` the event log | `trace.rs` every event as a line | `inspect.rs`, `detail.rs` what the page sees (`view.rs`) |
-//! `history.rs` time travel | `scenario/` runs as texts and links
+//! `history.rs` time travel | `scenario/` runs as texts and links | `search.rs` for what breaks an invariant
 
 mod admin;
+mod capacity;
 pub mod check;
 pub mod detail;
 mod disk;
@@ -26,7 +27,10 @@ mod inspect;
 pub mod network;
 mod observe;
 pub mod scenario;
+pub mod search;
 mod story;
+mod strike;
+mod tally;
 pub mod trace;
 pub mod view;
 mod workload;
@@ -47,8 +51,9 @@ use admin::Admin;
 use check::{Checks, Violation};
 use disk::Disk;
 use network::{Arrival, Network, NodeId};
-use scenario::{Action, Expectation, Scenario, Timed};
+use scenario::{Action, Cluster, Expectation, Scenario, Timed};
 use story::Story;
+pub use tally::Tally;
 use trace::Trace;
 use view::ReplicaView;
 
@@ -70,6 +75,7 @@ pub struct Simulation {
     next_entry: u64,
     nodes: Vec<Slot>,
     names: BTreeMap<String, NodeId>,
+    cluster: Arc<Cluster>,
     network: Network,
     /// What is lost when a machine dies.
     dice: Stream,
@@ -83,6 +89,7 @@ pub struct Simulation {
     /// When what a client hears now was said.
     said: Instant,
     story: Story,
+    tally: Tally,
     trace: Trace,
     scratch: Scratch,
 }
@@ -103,7 +110,28 @@ struct Slot {
     name: Arc<str>,
     /// The timer that counts; others are stale.
     timer: Option<Instant>,
+    /// While the process stands still.
+    paused: Option<Paused>,
+    /// By how many milliseconds its wall clock is wrong.
+    skew: i64,
+    /// Its own numbers of the connections that it opened as a client, and the network's.
+    connections: Vec<(ConnId, ConnId)>,
     actor: Actor,
+}
+
+/// A process that stands still: the kernel takes what comes, and keeps it.
+#[derive(Clone)]
+struct Paused {
+    since: Instant,
+    inbox: VecDeque<Told>,
+}
+
+/// What a process that stood still finds when it goes on.
+#[derive(Clone)]
+enum Told {
+    Broker(broker::Event),
+    /// With the moment when that was said.
+    Client(client::Event, Instant),
 }
 
 #[derive(Clone)]
@@ -196,43 +224,23 @@ impl Simulation {
             next_entry: 0,
             nodes: Vec::new(),
             names: BTreeMap::new(),
-            network: Network::new(seed, cluster.latency, cluster.loss_per_million),
+            network: Network::new(seed, cluster),
+            cluster: Arc::new(cluster.clone()),
             dice: seed.stream("crash"),
-            actions: Arc::new(scenario.actions.clone()),
+            actions: Arc::new(scenario.timeline()),
             done: 0,
             waiting: VecDeque::new(),
             outcomes: Vec::new(),
             checks: Checks::default(),
             said: Instant::ZERO,
             story: Story::default(),
+            tally: Tally::default(),
             trace: Trace::Off,
             scratch: Scratch::default(),
         };
         let ids: Vec<BrokerId> = (1..=cluster.brokers as i32).map(BrokerId).collect();
         for &id in &ids {
-            let rack = match cluster.racks.len() {
-                0 => None,
-                racks => Some(cluster.racks[(id.0 - 1) as usize % racks].clone()),
-            };
-            let name = id.to_string();
-            let config = BrokerConfig {
-                registration: Registration { id, host: name.clone(), port: PORT, rack },
-                cluster_id: "ottla-simulated-cluster".to_owned(),
-                log_dir: format!("/var/lib/kafka/{name}"),
-                peers: ids.clone(),
-                seed: Seed(seed.stream(&name).next()),
-                settings: cluster.settings.clone(),
-            };
-            let host = Host {
-                config,
-                process: Process::Killed,
-                incarnation: 0,
-                disk: Disk::default(),
-                bytes_in: 0,
-                bytes_out: 0,
-                last_seen: Arc::default(),
-            };
-            simulation.join(&name, Actor::Broker(Box::new(host)));
+            simulation.add_host(id, ids.clone());
         }
         simulation
             .join(admin::NAME, Actor::Client(Box::new(workload::Client::admin(Admin::new(simulation.brokers())))));
@@ -240,6 +248,34 @@ impl Simulation {
             simulation.start(id)?;
         }
         Ok(simulation)
+    }
+
+    /// A machine for a broker; nothing runs on it yet.
+    fn add_host(&mut self, id: BrokerId, peers: Vec<BrokerId>) {
+        let rack = match self.cluster.racks.len() {
+            0 => None,
+            racks => Some(self.cluster.racks[(id.0 - 1) as usize % racks].clone()),
+        };
+        let name = id.to_string();
+        let config = BrokerConfig {
+            registration: Registration { id, host: name.clone(), port: PORT, rack },
+            cluster_id: "ottla-simulated-cluster".to_owned(),
+            log_dir: format!("/var/lib/kafka/{name}"),
+            peers,
+            seed: Seed(self.seed.stream(&name).next()),
+            settings: self.cluster.settings.clone(),
+        };
+        let host = Host {
+            config,
+            process: Process::Killed,
+            incarnation: 0,
+            disk: Disk::new(self.cluster.capacity.disk_bytes),
+            bytes_in: 0,
+            bytes_out: 0,
+            last_seen: Arc::default(),
+        };
+        let node = self.join(&name, Actor::Broker(Box::new(host)));
+        self.network.add_machine(node);
     }
 
     pub fn now(&self) -> Instant {
@@ -259,6 +295,11 @@ impl Simulation {
     /// Invariants that did not hold so far, in order.
     pub fn violations(&self) -> &[Arc<Violation>] {
         self.checks.violations()
+    }
+
+    /// What this run has held so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// The lines of the event log from that number on, as far as they are kept ([`View::LINES`](view::View::LINES)).
@@ -344,7 +385,7 @@ impl Simulation {
             What::Timer { node } => self.timer(node),
             What::Silence { conn } => self.silence(conn),
             What::Wrote { node, incarnation, log } => {
-                let now = self.time();
+                let now = self.time_of(node);
                 let Some(host) = self.host_mut(node, incarnation) else { return false };
                 let Some(written) = host.disk.wrote(now, log) else { return false };
                 self.written(node, log, written)
@@ -371,6 +412,9 @@ impl Simulation {
             return false;
         }
         slot.timer = None;
+        if slot.paused.is_some() {
+            return false;
+        }
         if slot.deadline().is_none_or(|deadline| deadline > now) {
             self.set_timer(node);
             return false;
@@ -384,10 +428,13 @@ impl Simulation {
 
     /// Steps a broker, if it runs, and carries out what it wants.
     fn tell_broker(&mut self, node: NodeId, event: broker::Event) {
-        let now = self.time();
+        let now = self.time_of(node);
         let slot = &mut self.nodes[node.0 as usize];
         let Actor::Broker(host) = &mut slot.actor else { return };
         let Process::Running(broker) = &mut host.process else { return };
+        if let Some(paused) = &mut slot.paused {
+            return paused.inbox.push_back(Told::Broker(event));
+        }
         if self.trace.is_on() {
             self.trace.line(now.instant, &slot.name, '<', &event);
         }
@@ -410,11 +457,14 @@ impl Simulation {
 
     /// Steps a client, if it runs, and carries out what it wants.
     fn tell_client(&mut self, node: NodeId, event: client::Event) {
-        let now = self.time();
+        let now = self.time_of(node);
         let slot = &mut self.nodes[node.0 as usize];
         let Actor::Client(client) = &mut slot.actor else { return };
         if !client.running {
             return;
+        }
+        if let Some(paused) = &mut slot.paused {
+            return paused.inbox.push_back(Told::Client(event, self.said));
         }
         if self.trace.is_on() {
             self.trace.line(now.instant, &slot.name, '<', &event);
@@ -432,9 +482,20 @@ impl Simulation {
         self.set_timer(node);
     }
 
+    /// Something happened on a connection that the node opened: clients do, and brokers that follow others.
+    fn tell_as_client(&mut self, node: NodeId, event: client::Event) {
+        match self.nodes[node.0 as usize].actor {
+            Actor::Broker(_) => self.tell_broker(node, broker::Event::client(event)),
+            Actor::Client(_) => self.tell_client(node, event),
+        }
+    }
+
     /// Puts the node's next timer on the agenda, unless an earlier one stands there: that one looks again.
     fn set_timer(&mut self, node: NodeId) {
         let slot = &mut self.nodes[node.0 as usize];
+        if slot.paused.is_some() {
+            return;
+        }
         let Some(deadline) = slot.deadline() else { return };
         let at = deadline.max(self.now + TICK);
         if slot.timer.is_none_or(|timer| at < timer) {
@@ -449,13 +510,16 @@ impl Simulation {
         self.agenda.push(Reverse(Entry { at, seq, what }));
     }
 
-    fn time(&self) -> Now {
-        Now { instant: self.now, wall: Timestamp(EPOCH.0 + self.now.as_millis() as i64) }
+    /// What that node's clocks show.
+    fn time_of(&self, node: NodeId) -> Now {
+        let skew = self.nodes[node.0 as usize].skew;
+        Now { instant: self.now, wall: Timestamp(EPOCH.0 + self.now.as_millis() as i64 + skew) }
     }
 
     fn join(&mut self, name: &str, actor: Actor) -> NodeId {
         let node = NodeId(self.nodes.len() as u32);
-        self.nodes.push(Slot { name: name.into(), timer: None, actor });
+        let slot = Slot { name: name.into(), timer: None, paused: None, skew: 0, connections: Vec::new(), actor };
+        self.nodes.push(slot);
         self.names.insert(name.to_owned(), node);
         node
     }
@@ -475,7 +539,6 @@ impl Simulation {
         })
     }
 
-    /// Brokers are the first nodes, by their ids.
     fn host_node(&self, id: BrokerId) -> Result<NodeId, String> {
         self.node(&id.to_string())
     }
@@ -505,6 +568,10 @@ impl Simulation {
 }
 
 impl Slot {
+    fn connection(&self, own: ConnId) -> Option<ConnId> {
+        self.connections.iter().find(|(one, _)| *one == own).map(|(_, conn)| *conn)
+    }
+
     fn deadline(&self) -> Option<Instant> {
         match &self.actor {
             Actor::Broker(host) => match &host.process {

@@ -4,19 +4,24 @@
 //! 2. While both machines live nothing is lost for good and nothing comes twice. A lost packet is sent again after
 //!    [`RTO`], doubling, so loss shows as delay of that message and of all behind it; whether that is too late is for the
 //!    client's `request.timeout.ms` to say.
-//! 3. A cut link holds what is on it, in that direction, until it is healed. Nobody is told.
+//! 3. A cut link holds what is on it, in that direction, until it is healed. Nobody is told. A single message that is
+//!    held delays those behind it on its connection, and no others.
 //! 4. When a process dies its connections are reset: the other end learns of it one way later. When a machine dies
 //!    nobody is told; once it runs again it resets the old connections on which something arrives.
 //! 5. To connect is refused by a machine without the process, and tried again ([`SYN_RETRIES`]) towards a dead machine.
 //! 6. Each direction of each connection has its own dice, so that a new connection does not move the others' latencies.
+//! 7. A connection that is reset loses what is on it, and both ends hear of it: only then is a message lost for good.
 //!
 //! No message is encoded: bodies travel as the structs that the ends read and write.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::{ApiKey, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
 
+use super::capacity::{Capacities, Load};
+use super::scenario::Cluster;
+use super::view::MessageKind;
 use crate::id::{CallId, ConnId};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::protocol::{Request, Response};
@@ -40,6 +45,8 @@ const RTO: Duration = Duration::from_millis(200);
 const RETRANSMISSIONS: u32 = 8;
 /// Linux's `tcp_syn_retries`: 1 + 2 + 4 + … seconds, 127 in all.
 pub(super) const SYN_RETRIES: u32 = 6;
+/// Bytes of a message besides its record batches, about.
+const ENVELOPE: u64 = 150;
 /// What a message to the same machine takes.
 const LOOPBACK: Duration = Duration::from_micros(20);
 
@@ -50,6 +57,11 @@ pub struct Network {
     loss_per_million: u32,
     /// From, to.
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// From, to: how much longer every message takes.
+    slow: BTreeMap<(NodeId, NodeId), Duration>,
+    /// From, to: how much longer the next message takes.
+    holds: BTreeMap<(NodeId, NodeId), Duration>,
+    capacities: Capacities,
     connections: BTreeMap<ConnId, Connection>,
     /// Between brokers, by the pair in order.
     peers: BTreeMap<(NodeId, NodeId), ConnId>,
@@ -66,6 +78,8 @@ pub(super) struct Connection {
     pub use_: Use,
     /// Something was sent to a machine that was dead: the sender's retransmissions will find it when it runs again.
     pub unacknowledged: bool,
+    /// When a machine died that had an end of it.
+    pub died: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +102,7 @@ pub(super) enum EndState {
 
 #[derive(Clone)]
 pub(super) enum Use {
+    /// Also a broker's that follows another.
     Client {
         /// The client's own number for it.
         own: ConnId,
@@ -106,6 +121,7 @@ pub(super) enum Use {
 #[derive(Clone)]
 pub(super) struct Header {
     pub api_key: ApiKey,
+    pub kind: MessageKind,
     pub correlation_id: i32,
     pub client_id: Option<StrBytes>,
 }
@@ -133,6 +149,8 @@ pub(super) struct Pipe {
     clear: Instant,
     /// Since when the link is cut in this direction.
     pub cut: Option<Instant>,
+    /// How much longer a message takes.
+    slow: Duration,
     loopback: bool,
 }
 
@@ -176,6 +194,22 @@ impl Body {
     pub fn is_message(&self) -> bool {
         matches!(self, Body::Request(_) | Body::Response { .. } | Body::Call { .. } | Body::Answer { .. })
     }
+
+    /// What it asks of machines: its record batches, and something for all else.
+    fn load(&self) -> Load {
+        let records = match self {
+            Body::Request(request) => request.batches.iter().flatten().map(|one| one.batch.bytes.len()).sum(),
+            Body::Response { response, .. } => match &response.body {
+                ResponseKind::Fetch(fetch) => {
+                    let partitions = fetch.responses.iter().flat_map(|topic| &topic.partitions);
+                    partitions.filter_map(|partition| partition.records.as_ref()).map(|records| records.len()).sum()
+                }
+                _ => 0,
+            },
+            _ => 0,
+        };
+        Load { bytes: records as u64 + ENVELOPE, request: matches!(self, Body::Request(_) | Body::Call { .. }) }
+    }
 }
 
 /// That a message will arrive: for the heap.
@@ -188,17 +222,25 @@ pub(super) struct Arrival {
 }
 
 impl Network {
-    pub(super) fn new(seed: Seed, latency: Option<(Duration, Duration)>, loss_per_million: u32) -> Network {
+    pub(super) fn new(seed: Seed, cluster: &Cluster) -> Network {
         Network {
             seed,
-            latency: latency.unwrap_or(DEFAULT_LATENCY),
-            loss_per_million,
+            latency: cluster.latency.unwrap_or(DEFAULT_LATENCY),
+            loss_per_million: cluster.loss_per_million,
             cut: BTreeSet::new(),
+            slow: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            capacities: Capacities::new(cluster.capacity),
             connections: BTreeMap::new(),
             peers: BTreeMap::new(),
             next_conn: 0,
             next_message: 0,
         }
+    }
+
+    /// A broker's machine, with what it can do in a second.
+    pub(super) fn add_machine(&mut self, node: NodeId) {
+        self.capacities.add(node);
     }
 
     /// A new connection, both ends in `state`.
@@ -220,11 +262,12 @@ impl Network {
             queue: VecDeque::new(),
             clear: Instant::ZERO,
             cut: self.cut.contains(&(from, to)).then_some(now),
+            slow: self.slow.get(&(from, to)).copied().unwrap_or_default(),
             loopback: from == to,
         };
         let pipes = [pipe(from, to), pipe(to, from)];
         let ends = [End { node: from, state }, End { node: to, state }];
-        self.connections.insert(conn, Connection { ends, pipes, use_, unacknowledged: false });
+        self.connections.insert(conn, Connection { ends, pipes, use_, unacknowledged: false, died: None });
         conn
     }
 
@@ -250,9 +293,17 @@ impl Network {
     /// Sends what the end `side` of `conn` says. `None` while the link holds it back.
     pub(super) fn send(&mut self, now: Instant, conn: ConnId, side: usize, body: Body) -> Option<Arrival> {
         let connection = self.connections.get_mut(&conn)?;
+        let (from, to) = (connection.ends[side].node, connection.ends[1 - side].node);
         let pipe = &mut connection.pipes[side];
-        let delay = pipe.delay(self.latency, self.loss_per_million);
-        let arrives = (now + delay).max(pipe.clear);
+        let mut delay = pipe.delay(self.latency, self.loss_per_million);
+        if !self.holds.is_empty() && body.is_message() {
+            delay += self.holds.remove(&(from, to)).unwrap_or_default();
+        }
+        let arrives = match self.capacities.limited() && from != to {
+            true => self.capacities.pass(now, from, to, body.load(), delay),
+            false => now + delay,
+        };
+        let arrives = arrives.max(pipe.clear);
         let id = self.next_message;
         self.next_message += 1;
         pipe.clear = arrives;
@@ -298,6 +349,12 @@ impl Network {
         }
     }
 
+    /// What is on its way is lost.
+    pub(super) fn drop_messages(&mut self, conn: ConnId) {
+        let pipes = self.connections.get_mut(&conn).into_iter().flat_map(|connection| &mut connection.pipes);
+        pipes.for_each(|pipe| pipe.queue.clear());
+    }
+
     /// From now on nothing passes from `from` to `to`.
     pub(super) fn cut(&mut self, now: Instant, from: NodeId, to: NodeId) {
         self.cut.insert((from, to));
@@ -318,6 +375,32 @@ impl Network {
             }
         }
         arrivals
+    }
+
+    /// Every message from `from` to `to` takes that much longer from now on.
+    pub(super) fn slow(&mut self, from: NodeId, to: NodeId, by: Duration) {
+        match by.is_zero() {
+            true => drop(self.slow.remove(&(from, to))),
+            false => drop(self.slow.insert((from, to), by)),
+        }
+        for (_, _, pipe) in self.pipes_mut(from, to) {
+            pipe.slow = by;
+        }
+    }
+
+    /// The next message from `from` to `to` takes that much longer.
+    pub(super) fn hold(&mut self, from: NodeId, to: NodeId, by: Duration) {
+        self.holds.insert((from, to), by);
+    }
+
+    /// From, to, and by how much.
+    pub(super) fn slowed(&self) -> impl Iterator<Item = (NodeId, NodeId, Duration)> {
+        self.slow.iter().map(|(&(from, to), &by)| (from, to, by))
+    }
+
+    /// No next message is held any more.
+    pub(super) fn hold_none(&mut self) {
+        self.holds.clear();
     }
 
     /// From, to.
@@ -362,7 +445,8 @@ impl Pipe {
         if self.loopback {
             return LOOPBACK;
         }
-        let mut delay = Duration::from_nanos(self.dice.between(least.as_nanos() as u64, most.as_nanos() as u64));
+        let latency = Duration::from_nanos(self.dice.between(least.as_nanos() as u64, most.as_nanos() as u64));
+        let mut delay = latency + self.slow;
         let mut wait = RTO;
         for _ in 0..RETRANSMISSIONS {
             if loss_per_million == 0 || !self.dice.chance(loss_per_million) {

@@ -3,6 +3,7 @@
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
+use super::check::liveness;
 use super::network::NodeId;
 use super::scenario::Expectation;
 use super::view::Level;
@@ -36,6 +37,7 @@ impl Simulation {
         };
         let directory = log.and_then(|log| host.disk.directory(log)).unwrap_or_default().to_owned();
         self.story.broker_effect(self.now, &slot.name, &directory, effect);
+        self.tally.truncations += u64::from(matches!(effect, Effect::Truncate { .. }));
         let Some((topic, partition)) = parse_directory(&directory) else { return };
         match effect {
             Effect::Delete { below, .. } => self.checks.deleted(&topic, partition, *below),
@@ -60,13 +62,16 @@ impl Simulation {
         self.check_ends(Some("the only machine that had them died before it had flushed them"));
     }
 
+    /// A disk was emptied.
+    pub(super) fn check_wipe(&mut self) {
+        self.check_ends(Some("the only disk that had them was wiped"));
+    }
+
     fn check_ends(&mut self, exempt: Option<&'static str>) {
         for (topic, partition) in self.checks.partitions() {
             let directory = format!("{}-{partition}", topic.0);
             let end = self.hosts().filter_map(|(_, host)| host.disk.end(&directory)).max();
-            if let Some(end) = end {
-                self.check_end(&topic, partition, end, exempt);
-            }
+            self.check_end(&topic, partition, end.unwrap_or(0), exempt);
         }
     }
 
@@ -92,6 +97,17 @@ impl Simulation {
             Expectation::NoAckedRecordLost => match self.checks.lost() {
                 0 => (true, "every acknowledged record is there".to_owned()),
                 lost => (false, format!("{lost} acknowledged records are gone")),
+            },
+            Expectation::InvariantsHold => {
+                let mut broken = self.checks.violations().iter().filter(|violation| violation.exempt.is_none());
+                match broken.next() {
+                    None => (true, "none was broken".to_owned()),
+                    Some(first) => (false, format!("{} was broken at {}", first.invariant, first.at)),
+                }
+            }
+            Expectation::Settled => match liveness::check(&self.view()) {
+                Ok(()) => (true, "every write is accepted or refused, and every replica has it".to_owned()),
+                Err(why) => (false, why),
             },
             Expectation::Count { what, op, value } => match self.count(what) {
                 Some(count) => (op.holds(count, *value), format!("{what} is {count}")),

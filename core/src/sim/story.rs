@@ -95,14 +95,20 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
     }
 }
 
-/// What an action is in the event log; an expectation has its own line.
-pub(super) fn of_action(action: &Action) -> Option<(Level, String)> {
-    let level = match action {
-        Action::Expect(_) => return None,
-        Action::Kill(_) | Action::Crash(_) | Action::Cut(..) => Level::Bad,
-        Action::Start(_) | Action::Heal(..) => Level::Good,
+/// How an action looks in the event log and on the time line.
+pub(super) fn level_of(action: &Action) -> Level {
+    match action {
+        Action::Fault(fault) => fault.level(),
+        Action::AddBroker => Level::Good,
         Action::Stop(_) => Level::Warn,
         _ => Level::Info,
-    };
-    Some((level, action.to_string()))
+    }
+}
+
+/// What an action is in the event log; an expectation has its own line.
+pub(super) fn of_action(action: &Action) -> Option<(Level, String)> {
+    match action {
+        Action::Expect(_) => None,
+        _ => Some((level_of(action), action.to_string())),
+    }
 }

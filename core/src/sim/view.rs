@@ -54,6 +54,9 @@ pub struct BrokerView {
     pub bytes_out: u64,
     /// Requests parked in the purgatory.
     pub parked: u32,
+    /// What is wrong with its machine, in words: `its disk is full`.
+    #[serde(default)]
+    pub faults: Vec<String>,
 }
 
 /// One replica of a partition, on one broker.

@@ -3,12 +3,12 @@
 use super::admin::{self, Admin, Wanted};
 use super::guest::Guest;
 use super::network::NodeId;
+use super::scenario::parse::MAX_BROKERS;
 use super::scenario::{Action, Expectation};
 use super::story;
 use super::view::Level;
 use super::{Actor, Outcome, Simulation};
 use crate::client::{Command, Consumer, Effect, Event, Producer};
-use crate::id::ConnId;
 use crate::node::Node;
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
@@ -21,8 +21,6 @@ pub(super) struct Client {
     pub app: App,
     /// False once it was stopped.
     pub running: bool,
-    /// Its own numbers of its connections, and the network's.
-    pub connections: Vec<(ConnId, ConnId)>,
 }
 
 #[derive(Clone)]
@@ -44,11 +42,7 @@ impl Client {
     }
 
     fn new(app: App) -> Client {
-        Client { app, running: true, connections: Vec::new() }
-    }
-
-    pub fn connection(&self, own: ConnId) -> Option<ConnId> {
-        self.connections.iter().find(|(one, _)| *one == own).map(|(_, conn)| *conn)
+        Client { app, running: true }
     }
 }
 
@@ -78,16 +72,10 @@ impl Node for App {
 impl Simulation {
     /// Whether a hand may do that now; an error in words where it may not.
     pub(crate) fn allows(&self, action: &Action) -> Result<(), String> {
-        let host = |id: &crate::id::BrokerId| {
-            let node = self.host_node(*id)?;
-            self.host(node).ok_or_else(|| format!("{id} is no broker"))
-        };
         match action {
-            Action::Kill(id) | Action::Crash(id) if host(id)?.broker().is_none() => Err(format!("{id} is not running")),
-            Action::Start(id) if host(id)?.broker().is_some() => Err(format!("{id} is running")),
-            Action::Cut(one, other) | Action::Heal(one, other) => {
-                self.node(one)?;
-                self.node(other).map(drop)
+            Action::Fault(fault) => self.may(fault),
+            Action::AddBroker if self.hosts().count() >= MAX_BROKERS as usize => {
+                Err(format!("a cluster may have {MAX_BROKERS} brokers"))
             }
             Action::Producer { name, .. } | Action::Consumer { name, .. } => match self.client_of(name) {
                 Some(client) if client.running => Err(format!("there is a {name} already")),
@@ -162,11 +150,8 @@ impl Simulation {
                 let node = self.node(HAND)?;
                 self.command(node, Command::Send(record))
             }
-            Action::Kill(broker) => self.kill(broker),
-            Action::Crash(broker) => self.crash(broker),
-            Action::Start(broker) => self.start(broker),
-            Action::Cut(one, other) => self.cut(&one, &other),
-            Action::Heal(one, other) => self.heal(&one, &other),
+            Action::Fault(fault) => self.strike(&fault),
+            Action::AddBroker => self.add_broker(),
             Action::Stop(name) => {
                 let node = self.node(&name)?;
                 match self.host(node).map(|host| host.id()) {

@@ -2,8 +2,9 @@
 
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
-use ottla_core::sim::scenario::Action;
+use ottla_core::sim::scenario::{Action, Fault};
 use ottla_core::sim::view::{BrokerView, ConsumerView, Detail, FactGroup, Health, ProducerView, ReplicaView, Target};
+use ottla_core::time::Duration;
 
 use crate::scene::words::number;
 use crate::store::{Form, Session, Source};
@@ -74,25 +75,69 @@ fn Broker(id: i32) -> impl IntoView {
         Memo::new(move |_| session.view.with(|view| view.brokers.iter().find(|broker| broker.id == id).cloned()));
     let health = Memo::new(move |_| broker.with(|broker| broker.as_ref().map(|broker| broker.health)));
     let facts = move || broker.with(|broker| broker.as_ref().map(broker_facts).unwrap_or_default());
+    let faults = Memo::new(move |_| {
+        broker.with(|broker| broker.as_ref().map(|broker| broker.faults.clone()).unwrap_or_default())
+    });
     let editable = move || session.source.get() == Source::Simulated;
     view! {
         <h2>{BrokerId(id).to_string()}<State health=health/></h2>
         <Show when=editable>
             <div class="actions">
-                {move || match health.get() {
-                    Some(Health::Dead) => view! {
-                        <button class="main" on:click=move |_| session.act(Action::Start(BrokerId(id)))>"Start"</button>
-                    }.into_any(),
-                    Some(_) => view! {
-                        <button class="danger" title="The process dies; what it wrote stays" on:click=move |_| session.act(Action::Kill(BrokerId(id)))>"Kill"</button>
-                        <button class="danger" title="The machine dies, and with it what was not flushed" on:click=move |_| session.act(Action::Crash(BrokerId(id)))>"Crash"</button>
-                    }.into_any(),
-                    None => ().into_any(),
-                }}
+                {move || broker_actions(session, id, health.get())}
             </div>
+            <Show when=move || !faults.with(Vec::is_empty)>
+                <ul class="faults">{move || faults.get().into_iter().map(|fault| view! { <li>{fault}</li> }).collect_view()}</ul>
+                <div class="actions">
+                    <button title="A quick disk with room, a right clock" on:click=move |_| mend(session, id)>"Mend"</button>
+                </div>
+            </Show>
         </Show>
         <Facts facts=Signal::derive(facts)/>
         <More/>
+    }
+}
+
+/// What can be done to a broker in that state: a button for each.
+fn broker_actions(session: Session, id: i32, health: Option<Health>) -> AnyView {
+    let who = move || BrokerId(id).into();
+    let fault = move |class: &'static str, name: &'static str, title: &'static str, fault: Fault| {
+        let act = move |_| session.act(fault.clone().into());
+        view! { <button class=class title=title on:click=act>{name}</button> }
+    };
+    let kill = move || fault("danger", "Kill", "The process dies; what it wrote stays", Fault::Kill(who()));
+    let crash =
+        move || fault("danger", "Crash", "The machine dies, and with it what was not flushed", Fault::Crash(who()));
+    match health {
+        None => ().into_any(),
+        Some(Health::Dead) => view! {
+            {fault("main", "Start", "Over what is on its disk", Fault::Start(who()))}
+            {fault("danger", "Wipe disk", "It gets another disk, empty", Fault::Wipe(who()))}
+        }
+        .into_any(),
+        Some(Health::Paused) => view! {
+            {fault("main", "Resume", "It goes on where it stood", Fault::Resume(who()))}
+            {kill()}
+            {crash()}
+        }
+        .into_any(),
+        Some(Health::Running) => view! {
+            {kill()}
+            {crash()}
+            {fault("danger", "Pause", "The process stands still; its sockets stay open", Fault::Pause(who()))}
+            {fault("", "Slow disk", "Every write, sync and read takes 100 ms longer", Fault::SlowDisk(who(), SLOW))}
+            {fault("", "Fill disk", "What is appended fails", Fault::Fill(who()))}
+        }
+        .into_any(),
+    }
+}
+
+/// How much longer a disk takes that is slow.
+const SLOW: Duration = Duration::from_millis(100);
+
+fn mend(session: Session, id: i32) {
+    let who = || BrokerId(id).into();
+    for fault in [Fault::Quicken(who()), Fault::Free(who()), Fault::Skew(who(), 0)] {
+        session.act(fault.into());
     }
 }
 

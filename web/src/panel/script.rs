@@ -98,6 +98,10 @@ fn line_view(line: &str, number: usize, errors: &[ParseError]) -> AnyView {
     view! { {colour(right)}<span class="wavy">{wrong}</span>{rest.to_string()}"\n" }.into_any()
 }
 
+/// Lines that begin so break something.
+const BREAKS: [&str; 11] =
+    ["kill", "crash", "pause", "cut", "slow", "hold", "reset", "fill", "wipe", "tear", "corrupt"];
+
 /// A line of a scenario: its time, its verb, its names of properties, its comment.
 pub fn colour(line: &str) -> AnyView {
     if line.trim_start().starts_with('#') {
@@ -114,7 +118,7 @@ pub fn colour(line: &str) -> AnyView {
             parts.push(view! { <span class="a">{text}</span> }.into_any());
         } else if verb {
             verb = false;
-            let class = if matches!(bare, "kill" | "crash" | "cut") { "f" } else { "k" };
+            let class = if BREAKS.contains(&bare) { "f" } else { "k" };
             parts.push(view! { <span class=class>{text}</span> }.into_any());
         } else if let Some((name, value)) =
             word.split_once('=').filter(|(name, _)| !name.is_empty() && !name.starts_with('"'))

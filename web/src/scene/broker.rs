@@ -91,6 +91,7 @@ fn find(view: &View, id: i32) -> Option<&BrokerView> {
 fn HeadOf(id: i32, head: Signal<Head>, held: Memo<bool>) -> impl IntoView {
     let hand = expect_context::<Hand>();
     let dead = Memo::new(move |_| head.with(|head| head.health == Health::Dead));
+    let paused = Memo::new(move |_| head.with(|head| head.health == Health::Paused));
     let name = move || head.with(|head| head.name.clone());
     let act = move |word: &'static str| Callback::new(move |()| hand.act(format!("{word} {}", name())));
     let says = move |text: &'static str| Signal::derive(move || text.replace("{}", &name()));
@@ -158,6 +159,16 @@ fn HeadOf(id: i32, head: Signal<Head>, held: Memo<bool>) -> impl IntoView {
                     when=move || dead.get()
                     fallback=move || {
                         view! {
+                            <Show when=move || paused.get()>
+                                <Chip
+                                    x=74.0
+                                    y=8.0
+                                    width=58.0
+                                    label="resume"
+                                    says=says("resume {}: it goes on where it stood")
+                                    on_press=act("resume")
+                                />
+                            </Show>
                             <Chip
                                 x=136.0
                                 y=8.0

@@ -13,6 +13,7 @@
 //! @8s  cut p1 broker-2
 //! @9s  heal p1 broker-2
 //! @12s start broker-1
+//! @13s add broker
 //! @15s stop p1
 //! @20s expect no-acked-record-lost
 //! @20s expect acked >= 100
@@ -23,21 +24,29 @@
 //! 2. A text is taken whole or not at all: one wrong line, and nothing of it runs.
 //!
 //! `parse.rs` text to [`Scenario`], by the words of `lex.rs` and the names of `names.rs` | `text.rs` [`Scenario`] to text |
-//! `link.rs` a run as a link | `prepared.rs` the scenarios that come with Ottla
+//! `cluster.rs` what the cluster is made of | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
+//! scenarios that come with Ottla
 
 use std::collections::BTreeMap;
 
 use crate::client::SendRecord;
-use crate::id::BrokerId;
 use crate::rng::Seed;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
+mod cluster;
+mod fault;
 mod lex;
 pub mod link;
 mod names;
 pub mod parse;
 pub mod prepared;
+pub mod swarm;
 mod text;
+
+pub use cluster::{Capacity, Cluster};
+pub use fault::{Fault, Link, WORDS as FAULTS, Who};
+pub use swarm::Swarm;
+pub(super) use text::Span;
 
 /// A whole run: who is there, and what happens when.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +55,8 @@ pub struct Scenario {
     pub opening: Vec<String>,
     pub seed: Seed,
     pub cluster: Cluster,
+    /// Faults that the seed draws.
+    pub swarm: Option<Swarm>,
     /// In order of time, ties in the order of the text. What has no `@time` happens at 0.
     pub actions: Vec<Timed>,
     /// The comments and blank lines after the last action.
@@ -58,19 +69,6 @@ pub struct Timed {
     pub action: Action,
     /// The comments and blank lines above it.
     pub above: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cluster {
-    pub brokers: u32,
-    /// Given to brokers in turn.
-    pub racks: Vec<String>,
-    /// Kafka's broker settings, checked.
-    pub settings: BTreeMap<String, String>,
-    /// Of every link, one way, from and to.
-    pub latency: Option<(Duration, Duration)>,
-    /// Messages lost, in a million.
-    pub loss_per_million: u32,
 }
 
 /// Whatever a scenario, or a hand on the page, can do.
@@ -98,15 +96,11 @@ pub enum Action {
         milli_per_second: u64,
     },
     Send(SendRecord),
-    /// The process dies; what it wrote stays.
-    Kill(BrokerId),
-    /// The machine dies, and with it what was not flushed.
-    Crash(BrokerId),
-    Start(BrokerId),
-    /// No message passes between the two, in either direction.
-    Cut(String, String),
-    Heal(String, String),
-    /// A producer or consumer goes.
+    /// Something breaks, or is put right.
+    Fault(Fault),
+    /// A new broker, with the next id, joins the running cluster.
+    AddBroker,
+    /// A broker, a producer or a consumer goes, in order.
     Stop(String),
     Expect(Expectation),
 }
@@ -114,6 +108,10 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expectation {
     NoAckedRecordLost,
+    /// No invariant was broken so far, but where Kafka allows it.
+    InvariantsHold,
+    /// What must be so some time after the last fault: see `check/liveness.rs`.
+    Settled,
     /// `acked >= 100`: one of [`COUNTS`], compared with a number.
     Count {
         what: String,
@@ -156,12 +154,6 @@ pub struct ParseError {
     pub message: String,
 }
 
-impl Default for Cluster {
-    fn default() -> Self {
-        Cluster { brokers: 1, racks: Vec::new(), settings: BTreeMap::new(), latency: None, loss_per_million: 0 }
-    }
-}
-
 impl Scenario {
     /// Puts an action in at its moment, behind what happens at that moment already.
     pub fn insert(&mut self, at: Instant, action: Action) {
@@ -171,7 +163,8 @@ impl Scenario {
 
     /// When the last thing that it says happens.
     pub fn last(&self) -> Instant {
-        self.actions.last().map_or(Instant::ZERO, |timed| timed.at)
+        let drawn = self.swarm.as_ref().map_or(Instant::ZERO, |swarm| swarm.until);
+        self.actions.last().map_or(drawn, |timed| timed.at.max(drawn))
     }
 
     /// Its first comment line without the `#`.

@@ -11,7 +11,9 @@ use crate::near::hint;
 /// Who is in the text, wherever they are written.
 #[derive(Default)]
 pub(super) struct Names {
+    /// Those of the beginning and those that are added.
     pub brokers: u32,
+    pub racks: BTreeSet<String>,
     pub producers: BTreeSet<String>,
     pub consumers: BTreeSet<String>,
 }
@@ -19,6 +21,7 @@ pub(super) struct Names {
 impl Names {
     pub fn of<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Names {
         let mut names = Names { brokers: 1, ..Names::default() };
+        let mut added: u32 = 0;
         for line in lines {
             let skip = usize::from(line.words.first().is_some_and(|word| word.bytes().starts_with(b"@")));
             let word = |index: usize| line.words.get(skip + index).and_then(Word::text);
@@ -26,12 +29,16 @@ impl Names {
                 Some("cluster") => {
                     let count = (1..).map_while(word).find_map(|word| word.strip_prefix("brokers=")?.parse().ok());
                     names.brokers = count.unwrap_or(names.brokers);
+                    let racks = (1..).map_while(word).find_map(|word| Some(word.strip_prefix("racks=")?.to_owned()));
+                    names.racks.extend(racks.iter().flat_map(|racks| racks.split(',')).map(str::to_owned));
                 }
+                Some("add") => added += 1,
                 Some("producer") => names.producers.extend(word(1)),
                 Some("consumer") => names.consumers.extend(word(1)),
                 _ => {}
             }
         }
+        names.brokers = names.brokers.saturating_add(added);
         names
     }
 }
@@ -64,7 +71,7 @@ pub(super) fn broker_setting(name: &str, value: &str) -> Result<(), String> {
     broker::check(name, value).map_err(|error| match BROKER.get(name) {
         Some(_) => error.0,
         None => {
-            let words = ["brokers", "racks", "latency", "loss"];
+            let words = super::cluster::PROPERTIES;
             let known = words.into_iter().chain(BROKER.iter().map(|known| known.name));
             format!("a broker has no setting {name}.{}", hint(name, known))
         }

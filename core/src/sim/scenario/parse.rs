@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lex::{self, Word};
-use super::names::{Names, broker_setting, is_name, topic_config, topic_name};
-use super::{Action, COUNTS, Cluster, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Timed};
+use super::names::{Names, is_name, topic_config, topic_name};
+use super::{Action, COUNTS, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Swarm, Timed, fault};
 use crate::client::setting::{decimal, rate};
 use crate::client::{SendRecord, consumer, producer};
 use crate::config::{BrokerSettings, TopicConfig};
@@ -28,10 +28,13 @@ pub const MAX_PARTITIONS: u32 = 1_000;
 pub const MAX_CLIENTS: usize = 100;
 pub const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
-const STATEMENTS: [&str; 14] = [
-    "seed", "cluster", "topic", "producer", "consumer", "rate", "send", "kill", "crash", "start", "cut", "heal",
-    "stop", "expect",
-];
+/// The words that open a line, besides those about faults ([`fault::WORDS`]).
+const STATEMENTS: [&str; 11] =
+    ["seed", "cluster", "swarm", "topic", "producer", "consumer", "rate", "send", "add", "stop", "expect"];
+
+fn statements() -> impl Iterator<Item = &'static str> {
+    STATEMENTS.into_iter().chain(fault::WORDS)
+}
 
 type Parsed<T> = Result<T, ParseError>;
 
@@ -133,6 +136,14 @@ impl Reader {
                 self.scenario.cluster = line.cluster()?;
                 Ok(())
             }
+            Some("swarm") => {
+                if self.scenario.swarm.is_some() {
+                    return line.wrong(0, "the swarm is given twice");
+                }
+                let above = std::mem::take(&mut self.above);
+                self.scenario.swarm = Some(Swarm { above, ..line.swarm()? });
+                Ok(())
+            }
             Some(_) => {
                 let (at, from) = line.time()?;
                 let action = line.action(from)?;
@@ -165,6 +176,9 @@ impl Reader {
                 ("topic", name)
             }
             Action::Producer { name, .. } | Action::Consumer { name, .. } => ("client", name),
+            Action::AddBroker if line.names.is_some_and(|names| names.brokers > MAX_BROKERS) => {
+                return line.wrong(from, format!("a scenario may have {MAX_BROKERS} brokers in all"));
+            }
             _ => return Ok(()),
         };
         if !self.declared.insert(format!("{kind} {name}")) {
@@ -186,7 +200,7 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn wrong<T>(&self, index: usize, message: impl Into<String>) -> Parsed<T> {
+    pub(super) fn wrong<T>(&self, index: usize, message: impl Into<String>) -> Parsed<T> {
         let column = match self.words.get(index) {
             Some(word) => word.column,
             // Past the end: where the next word would begin.
@@ -198,15 +212,15 @@ impl Line<'_> {
     }
 
     /// Of the line as a whole.
-    fn error(&self, message: impl Into<String>) -> ParseError {
+    pub(super) fn error(&self, message: impl Into<String>) -> ParseError {
         ParseError::new(self.number, self.words.first().map_or(1, |word| word.column), message)
     }
 
-    fn at<T>(&self, word: &Word, message: impl Into<String>) -> Parsed<T> {
+    pub(super) fn at<T>(&self, word: &Word, message: impl Into<String>) -> Parsed<T> {
         Err(ParseError::new(self.number, word.column, message))
     }
 
-    fn text(&self, index: usize, expected: &str) -> Parsed<String> {
+    pub(super) fn text(&self, index: usize, expected: &str) -> Parsed<String> {
         match self.words.get(index).map(Word::text) {
             Some(Some(text)) => Ok(text),
             Some(None) => self.wrong(index, "expected text in UTF-8"),
@@ -228,7 +242,7 @@ impl Line<'_> {
     }
 
     /// Nothing may follow.
-    fn end(&self, index: usize) -> Parsed<()> {
+    pub(super) fn end(&self, index: usize) -> Parsed<()> {
         match self.words.get(index) {
             Some(word) => self.at(word, "expected the line to end here"),
             None => Ok(()),
@@ -247,7 +261,7 @@ impl Line<'_> {
     }
 
     fn action(&self, from: usize) -> Parsed<Action> {
-        let statement = self.text(from, &format!("one of {}", STATEMENTS.join(", ")))?;
+        let statement = self.text(from, &format!("one of {}", statements().collect::<Vec<_>>().join(", ")))?;
         match statement.as_str() {
             "topic" => self.topic(from),
             "producer" => self.producer(from),
@@ -262,66 +276,26 @@ impl Line<'_> {
                 }
             }
             "send" => self.send(from),
-            "kill" => Ok(Action::Kill(self.last_broker(from + 1)?)),
-            "crash" => Ok(Action::Crash(self.last_broker(from + 1)?)),
-            "start" => Ok(Action::Start(self.last_broker(from + 1)?)),
-            "cut" | "heal" => {
-                let (a, b) = (self.node(from + 1)?, self.node(from + 2)?);
-                self.end(from + 3)?;
-                match (a == b, statement.as_str()) {
-                    (true, _) => self.wrong(from + 2, format!("expected another node than {a}: a link has two ends")),
-                    (false, "cut") => Ok(Action::Cut(a, b)),
-                    (false, _) => Ok(Action::Heal(a, b)),
-                }
-            }
+            "add" => match self.text(from + 1, "add broker")?.as_str() {
+                "broker" => self.end(from + 2).map(|()| Action::AddBroker),
+                other => self.wrong(from + 1, format!("expected add broker, found add {other}")),
+            },
             "stop" => {
-                let name = self.client(from + 1, true, true)?;
+                let name = self.node(from + 1)?;
                 self.end(from + 2)?;
                 Ok(Action::Stop(name))
             }
             "expect" => self.expect(from).map(Action::Expect),
-            "seed" | "cluster" => self.wrong(from, format!("{statement} has no time: it describes the whole run")),
+            "seed" | "cluster" | "swarm" => {
+                self.wrong(from, format!("{statement} has no time: it describes the whole run"))
+            }
+            word if fault::WORDS.contains(&word) => self.fault(from, word).map(Action::Fault),
             _ => {
-                let hint = hint(&statement, STATEMENTS);
-                self.wrong(from, format!("expected one of {}, found {statement}.{hint}", STATEMENTS.join(", ")))
+                let hint = hint(&statement, statements());
+                let known: Vec<&str> = statements().collect();
+                self.wrong(from, format!("expected one of {}, found {statement}.{hint}", known.join(", ")))
             }
         }
-    }
-
-    fn cluster(&self) -> Parsed<Cluster> {
-        let mut cluster = Cluster::default();
-        for (name, value, word) in self.properties(1)? {
-            match name.as_str() {
-                "brokers" => match value.parse() {
-                    Ok(count) if (1..=MAX_BROKERS).contains(&count) => cluster.brokers = count,
-                    _ => return self.at(&word, format!("expected brokers from 1 to {MAX_BROKERS}, found {value}")),
-                },
-                "racks" => {
-                    cluster.racks = value.split(',').map(str::to_string).collect();
-                    if !cluster.racks.iter().all(|rack| is_name(rack)) {
-                        return self.at(&word, "expected racks by name, such as racks=a,b,c");
-                    }
-                }
-                "latency" => {
-                    let (from, to) = value.split_once("..").unwrap_or((&value, &value));
-                    match (duration(from), duration(to)) {
-                        (Some(from), Some(to)) if from <= to && to <= Duration::from_secs(60) => {
-                            cluster.latency = Some((from, to));
-                        }
-                        _ => return self.at(&word, "expected a latency up to 60s, such as 5ms or 1ms..5ms"),
-                    }
-                }
-                "loss" => match value.strip_suffix('%').and_then(|percent| decimal(percent, 10_000)) {
-                    Some(loss) if loss <= 1_000_000 => cluster.loss_per_million = loss as u32,
-                    _ => return self.at(&word, "expected a loss from 0% to 100%, such as 0.1%"),
-                },
-                _ => {
-                    broker_setting(&name, &value).or_else(|message| self.at(&word, message))?;
-                    cluster.settings.insert(name, value);
-                }
-            }
-        }
-        Ok(cluster)
     }
 
     fn topic(&self, from: usize) -> Parsed<Action> {
@@ -445,12 +419,16 @@ impl Line<'_> {
         for index in from + 1..self.words.len() {
             text.push_str(&self.text(index, "an expectation")?);
         }
-        if text == "no-acked-record-lost" {
-            return Ok(Expectation::NoAckedRecordLost);
+        match text.as_str() {
+            "no-acked-record-lost" => return Ok(Expectation::NoAckedRecordLost),
+            "invariants-hold" => return Ok(Expectation::InvariantsHold),
+            "settled" => return Ok(Expectation::Settled),
+            _ => {}
         }
         let counts = COUNTS.map(|(name, _)| name);
         let of_partitions = PARTITION_COUNTS.map(|(name, _)| name);
-        let known = || counts.into_iter().chain(of_partitions).chain(["no-acked-record-lost"]);
+        let known =
+            || counts.into_iter().chain(of_partitions).chain(["no-acked-record-lost", "invariants-hold", "settled"]);
         let Some(at) = text.find(['<', '=', '>']) else {
             let hint = hint(&text, known());
             let message =
@@ -492,7 +470,7 @@ impl Line<'_> {
     }
 
     /// The `name=value` words from there on: no name twice.
-    fn properties(&self, from: usize) -> Parsed<Vec<(String, String, Word)>> {
+    pub(super) fn properties(&self, from: usize) -> Parsed<Vec<(String, String, Word)>> {
         let mut properties: Vec<(String, String, Word)> = Vec::new();
         for word in self.words.iter().skip(from) {
             let pair = word.split(b'=').and_then(|(name, value)| Some((name.text()?, value.text()?)));
@@ -524,6 +502,9 @@ impl Line<'_> {
         if name.starts_with("broker-") {
             return self.wrong(index, "expected another name: those that begin with broker- are the brokers'");
         }
+        if fault::RESERVED.contains(&&name[..]) {
+            return self.wrong(index, format!("expected another name: {name} is a word of scenarios"));
+        }
         Ok(name)
     }
 
@@ -533,7 +514,7 @@ impl Line<'_> {
         Ok(name)
     }
 
-    fn known_client(&self, index: usize, name: &str, producers: bool, consumers: bool) -> Parsed<()> {
+    pub(super) fn known_client(&self, index: usize, name: &str, producers: bool, consumers: bool) -> Parsed<()> {
         let Some(names) = self.names else { return Ok(()) };
         let known = || {
             let producers = names.producers.iter().filter(move |_| producers);
@@ -547,7 +528,7 @@ impl Line<'_> {
         self.wrong(index, format!("no {kind} is called {name}.{}", hint(name, known())))
     }
 
-    fn broker(&self, index: usize) -> Parsed<BrokerId> {
+    pub(super) fn broker(&self, index: usize) -> Parsed<BrokerId> {
         let text = self.text(index, "a broker, such as broker-1")?;
         let brokers = self.names.map_or(MAX_BROKERS, |names| names.brokers);
         match text.strip_prefix("broker-").and_then(|id| id.parse::<u32>().ok()) {
@@ -557,10 +538,15 @@ impl Line<'_> {
         }
     }
 
-    fn last_broker(&self, index: usize) -> Parsed<BrokerId> {
-        let broker = self.broker(index)?;
-        self.end(index + 1)?;
-        Ok(broker)
+    pub(super) fn known_rack(&self, index: usize, rack: &str) -> Parsed<()> {
+        let Some(names) = self.names else { return Ok(()) };
+        match names.racks.contains(rack) {
+            true => Ok(()),
+            false => {
+                let hint = hint(rack, names.racks.iter().map(String::as_str));
+                self.wrong(index, format!("no broker is in a rack {rack}.{hint}"))
+            }
+        }
     }
 
     fn node(&self, index: usize) -> Parsed<String> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::id::BrokerId;
 use crate::sim::Simulation;
 use crate::time::Duration;
 
@@ -117,6 +118,81 @@ producer p3 topic=orders enable.idempotence=true
 }
 
 #[test]
+fn every_fault_is_read_and_written_back_as_it_stands() {
+    let lines = "\
+kill broker-2
+crash rack a
+start rack a
+kill controller
+pause c1
+resume c1
+cut broker-1 broker-2
+cut broker-1 -> broker-2
+cut broker-2 controller
+cut rack a rack b
+cut p1 -> rack b
+heal broker-1 -> broker-2
+heal
+slow broker-1 disk 50ms
+slow broker-1 disk off
+slow p1 broker-1 20ms
+slow broker-1 -> broker-2 1.5s
+slow broker-1 broker-2 off
+slow broker-1 off
+hold broker-1 -> broker-2 2s
+reset p1 broker-3
+fill broker-1
+free broker-1
+wipe broker-1
+tear broker-1
+corrupt broker-1
+skew broker-1 +5s
+skew c1 -0.25s
+skew broker-1 off
+add broker
+stop broker-4
+";
+    let opening = "cluster brokers=3 racks=a,b link=10MB/s disk=1.5GB/s requests=2000/s\nproducer p1 topic=t\nconsumer c1 topics=t\n";
+    let text = format!("{opening}{}", lines.lines().map(|line| format!("@1s {line}\n")).collect::<String>());
+    let scenario = parse::scenario(&text).unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert_eq!(scenario.to_string(), text.replace("-0.25s", "-250ms"));
+    for line in lines.lines() {
+        assert!(parse::action(line).is_ok(), "{line} stands alone, too");
+    }
+}
+
+#[test]
+fn a_fault_that_makes_no_sense_is_refused_with_what_was_expected() {
+    let opening = "cluster brokers=2 racks=a,b\nproducer p1 topic=t\n";
+    for (line, expected) in [
+        ("kill p1", "column 10: expected a broker, such as broker-1, rack a or controller, found p1"),
+        ("start controller", "column 11: expected a broker or a rack, such as broker-1 or rack a, found controller"),
+        ("kill rack c", "column 15: no broker is in a rack c."),
+        ("crash rack", "column 16: expected a rack's name"),
+        ("cut broker-1 broker-1", "column 18: expected another node than broker-1"),
+        ("cut broker-1", "column 18: expected a node"),
+        ("cut broker-1 -> ", "column 21: expected a node"),
+        ("heal broker-1", "column 19: expected a node"),
+        ("slow broker-1", "column 19: expected disk, another node, or off"),
+        ("slow broker-1 disk 61s", "column 24: expected by how much, or off, up to 60s"),
+        ("slow p1 disk 1s", "column 10: expected a broker: p1 has no disk"),
+        ("slow p1 broker-1 0s", "column 22: expected by how much, or off"),
+        ("reset p1 -> broker-1", "column 11: expected reset A B"),
+        ("skew broker-1 5s", "column 19: expected whole milliseconds"),
+        ("skew broker-1 +0.5ms", "column 19: expected whole milliseconds"),
+        ("pause broker-1 broker-2", "column 20: expected the line to end here"),
+        ("add brokers", "column 9: expected add broker, found add brokers"),
+        ("duplicate p1 broker-1", "column 5: expected one of seed"),
+    ] {
+        let told = errors(&format!("{opening}@1s {line}\n"));
+        assert!(told[0].starts_with(&format!("line 3, {expected}")), "{line}: {}", told[0]);
+    }
+    assert!(errors("producer rack topic=t")[0].contains("rack is a word of scenarios"));
+    assert!(errors("cluster link=10MB")[0].contains("such as link=10MB/s"));
+    assert!(errors("cluster brokers=32\nadd broker")[0].contains("32 brokers in all"));
+}
+
+#[test]
 fn columns_count_characters_and_not_bytes() {
     assert_eq!(parse::scenario("@1s send orders value=\"žluťoučký\" kye=1").unwrap_err()[0].column, 35);
 }
@@ -136,9 +212,12 @@ fn a_text_without_bounds_is_refused() {
 
 #[test]
 fn one_line_is_read_without_knowing_who_is_there() {
-    assert_eq!(parse::action("kill broker-2"), Ok(Action::Kill(BrokerId(2))));
+    assert_eq!(parse::action("kill broker-2"), Ok(Fault::Kill(BrokerId(2).into()).into()));
     assert_eq!(parse::action("rate p7 2/s"), Ok(Action::Rate { producer: "p7".into(), milli_per_second: 2_000 }));
-    assert_eq!(parse::action("kill").unwrap_err(), ParseError::new(1, 6, "expected a broker, such as broker-1"));
+    assert_eq!(
+        parse::action("kill").unwrap_err(),
+        ParseError::new(1, 6, "expected a broker, such as broker-1, rack a or controller")
+    );
     assert!(parse::action("").unwrap_err().message.contains("expected one of"));
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::lex::quote;
-use super::{Action, Cluster, Expectation, ParseError, Scenario, Timed};
+use super::{Action, Expectation, ParseError, Scenario, Timed};
 use crate::client::SendRecord;
 use crate::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ impl Display for Scenario {
             writeln!(f, "seed {}", self.seed.0)?;
         }
         writeln!(f, "{}", self.cluster)?;
+        if let Some(swarm) = &self.swarm {
+            writeln!(f, "{swarm}")?;
+        }
         for timed in &self.actions {
             writeln!(f, "{timed}")?;
         }
@@ -39,24 +42,6 @@ impl Display for Timed {
     }
 }
 
-impl Display for Cluster {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "cluster brokers={}", self.brokers)?;
-        if !self.racks.is_empty() {
-            write!(f, " racks={}", self.racks.join(","))?;
-        }
-        match self.latency {
-            Some((from, to)) if from == to => write!(f, " latency={}", Span(from))?,
-            Some((from, to)) => write!(f, " latency={}..{}", Span(from), Span(to))?,
-            None => {}
-        }
-        if self.loss_per_million > 0 {
-            write!(f, " loss={}%", Decimal(u64::from(self.loss_per_million), 4))?;
-        }
-        properties(f, &self.settings)
-    }
-}
-
 impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,11 +61,8 @@ impl Display for Action {
                 write!(f, "rate {producer} {}/s", Decimal(*milli_per_second, 3))
             }
             Action::Send(record) => send(f, record),
-            Action::Kill(broker) => write!(f, "kill {broker}"),
-            Action::Crash(broker) => write!(f, "crash {broker}"),
-            Action::Start(broker) => write!(f, "start {broker}"),
-            Action::Cut(a, b) => write!(f, "cut {a} {b}"),
-            Action::Heal(a, b) => write!(f, "heal {a} {b}"),
+            Action::Fault(fault) => fault.fmt(f),
+            Action::AddBroker => f.write_str("add broker"),
             Action::Stop(name) => write!(f, "stop {name}"),
             Action::Expect(expectation) => write!(f, "expect {expectation}"),
         }
@@ -91,6 +73,8 @@ impl Display for Expectation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Expectation::NoAckedRecordLost => f.write_str("no-acked-record-lost"),
+            Expectation::InvariantsHold => f.write_str("invariants-hold"),
+            Expectation::Settled => f.write_str("settled"),
             Expectation::Count { what, op, value } => write!(f, "{what} {} {value}", op.symbol()),
         }
     }
@@ -102,7 +86,7 @@ impl Display for ParseError {
     }
 }
 
-fn properties(f: &mut Formatter<'_>, properties: &BTreeMap<String, String>) -> fmt::Result {
+pub(super) fn properties(f: &mut Formatter<'_>, properties: &BTreeMap<String, String>) -> fmt::Result {
     properties.iter().try_for_each(|(name, value)| write!(f, " {name}={}", quote(value.as_bytes(), |_| true)))
 }
 
@@ -130,7 +114,7 @@ fn send(f: &mut Formatter<'_>, record: &SendRecord) -> fmt::Result {
 }
 
 /// A duration, exactly: `5s`, `1.25s`, `250ms`, `0.5ms`.
-pub(super) struct Span(pub Duration);
+pub(in crate::sim) struct Span(pub Duration);
 
 impl Display for Span {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -144,7 +128,7 @@ impl Display for Span {
 }
 
 /// A number with that many decimal places, without trailing zeros.
-struct Decimal(u64, u32);
+pub(super) struct Decimal(pub u64, pub u32);
 
 impl Display for Decimal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
