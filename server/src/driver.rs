@@ -23,21 +23,23 @@ use bytes::Bytes;
 use ottla_core::broker::effect::Extent;
 use ottla_core::broker::event::Unreachable;
 use ottla_core::broker::{Broker, Effect, Event};
+use ottla_core::client;
 use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
-use ottla_core::sim::view::BrokerView;
+use ottla_core::sim::view::{BrokerView, Level};
 use ottla_core::time::{Instant, Now, Timestamp};
 use rustix::io::ReadWriteFlags;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, error, trace};
+use tracing::{debug, error, info, trace, warn};
 
 use crate::connection::Outbound;
 use crate::exchange::Exchange;
 use crate::host::Ailments;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::peer::Peers;
 use crate::storage::{Storage, read_slice};
 
 /// Messages that one drain takes.
@@ -127,6 +129,9 @@ pub struct Driver {
     pub exchange: Arc<Exchange>,
     /// Where reads that must wait for the disk are made.
     pub runtime: tokio::runtime::Handle,
+    /// This broker's own connections to other brokers.
+    pub peers: Peers,
+    pub live: Arc<Live>,
     /// By connection: where its answers go.
     pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
     pub stopped: bool,
@@ -230,8 +235,10 @@ impl Driver {
     fn take(&mut self, now: Now, message: Inbox, effects: &mut Vec<Effect>) {
         match message {
             Inbox::Event(event) => {
-                if let Event::Closed { conn } = &event {
-                    self.connections.remove(conn);
+                match &event {
+                    Event::Closed { conn } => drop(self.connections.remove(conn)),
+                    Event::Client { event: client::Event::Closed { conn }, .. } => self.peers.closed(*conn),
+                    _ => {}
                 }
                 self.step(now, event, effects);
             }
@@ -280,6 +287,7 @@ impl Driver {
             Effect::Reply { ticket, response } => self.reply(ticket, response),
             Effect::NoReply { ticket } => self.tell(ticket.conn, Outbound::NoReply { seq: ticket.seq }),
             Effect::Close { conn, why } => self.tell(conn, Outbound::Close { why }),
+            Effect::Client(effect) => self.peers.execute(effect),
             Effect::Call { call, to, request } => {
                 if !self.exchange.call(self.id, to, call, request) {
                     events.push(Event::Answer { call, result: Err(Unreachable) });
@@ -287,6 +295,14 @@ impl Driver {
             }
             Effect::Answer { to, call, response } => self.exchange.answer(self.id, to, call, response),
             Effect::Read { read, extent } => self.read(read, extent, events),
+            Effect::Note { level, text } => {
+                match level {
+                    Level::Bad => error!(broker = %self.id, "{text}"),
+                    Level::Warn => warn!(broker = %self.id, "{text}"),
+                    Level::Good | Level::Info => info!(broker = %self.id, "{text}"),
+                }
+                self.live.say(&self.id.to_string(), text, level);
+            }
             Effect::Stopped => self.stopped = true,
             storage => self.storage.execute(storage, events),
         }

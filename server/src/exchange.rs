@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use ottla_core::broker::Event;
 use ottla_core::broker::event::Unreachable;
+use ottla_core::client::Endpoint;
 use ottla_core::id::{BrokerId, CallId};
-use ottla_core::protocol::cluster::{ClusterRequest, ClusterResponse};
+use ottla_core::protocol::cluster::{ClusterRequest, ClusterResponse, Registration};
 use ottla_core::sim::view::{Level, LinkView};
 use tokio::runtime::Handle;
 
@@ -24,6 +25,7 @@ use crate::link::Way;
 use crate::live::Live;
 
 pub struct Exchange {
+    brokers: Vec<Registration>,
     /// From, to: every pair of this server's brokers.
     ways: BTreeMap<(BrokerId, BrokerId), Arc<Way>>,
     board: Mutex<Board>,
@@ -73,10 +75,21 @@ enum Said {
 }
 
 impl Exchange {
-    pub fn new(brokers: &[BrokerId], session: Duration, runtime: Handle, live: Arc<Live>) -> Arc<Exchange> {
-        let pairs = brokers.iter().flat_map(|from| brokers.iter().map(move |to| (*from, *to)));
+    pub fn new(brokers: Vec<Registration>, session: Duration, runtime: Handle, live: Arc<Live>) -> Arc<Exchange> {
+        let pairs = brokers.iter().flat_map(|from| brokers.iter().map(|to| (from.id, to.id)));
         let ways = pairs.filter(|(from, to)| from != to).map(|pair| (pair, Way::new(runtime.clone()))).collect();
-        Arc::new(Exchange { ways, board: Mutex::default(), session, runtime, live })
+        Arc::new(Exchange { brokers, ways, board: Mutex::default(), session, runtime, live })
+    }
+
+    /// The way from a broker to whoever listens there, and the way back.
+    pub fn route(&self, from: BrokerId, to: &Endpoint) -> (Arc<Way>, Arc<Way>) {
+        let named = self.brokers.iter().find(|broker| (&broker.host, broker.port) == (&to.host, to.port));
+        let way = |from, to| self.ways.get(&(from, to)).cloned().unwrap_or_else(|| Way::new(self.runtime.clone()));
+        match named {
+            Some(to) => (way(from, to.id), way(to.id, from)),
+            // Nothing ails the ways to other servers.
+            None => (Way::new(self.runtime.clone()), Way::new(self.runtime.clone())),
+        }
     }
 
     /// A broker runs: it is connected with all that run.

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use ottla_core::broker::{Broker, BrokerConfig, Event, Image};
+use ottla_core::client::Endpoint;
 use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint::{self, MetaProperties};
@@ -41,6 +42,7 @@ use crate::exchange::Exchange;
 use crate::listen::{Listening, Port};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::peer::Peers;
 use crate::storage::{self, CLEAN_SHUTDOWN, Flusher, Ledger, Loss, Storage};
 
 /// What the brokers of a server share.
@@ -184,6 +186,14 @@ impl Host {
         let broker = Broker::open(config, image, site.clock.now(), &mut effects)
             .map_err(|why| anyhow!("{id} cannot start: {why}"))?;
         let listening = self.listen(&handle)?;
+        let peers = {
+            let (exchange, inbox) = (site.exchange.clone(), inbox.clone());
+            let listen = move |event| {
+                let _ = inbox.send(Inbox::Event(Event::client(event)));
+            };
+            let route = move |to: &Endpoint| exchange.route(id, to);
+            Peers::new(tokio::runtime::Handle::current(), Arc::new(route), Arc::new(listen))
+        };
         let died = Arc::new(AtomicBool::new(false));
         let mut driver = Driver {
             id,
@@ -194,6 +204,8 @@ impl Host {
             own: inbox,
             exchange: site.exchange.clone(),
             runtime: tokio::runtime::Handle::current(),
+            peers,
+            live: site.live.clone(),
             connections: BTreeMap::new(),
             stopped: false,
             kept: VecDeque::new(),

@@ -23,6 +23,7 @@ mod link;
 mod listen;
 mod live;
 mod metrics;
+mod peer;
 mod run;
 mod search;
 mod serve;

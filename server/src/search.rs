@@ -47,16 +47,14 @@ pub struct SearchArgs {
     page: String,
 }
 
-/// What many runs came to.
+/// What came of every seed that was played, in their order: up to the first that broke something, unless all are wanted.
 #[derive(Default)]
-struct Found {
-    /// By seed.
-    broken: BTreeMap<u64, Finding>,
-    seeds: u64,
-    events: u64,
-    /// Simulated.
-    seconds: f64,
-    tally: Tally,
+struct Found(BTreeMap<u64, Verdict>);
+
+impl Found {
+    fn broken(&self) -> impl Iterator<Item = (u64, &Finding)> {
+        self.0.iter().filter_map(|(seed, verdict)| Some((*seed, verdict.finding.as_ref()?)))
+    }
 }
 
 pub fn search(args: SearchArgs) -> ExitCode {
@@ -79,11 +77,9 @@ pub fn search(args: SearchArgs) -> ExitCode {
     let began = Clock::now();
     let found = play(&args, &scenario);
     run::say(&numbers(&found, began.elapsed().as_secs_f64()));
-    let Some((&seed, finding)) = found.broken.first_key_value() else {
-        return ExitCode::SUCCESS;
-    };
+    let Some((seed, finding)) = found.broken().next() else { return ExitCode::SUCCESS };
     run::say(&format!("\nseed {seed} breaks {} at {}: {}", finding.what, finding.at, finding.found));
-    let others: Vec<String> = found.broken.keys().skip(1).map(u64::to_string).collect();
+    let others: Vec<String> = found.broken().skip(1).map(|(seed, _)| seed.to_string()).collect();
     if !others.is_empty() {
         run::say(&format!("and so do the seeds {}", others.join(", ")));
     }
@@ -125,28 +121,23 @@ fn play(args: &SearchArgs, scenario: &Scenario) -> Found {
                     // The first seed was judged before, so the cluster can be.
                     let Ok(verdict) = judge_one(&with_seed(scenario, seed)) else { continue };
                     bar.inc(1);
-                    let mut found = found.lock().expect("nobody panics while it holds the lock");
-                    found.seeds += 1;
-                    found.events += verdict.events;
-                    found.seconds += verdict.now.as_secs_f64();
-                    found.tally.add(&verdict.tally);
-                    if let Some(finding) = verdict.finding {
+                    if let Some(finding) = &verdict.finding {
                         bar.set_message(format!("{}: seed {seed}", finding.what));
-                        found.broken.insert(seed, finding);
                         if !args.keep_going {
                             end.fetch_min(place, Ordering::Relaxed);
                         }
                     }
+                    found.lock().expect("nobody panics while it holds the lock").0.insert(seed, verdict);
                 }
             });
         }
     });
     bar.finish_and_clear();
     let mut found = found.into_inner().expect("nobody panics while it holds the lock");
-    if !args.keep_going {
-        // A thread may have found another one above the lowest, or not, as it came.
-        let lowest = found.broken.first_key_value().map(|(seed, _)| *seed);
-        found.broken.retain(|seed, _| Some(*seed) == lowest);
+    let lowest = found.broken().next().map(|(seed, _)| seed);
+    if let Some(lowest) = lowest.filter(|_| !args.keep_going) {
+        // Another thread may have been further already.
+        found.0.retain(|seed, _| *seed <= lowest);
     }
     found
 }
@@ -203,14 +194,20 @@ fn cores() -> usize {
 
 fn numbers(found: &Found, wall_seconds: f64) -> String {
     let mut text = String::new();
-    let pace = found.seconds / wall_seconds.max(1e-9);
+    let mut tally = Tally::default();
+    let (mut seconds, mut events) = (0.0, 0);
+    for verdict in found.0.values() {
+        tally.add(&verdict.tally);
+        seconds += verdict.now.as_secs_f64();
+        events += verdict.events;
+    }
+    let (seeds, pace) = (found.0.len(), seconds / wall_seconds.max(1e-9));
     // Writing to a string does not fail.
     let _ = write!(
         text,
-        "{} seeds, {:.0} simulated seconds in {wall_seconds:.1} s ({pace:.0} times real time), {} events",
-        found.seeds, found.seconds, found.events
+        "{seeds} seeds, {seconds:.0} simulated seconds in {wall_seconds:.1} s ({pace:.0} times real time), {events} events"
     );
-    for (name, count) in found.tally.counts() {
+    for (name, count) in tally.counts() {
         let _ = write!(text, "\n{count:>12} {name}");
     }
     text

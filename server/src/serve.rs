@@ -102,7 +102,7 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     let registrations = register(args, &ports);
     let brokers = registrations.iter().map(|registration| registration.id).collect::<Vec<_>>();
     let session = settings.broker_session_timeout;
-    let exchange = Exchange::new(&brokers, session, tokio::runtime::Handle::current(), live.clone());
+    let exchange = Exchange::new(registrations.clone(), session, tokio::runtime::Handle::current(), live.clone());
     let (deaths, mut died) = unbounded_channel();
     let cluster_id = cluster_id(&images);
     let site = Site { clock, live: live.clone(), exchange: exchange.clone(), settings, cluster_id, brokers, deaths };

@@ -269,6 +269,43 @@ fn a_cut_link_is_given_up_after_the_session_timeout_and_connected_anew_when_it_h
 }
 
 #[test]
+fn a_cut_link_holds_what_followers_fetch_and_a_slow_one_delays_it() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--brokers", "2"]);
+    let mut page = Page::open(&server);
+    server.act("topic orders partitions=1 replication.factor=2");
+    let in_sync = |view: &View| view.brokers.iter().flat_map(|broker| &broker.replicas).filter(|it| it.in_sync).count();
+    page.wait_for(|view| in_sync(view) == 2);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", server.bootstrap())
+        .set("acks", "all")
+        .set("linger.ms", "0")
+        .create()
+        .unwrap();
+    let produce = || {
+        let record = BaseRecord::<(), _>::to("orders").partition(0).payload("x");
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    };
+    produce();
+    producer.flush(PATIENCE).unwrap();
+    server.act("cut broker-1 broker-2");
+    produce();
+    assert!(producer.flush(Duration::from_millis(500)).is_err(), "a follower that is cut off cannot have it");
+    server.act("heal broker-1 broker-2");
+    producer.flush(PATIENCE).unwrap();
+    server.act("slow broker-1 broker-2 200ms");
+    let begin = Instant::now();
+    produce();
+    producer.flush(PATIENCE).unwrap();
+    assert!(begin.elapsed() >= Duration::from_millis(200));
+    let slow = |view: &View| broker(view, 1).faults == ["its messages to broker-2 take 200ms longer"];
+    page.wait_for(slow);
+    server.act("slow broker-1 off");
+    page.wait_for(|view| broker(view, 1).faults.is_empty());
+    assert_eq!(end(&server), 3);
+}
+
+#[test]
 fn a_slow_disk_delays_what_waits_for_it() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);

@@ -14,7 +14,7 @@ use super::{Broker, Effect};
 use crate::broker::event::Unreachable;
 use crate::controller::Controller;
 use crate::id::{BrokerId, CallId};
-use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+use crate::protocol::cluster::{ClusterRequest, ClusterResponse, IsrChange};
 use crate::time::Now;
 
 /// What a call's answer is for.
@@ -24,6 +24,8 @@ pub(super) enum Pending {
     Register,
     /// The other broker's business.
     Update,
+    /// The proposals of this broker as a leader.
+    AlterIsr(Vec<IsrChange>),
     /// Nobody waits: whoever asked for a missing topic's metadata asks again.
     Create,
     /// A client waits; where the controller cannot be reached it gets this answer, made beforehand.
@@ -68,6 +70,11 @@ impl Broker {
                 self.publish(now, out);
                 ClusterResponse::Forward(Box::new(response))
             }
+            (ClusterRequest::AlterIsr(changes), Some(controller)) => {
+                let results = controller.alter_isr(from, &changes);
+                self.publish(now, out);
+                ClusterResponse::AlterIsr(results)
+            }
             (_, None) => ClusterResponse::NotController,
         };
         out.push(Effect::Answer { to: from, call, response });
@@ -84,6 +91,11 @@ impl Broker {
         match (self.calls.remove(&call), result) {
             (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward(body))) => asked.reply(*body, out),
             (Some(Pending::Forward { asked, unreachable }), _) => asked.reply(*unreachable, out),
+            (Some(Pending::AlterIsr(changes)), Ok(ClusterResponse::AlterIsr(results))) => {
+                self.isr_decided(&changes, &results);
+            }
+            // Proposed again with the next check of the ISRs.
+            (Some(Pending::AlterIsr(_)), _) => {}
             // A controller that could not be reached is called again when the connection with it is up (`peer`).
             (Some(Pending::Register | Pending::Update | Pending::Create) | None, _) => {}
         }
@@ -96,7 +108,10 @@ impl Broker {
                 controller.peer(id, up);
                 self.publish(now, out);
             }
-            None if up && id == self.config.controller() => self.register(out),
+            None if up && id == self.config.controller() => {
+                self.register(out);
+                self.check_isrs(now, out);
+            }
             None => {}
         }
     }
@@ -142,7 +157,7 @@ impl Broker {
         }
     }
 
-    fn call(&mut self, to: BrokerId, request: ClusterRequest, pending: Pending, out: &mut Vec<Effect>) {
+    pub(super) fn call(&mut self, to: BrokerId, request: ClusterRequest, pending: Pending, out: &mut Vec<Effect>) {
         let call = CallId(self.next_call);
         self.next_call += 1;
         self.calls.insert(call, pending);

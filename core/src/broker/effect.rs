@@ -4,10 +4,12 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::client;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::{Batch, Stamp};
+use crate::sim::view::Level;
 
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -17,6 +19,9 @@ pub enum Effect {
     NoReply { ticket: Ticket },
     /// Cut a client off.
     Close { conn: ConnId, why: String },
+    /// As a client of another broker, of which it replicates: connect, send, close. Answered by
+    /// [`Client`](super::Event::Client).
+    Client(client::Effect),
     /// Ask another broker; answered by [`Answer`](super::Event::Answer).
     Call { call: CallId, to: BrokerId, request: ClusterRequest },
     /// Answer another broker's call.
@@ -46,6 +51,8 @@ pub enum Effect {
     /// Replace a small file of the data directory as a whole (checkpoints, `orders-0/partition.metadata`): written
     /// aside, synced, renamed. In place before the effects that follow.
     Save { file: String, contents: Bytes },
+    /// Something that whoever runs the broker should read.
+    Note { level: Level, text: String },
     /// The answer to [`Stop`](super::Event::Stop): nothing is left to do; logs may be synced and closed.
     Stopped,
 }
@@ -84,6 +91,7 @@ impl fmt::Display for Effect {
             Effect::Reply { ticket, response } => write!(f, "reply {ticket} {response}"),
             Effect::NoReply { ticket } => write!(f, "no reply {ticket}"),
             Effect::Close { conn, why } => write!(f, "close {conn}: {why}"),
+            Effect::Client(effect) => write!(f, "client {effect}"),
             Effect::Call { call, to, request } => write!(f, "call {to} {call} {request}"),
             Effect::Answer { to, call, response } => write!(f, "answer {to} {call} {response}"),
             Effect::Open { log, directory, base } => write!(f, "open {log} {directory} at {base}"),
@@ -117,6 +125,7 @@ impl fmt::Display for Effect {
             Effect::Remove { log } => write!(f, "remove {log}"),
             Effect::Read { read, extent } => write!(f, "read {read} {extent}"),
             Effect::Save { file, contents } => write!(f, "save {file} {} B", contents.len()),
+            Effect::Note { text, .. } => write!(f, "note {text}"),
             Effect::Stopped => f.write_str("stopped"),
         }
     }

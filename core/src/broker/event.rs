@@ -3,10 +3,14 @@
 use std::fmt;
 
 use bytes::Bytes;
+use kafka_protocol::messages::ResponseKind;
 
+use crate::client;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::protocol::Request;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+use crate::record::check::Invalid;
+use crate::record::{Batch, replicated};
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -24,6 +28,13 @@ pub enum Event {
     Loaded { read: ReadId, bytes: Bytes },
     /// The disk failed under this log; it takes no more effects.
     Offline { log: LogId, cause: String },
+    /// What became of this broker's own connections to other brokers, and the answers to its requests there.
+    /// Made by [`Event::client`].
+    Client {
+        event: client::Event,
+        /// For Fetch, one for each partition in the order of the body, whose `records` are `None`; empty otherwise.
+        batches: Vec<Result<Vec<Batch>, Invalid>>,
+    },
     /// Another broker (or this one) calls.
     Call { from: BrokerId, call: CallId, request: ClusterRequest },
     /// The answer to a call of this broker's; an error where the peer could not be reached or went away.
@@ -37,6 +48,23 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreachable;
 
+impl Event {
+    /// Takes the record sets out of an answer to Fetch and checks them: work for whoever reads the connection.
+    pub fn client(mut event: client::Event) -> Event {
+        let batches = match &mut event {
+            client::Event::Response { body, .. } => match &mut **body {
+                ResponseKind::Fetch(fetch) => {
+                    let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+                    partitions.map(|partition| replicated(partition.records.take())).collect()
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        Event::Client { event, batches }
+    }
+}
+
 /// One line each: golden traces, the page's event log and the server's debug log.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,6 +76,7 @@ impl fmt::Display for Event {
             Event::Flushed { log, end } => write!(f, "flushed {log} below {end}"),
             Event::Loaded { read, bytes } => write!(f, "loaded {read} {} B", bytes.len()),
             Event::Offline { log, cause } => write!(f, "offline {log}: {cause}"),
+            Event::Client { event, .. } => write!(f, "client {event}"),
             Event::Call { from, call, request } => write!(f, "call {from} {call} {request}"),
             Event::Answer { call, result: Ok(response) } => write!(f, "answer {call} {response}"),
             Event::Answer { call, result: Err(Unreachable) } => write!(f, "answer {call} unreachable"),

@@ -2,6 +2,7 @@
 //!
 //! `event.rs`, `effect.rs` what comes in and goes out | `handle/` clients' requests | `purgatory.rs` requests that wait |
 //! `session.rs` what consumers fetch | `cluster.rs` the cluster's state, applied; the controller and its calls |
+//! `isr.rs` who is in sync | `replication/` what it fetches from leaders | `replica_selector.rs` whom consumers read from |
 //! `hosting.rs` partitions come, change and go | `chores.rs` what is done by the clock, and at the end |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
@@ -16,8 +17,11 @@ pub mod effect;
 pub mod event;
 pub mod handle;
 pub mod hosting;
+mod isr;
 pub mod producer_id;
 pub mod purgatory;
+mod replica_selector;
+pub mod replication;
 pub mod session;
 #[cfg(test)]
 mod tests;
@@ -39,7 +43,7 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId};
 use crate::log::LogImage;
 use crate::node::Node;
-use crate::partition::Partition;
+use crate::partition::{Partition, Role};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
@@ -101,6 +105,7 @@ pub struct Broker {
 
     purgatory: purgatory::Purgatory,
     sessions: session::Sessions,
+    replication: replication::Replication,
     producer_ids: producer_id::ProducerIds,
     chores: chores::Chores,
 
@@ -126,6 +131,11 @@ impl Broker {
         let mut broker = Broker {
             // A stream of its own for every start: a client may still hold a session's id from before.
             sessions: session::Sessions::new(slots, config.seed.stream(&format!("fetch-sessions-{}", now.wall))),
+            replication: replication::Replication::new(
+                config.registration.id,
+                &settings,
+                config.seed.stream(&format!("replication-{}", now.wall)),
+            ),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),
             settings,
@@ -227,6 +237,9 @@ impl Node for Broker {
                 self.purgatory.closed(conn);
             }
 
+            // This broker as a client of others, in `replication/`.
+            Event::Client { event, batches } => self.as_client(now, event, batches, out),
+
             // The cluster: the controller's decisions and everything that follows from them, in `cluster.rs`.
             Event::Call { from, call, request } => self.called(now, from, call, request, out),
             Event::Answer { call, result } => self.answered(now, call, result, out),
@@ -235,19 +248,20 @@ impl Node for Broker {
             // The logs.
             Event::Appended { log, end } => self.appended(log, end, out),
             Event::Flushed { log, end } => self.flushed(now, log, end, out),
-            Event::Loaded { read, bytes } => self.loaded(read, &bytes, out),
+            Event::Loaded { read, bytes } => self.loaded(now, read, &bytes, out),
             Event::Offline { log, cause } => self.offline(log, cause, out),
 
             Event::Timer => {
                 self.expire(now, out);
                 self.do_chores(now, out);
+                self.replicate(now, out);
             }
             Event::Stop => self.stop(now, out),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        [self.purgatory.deadline(), self.chores.deadline()].into_iter().flatten().min()
+        [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline()].into_iter().flatten().min()
     }
 }
 
@@ -262,19 +276,16 @@ impl Broker {
 
     /// The driver has written everything below `end`.
     fn appended(&mut self, log: LogId, end: Offset, out: &mut Vec<Effect>) {
+        let now = self.now;
         let Some(partition) = self.partition_mut(log) else { return };
-        let rose = partition.appended(end);
+        let rose = partition.appended(now.instant, end, out);
+        let follows = matches!(partition.role, Role::Follower(_));
         while let Some((ticket, wait)) = self.purgatory.due(log, Until::Written, end) {
             self.settle(ticket, wait, Ok(()), out);
         }
         self.progressed(log, rose, out);
-    }
-
-    /// A follower has everything below `offset`.
-    fn followed(&mut self, log: LogId, replica: BrokerId, offset: Offset, out: &mut Vec<Effect>) {
-        let Some(partition) = self.partition_mut(log) else { return };
-        if partition.followed(replica, offset) {
-            self.progressed(log, true, out);
+        if follows {
+            self.replica_written(now, log, out);
         }
     }
 
@@ -293,10 +304,11 @@ impl Broker {
     }
 
     /// The bytes are there that a look-up asked for.
-    fn loaded(&mut self, read: ReadId, bytes: &Bytes, out: &mut Vec<Effect>) {
+    fn loaded(&mut self, now: Now, read: ReadId, bytes: &Bytes, out: &mut Vec<Effect>) {
         match self.purgatory.loaded(read) {
             Some(Reading::Fetch(fetching, seek)) => self.resume_fetch(fetching, seek, bytes, out),
             Some(Reading::ListOffsets(listing, seek)) => self.resume_list(listing, seek, bytes, out),
+            Some(Reading::Cut(cutting)) => self.resume_cut(now, cutting, bytes, out),
             None => {}
         }
     }
@@ -307,6 +319,8 @@ impl Broker {
         partition.offline = Some(cause);
         self.forsake(log, ErrorCode::KafkaStorageError, out);
         self.stopped_waiting_for(log, out);
+        self.refollow(log);
+        self.replicate(self.now, out);
     }
 
     /// Whoever waits for that log is told now: producers the error, consumers whatever is true of it.

@@ -7,19 +7,22 @@
 //!
 //! ```text
 //! a broker registers ──▶ its partitions without a leader get one
-//! a broker is gone   ──▶ what it led is led by another in-sync replica that lives, or by none
+//! a broker is gone   ──▶ it leaves the ISRs; what it led is led by another in-sync replica that lives, or by none
+//! a leader says who is in sync with it ──▶ the ISR changes, or the proposal is stale and refused
 //! CreateTopics, DeleteTopics, CreatePartitions, …AlterConfigs ──▶ changed and answered, or refused with Kafka's error
 //! ```
 //!
 //! Invariants:
 //! 1. `state.version` rises with every change and stands still otherwise.
-//! 2. A leader is alive and in its ISR; the ISR is a subset of the replicas and never empty.
+//! 2. A leader is alive and in its ISR; the ISR is a subset of the replicas and never empty: the last member stays, dead
+//!    or alive.
 //! 3. A leader epoch rises whenever the leader changes.
 //!
-//! `topic.rs` creation, deletion, growth | `config.rs` settings changed | `placement.rs` which brokers a partition goes
+//! `topic.rs` creation, deletion, growth | `isr.rs` the ISR | `config.rs` settings changed | `placement.rs` which brokers a partition goes
 //! to | `store.rs` what survives a restart
 
 pub mod config;
+mod isr;
 pub mod placement;
 pub mod store;
 pub mod topic;
@@ -96,6 +99,7 @@ impl Controller {
         if !up && self.state.brokers.contains_key(&id) {
             self.change(|state| {
                 state.brokers.remove(&id);
+                isr::leave(state, id);
                 elect(state);
             });
         }
@@ -142,17 +146,16 @@ fn elect(state: &mut ClusterState) {
             partition.leader = leader;
             // (3)
             partition.leader_epoch += 1;
+            partition.partition_epoch += 1;
         }
     }
 }
 
-/// A new partition on those replicas, led by the first that lives. `None` where none lives.
-///
-/// Only the leader is in sync: no follower fetches, and one that is counted as in sync would hold the high watermark at
-/// 0 for ever.
+/// A new partition on those replicas: those that live are in sync, and the first of them leads. `None` where none lives.
 fn assignment(replicas: Vec<BrokerId>, alive: &BTreeMap<BrokerId, Registration>) -> Option<Assignment> {
-    let leader = replicas.iter().copied().find(|id| alive.contains_key(id))?;
-    Some(Assignment { replicas, isr: vec![leader], leader, leader_epoch: 0 })
+    let isr: Vec<BrokerId> = replicas.iter().copied().filter(|id| alive.contains_key(id)).collect();
+    let leader = *isr.first()?;
+    Some(Assignment { replicas, isr, leader, leader_epoch: 0, partition_epoch: 0 })
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ struct SavedPartition {
     replicas: Vec<BrokerId>,
     isr: Vec<BrokerId>,
     leader_epoch: i32,
+    #[serde(default)]
+    partition_epoch: i32,
 }
 
 pub(super) fn save(state: &ClusterState) -> Bytes {
@@ -44,6 +46,7 @@ pub(super) fn save(state: &ClusterState) -> Bytes {
             replicas: partition.replicas.clone(),
             isr: partition.isr.clone(),
             leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
         });
         let saved = SavedTopic { id: topic.id, configs: topic.configs.clone(), partitions: partitions.collect() };
         (name.0.to_string(), saved)
@@ -76,6 +79,7 @@ pub(super) fn load(bytes: &[u8]) -> Result<ClusterState, String> {
                 isr: partition.isr,
                 leader: BrokerId::NONE,
                 leader_epoch: partition.leader_epoch,
+                partition_epoch: partition.partition_epoch,
             });
         }
         let topic = Topic { id: topic.id, configs: topic.configs, partitions };

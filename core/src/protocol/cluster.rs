@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::line;
-use crate::id::{BrokerId, LeaderEpoch};
+use crate::error::{self, ErrorCode};
+use crate::id::{BrokerId, LeaderEpoch, TopicPartition};
 
 #[derive(Clone, Debug)]
 pub enum ClusterRequest {
@@ -18,6 +19,8 @@ pub enum ClusterRequest {
     Register(Registration),
     /// A client's request that only the controller may decide (CreateTopics, …), with its API version.
     Forward { version: i16, body: Box<RequestKind> },
+    /// A leader, to the controller: who is in sync with it now.
+    AlterIsr(Vec<IsrChange>),
     /// The controller, to every live broker: all of the cluster's state.
     Update(Arc<ClusterState>),
 }
@@ -27,8 +30,20 @@ pub enum ClusterResponse {
     /// To `Register` and `Update`.
     Done,
     Forward(Box<ResponseKind>),
+    /// What became of each change. Those that were made are in the state that the controller told before.
+    AlterIsr(Vec<Result<(), ErrorCode>>),
     /// The receiver is not the controller.
     NotController,
+}
+
+/// A new ISR, as the leader proposes it. It is made only where both epochs are still those that the leader knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IsrChange {
+    pub topic_id: Uuid,
+    pub partition: TopicPartition,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: i32,
+    pub isr: Vec<BrokerId>,
 }
 
 /// Who a broker is and where clients find it.
@@ -68,6 +83,8 @@ pub struct Assignment {
     /// [`BrokerId::NONE`] while no replica that may lead is alive.
     pub leader: BrokerId,
     pub leader_epoch: LeaderEpoch,
+    /// How often anything of this has changed: Kafka's partition epoch, in ZooKeeper the version of the partition's state.
+    pub partition_epoch: i32,
 }
 
 impl fmt::Display for ClusterRequest {
@@ -75,6 +92,13 @@ impl fmt::Display for ClusterRequest {
         match self {
             ClusterRequest::Register(who) => write!(f, "register {} at {}:{}", who.id, who.host, who.port),
             ClusterRequest::Forward { version, body } => write!(f, "forward {} v{version}", line::variant(body)),
+            ClusterRequest::AlterIsr(changes) => {
+                f.write_str("alter")?;
+                changes.iter().try_for_each(|change| {
+                    let ids: Vec<_> = change.isr.iter().map(|id| id.0.to_string()).collect();
+                    write!(f, " {} isr={}", change.partition, ids.join(","))
+                })
+            }
             ClusterRequest::Update(state) => write!(
                 f,
                 "update to state {}: {} brokers, {} topics",
@@ -91,6 +115,10 @@ impl fmt::Display for ClusterResponse {
         match self {
             ClusterResponse::Done => f.write_str("done"),
             ClusterResponse::Forward(body) => write!(f, "forward {}", line::variant(body)),
+            ClusterResponse::AlterIsr(results) => {
+                f.write_str("altered")?;
+                results.iter().try_for_each(|result| write!(f, " {}", error::name(error::code(result))))
+            }
             ClusterResponse::NotController => f.write_str("not the controller"),
         }
     }

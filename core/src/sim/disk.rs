@@ -402,6 +402,7 @@ impl LogFiles {
                 }
                 let end = self.end_place();
                 self.durable = self.durable.min(end);
+                self.syncs.iter_mut().for_each(|(_, place)| *place = (*place).min(end));
                 self.dirty.clear();
                 // Recovery cuts a log off where it cannot be read; nothing else is cut before that.
                 self.broken = None;

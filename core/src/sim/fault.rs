@@ -154,8 +154,8 @@ impl Simulation {
             return Err("it is not running".to_owned());
         }
         client.running = false;
-        client.connections.clear();
         let slot = &mut self.nodes[node.0 as usize];
+        slot.connections.clear();
         (slot.timer, slot.paused) = (None, None);
         self.hang_up(node);
         Ok(())
@@ -242,6 +242,7 @@ impl Simulation {
         host.last_seen = broker.replicas().into();
         host.process = how;
         host.disk.killed();
+        slot.connections.clear();
         (slot.timer, slot.paused) = (None, None);
         for (conn, side) in self.network.of(node) {
             let Some(connection) = self.network.get_mut(conn) else { continue };

@@ -21,6 +21,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::capacity::{Capacities, Load};
 use super::scenario::Cluster;
+use super::view::MessageKind;
 use crate::id::{CallId, ConnId};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::protocol::{Request, Response};
@@ -101,6 +102,7 @@ pub(super) enum EndState {
 
 #[derive(Clone)]
 pub(super) enum Use {
+    /// Also a broker's that follows another.
     Client {
         /// The client's own number for it.
         own: ConnId,
@@ -119,6 +121,7 @@ pub(super) enum Use {
 #[derive(Clone)]
 pub(super) struct Header {
     pub api_key: ApiKey,
+    pub kind: MessageKind,
     pub correlation_id: i32,
     pub client_id: Option<StrBytes>,
 }

@@ -3,6 +3,7 @@
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
+use super::check::liveness;
 use super::network::NodeId;
 use super::scenario::Expectation;
 use super::view::Level;
@@ -104,6 +105,10 @@ impl Simulation {
                     Some(first) => (false, format!("{} was broken at {}", first.invariant, first.at)),
                 }
             }
+            Expectation::Settled => match liveness::check(&self.view()) {
+                Ok(()) => (true, "every write is accepted or refused, and every replica has it".to_owned()),
+                Err(why) => (false, why),
+            },
             Expectation::Count { what, op, value } => match self.count(what) {
                 Some(count) => (op.holds(count, *value), format!("{what} is {count}")),
                 None => (false, format!("there is no {what} to count")),

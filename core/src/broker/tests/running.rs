@@ -8,7 +8,8 @@ use std::sync::Arc;
 /// What a controller would tell: one topic, `orders`, of one partition on brokers 1 and 2.
 fn tell(room: &mut Room, version: u64, leader: BrokerId, leader_epoch: i32) {
     let [one, two] = [BrokerId(1), BrokerId(2)];
-    let partition = Assignment { replicas: vec![one, two], isr: vec![one, two], leader, leader_epoch };
+    let partition =
+        Assignment { replicas: vec![one, two], isr: vec![one, two], leader, leader_epoch, partition_epoch: 0 };
     let orders = Topic { id: Uuid::from_u128(5), configs: BTreeMap::new(), partitions: vec![partition] };
     let registration = |id| Registration { id, host: "localhost".into(), port: 9091 + id.0 as u16, rack: None };
     let state = ClusterState {
@@ -45,18 +46,18 @@ fn who_waits_for_a_leader_that_is_no_more_is_told_who_leads_now() {
     let consumer = room.send(ApiKey::Fetch, 16, {
         let mut body = fetch("", &[(0, 0)]);
         body.topics[0].topic_id = Uuid::from_u128(5);
+        body.topics[0].partitions[0].current_leader_epoch = 0;
         body
     });
     tell(&mut room, 101, BrokerId(2), 1);
-    let refused = code(ErrorCode::NotLeaderOrFollower);
     let answer = room.produced(producer).unwrap();
-    assert_eq!(answer.error_code, refused);
+    assert_eq!(answer.error_code, code(ErrorCode::NotLeaderOrFollower));
     assert_eq!((answer.current_leader.leader_id.0, answer.current_leader.leader_epoch), (2, 1));
     let (body, _) = room.fetched(consumer).unwrap();
     let answer = &body.responses[0].partitions[0];
     assert_eq!(
         (answer.error_code, answer.current_leader.leader_id.0, answer.current_leader.leader_epoch),
-        (refused, 2, 1)
+        (code(ErrorCode::FencedLeaderEpoch), 2, 1)
     );
     assert_eq!((body.node_endpoints[0].node_id.0, body.node_endpoints[0].port), (2, 9093));
 }

@@ -7,6 +7,7 @@
 
 mod consistent_read;
 mod inconsistent_offsets;
+pub(super) mod liveness;
 mod lost_write;
 mod no_committed_record_lost;
 mod nonmonotonic_poll;

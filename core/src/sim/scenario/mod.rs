@@ -110,6 +110,8 @@ pub enum Expectation {
     NoAckedRecordLost,
     /// No invariant was broken so far, but where Kafka allows it.
     InvariantsHold,
+    /// What must be so some time after the last fault: see `check/liveness.rs`.
+    Settled,
     /// `acked >= 100`: one of [`COUNTS`], compared with a number.
     Count {
         what: String,

@@ -422,11 +422,13 @@ impl Line<'_> {
         match text.as_str() {
             "no-acked-record-lost" => return Ok(Expectation::NoAckedRecordLost),
             "invariants-hold" => return Ok(Expectation::InvariantsHold),
+            "settled" => return Ok(Expectation::Settled),
             _ => {}
         }
         let counts = COUNTS.map(|(name, _)| name);
         let of_partitions = PARTITION_COUNTS.map(|(name, _)| name);
-        let known = || counts.into_iter().chain(of_partitions).chain(["no-acked-record-lost", "invariants-hold"]);
+        let known =
+            || counts.into_iter().chain(of_partitions).chain(["no-acked-record-lost", "invariants-hold", "settled"]);
         let Some(at) = text.find(['<', '=', '>']) else {
             let hint = hint(&text, known());
             let message =

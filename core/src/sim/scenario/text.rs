@@ -74,6 +74,7 @@ impl Display for Expectation {
         match self {
             Expectation::NoAckedRecordLost => f.write_str("no-acked-record-lost"),
             Expectation::InvariantsHold => f.write_str("invariants-hold"),
+            Expectation::Settled => f.write_str("settled"),
             Expectation::Count { what, op, value } => write!(f, "{what} {} {value}", op.symbol()),
         }
     }
