@@ -9,6 +9,7 @@ use crate::time::Duration;
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
 const WITH_EFFECT: &[&str] = &[
     "auto.create.topics.enable",
+    "broker.session.timeout.ms",
     "compression.type",
     "connections.max.idle.ms",
     "default.replication.factor",
@@ -81,6 +82,8 @@ pub struct BrokerSettings {
     set: BTreeMap<String, String>,
 
     pub auto_create_topics_enable: bool,
+    /// How long two brokers may hear nothing of each other.
+    pub broker_session_timeout: Duration,
     pub connections_max_idle: Duration,
     pub default_replication_factor: i16,
     pub delete_topic_enable: bool,
@@ -123,6 +126,7 @@ impl BrokerSettings {
         let reader = Reader(set);
         Ok(BrokerSettings {
             auto_create_topics_enable: reader.boolean("auto.create.topics.enable"),
+            broker_session_timeout: reader.millis("broker.session.timeout.ms"),
             connections_max_idle: reader.millis("connections.max.idle.ms"),
             default_replication_factor: reader.integer("default.replication.factor") as i16,
             delete_topic_enable: reader.boolean("delete.topic.enable"),
