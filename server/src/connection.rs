@@ -54,6 +54,10 @@ pub struct Listener {
     pub queue: Arc<Semaphore>,
     /// Kafka's `max.connections`.
     pub max_connections: usize,
+    /// Kafka's `socket.receive.buffer.bytes`; `None` leaves it to the system.
+    pub receive_buffer: Option<u32>,
+    /// Kafka's `socket.send.buffer.bytes`, likewise.
+    pub send_buffer: Option<u32>,
     /// The broker's process died: its connections end by a reset.
     pub broken: AtomicBool,
     /// The broker's process stands still: no client is to blame for that.

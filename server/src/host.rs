@@ -240,6 +240,8 @@ impl Host {
             max_idle: settings.connections_max_idle,
             queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
             max_connections: settings.max_connections.max(1) as usize,
+            receive_buffer: settings.socket_receive_buffer,
+            send_buffer: settings.socket_send_buffer,
             broken: AtomicBool::new(false),
             still: AtomicBool::new(false),
         });

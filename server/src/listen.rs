@@ -35,7 +35,11 @@ impl Port {
 
     /// Accepts connections until it is closed.
     pub fn listen(&self, context: Arc<Listener>) -> io::Result<Listening> {
-        let listener = bound(self.address)?.listen(BACKLOG)?;
+        let socket = bound(self.address)?;
+        // Connections inherit them.
+        context.receive_buffer.map(|bytes| socket.set_recv_buffer_size(bytes)).transpose()?;
+        context.send_buffer.map(|bytes| socket.set_send_buffer_size(bytes)).transpose()?;
+        let listener = socket.listen(BACKLOG)?;
         let (close, closed) = oneshot::channel();
         let accepting = tokio::spawn(accept(listener, context.clone(), closed));
         Ok(Listening { context, close, accepting })

@@ -50,7 +50,9 @@ const WITH_EFFECT: &[&str] = &[
     "replica.lag.time.max.ms",
     "replica.selector.class",
     "replica.socket.timeout.ms",
+    "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
+    "socket.send.buffer.bytes",
 ];
 
 /// Settings that the broker itself decides, so that nobody else may: who it is and where it listens and stores.
@@ -115,6 +117,10 @@ pub struct BrokerSettings {
     pub selects_replicas_by_rack: bool,
     /// Bytes of one request.
     pub socket_request_max_bytes: i32,
+    /// SO_RCVBUF of clients' connections, in bytes; `None` leaves it to the system.
+    pub socket_receive_buffer: Option<u32>,
+    /// SO_SNDBUF of clients' connections, in bytes; `None` leaves it to the system.
+    pub socket_send_buffer: Option<u32>,
 }
 
 impl BrokerSettings {
@@ -148,6 +154,9 @@ impl BrokerSettings {
             replica_socket_timeout: reader.millis("replica.socket.timeout.ms"),
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
+            // Kafka's −1.
+            socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
+            socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),
             set: set.clone(),
         })
     }
