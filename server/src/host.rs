@@ -45,6 +45,9 @@ use crate::metrics::Metrics;
 use crate::peer::Peers;
 use crate::storage::{self, CLEAN_SHUTDOWN, Flusher, Ledger, Loss, Storage};
 
+/// A process that is asked to stop, and has not after so long, is killed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the brokers of a server share.
 pub struct Site {
     pub clock: Clock,
@@ -94,6 +97,14 @@ struct Running {
     died: Arc<AtomicBool>,
     /// `None` where its thread panicked.
     ended: JoinHandle<Option<Ended>>,
+}
+
+impl Running {
+    fn dies(&self) {
+        self.listening.breaks();
+        self.died.store(true, Ordering::Release);
+        let _ = self.handle.send(Inbox::Died);
+    }
 }
 
 impl Host {
@@ -251,10 +262,8 @@ impl Host {
     /// The process dies.
     pub async fn kill(&self) -> anyhow::Result<()> {
         let running = self.take()?;
-        running.listening.breaks();
-        running.died.store(true, Ordering::Release);
-        let _ = running.handle.send(Inbox::Died);
-        self.end(running).await.map(drop)
+        running.dies();
+        self.buried(running.ended.await?, running.listening).await.map(drop)
     }
 
     /// The machine dies; gives what is lost with it.
@@ -265,31 +274,41 @@ impl Host {
         lost.with_context(|| format!("cannot cut {} back", self.root.display()))
     }
 
-    /// The process is asked to stop, and does.
+    /// The process is asked to stop, and does; one that takes too long dies.
     pub async fn stop(&self) -> anyhow::Result<()> {
         if self.health() == Health::Paused {
             bail!("{} stands still: it does not hear that it is to stop", self.id());
         }
-        let running = self.take()?;
+        let mut running = self.take()?;
         let _ = running.handle.send(Inbox::Event(Event::Stop));
-        match self.end(running).await?.result {
-            Ok(()) => {
-                // Kafka writes the broker's epoch; there is none without a controller quorum.
-                let marker = fs::write(self.root.join(CLEAN_SHUTDOWN), r#"{"version":0,"brokerEpoch":-1}"#);
-                marker.with_context(|| format!("cannot mark {}", self.root.display()))
+        match tokio::time::timeout(PATIENCE, &mut running.ended).await {
+            Ok(ended) => self.stopped(ended?, running.listening).await,
+            Err(_) => {
+                running.dies();
+                self.buried(running.ended.await?, running.listening).await?;
+                bail!("{} did not stop within {} s, and was killed", self.id(), PATIENCE.as_secs())
             }
-            Err(error) => Err(error).with_context(|| self.id().to_string()),
         }
     }
 
-    /// As [`stop`](Self::stop), whatever ails it; done already where it does not run.
+    /// As [`stop`](Self::stop), whatever ails it and however long it takes; done already where it does not run.
     pub async fn finish(&self) -> anyhow::Result<()> {
         if self.broker().is_none() {
             return Ok(());
         }
         self.ail(|ailments| ailments.slow_disk = Duration::ZERO);
         self.resume();
-        self.stop().await
+        let running = self.take()?;
+        let _ = running.handle.send(Inbox::Event(Event::Stop));
+        self.stopped(running.ended.await?, running.listening).await
+    }
+
+    /// Marks that all is synced.
+    async fn stopped(&self, ended: Option<Ended>, listening: Listening) -> anyhow::Result<()> {
+        self.buried(ended, listening).await?.result.with_context(|| self.id().to_string())?;
+        // Kafka writes the broker's epoch; there is none without a controller quorum.
+        let marker = fs::write(self.root.join(CLEAN_SHUTDOWN), r#"{"version":0,"brokerEpoch":-1}"#);
+        marker.with_context(|| format!("cannot mark {}", self.root.display()))
     }
 
     /// The process stands still, as by SIGSTOP.
@@ -359,9 +378,8 @@ impl Host {
     }
 
     /// (2)
-    async fn end(&self, running: Running) -> anyhow::Result<Ended> {
-        let ended = running.ended.await?;
-        running.listening.close().await;
+    async fn buried(&self, ended: Option<Ended>, listening: Listening) -> anyhow::Result<Ended> {
+        listening.close().await;
         self.site.live.let_go(self.id());
         let Some(ended) = ended else { bail!("{} died", self.id()) };
         let view = BrokerView { health: Health::Dead, connections: 0, parked: 0, ..ended.view.clone() };

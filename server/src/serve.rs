@@ -93,6 +93,9 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     let http = TcpListener::bind((args.http_host, args.http_port))
         .await
         .with_context(|| format!("cannot listen on {}:{}", args.http_host, args.http_port))?;
+    if !args.http_host.is_loopback() {
+        warn!("the page listens on {}: whoever reaches it can stop brokers and delete what they hold", args.http_host);
+    }
     let clock = Clock::start();
     let live = Arc::new(Live::new(clock));
     let metrics = Arc::new(AllMetrics::default());
