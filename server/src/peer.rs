@@ -8,6 +8,7 @@
 //! 2. What goes wrong ends that connection, with a line in the log, and nothing else.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
@@ -24,19 +25,23 @@ use tracing::{debug, warn};
 
 use crate::frame::{Frames, PREFIX, Progress};
 
+/// Where to find what listens in this process: what it advertises is for clients, who may be elsewhere.
+pub type Routes = BTreeMap<Endpoint, SocketAddr>;
+
 /// Whom a connection's events are told to; it runs in the connection's task.
 pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;
 
 pub struct Peers {
     runtime: tokio::runtime::Handle,
+    routes: Arc<Routes>,
     tell: Tell,
     /// Dropping a sender closes its connection.
     open: BTreeMap<ConnId, UnboundedSender<Box<Request>>>,
 }
 
 impl Peers {
-    pub fn new(runtime: tokio::runtime::Handle, tell: Tell) -> Peers {
-        Peers { runtime, tell, open: BTreeMap::new() }
+    pub fn new(runtime: tokio::runtime::Handle, routes: Arc<Routes>, tell: Tell) -> Peers {
+        Peers { runtime, routes, tell, open: BTreeMap::new() }
     }
 
     pub fn execute(&mut self, effect: Effect) {
@@ -44,7 +49,8 @@ impl Peers {
             Effect::Open { conn, to } => {
                 let (requests, queue) = unbounded_channel();
                 self.open.insert(conn, requests);
-                self.runtime.spawn(connect(conn, to, queue, self.tell.clone()));
+                let route = self.routes.get(&to).copied();
+                self.runtime.spawn(connect(conn, to, route, queue, self.tell.clone()));
             }
             Effect::Send { conn, request } => {
                 if let Some(requests) = self.open.get(&conn) {
@@ -69,9 +75,21 @@ struct Awaited {
     version: i16,
 }
 
-async fn connect(conn: ConnId, to: Endpoint, mut requests: UnboundedReceiver<Box<Request>>, tell: Tell) {
+async fn connect(
+    conn: ConnId,
+    to: Endpoint,
+    route: Option<SocketAddr>,
+    mut requests: UnboundedReceiver<Box<Request>>,
+    tell: Tell,
+) {
+    let reach = async {
+        match route {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect((to.host.as_str(), to.port)).await,
+        }
+    };
     let connected = tokio::select! {
-        connected = TcpStream::connect((to.host.as_str(), to.port)) => connected,
+        connected = reach => connected,
         // Nothing is sent before it is open: the node has given it up.
         _ = requests.recv() => return,
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context, anyhow, bail};
 use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::{Broker, BrokerConfig, Event, Image};
+use ottla_core::client::Endpoint;
 use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint::{self, MetaProperties};
@@ -28,7 +29,7 @@ use crate::connection::{self, Listener};
 use crate::driver::{Clock, Driver, Handle, Inbox};
 use crate::live::{Live, view};
 use crate::metrics::AllMetrics;
-use crate::peer::Peers;
+use crate::peer::{Peers, Routes};
 use crate::storage::{self, CLEAN_SHUTDOWN, DataLock, Flusher, Storage};
 
 /// A server that runs.
@@ -100,6 +101,7 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     for ((root, image), registration) in roots.iter().zip(&images).zip(&registrations) {
         identify(root, image, &cluster_id, registration.id)?;
     }
+    let routes = Arc::new(routes(&registrations, &listeners)?);
     let (inboxes, queues): (Vec<_>, Vec<_>) = registrations.iter().map(|_| channel()).unzip();
     let brokers = registrations
         .iter()
@@ -135,7 +137,7 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
             let tell = move |event| {
                 let _ = inbox.send(Inbox::Event(Event::client(event)));
             };
-            Peers::new(tokio::runtime::Handle::current(), Arc::new(tell))
+            Peers::new(tokio::runtime::Handle::current(), routes.clone(), Arc::new(tell))
         };
         let driver = Driver {
             id: handle.id,
@@ -219,6 +221,21 @@ fn register(args: &ServeArgs, listeners: &[TcpListener]) -> anyhow::Result<Vec<R
         Ok(Registration { id: BrokerId(index as i32 + 1), host: host.clone(), port, rack: None })
     };
     listeners.iter().enumerate().map(registration).collect()
+}
+
+/// Where the brokers of this process reach each other, whatever they advertise to clients.
+fn routes(registrations: &[Registration], listeners: &[TcpListener]) -> anyhow::Result<Routes> {
+    let mut routes = Routes::new();
+    for (registration, listener) in registrations.iter().zip(listeners) {
+        let mut address = listener.local_addr()?;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        routes.insert(Endpoint { host: registration.host.clone(), port: registration.port }, address);
+    }
+    Ok(routes)
 }
 
 /// The one that the data directory was made with, or a new one.
