@@ -12,6 +12,7 @@
 //! | [`broker`] | the router: requests in [`broker::handle`], one file per API; who waits, in [`broker::purgatory`] |
 //! | [`partition`] | acks, the ISR, the high watermark |
 //! | [`log`] | offsets, segments, indexes, look-ups, recovery: which bytes lie where; a driver owns the bytes |
+//! | [`broker::replication`] | the same record at a follower: what it fetches from leaders, and where its log parts from theirs |
 //!
 //! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`].
 //!

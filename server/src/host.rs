@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -57,6 +58,8 @@ pub struct Site {
     pub cluster_id: String,
     /// Every broker of the cluster.
     pub brokers: Vec<BrokerId>,
+    /// Where what the brokers advertise is found from within.
+    pub routes: BTreeMap<Endpoint, SocketAddr>,
     pub deaths: UnboundedSender<BrokerId>,
 }
 
@@ -199,11 +202,14 @@ impl Host {
             .map_err(|why| anyhow!("{id} cannot start: {why}"))?;
         let listening = self.listen(&handle)?;
         let peers = {
-            let (exchange, inbox) = (site.exchange.clone(), inbox.clone());
+            let (site, inbox) = (site.clone(), inbox.clone());
             let listen = move |event| {
                 let _ = inbox.send(Inbox::Event(Event::client(event)));
             };
-            let route = move |to: &Endpoint| exchange.route(id, to);
+            let route = move |to: &Endpoint| {
+                let (there, back) = site.exchange.route(id, to);
+                (there, back, site.routes.get(to).copied())
+            };
             Peers::new(tokio::runtime::Handle::current(), Arc::new(route), Arc::new(listen))
         };
         let died = Arc::new(AtomicBool::new(false));

@@ -1,12 +1,14 @@
 //! `ottla serve`: brings the brokers up, and down again.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::Image;
+use ottla_core::client::Endpoint;
 use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint;
@@ -108,7 +110,9 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     let exchange = Exchange::new(registrations.clone(), session, tokio::runtime::Handle::current(), live.clone());
     let (deaths, mut died) = unbounded_channel();
     let cluster_id = cluster_id(&images);
-    let site = Site { clock, live: live.clone(), exchange: exchange.clone(), settings, cluster_id, brokers, deaths };
+    let routes = routes(&registrations, &ports);
+    let site =
+        Site { clock, live: live.clone(), exchange: exchange.clone(), settings, cluster_id, brokers, routes, deaths };
     let site = Arc::new(site);
 
     let addresses = ports.iter().map(|port| port.address).collect::<Vec<_>>();
@@ -179,6 +183,20 @@ fn register(args: &ServeArgs, ports: &[Port]) -> Vec<Registration> {
         rack: None,
     };
     (1..).zip(ports).map(registration).collect()
+}
+
+/// Where the brokers of this process reach each other, whatever they advertise to clients.
+fn routes(registrations: &[Registration], ports: &[Port]) -> BTreeMap<Endpoint, SocketAddr> {
+    let route = |(registration, port): (&Registration, &Port)| {
+        let mut address = port.address;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        (Endpoint { host: registration.host.clone(), port: registration.port }, address)
+    };
+    registrations.iter().zip(ports).map(route).collect()
 }
 
 /// The one that the data directory was made with, or a new one.

@@ -2,9 +2,10 @@
 
 use super::network::{Body, EndState, NodeId, Pipe, Use};
 use super::scenario::Span;
-use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, View};
+use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, ReplicaView, View};
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
+use crate::id::BrokerId;
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
 use crate::time::{Duration, Instant};
@@ -59,7 +60,7 @@ impl Simulation {
     fn broker_view(&self, node: NodeId, host: &Host, state: Option<&ClusterState>) -> BrokerView {
         let id = host.id();
         let registration = &host.config.registration;
-        let replicas = host.broker().map_or_else(|| host.last_seen.to_vec(), |broker| broker.replicas());
+        let replicas = host.broker().map_or_else(|| left_behind(host, state), |broker| broker.replicas());
         let open = |(_, connection): &(_, &super::network::Connection)| {
             let end = &connection.ends[1];
             matches!(connection.use_, Use::Client { .. }) && end.node == node && end.state == EndState::Open
@@ -171,6 +172,20 @@ impl Simulation {
         let node = self.names.get(name)?;
         self.clients().find(|(one, _)| one == node).map(|(_, client)| client)
     }
+}
+
+/// The replicas of a broker that is dead: as it left them, but for what was decided since.
+fn left_behind(host: &Host, state: Option<&ClusterState>) -> Vec<ReplicaView> {
+    let mut replicas = host.last_seen.to_vec();
+    for replica in &mut replicas {
+        let topic = state.and_then(|state| state.topics.iter().find(|(name, _)| *name.0 == *replica.topic));
+        let assigned = topic.and_then(|(_, topic)| topic.partitions.get(usize::try_from(replica.partition).ok()?));
+        if let Some(assigned) = assigned {
+            replica.in_sync = assigned.isr.contains(&host.id());
+            replica.leader &= [BrokerId::NONE, host.id()].contains(&assigned.leader);
+        }
+    }
+    replicas
 }
 
 /// A held message does not seem to have arrived in the instant in which it departed.

@@ -252,6 +252,7 @@ const FLIPS: &[(&str, &str, &str)] = &[
     ("leader-failover", "acks=all", "acks=1"),
     ("acks-1-loses-what-acks-all-keeps", "rate=40/s acks=1", "rate=40/s acks=all"),
     ("slow-follower-leaves-the-isr", "replica.lag.time.max.ms=4000", "replica.lag.time.max.ms=30000"),
+    ("fetch-from-follower", "client.rack=b", "client.rack=a"),
     ("not-enough-replicas", "min.insync.replicas=2", "min.insync.replicas=1"),
 ];
 
