@@ -47,7 +47,7 @@ pub fn Empty() -> impl IntoView {
 fn Cards(few: bool) -> impl IntoView {
     let session = Session::get();
     let open = move |text: &'static str, play: bool| {
-        let opened = if play { session.play(text) } else { session.open(text, false) };
+        let opened = if play { session.show(text, true) } else { session.open(text, false) };
         if opened {
             session.sheet.set(Sheet::None);
             session.notice.set(None);

@@ -206,7 +206,7 @@ pub fn Chip(
     }
 }
 
-/// `var(--topic-3)`: the hue of a topic by its place.
+/// `var(--topic-3)`: a topic's hue.
 pub fn hue_token(hue: Option<usize>) -> String {
     match hue {
         Some(hue) => format!("--hue:var(--topic-{})", hue % super::canvas::Palette::TOPICS),
