@@ -1,9 +1,13 @@
 //! A broker, a partition, a producer, a consumer: how it is doing, and what can be done to it.
 
+use std::collections::BTreeMap;
+
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
 use ottla_core::sim::scenario::{Action, Fault};
-use ottla_core::sim::view::{BrokerView, ConsumerView, Detail, FactGroup, Health, ProducerView, ReplicaView, Target};
+use ottla_core::sim::view::{
+    BrokerView, ConsumerView, Detail, FactGroup, Health, LinkView, ProducerView, ReplicaView, Target,
+};
 use ottla_core::time::Duration;
 
 use crate::scene::words::{is_live, lag, number, role};
@@ -92,7 +96,52 @@ fn Broker(id: i32) -> impl IntoView {
             </div>
         </Show>
         <Facts facts=Signal::derive(facts)/>
+        <Links name=BrokerId(id).to_string()/>
         <More/>
+    }
+}
+
+/// Whom a node has a link with, and what can be done to each.
+#[component]
+fn Links(#[prop(into)] name: String) -> impl IntoView {
+    let session = Session::get();
+    let name = StoredValue::new(name);
+    let links = Memo::new(move |_| {
+        let other = |link: &LinkView| {
+            name.with_value(|name| match (link.from == *name, link.to == *name) {
+                (true, _) => Some((link.to.clone(), link.cut)),
+                (_, true) => Some((link.from.clone(), link.cut)),
+                _ => None,
+            })
+        };
+        // A live server's clients are not its own to cut off.
+        let editable = session.source.get() == Source::Simulated;
+        let is_broker = |name: &str| name.starts_with("broker-");
+        session.view.with(|view| {
+            let mine = view.links.iter().filter_map(other);
+            let links: BTreeMap<String, bool> = mine
+                .filter(|(other, _)| editable || (is_broker(other) && name.with_value(|name| is_broker(name))))
+                .collect();
+            links.into_iter().collect::<Vec<_>>()
+        })
+    });
+    let row = move |(other, cut): (String, bool)| {
+        let line = name.with_value(|name| format!("{} {name} {other}", if cut { "heal" } else { "cut" }));
+        let says = line.clone();
+        view! {
+            <li>
+                <span>{other}{cut.then_some(", cut")}</span>
+                <button title=says.clone() aria-label=says on:click=move |_| session.act_line(&line)>
+                    {if cut { "Heal" } else { "Cut" }}
+                </button>
+            </li>
+        }
+    };
+    view! {
+        <Show when=move || !links.with(Vec::is_empty)>
+            <h3>"Links"</h3>
+            <ul class="links-of">{move || links.get().into_iter().map(row).collect_view()}</ul>
+        </Show>
     }
 }
 
@@ -272,6 +321,7 @@ fn Producer(name: String) -> impl IntoView {
             <div class="bar"><i style:width=move || format!("{:.1}%", filled())></i></div>
         </Show>
         <Facts facts=Signal::derive(facts)/>
+        <Links name=names.get_value()/>
         <More/>
     }
 }
@@ -329,6 +379,7 @@ fn Consumer(name: String) -> impl IntoView {
         <Facts facts=Signal::derive(facts)/>
         <h3>"Next offset to fetch"</h3>
         <dl class="facts">{positions}</dl>
+        <Links name=names.get_value()/>
         <More/>
     }
 }

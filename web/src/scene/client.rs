@@ -361,7 +361,8 @@ impl What {
     fn lines(self, view: &View) -> Vec<String> {
         let known = view.topics.iter().map(|topic| topic.name.as_str()).find(|name| !name.starts_with("__"));
         let topic = known.unwrap_or("orders");
-        let brings = known.is_none().then(|| "topic orders partitions=3 replication.factor=1".to_owned());
+        let factor = view.brokers.len().clamp(1, 3);
+        let brings = known.is_none().then(|| format!("topic orders partitions=3 replication.factor={factor}"));
         let line = match self {
             What::Producer => {
                 let name = free_name("p", view.producers.iter().map(|producer| producer.name.as_str()));
@@ -377,7 +378,7 @@ impl What {
                 let named = names.into_iter().find(|name| !taken(name)).map(str::to_owned);
                 let name =
                     named.unwrap_or_else(|| free_name("topic-", view.topics.iter().map(|topic| topic.name.as_str())));
-                return vec![format!("topic {name} partitions=3 replication.factor=1")];
+                return vec![format!("topic {name} partitions=3 replication.factor={factor}")];
             }
         };
         brings.into_iter().chain([line]).collect()
@@ -413,6 +414,6 @@ mod tests {
         let view = sample::view(3, 0, Instant::ZERO);
         assert_eq!(What::Producer.lines(&view), ["producer p3 topic=clicks rate=10/s"]);
         assert_eq!(What::Consumer.lines(&view), ["consumer c3 topics=clicks auto.offset.reset=earliest"]);
-        assert_eq!(What::Topic.lines(&view), ["topic payments partitions=3 replication.factor=1"]);
+        assert_eq!(What::Topic.lines(&view), ["topic payments partitions=3 replication.factor=3"]);
     }
 }
