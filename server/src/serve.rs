@@ -13,7 +13,6 @@ use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint;
 use ottla_core::protocol::cluster::Registration;
-use ottla_core::sim::view::View;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
@@ -52,11 +51,6 @@ impl Server {
     /// The broker, if its process runs.
     pub fn broker(&self, id: BrokerId) -> Option<Handle> {
         self.host(id)?.broker()
-    }
-
-    /// A view of its own, rates left out.
-    pub async fn view(&self) -> View {
-        view::make(self, &mut view::Rates::default()).await
     }
 
     /// Fills in what is not counted as it happens.

@@ -106,7 +106,7 @@ fn of_body(message: &Message, names: &crate::protocol::line::Names, view: Messag
             version: response.version,
             correlation_id: *correlation_id,
             client_id: client_id.as_ref().map(|id| id.to_string()),
-            fields: fields::of_response(&response.body),
+            fields: fields::of_response(response),
             ..detail
         },
         Body::Call { request, .. } => {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::capacity::span;
+use super::view::BatchView;
 use crate::broker::Image;
 use crate::broker::effect::{Effect, Extent};
 use crate::id::{LogId, Offset, ReadId};
@@ -344,6 +345,26 @@ impl Disk {
         let segment = &segments[segments.partition_point(|segment| segment.base <= offset).checked_sub(1)?];
         let mut walk = segment.walk();
         walk.find(|(_, header)| header.next_offset() > offset).map(|(position, _)| (segment.base, position))
+    }
+
+    /// The newest whole batches, oldest first.
+    pub fn newest(&self, directory: &str, count: usize) -> Vec<BatchView> {
+        let Some(files) = self.logs.get(directory) else { return Vec::new() };
+        let readable = |header: &BatchHeader| files.broken.is_none_or(|broken| header.base_offset < broken);
+        let mut newest: Vec<BatchView> = Vec::new();
+        for segment in files.segments.iter().rev() {
+            if newest.len() >= count {
+                break;
+            }
+            let cell = |(_, header): (u32, BatchHeader)| BatchView {
+                base_offset: header.base_offset,
+                last_offset: header.last_offset(),
+                bytes: header.size() as u32,
+                leader_epoch: header.partition_leader_epoch,
+            };
+            newest.splice(0..0, segment.walk().filter(|(_, header)| readable(header)).map(cell));
+        }
+        newest.split_off(newest.len().saturating_sub(count))
     }
 
     /// Segments as `(base offset, bytes)`.

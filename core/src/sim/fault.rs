@@ -39,6 +39,7 @@ impl Simulation {
         let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return Ok(()) };
         let damaged = host.disk.tears || host.disk.corrupts;
         let losses = host.disk.crashed(now, &mut self.dice);
+        host.look_at_disk();
         if damaged && losses.is_empty() {
             let text = "everything was flushed: there is nothing to tear or corrupt".to_owned();
             self.story.say(now, id, Level::Info, text);
@@ -242,6 +243,7 @@ impl Simulation {
         host.last_seen = broker.replicas().into();
         host.process = how;
         host.disk.killed();
+        host.look_at_disk();
         slot.connections.clear();
         (slot.timer, slot.paused) = (None, None);
         for (conn, side) in self.network.of(node) {

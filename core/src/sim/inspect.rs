@@ -1,10 +1,13 @@
 //! A simulation as a [`View`].
 
+use std::collections::BTreeMap;
+
 use super::network::{Body, EndState, NodeId, Pipe, Use};
-use super::scenario::Span;
+use super::scenario::{Action, Span, Timed};
 use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, ReplicaView, View};
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
+use crate::broker::view::{bury, order, topics};
 use crate::id::BrokerId;
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
@@ -25,7 +28,12 @@ impl Simulation {
             links: self.links(),
             ..View::default()
         };
-        view.topics = state.map_or_else(Vec::new, |state| crate::broker::view::topics(state, &view.brokers));
+        bury(&mut view.brokers, state);
+        view.topics = state.map_or_else(Vec::new, |state| topics(state, &view.brokers));
+        let topic =
+            |timed: &Timed| if let Action::Topic { name, .. } = &timed.action { Some(name.clone()) } else { None };
+        let came: BTreeMap<String, u32> = self.actions.iter().filter_map(topic).zip(0..).collect();
+        order(&mut view.topics, |name| came.get(name).copied());
         for (node, client) in self.clients() {
             let name = self.name(node).to_string();
             let health = match client.running {

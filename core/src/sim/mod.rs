@@ -595,6 +595,28 @@ impl Host {
             Process::Killed | Process::Crashed => None,
         }
     }
+
+    /// There is no process: of its replicas there is what lies on the disk.
+    fn look_at_disk(&mut self) {
+        let on_disk = |replica: &ReplicaView| {
+            let directory = format!("{}-{}", replica.topic, replica.partition);
+            let end = self.disk.end(&directory)?;
+            let segments = self.disk.segments(&directory);
+            // What a machine's death has left would survive another one.
+            let flushed = if matches!(self.process, Process::Crashed) { end } else { replica.flushed.min(end) };
+            Some(ReplicaView {
+                log_start: replica.log_start.min(end),
+                end,
+                high_watermark: replica.high_watermark.min(end),
+                flushed,
+                bytes: segments.iter().map(|(_, bytes)| u64::from(*bytes)).sum(),
+                segments: segments.len() as u32,
+                batches: self.disk.newest(&directory, view::View::CELLS),
+                ..replica.clone()
+            })
+        };
+        self.last_seen = self.last_seen.iter().filter_map(on_disk).collect();
+    }
 }
 
 impl Clone for Scratch {

@@ -140,8 +140,10 @@ impl Simulation {
         let mine = |name: &str| of.is_none_or(|of| of == name);
         let partition = || {
             let replicas = view.brokers.iter().flat_map(|broker| &broker.replicas);
-            let mut leaders = replicas.filter(|replica| replica.leader);
-            leaders.find(|replica| Some(format!("{}-{}", replica.topic, replica.partition).as_str()) == of)
+            let mine =
+                replicas.filter(|replica| Some(format!("{}-{}", replica.topic, replica.partition).as_str()) == of);
+            // Without a leader it is what lies on the disks.
+            mine.max_by_key(|replica| (replica.leader, replica.end))
         };
         let assigned = || {
             let (topic, partition) = parse_directory(of?)?;

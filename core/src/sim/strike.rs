@@ -221,6 +221,7 @@ impl Simulation {
             return Err(format!("{id} is no broker"));
         };
         let bytes = host.disk.wipe();
+        host.look_at_disk();
         self.story.say(self.now, id, Level::Bad, format!("its disk is empty: {bytes} bytes of logs are gone"));
         self.check_wipe();
         Ok(())

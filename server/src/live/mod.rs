@@ -19,7 +19,7 @@ use kafka_protocol::messages::{RequestKind, TopicName};
 use ottla_core::id::{BrokerId, ConnId, Offset};
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
-use ottla_core::sim::view::Level;
+use ottla_core::sim::view::{Level, TopicView};
 
 use tokio::sync::Notify;
 
@@ -38,6 +38,8 @@ pub struct Live {
     story: Mutex<view::Story>,
     /// Topics by id, as of the last view.
     names: Mutex<Arc<Names>>,
+    /// Topics by name, numbered as they came into a view.
+    came: Mutex<Arc<BTreeMap<String, u32>>>,
     /// By broker: the page itself, once it has sent something there.
     hands: Mutex<BTreeMap<BrokerId, Arc<Watched>>>,
     /// Counts up with everything that a view would show.
@@ -87,6 +89,7 @@ impl Live {
             messages: Mutex::default(),
             story: Mutex::default(),
             names: Mutex::default(),
+            came: Mutex::default(),
             hands: Mutex::default(),
             changes: AtomicU64::new(0),
         }
@@ -153,6 +156,16 @@ impl Live {
 
     pub fn set_names(&self, names: Names) {
         *self.names.lock().expect("not poisoned") = Arc::new(names);
+    }
+
+    /// In which order topics came; those that are new come last.
+    pub fn came(&self, topics: &[TopicView]) -> Arc<BTreeMap<String, u32>> {
+        let mut came = self.came.lock().expect("not poisoned");
+        for topic in topics.iter().filter(|topic| !came.contains_key(&topic.name)).collect::<Vec<_>>() {
+            let next = came.len() as u32;
+            Arc::make_mut(&mut came).insert(topic.name.clone(), next);
+        }
+        came.clone()
     }
 
     pub fn story(&self) -> MutexGuard<'_, view::Story> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::Broker;
+use ottla_core::broker::view::{bury, order, topics};
 use ottla_core::id::ConnId;
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::sim::view::{
@@ -105,8 +106,11 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         view.event += host.metrics.requests();
         view.brokers.push(broker);
     }
+    bury(&mut view.brokers, newest.as_ref());
     if let Some(state) = newest {
-        view.topics = ottla_core::broker::view::topics(&state, &view.brokers);
+        view.topics = topics(&state, &view.brokers);
+        let came = server.live.came(&view.topics);
+        order(&mut view.topics, |name| came.get(name).copied());
         server.live.set_names(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
     }
     clients(server, &mut view, passed, rates);
@@ -225,10 +229,13 @@ fn producer(now: Instant, name: String, host: &str, group: &Group, rates: &mut R
         settings: group.settings(host),
         topic: topic.map(|topic| topic.to_string()).unwrap_or_default(),
         sent,
-        // Answers come in the order of requests, so what is not acknowledged is at most what the last requests held.
-        acked: if requests == 0 { 0 } else { (sent as u128 * answered as u128 / requests as u128) as u64 },
-        in_flight: requests.saturating_sub(answered).min(u64::from(u32::MAX)) as u32,
+        // Under acks=0 nothing is answered, and nothing is waited for.
+        in_flight: match group.members.iter().find_map(|(_, said)| said.acks) {
+            Some(0) => 0,
+            _ => requests.saturating_sub(answered).min(u64::from(u32::MAX)) as u32,
+        },
         name,
+        // What it holds back, tries again or gives up, and what it makes of an answer, only the client knows.
         ..ProducerView::default()
     }
 }

@@ -133,6 +133,7 @@ impl Consumer {
             received: self.received,
             lag: self.positions.iter().map(Position::lag).sum(),
             positions: self.positions.iter().filter_map(position).collect(),
+            unplaced: self.positions.iter().filter(|one| !matches!(one.state, State::At(_))).count() as u32,
         }
     }
 
@@ -159,7 +160,7 @@ impl Consumer {
             group("Fetched", vec![("records that wait for poll()".to_string(), waiting.to_string())]),
             group("Fetch sessions", sessions.collect()),
             group("Connections", self.network.facts()),
-            group("Settings", super::setting::facts(settings::TABLE, &self.set)),
+            group("Settings", super::setting::facts(settings::TABLE, &self.set, &self.name)),
         ]
     }
 

@@ -163,6 +163,24 @@ impl Scenario {
         self.actions.insert(place, Timed { at, action, above: Vec::new() });
     }
 
+    /// Takes the rate away that the last action of that moment sets, if `action` sets it anew. False where it does not.
+    pub fn take_back(&mut self, at: Instant, action: &Action) -> bool {
+        let Action::Rate { producer, .. } = action else { return false };
+        let place = self.actions.partition_point(|timed| timed.at <= at);
+        let same = |timed: &Timed| {
+            timed.at == at
+                && timed.above.is_empty()
+                && matches!(&timed.action, Action::Rate { producer: known, .. } if known == producer)
+        };
+        match place.checked_sub(1).filter(|last| self.actions.get(*last).is_some_and(same)) {
+            Some(last) => {
+                self.actions.remove(last);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// When the last thing that it says happens.
     pub fn last(&self) -> Instant {
         let drawn = self.swarm.as_ref().map_or(Instant::ZERO, |swarm| swarm.until);

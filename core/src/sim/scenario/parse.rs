@@ -46,6 +46,8 @@ pub fn scenario(text: &str) -> Result<Scenario, Vec<ParseError>> {
     }
     let mut errors = Vec::new();
     let mut lines = Vec::new();
+    // Some editors begin a text with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, number) in text.lines().zip(1..) {
         match lex::words(line, number) {
             Ok((words, comment)) => lines.push((Line { number, words, names: None }, line, comment)),
@@ -533,6 +535,7 @@ impl Line<'_> {
         let brokers = self.names.map_or(MAX_BROKERS, |names| names.brokers);
         match text.strip_prefix("broker-").and_then(|id| id.parse::<u32>().ok()) {
             Some(id) if (1..=brokers).contains(&id) => Ok(BrokerId(id as i32)),
+            Some(_) if brokers == 1 => self.wrong(index, format!("expected broker-1, the only broker, found {text}")),
             Some(_) => self.wrong(index, format!("expected broker-1 to broker-{brokers}, found {text}")),
             None => self.wrong(index, format!("expected a broker, such as broker-1, found {text}")),
         }
