@@ -11,10 +11,10 @@ use anyhow::Context;
 use bytes::Bytes;
 use ottla_core::broker::Image;
 use ottla_core::id::Offset;
-use ottla_core::log::checkpoint::parse_offsets;
+use ottla_core::log::checkpoint::{DELETE, STRAY, parse_offsets};
 use ottla_core::log::recover::{LogImage, Scanner, SegmentFiles, SegmentImage};
 use ottla_core::time::Timestamp;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Kafka's marker: everything was synced before the process ended.
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
@@ -41,8 +41,12 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
     let recovery_points = recovery_points(&image.files);
     for name in directories {
         let directory = root.join(&name);
-        if name.ends_with("-delete") {
+        if name.ends_with(DELETE) {
             fs::remove_dir_all(&directory)?;
+            continue;
+        }
+        if name.ends_with(STRAY) {
+            info!(directory = %directory.display(), "set aside in an earlier run; it is left alone");
             continue;
         }
         let recovery_point = if clean { Offset::MAX } else { recovery_points.get(&name).copied().unwrap_or(0) };
@@ -65,12 +69,14 @@ fn recovery_points(files: &BTreeMap<String, Bytes>) -> BTreeMap<String, Offset> 
     }
 }
 
-/// The base offsets of the segments in a directory, in order.
+/// The base offsets of the segments in a directory, in order. A segment's name is 20 digits, and nothing else is one.
 pub fn bases(directory: &Path) -> io::Result<Vec<Offset>> {
     let mut bases = Vec::new();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
-        bases.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<Offset>().ok()));
+        let digits = name.to_str().and_then(|name| name.strip_suffix(".log"));
+        let digits = digits.filter(|stem| stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit()));
+        bases.extend(digits.and_then(|stem| stem.parse::<Offset>().ok()));
     }
     bases.sort_unstable();
     Ok(bases)

@@ -6,12 +6,15 @@
 //!
 //! 1. Appends of one log are gathered and written with one `pwritev`; whatever else is asked of that log comes after.
 //! 2. Nothing here waits for the disk: what must be synced or unlinked goes to the flusher, in order.
-//! 3. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
+//! 3. What is not known to be a log's own is set aside, and never overwritten or removed.
+//! 4. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
 
 mod flusher;
 mod image;
 mod lock;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 pub use flusher::Flusher;
 pub use image::{CLEAN_SHUTDOWN, read};
@@ -25,6 +28,7 @@ use bytes::Bytes;
 use ottla_core::broker::Event;
 use ottla_core::broker::effect::{Effect, Extent, TimeEntry};
 use ottla_core::id::{LogId, Offset};
+use ottla_core::log::checkpoint::{DELETE, STRAY};
 
 use crate::splice::FileSlice;
 use flusher::Job;
@@ -91,8 +95,8 @@ impl Storage {
     }
 
     fn try_execute(&mut self, log: LogId, effect: Effect) -> io::Result<()> {
-        if let Effect::Open { directory, base, .. } = effect {
-            return self.open(log, &directory, base);
+        if let Effect::Open { directory, base, found, .. } = effect {
+            return self.open(log, &directory, base, found);
         }
         let Some(files) = self.logs.get_mut(log.0 as usize).and_then(Option::as_mut) else { return Ok(()) };
         match effect {
@@ -139,20 +143,23 @@ impl Storage {
                 }
             }
             Effect::Remove { .. } => {
-                // Kafka's name for a directory that is on its way out; what a crash leaves of it goes at the next start.
-                let gone = self.logs[log.0 as usize].take().expect("found above");
-                let mut name = gone.directory.clone().into_os_string();
-                name.push(format!(".{}-delete", uuid::Uuid::new_v4().simple()));
-                fs::rename(&gone.directory, &name)?;
-                self.flusher.send(Job::RemoveDirectory(name.into()));
+                // What a crash leaves of it goes at the next start.
+                let gone = aside(&files.directory, DELETE);
+                fs::rename(&files.directory, &gone)?;
+                self.logs[log.0 as usize] = None;
+                self.flusher.send(Job::RemoveDirectory(gone));
             }
             _ => unreachable!("no effect on a log"),
         }
         Ok(())
     }
 
-    fn open(&mut self, log: LogId, directory: &str, base: Offset) -> io::Result<()> {
+    fn open(&mut self, log: LogId, directory: &str, base: Offset, found: bool) -> io::Result<()> {
         let directory = self.root.join(directory);
+        if !found {
+            // (3)
+            set_aside(&directory)?;
+        }
         fs::create_dir_all(&directory)?;
         let mut segments =
             image::bases(&directory)?.into_iter().map(|base| Segment::at(&directory, base)).collect::<Vec<_>>();
@@ -189,8 +196,12 @@ impl Storage {
     }
 
     fn fail(&mut self, log: LogId, error: &io::Error, events: &mut Vec<Event>) {
-        let directory = self.logs.get_mut(log.0 as usize).and_then(Option::take).map(|files| files.directory);
-        tracing::error!(directory = %directory.unwrap_or_default().display(), %error, "the log's files fail; it goes offline");
+        match self.logs.get_mut(log.0 as usize).and_then(Option::take) {
+            Some(files) => {
+                tracing::error!(directory = %files.directory.display(), %error, "the log's files fail; it goes offline");
+            }
+            None => tracing::error!(%log, %error, "the log's files cannot be opened; it is offline"),
+        }
         events.push(Event::Offline { log, cause: error.to_string() });
     }
 
@@ -246,6 +257,38 @@ impl LogFiles {
         self.segments.push(next);
         Ok(())
     }
+}
+
+/// Moves a directory out of the way of a log that is to begin there, unless it holds nothing.
+fn set_aside(directory: &Path) -> io::Result<()> {
+    let is_empty = match fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error),
+    };
+    if is_empty {
+        return Ok(());
+    }
+    let stray = aside(directory, STRAY);
+    fs::rename(directory, &stray)?;
+    tracing::warn!(
+        directory = %directory.display(),
+        stray = %stray.display(),
+        "its files are not those of the log that begins there; they are kept aside"
+    );
+    Ok(())
+}
+
+/// Kafka's name for a log's directory that is a log's no more: `orders-0.<32 hex digits>-delete`. The topic is cut where
+/// the name would be longer than file systems take.
+fn aside(directory: &Path, suffix: &str) -> PathBuf {
+    const NAME_MAX: usize = 255;
+    let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let (topic, partition) = name.rsplit_once('-').unwrap_or((name, "0"));
+    let rest = format!("-{partition}.{}{suffix}", uuid::Uuid::new_v4().simple());
+    // Topics have ASCII names.
+    let topic = topic.get(..NAME_MAX - rest.len()).unwrap_or(topic);
+    directory.with_file_name(format!("{topic}{rest}"))
 }
 
 fn log_of(effect: &Effect) -> Option<LogId> {
