@@ -7,7 +7,9 @@
 //! 1. Appends of one log are gathered and written with one `pwritev`; whatever else is asked of that log comes after.
 //! 2. Nothing here waits for the disk: what must be synced or unlinked goes to the flusher, in order.
 //! 3. What is not known to be a log's own is set aside, and never overwritten or removed.
-//! 4. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
+//! 4. Never more files are open than half of what the system allows the process, readers aside: the rest is for clients.
+//! 5. A small file that could not be saved is saved again with the next, and at the end.
+//! 6. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
 
 mod flusher;
 mod image;
@@ -20,9 +22,11 @@ pub use flusher::Flusher;
 pub use image::{CLEAN_SHUTDOWN, read};
 pub use lock::DataLock;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ottla_core::broker::Event;
@@ -31,8 +35,11 @@ use ottla_core::id::{LogId, Offset};
 use ottla_core::log::checkpoint::{DELETE, STRAY};
 
 use crate::splice::FileSlice;
-use flusher::Job;
-use segment::Segment;
+use flusher::{Job, MANY, sync_all};
+use segment::{Dirty, OPENED, Segment};
+
+/// Storages of the process: they share the files that may be open.
+static STORAGES: AtomicUsize = AtomicUsize::new(0);
 
 /// The files of all logs of one broker.
 pub struct Storage {
@@ -42,6 +49,12 @@ pub struct Storage {
     /// Logs with gathered appends.
     gathered: Vec<LogId>,
     flusher: Flusher,
+    /// What could not be saved.
+    unsaved: BTreeMap<String, Bytes>,
+    /// Files that all storages together may keep open.
+    max_open: usize,
+    /// [`OPENED`] when files were last closed.
+    opened: usize,
     /// Bytes written to logs.
     pub written: u64,
 }
@@ -69,7 +82,19 @@ impl LogFiles {
 
 impl Storage {
     pub fn new(root: PathBuf, flusher: Flusher) -> Storage {
-        Storage { root, logs: Vec::new(), gathered: Vec::new(), flusher, written: 0 }
+        use rustix::process::{Resource, getrlimit};
+        STORAGES.fetch_add(1, Ordering::Relaxed);
+        let max_open = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize) / 2;
+        Storage {
+            root,
+            logs: Vec::new(),
+            gathered: Vec::new(),
+            flusher,
+            unsaved: BTreeMap::new(),
+            max_open,
+            opened: OPENED.load(Ordering::Relaxed),
+            written: 0,
+        }
     }
 
     /// Carries out an effect on the disk. What must be told at once goes to `events`.
@@ -87,10 +112,19 @@ impl Storage {
 
     /// Effects that are about no log.
     fn beside(&mut self, effect: Effect) {
-        if let Effect::Save { file, contents } = effect
-            && let Err(error) = self.save(&file, &contents)
-        {
-            tracing::error!(file, %error, "cannot save");
+        if let Effect::Save { file, contents } = effect {
+            self.unsaved.insert(file, contents);
+            self.save_all();
+        }
+    }
+
+    /// (5)
+    fn save_all(&mut self) {
+        for (file, contents) in std::mem::take(&mut self.unsaved) {
+            if let Err(error) = self.save(&file, &contents) {
+                tracing::error!(file, %error, "cannot save; it is tried again with the next");
+                self.unsaved.insert(file, contents);
+            }
         }
     }
 
@@ -127,7 +161,7 @@ impl Storage {
             Effect::Truncate { end, segment, position, .. } => {
                 let at = files.find(segment)?;
                 for gone in files.segments.drain(at + 1..) {
-                    self.flusher.send(Job::Unlink(gone.paths()));
+                    self.flusher.send(Job::Unlink(gone.doom()?));
                 }
                 files.active().truncate(end, position)?;
             }
@@ -139,13 +173,17 @@ impl Storage {
                 // The active segment stays, whatever is asked.
                 let kept = files.segments.partition_point(|segment| segment.base < below).min(files.segments.len() - 1);
                 for gone in files.segments.drain(..kept) {
-                    self.flusher.send(Job::Unlink(gone.paths()));
+                    self.flusher.send(Job::Unlink(gone.doom()?));
                 }
             }
             Effect::Remove { .. } => {
                 // What a crash leaves of it goes at the next start.
                 let gone = aside(&files.directory, DELETE);
                 fs::rename(&files.directory, &gone)?;
+                if let Ok(name) = files.directory.strip_prefix(&self.root) {
+                    let inside = format!("{}/", name.display());
+                    self.unsaved.retain(|file, _| !file.starts_with(&inside));
+                }
                 self.logs[log.0 as usize] = None;
                 self.flusher.send(Job::RemoveDirectory(gone));
             }
@@ -178,6 +216,22 @@ impl Storage {
     pub fn write(&mut self, events: &mut Vec<Event>) {
         for log in std::mem::take(&mut self.gathered) {
             self.write_log(log, events);
+        }
+        let share = self.max_open / STORAGES.load(Ordering::Relaxed).max(1);
+        if OPENED.load(Ordering::Relaxed) - self.opened >= (share / 2).max(1) {
+            self.close_files(share / 2);
+        }
+    }
+
+    /// (4) Closes what was not used since the last time, and where more than `keep` would stay open, everything.
+    fn close_files(&mut self, keep: usize) {
+        self.opened = OPENED.load(Ordering::Relaxed);
+        let mut close = |even_used| {
+            let segments = self.logs.iter_mut().flatten().flat_map(|files| &mut files.segments);
+            segments.map(|segment| segment.close(even_used)).sum::<usize>()
+        };
+        if close(false) > keep {
+            close(true);
         }
     }
 
@@ -235,11 +289,16 @@ impl Storage {
         for segment in self.logs.iter_mut().flatten().flat_map(|files| &mut files.segments) {
             segment.take_dirty(&mut dirty)?;
         }
-        for file in dirty {
-            file.sync_data()?;
+        match dirty.first() {
+            Some(first) if dirty.len() >= MANY => sync_all(first)?,
+            _ => dirty.iter().try_for_each(Dirty::sync)?,
         }
+        self.save_all();
         self.flusher.finish();
-        Ok(())
+        match self.unsaved.keys().next() {
+            Some(file) => Err(io::Error::other(format!("{file} is not saved"))),
+            None => Ok(()),
+        }
     }
 
     pub fn root(&self) -> &Path {
@@ -289,6 +348,12 @@ fn aside(directory: &Path, suffix: &str) -> PathBuf {
     // Topics have ASCII names.
     let topic = topic.get(..NAME_MAX - rest.len()).unwrap_or(topic);
     directory.with_file_name(format!("{topic}{rest}"))
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        STORAGES.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn log_of(effect: &Effect) -> Option<LogId> {

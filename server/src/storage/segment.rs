@@ -1,12 +1,14 @@
 //! A segment: `00000000000000000000.log` with its `.index` and `.timeindex`, named by the first offset.
 //!
-//! Index entries are written after the batches that they point to, once a drain.
+//! Index entries are written after the batches that they point to, once a drain. Files are opened when they are needed and
+//! may be closed between any two uses.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ottla_core::broker::effect::TimeEntry;
@@ -14,12 +16,23 @@ use ottla_core::id::Offset;
 use ottla_core::record::batch::HEADER_LEN;
 use ottla_core::record::{Batch, Stamp};
 
+/// Kafka's name for the files of a segment that are to be removed ends with this.
+pub const DELETED: &str = ".deleted";
 /// Linux takes no more runs in one write.
 const IOV_MAX: usize = 1024;
 /// Bytes of an entry: relative offset i32, position i32.
 pub const INDEX_ENTRY: usize = 8;
 /// Bytes of an entry: timestamp i64, relative offset i32.
 pub const TIME_ENTRY: usize = 12;
+
+/// Files opened by all segments of the process since the start.
+pub static OPENED: AtomicUsize = AtomicUsize::new(0);
+
+/// A file that holds what is not on the disk yet.
+pub enum Dirty {
+    Open(Arc<File>),
+    Closed(PathBuf),
+}
 
 pub struct Segment {
     pub base: Offset,
@@ -35,6 +48,8 @@ pub struct Segment {
     time_index: Index,
     /// Written since it was last handed to the flusher.
     dirty: bool,
+    /// A file of it was needed since it was last asked to close them.
+    used: bool,
 }
 
 impl Segment {
@@ -50,24 +65,49 @@ impl Segment {
             index: Index::default(),
             time_index: Index::default(),
             dirty: false,
+            used: false,
         }
     }
 
-    /// A new one, its files made.
+    /// A new one, its files made, and empty.
     pub fn create(directory: &Path, base: Offset) -> io::Result<Segment> {
-        let mut segment = Segment::at(directory, base);
-        segment.file()?;
-        for extension in ["index", "timeindex"] {
-            open(&segment.stem.with_extension(extension))?.set_len(0)?;
+        let segment = Segment::at(directory, base);
+        for path in segment.paths() {
+            File::create(path)?;
         }
         Ok(segment)
     }
 
-    pub fn paths(&self) -> Vec<PathBuf> {
-        ["log", "index", "timeindex"].map(|extension| self.stem.with_extension(extension)).into()
+    fn paths(&self) -> [PathBuf; 3] {
+        ["log", "index", "timeindex"].map(|extension| self.stem.with_extension(extension))
+    }
+
+    /// Takes the files out of the way, for a segment of the same name may begin before they are removed. Gives where they
+    /// are.
+    pub fn doom(&self) -> io::Result<Vec<PathBuf>> {
+        let mut doomed = Vec::new();
+        for path in self.paths() {
+            let mut name = path.clone().into_os_string();
+            name.push(DELETED);
+            match fs::rename(&path, &name) {
+                Ok(()) => doomed.push(name.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(doomed)
+    }
+
+    /// Closes its files, those that were used since the last time only where `even_used`. Gives how many stay open.
+    pub fn close(&mut self, even_used: bool) -> usize {
+        if !std::mem::take(&mut self.used) || even_used {
+            (self.file, self.index.file, self.time_index.file) = (None, None, None);
+        }
+        [&self.file, &self.index.file, &self.time_index.file].into_iter().flatten().count()
     }
 
     pub fn file(&mut self) -> io::Result<Arc<File>> {
+        self.used = true;
         if let Some(file) = &self.file {
             return Ok(file.clone());
         }
@@ -131,12 +171,17 @@ impl Segment {
     }
 
     /// The files that must be synced for all of this segment to be safe; it counts as clean from here on.
-    pub fn take_dirty(&mut self, files: &mut Vec<Arc<File>>) -> io::Result<()> {
+    pub fn take_dirty(&mut self, files: &mut Vec<Dirty>) -> io::Result<()> {
         self.write_indexes()?;
-        if std::mem::take(&mut self.dirty) {
-            files.push(self.file()?);
-            files.extend(self.index.file.iter().chain(&self.time_index.file).cloned());
+        if !std::mem::take(&mut self.dirty) {
+            return Ok(());
         }
+        let open = [&self.file, &self.index.file, &self.time_index.file];
+        let dirty = open.into_iter().zip(self.paths()).map(|(open, path)| match open {
+            Some(file) => Dirty::Open(file.clone()),
+            None => Dirty::Closed(path),
+        });
+        files.extend(dirty);
         Ok(())
     }
 
@@ -172,6 +217,24 @@ impl Segment {
         }
         self.dirty = true;
         Ok(())
+    }
+}
+
+impl Dirty {
+    pub fn open(&self) -> io::Result<Arc<File>> {
+        match self {
+            Dirty::Open(file) => Ok(file.clone()),
+            Dirty::Closed(path) => Ok(Arc::new(File::open(path)?)),
+        }
+    }
+
+    /// Waits until the file is on the disk. One that is gone needs nothing more.
+    pub fn sync(&self) -> io::Result<()> {
+        match self.open() {
+            Ok(file) => file.sync_data(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -215,5 +278,6 @@ impl Index {
 }
 
 fn open(path: &Path) -> io::Result<File> {
+    OPENED.fetch_add(1, Ordering::Relaxed);
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }

@@ -16,10 +16,14 @@ fn open(directory: &str, found: bool) -> Effect {
 }
 
 fn append(base_offset: Offset) -> Effect {
+    append_to(LOG, base_offset)
+}
+
+fn append_to(log: LogId, base_offset: Offset) -> Effect {
     let mut builder = BatchBuilder::new(Compression::None);
     builder.append(Timestamp(1), None, Some(b"value"), &[]);
     let stamp = Stamp { base_offset, leader_epoch: 0, append_time: None };
-    Effect::Append { log: LOG, stamp, batch: builder.build(), index: None }
+    Effect::Append { log, stamp, batch: builder.build(), index: None }
 }
 
 /// Carries out the effects; gives what the core is told.
@@ -81,4 +85,79 @@ fn only_names_of_20_digits_are_segments() {
         fs::write(root.path().join("orders-0").join(stray), "what is this").unwrap();
     }
     assert_eq!(image::bases(&root.path().join("orders-0")).unwrap(), [0]);
+}
+
+/// Files under `root` that this process has open.
+fn open_files(root: &Path) -> usize {
+    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|file| file.starts_with(root)).count()
+}
+
+#[test]
+fn idle_logs_keep_no_file_open_and_busy_ones_no_more_than_allowed() {
+    let root = tempfile::tempdir().unwrap();
+    let mut storage = storage(root.path());
+    let logs = (0..200).map(LogId);
+    let create = |log: LogId| Effect::Open { log, directory: format!("orders-{}", log.0), base: 0, found: false };
+    enact(&mut storage, logs.clone().map(create));
+    assert_eq!(open_files(root.path()), 0);
+    storage.max_open = 40;
+    for round in 0..3 {
+        for log in logs.clone() {
+            let events = enact(&mut storage, [append_to(log, round)]);
+            assert!(matches!(events[..], [Event::Appended { .. }]), "{events:?}");
+            let open = open_files(root.path());
+            assert!(open <= 40, "{open}");
+        }
+    }
+    storage.close(&mut Vec::new()).unwrap();
+    let image = read(root.path()).unwrap();
+    assert!(image.logs.values().all(|log| log.segments[0].next_offset == 3));
+}
+
+#[test]
+fn a_segment_that_begins_where_another_was_cut_keeps_its_files() {
+    let root = tempfile::tempdir().unwrap();
+    let mut storage = storage(root.path());
+    let roll = || Effect::Roll { log: LOG, base: 1, last: None };
+    let cut = Effect::Truncate { log: LOG, end: 1, segment: 0, position: 0 };
+    enact(&mut storage, [open("orders-0", false), append(0), roll(), append(1), cut, roll(), append(1)]);
+    storage.close(&mut Vec::new()).unwrap();
+    let names = names(&root.path().join("orders-0"));
+    assert_eq!(names.iter().filter(|name| name.starts_with("00000000000000000001")).count(), 3, "{names:?}");
+    assert!(names.iter().all(|name| !name.ends_with(".deleted")), "{names:?}");
+}
+
+#[test]
+fn what_could_not_be_saved_is_saved_later_or_the_end_is_not_clean() {
+    let root = tempfile::tempdir().unwrap();
+    let mut storage = storage(root.path());
+    let save = |file: &str| Effect::Save { file: file.into(), contents: Bytes::from_static(b"text") };
+    // A directory stands in the way.
+    fs::create_dir(root.path().join("state")).unwrap();
+    enact(&mut storage, [save("state")]);
+    assert_eq!(storage.close(&mut Vec::new()).unwrap_err().to_string(), "state is not saved");
+    fs::remove_dir(root.path().join("state")).unwrap();
+    enact(&mut storage, [save("other")]);
+    assert_eq!(fs::read(root.path().join("state")).unwrap(), b"text");
+    storage.close(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn many_logs_are_synced_at_once_and_each_is_answered() {
+    let root = tempfile::tempdir().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let flusher = Flusher::start("flush".into(), move |event| tell.send(event).unwrap()).unwrap();
+    let mut storage = Storage::new(root.path().to_owned(), flusher);
+    let logs = (0..100).map(LogId);
+    let create = |log: LogId| Effect::Open { log, directory: format!("orders-{}", log.0), base: 0, found: false };
+    enact(&mut storage, logs.clone().map(create));
+    enact(&mut storage, logs.clone().map(|log| append_to(log, 0)));
+    enact(&mut storage, logs.clone().map(|log| Effect::Flush { log, end: 1 }));
+    storage.close(&mut Vec::new()).unwrap();
+    let flushed = told.iter().map(|event| match event {
+        Event::Flushed { log, end: 1 } => log,
+        other => panic!("{other}"),
+    });
+    assert_eq!(flushed.collect::<Vec<_>>(), logs.collect::<Vec<_>>());
 }
