@@ -162,7 +162,7 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
             max_request_bytes: settings.socket_request_max_bytes,
             max_idle: settings.connections_max_idle,
             queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
-            room: Arc::new(Semaphore::new(settings.max_connections.max(1) as usize)),
+            room: Arc::new(Semaphore::new(settings.max_connections.max(0) as usize)),
         });
         tokio::spawn(accept(listener, context));
     }

@@ -2,9 +2,13 @@ use super::*;
 use crate::id::CallId;
 use crate::log::checkpoint::{RECOVERY_POINT, REPLICATION, print_partition_metadata};
 use crate::protocol::cluster::{Assignment, ClusterRequest, ClusterState, Topic};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{ApiVersionsRequest, DescribeConfigsRequest, MetadataRequest};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataRequest,
+};
 use std::sync::Arc;
 
 /// What a controller would tell: one topic, `orders`, of one partition on brokers 1 and 2.
@@ -82,11 +86,11 @@ fn what_was_written_is_there_after_a_restart() {
 
 /// What the broker wants to be read by whoever runs it.
 fn notes(room: &Room) -> Vec<&str> {
-    let text = |effect| match effect {
-        &Effect::Note { ref text, .. } => Some(text.as_str()),
+    let notes = room.others.iter().filter_map(|effect| match effect {
+        Effect::Note { text, .. } => Some(text.as_str()),
         _ => None,
-    };
-    room.others.iter().filter_map(text).collect()
+    });
+    notes.collect()
 }
 
 #[test]
@@ -208,6 +212,20 @@ fn a_resource_is_described_once_however_often_it_is_asked_for() {
     let ResponseKind::DescribeConfigs(body) = &room.replies[&asked].body else { panic!() };
     let configs = body.results.iter().map(|result| result.configs.len()).collect::<Vec<_>>();
     assert!(configs.len() == 2 && configs[0] > 50 && configs[1] <= 1, "{configs:?}");
+}
+
+#[test]
+fn what_is_not_there_is_told_in_kafkas_words_or_in_none() {
+    let mut room = Room::new();
+    let grow = CreatePartitionsTopic::default().with_name(topic("gone")).with_count(3);
+    let asked = room.send(ApiKey::CreatePartitions, 3, CreatePartitionsRequest::default().with_topics(vec![grow]));
+    let ResponseKind::CreatePartitions(body) = &room.replies[&asked].body else { panic!() };
+    let told = (body.results[0].error_code, body.results[0].error_message.clone());
+    assert_eq!(told, (code(ErrorCode::UnknownTopicOrPartition), None));
+    let gone = DeleteTopicState::default().with_name(Some(topic("gone")));
+    let asked = room.send(ApiKey::DeleteTopics, 6, DeleteTopicsRequest::default().with_topics(vec![gone]));
+    let ResponseKind::DeleteTopics(body) = &room.replies[&asked].body else { panic!() };
+    assert_eq!(body.responses[0].error_message.as_deref(), Some("This server does not host this topic-partition."));
 }
 
 #[test]
