@@ -104,7 +104,7 @@ fn read_log(
             files.insert(format!("{name}/{file}"), contents.into());
         }
     }
-    remove_doomed(directory)?;
+    sweep(directory)?;
     let bases = bases(directory)?;
     let segments = bases.into_iter().map(|base| read_segment(directory, base, recovery_point));
     let log = LogImage { segments: segments.collect::<io::Result<_>>()? };
@@ -134,12 +134,12 @@ fn tell_what_is_lost(directory: &Path, log: &LogImage) {
     }
 }
 
-/// Files that the last run wanted removed.
-fn remove_doomed(directory: &Path) -> io::Result<()> {
+/// Removes what the last run set aside and did not come to remove.
+fn sweep(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_str().is_some_and(|name| name.ends_with(DELETED)) {
-            fs::remove_file(entry.path())?;
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == DELETED) {
+            fs::remove_file(path)?;
         }
     }
     Ok(())

@@ -2,7 +2,8 @@
 //! decide; this room writes them.
 //!
 //! `mod.rs` what the core asks for, carried out | `segment.rs` the three files of a segment | `flusher.rs` the thread
-//! that waits for the disk | `image.rs` reading a data directory | `lock.rs` one server a directory
+//! that waits for the disk | `image.rs` reading a data directory | `lock.rs` one server a directory | `ledger.rs` what
+//! would survive the machine | `slow.rs` a disk that is slow on purpose
 //!
 //! 1. Appends of one log are gathered and written with one `pwritev`; whatever else is asked of that log comes after.
 //! 2. Nothing here waits for the disk: what must be synced or unlinked goes to the flusher, in order.
@@ -10,33 +11,42 @@
 //! 4. Never more files are open than half of what the system allows the process, readers aside: the rest is for clients.
 //! 5. A small file that could not be saved is saved again with the next, and at the end.
 //! 6. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
+//! 7. A segment that goes is out of the way at once, by its name: the process may die before it is unlinked.
 
 mod flusher;
 mod image;
+mod ledger;
 mod lock;
 mod segment;
+mod slow;
 #[cfg(test)]
 mod tests;
 
 pub use flusher::Flusher;
 pub use image::{CLEAN_SHUTDOWN, read};
+pub use ledger::{Ledger, Loss};
 pub use lock::DataLock;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_core::broker::Event;
 use ottla_core::broker::effect::{Effect, Extent, TimeEntry};
 use ottla_core::id::{LogId, Offset};
 use ottla_core::log::checkpoint::{DELETE, STRAY};
+use ottla_core::time::Instant;
 
+use crate::driver::Clock;
 use crate::splice::FileSlice;
-use flusher::{Job, MANY, sync_all};
-use segment::{Dirty, OPENED, Segment};
+use flusher::Job;
+use segment::{OPENED, Segment};
+use slow::{Slow, Then};
 
 /// Storages of the process: they share the files that may be open.
 static STORAGES: AtomicUsize = AtomicUsize::new(0);
@@ -55,6 +65,11 @@ pub struct Storage {
     max_open: usize,
     /// [`OPENED`] when files were last closed.
     opened: usize,
+    ledger: Arc<Ledger>,
+    clock: Clock,
+    slow: Slow,
+    /// On purpose: nothing can be appended.
+    full: bool,
     /// Bytes written to logs.
     pub written: u64,
 }
@@ -81,7 +96,7 @@ impl LogFiles {
 }
 
 impl Storage {
-    pub fn new(root: PathBuf, flusher: Flusher) -> Storage {
+    pub fn new(root: PathBuf, flusher: Flusher, ledger: Arc<Ledger>, clock: Clock) -> Storage {
         use rustix::process::{Resource, getrlimit};
         STORAGES.fetch_add(1, Ordering::Relaxed);
         let max_open = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize) / 2;
@@ -93,8 +108,29 @@ impl Storage {
             unsaved: BTreeMap::new(),
             max_open,
             opened: OPENED.load(Ordering::Relaxed),
+            ledger,
+            clock,
+            slow: Slow::default(),
+            full: false,
             written: 0,
         }
+    }
+
+    /// What is wrong with the disk, on purpose.
+    pub fn ail(&mut self, slow: Duration, full: bool) {
+        self.slow.set(self.clock.instant(), slow);
+        self.flusher.slow(slow);
+        self.full = full;
+    }
+
+    /// What every read takes longer.
+    pub fn read_delay(&self) -> Duration {
+        self.slow.by()
+    }
+
+    /// When [`Storage::write`] has something to tell, on a slow disk.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.slow.deadline()
     }
 
     /// Carries out an effect on the disk. What must be told at once goes to `events`.
@@ -156,12 +192,16 @@ impl Storage {
                 for segment in files.segments.iter_mut().filter(|segment| segment.base < end) {
                     segment.take_dirty(&mut dirty)?;
                 }
-                self.flusher.send(Job::Sync { log, end, files: dirty });
+                let sync = Job::Sync { log, end, files: dirty };
+                match self.slow.is_idle() {
+                    true => self.flusher.send(sync),
+                    false => self.slow.add(self.clock.instant(), Then::Sync(sync)),
+                }
             }
             Effect::Truncate { end, segment, position, .. } => {
                 let at = files.find(segment)?;
                 for gone in files.segments.drain(at + 1..) {
-                    self.flusher.send(Job::Unlink(gone.doom()?));
+                    self.flusher.send(Job::Unlink(gone.set_aside()?));
                 }
                 files.active().truncate(end, position)?;
             }
@@ -173,13 +213,14 @@ impl Storage {
                 // The active segment stays, whatever is asked.
                 let kept = files.segments.partition_point(|segment| segment.base < below).min(files.segments.len() - 1);
                 for gone in files.segments.drain(..kept) {
-                    self.flusher.send(Job::Unlink(gone.doom()?));
+                    self.flusher.send(Job::Unlink(gone.set_aside()?));
                 }
             }
             Effect::Remove { .. } => {
                 // What a crash leaves of it goes at the next start.
                 let gone = aside(&files.directory, DELETE);
                 fs::rename(&files.directory, &gone)?;
+                self.ledger.gone(&files.directory);
                 if let Ok(name) = files.directory.strip_prefix(&self.root) {
                     let inside = format!("{}/", name.display());
                     self.unsaved.retain(|file, _| !file.starts_with(&inside));
@@ -197,12 +238,15 @@ impl Storage {
         if !found {
             // (3)
             set_aside(&directory)?;
+            self.ledger.gone(&directory);
         }
         fs::create_dir_all(&directory)?;
-        let mut segments =
-            image::bases(&directory)?.into_iter().map(|base| Segment::at(&directory, base)).collect::<Vec<_>>();
+        let mut segments = image::bases(&directory)?
+            .into_iter()
+            .map(|base| Segment::at(&directory, base, &self.ledger))
+            .collect::<Vec<_>>();
         if segments.is_empty() {
-            segments.push(Segment::create(&directory, base)?);
+            segments.push(Segment::create(&directory, base, &self.ledger)?);
         }
         let slot = log.0 as usize;
         if self.logs.len() <= slot {
@@ -212,10 +256,18 @@ impl Storage {
         Ok(())
     }
 
-    /// Writes everything gathered: one write a log.
+    /// Writes everything gathered: one write a log. A slow disk tells what it has done by now.
     pub fn write(&mut self, events: &mut Vec<Event>) {
         for log in std::mem::take(&mut self.gathered) {
             self.write_log(log, events);
+        }
+        if self.slow.deadline().is_some() {
+            for then in self.slow.done(self.clock.instant()) {
+                match then {
+                    Then::Tell(event) => events.push(event),
+                    Then::Sync(job) => self.flusher.send(job),
+                }
+            }
         }
         let share = self.max_open / STORAGES.load(Ordering::Relaxed).max(1);
         if OPENED.load(Ordering::Relaxed) - self.opened >= (share / 2).max(1) {
@@ -240,10 +292,16 @@ impl Storage {
         if !std::mem::replace(&mut files.is_gathered, false) {
             return;
         }
-        match files.active().write().and_then(|bytes| files.active().write_indexes().map(|()| bytes)) {
+        let room = if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) };
+        let written = room.and_then(|()| files.active().write());
+        match written.and_then(|bytes| files.active().write_indexes().map(|()| bytes)) {
             Ok(bytes) => {
                 self.written += bytes;
-                events.push(Event::Appended { log, end: files.end });
+                let appended = Event::Appended { log, end: files.end };
+                match self.slow.is_idle() {
+                    true => events.push(appended),
+                    false => self.slow.add(self.clock.instant(), Then::Tell(appended)),
+                }
             }
             Err(error) => self.fail(log, &error, events),
         }
@@ -260,7 +318,7 @@ impl Storage {
     }
 
     /// Replaces a small file as a whole. A process that dies finds the old or the new; the flusher syncs it then.
-    fn save(&self, file: &str, contents: &[u8]) -> io::Result<()> {
+    fn save(&self, file: &str, contents: &Bytes) -> io::Result<()> {
         let path = self.root.join(file);
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
@@ -269,7 +327,8 @@ impl Storage {
         aside.push(".tmp");
         fs::write(&aside, contents)?;
         fs::rename(&aside, &path)?;
-        self.flusher.send(Job::SyncFile(path));
+        let version = self.ledger.saved(&path);
+        self.flusher.send(Job::SyncFile { path, version, contents: contents.clone() });
         Ok(())
     }
 
@@ -289,10 +348,7 @@ impl Storage {
         for segment in self.logs.iter_mut().flatten().flat_map(|files| &mut files.segments) {
             segment.take_dirty(&mut dirty)?;
         }
-        match dirty.first() {
-            Some(first) if dirty.len() >= MANY => sync_all(first)?,
-            _ => dirty.iter().try_for_each(Dirty::sync)?,
-        }
+        flusher::sync(&dirty, &self.ledger)?;
         self.save_all();
         self.flusher.finish();
         match self.unsaved.keys().next() {
@@ -301,8 +357,9 @@ impl Storage {
         }
     }
 
-    pub fn root(&self) -> &Path {
-        &self.root
+    /// The process dies: what is gathered is not written, what waits to be synced is not synced.
+    pub fn abandon(&mut self) {
+        self.flusher.abandon();
     }
 }
 
@@ -312,8 +369,8 @@ impl LogFiles {
             self.active().time_index(time);
         }
         self.active().retire()?;
-        let next = Segment::create(&self.directory, base)?;
-        self.segments.push(next);
+        let ledger = self.active().ledger.clone();
+        self.segments.push(Segment::create(&self.directory, base, &ledger)?);
         Ok(())
     }
 }

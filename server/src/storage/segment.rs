@@ -16,14 +16,17 @@ use ottla_core::id::Offset;
 use ottla_core::record::batch::HEADER_LEN;
 use ottla_core::record::{Batch, Stamp};
 
-/// Kafka's name for the files of a segment that are to be removed ends with this.
-pub const DELETED: &str = ".deleted";
+use super::flusher::Unsynced;
+use super::ledger::{EXTENSIONS, Ledger, Lengths};
+
 /// Linux takes no more runs in one write.
 const IOV_MAX: usize = 1024;
 /// Bytes of an entry: relative offset i32, position i32.
 pub const INDEX_ENTRY: usize = 8;
 /// Bytes of an entry: timestamp i64, relative offset i32.
 pub const TIME_ENTRY: usize = 12;
+/// Kafka's suffix of a file that is on its way out.
+pub const DELETED: &str = "deleted";
 
 /// Files opened by all segments of the process since the start.
 pub static OPENED: AtomicUsize = AtomicUsize::new(0);
@@ -50,11 +53,12 @@ pub struct Segment {
     dirty: bool,
     /// A file of it was needed since it was last asked to close them.
     used: bool,
+    pub ledger: Arc<Ledger>,
 }
 
 impl Segment {
     /// One that is there.
-    pub fn at(directory: &Path, base: Offset) -> Segment {
+    pub fn at(directory: &Path, base: Offset, ledger: &Arc<Ledger>) -> Segment {
         Segment {
             base,
             stem: directory.join(format!("{base:020}")),
@@ -66,36 +70,36 @@ impl Segment {
             time_index: Index::default(),
             dirty: false,
             used: false,
+            ledger: ledger.clone(),
         }
     }
 
     /// A new one, its files made, and empty.
-    pub fn create(directory: &Path, base: Offset) -> io::Result<Segment> {
-        let segment = Segment::at(directory, base);
+    pub fn create(directory: &Path, base: Offset, ledger: &Arc<Ledger>) -> io::Result<Segment> {
+        let segment = Segment::at(directory, base, ledger);
         for path in segment.paths() {
             File::create(path)?;
         }
+        ledger.writing(&segment.stem, || Ok(Lengths::default()))?;
         Ok(segment)
     }
 
     fn paths(&self) -> [PathBuf; 3] {
-        ["log", "index", "timeindex"].map(|extension| self.stem.with_extension(extension))
+        EXTENSIONS.map(|extension| self.stem.with_extension(extension))
     }
 
-    /// Takes the files out of the way, for a segment of the same name may begin before they are removed. Gives where they
-    /// are.
-    pub fn doom(&self) -> io::Result<Vec<PathBuf>> {
-        let mut doomed = Vec::new();
+    /// Gives its files Kafka's names for those that are on their way out, and says which.
+    pub fn set_aside(self) -> io::Result<Vec<PathBuf>> {
+        let mut aside = Vec::new();
         for path in self.paths() {
-            let mut name = path.clone().into_os_string();
-            name.push(DELETED);
+            let name = path.with_added_extension(DELETED);
             match fs::rename(&path, &name) {
-                Ok(()) => doomed.push(name.into()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => aside.push(name),
             }
         }
-        Ok(doomed)
+        self.ledger.gone(&self.stem);
+        Ok(aside)
     }
 
     /// Closes its files, those that were used since the last time only where `even_used`. Gives how many stay open.
@@ -133,7 +137,7 @@ impl Segment {
             .collect::<Vec<_>>();
         let before = self.size;
         let mut rest = &mut runs[..];
-        self.dirty = true;
+        self.touch()?;
         while !rest.is_empty() {
             let count = rest.len().min(IOV_MAX);
             match rustix::io::pwritev(&*file, &rest[..count], self.size) {
@@ -171,18 +175,34 @@ impl Segment {
     }
 
     /// The files that must be synced for all of this segment to be safe; it counts as clean from here on.
-    pub fn take_dirty(&mut self, files: &mut Vec<Dirty>) -> io::Result<()> {
+    pub fn take_dirty(&mut self, dirty: &mut Vec<Unsynced>) -> io::Result<()> {
         self.write_indexes()?;
         if !std::mem::take(&mut self.dirty) {
             return Ok(());
         }
+        let claim = self.ledger.claim(self.stem.clone(), self.lengths()?);
         let open = [&self.file, &self.index.file, &self.time_index.file];
-        let dirty = open.into_iter().zip(self.paths()).map(|(open, path)| match open {
+        let files = open.into_iter().zip(self.paths()).map(|(open, path)| match open {
             Some(file) => Dirty::Open(file.clone()),
             None => Dirty::Closed(path),
         });
-        files.extend(dirty);
+        dirty.push(Unsynced { files: files.collect(), claim });
         Ok(())
+    }
+
+    /// It is not safe as it is any more.
+    fn touch(&mut self) -> io::Result<()> {
+        if !self.dirty {
+            self.ledger.writing(&self.stem, || self.lengths())?;
+            self.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Of its files, as they are now.
+    fn lengths(&self) -> io::Result<Lengths> {
+        let index = self.index.length(&self.stem.with_extension("index"))?;
+        Ok([self.size, index, self.time_index.length(&self.stem.with_extension("timeindex"))?])
     }
 
     /// No more appends: the indexes are complete, and their files closed once they are synced.
@@ -201,7 +221,10 @@ impl Segment {
         let relative = i32::try_from(end - self.base).unwrap_or(i32::MAX);
         let offset_at = |entry: &[u8], at: usize| i32::from_be_bytes(entry[at..at + 4].try_into().expect("four bytes"));
         self.index.cut(&self.stem.with_extension("index"), INDEX_ENTRY, |entry| offset_at(entry, 0) < relative)?;
-        self.time_index.cut(&self.stem.with_extension("timeindex"), TIME_ENTRY, |entry| offset_at(entry, 8) < relative)
+        self.time_index
+            .cut(&self.stem.with_extension("timeindex"), TIME_ENTRY, |entry| offset_at(entry, 8) < relative)?;
+        self.ledger.truncated(&self.stem, self.lengths()?);
+        Ok(())
     }
 
     /// Replaces both indexes as a whole.
@@ -215,7 +238,9 @@ impl Segment {
             file.write_all_at(contents, 0)?;
             which.size = contents.len() as u64;
         }
+        self.file()?;
         self.dirty = true;
+        self.ledger.truncated(&self.stem, [self.size, 0, 0]);
         Ok(())
     }
 }
@@ -254,6 +279,16 @@ impl Index {
         let file = Arc::new(open(path)?);
         self.size = file.metadata()?.len();
         Ok(self.file.insert(file).clone())
+    }
+
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        match &self.file {
+            Some(_) => Ok(self.size),
+            None => match path.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+                metadata => metadata.map(|metadata| metadata.len()),
+            },
+        }
     }
 
     fn write(&mut self, stem: &Path, extension: &str) -> io::Result<()> {

@@ -8,7 +8,13 @@ use super::*;
 const LOG: LogId = LogId(0);
 
 fn storage(root: &Path) -> Storage {
-    Storage::new(root.to_owned(), Flusher::start("flush".into(), |_| {}).unwrap())
+    storage_telling(root, |_| {})
+}
+
+fn storage_telling(root: &Path, tell: impl Fn(Event) + Send + 'static) -> Storage {
+    let ledger = Arc::new(Ledger::default());
+    let flusher = Flusher::start("flush".into(), ledger.clone(), tell).unwrap();
+    Storage::new(root.to_owned(), flusher, ledger, Clock::start())
 }
 
 fn open(directory: &str, found: bool) -> Effect {
@@ -147,14 +153,14 @@ fn what_could_not_be_saved_is_saved_later_or_the_end_is_not_clean() {
 fn many_logs_are_synced_at_once_and_each_is_answered() {
     let root = tempfile::tempdir().unwrap();
     let (tell, told) = std::sync::mpsc::channel();
-    let flusher = Flusher::start("flush".into(), move |event| tell.send(event).unwrap()).unwrap();
-    let mut storage = Storage::new(root.path().to_owned(), flusher);
+    let mut storage = storage_telling(root.path(), move |event| tell.send(event).unwrap());
     let logs = (0..100).map(LogId);
     let create = |log: LogId| Effect::Open { log, directory: format!("orders-{}", log.0), base: 0, found: false };
     enact(&mut storage, logs.clone().map(create));
     enact(&mut storage, logs.clone().map(|log| append_to(log, 0)));
     enact(&mut storage, logs.clone().map(|log| Effect::Flush { log, end: 1 }));
     storage.close(&mut Vec::new()).unwrap();
+    drop(storage);
     let flushed = told.iter().map(|event| match event {
         Event::Flushed { log, end: 1 } => log,
         other => panic!("{other}"),

@@ -70,7 +70,7 @@ pub fn Stage(
     selected: RwSignal<Option<Target>>,
     /// Takes one action line of a scenario, without its time: `kill broker-1`, `rate p1 20/s`.
     on_act: Callback<String>,
-    /// Whether the hand can change this cluster: false hides kill, start, cut, rates and the boxes with a plus.
+    /// Whether producers and consumers are the hand's to change: false hides rates and the boxes with a plus.
     #[prop(into)]
     editable: Signal<bool>,
 ) -> impl IntoView {
