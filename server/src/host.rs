@@ -256,7 +256,7 @@ impl Host {
             max_request_bytes: settings.socket_request_max_bytes,
             max_idle: settings.connections_max_idle,
             queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
-            max_connections: settings.max_connections.max(1) as usize,
+            max_connections: settings.max_connections.max(0) as usize,
             receive_buffer: settings.socket_receive_buffer,
             send_buffer: settings.socket_send_buffer,
             broken: AtomicBool::new(false),

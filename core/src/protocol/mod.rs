@@ -10,5 +10,5 @@ pub mod request;
 pub mod response;
 pub mod version;
 
-pub use request::Request;
+pub use request::{Request, Unchecked};
 pub use response::Response;

@@ -23,6 +23,7 @@ use crate::broker::Image;
 use crate::broker::effect::{Effect, Extent};
 use crate::id::{LogId, Offset, ReadId};
 use crate::log::LogImage;
+use crate::log::checkpoint::STRAY;
 use crate::log::recover;
 use crate::record::batch::HEADER_LEN;
 use crate::record::{Batch, BatchHeader, Stamp};
@@ -214,7 +215,10 @@ impl Disk {
         Some(end)
     }
 
-    pub fn open(&mut self, log: LogId, directory: String, base: Offset) {
+    pub fn open(&mut self, log: LogId, directory: String, base: Offset, found: bool) {
+        if !found && let Some(files) = self.logs.remove(&directory) {
+            self.set_aside(log, &directory, files);
+        }
         self.logs.entry(directory.clone()).or_insert_with(|| LogFiles {
             segments: vec![Arc::new(Segment::new(base))],
             room: BytesMut::new(),
@@ -227,6 +231,17 @@ impl Disk {
             failed: false,
         });
         self.open.insert(log, directory);
+    }
+
+    /// Another log's directory stands where a new one is to be.
+    fn set_aside(&mut self, log: LogId, directory: &str, files: LogFiles) {
+        let stray = format!("{directory}.{:032x}{STRAY}", log.0);
+        let inside = format!("{directory}/");
+        for name in self.files.keys().filter(|name| name.starts_with(&inside)).cloned().collect::<Vec<_>>() {
+            let contents = self.files.remove(&name).expect("it was listed");
+            self.files.insert(format!("{stray}/{}", &name[inside.len()..]), contents);
+        }
+        self.logs.insert(stray, files);
     }
 
     /// Gives the directory's name.
@@ -323,7 +338,8 @@ impl Disk {
         let scan =
             |segment: &Arc<Segment>| recover::scan(segment.base, &segment.read(0, segment.len), segment.modified);
         let image = |files: &LogFiles| LogImage { segments: files.segments.iter().map(scan).collect() };
-        let logs = self.logs.iter().map(|(directory, files)| (directory.clone(), image(files))).collect();
+        let logs = self.logs.iter().filter(|(directory, _)| !directory.ends_with(STRAY));
+        let logs = logs.map(|(directory, files)| (directory.clone(), image(files))).collect();
         Image { files: self.files.clone(), logs }
     }
 

@@ -32,6 +32,8 @@ pub struct Live {
     pub clock: Clock,
     /// Pages that watch.
     watchers: AtomicUsize,
+    /// Counts up with everyone who begins to watch.
+    arrivals: AtomicU64,
     arrival: Notify,
     clients: Mutex<BTreeMap<ConnId, Arc<Watched>>>,
     messages: Mutex<Messages>,
@@ -84,6 +86,7 @@ impl Live {
         Live {
             clock,
             watchers: AtomicUsize::new(0),
+            arrivals: AtomicU64::new(0),
             arrival: Notify::new(),
             clients: Mutex::default(),
             messages: Mutex::default(),
@@ -179,6 +182,7 @@ impl Live {
     /// Someone watches, until the guard is dropped.
     pub fn watch(self: &Arc<Self>) -> Watching {
         self.watchers.fetch_add(1, Ordering::Relaxed);
+        self.arrivals.fetch_add(1, Ordering::Release);
         self.arrival.notify_one();
         Watching(self.clone())
     }
@@ -186,6 +190,11 @@ impl Live {
     /// Waits until someone begins to watch.
     pub async fn arrived(&self) {
         self.arrival.notified().await;
+    }
+
+    /// How many have begun to watch since the start.
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Acquire)
     }
 
     pub fn changed(&self) {

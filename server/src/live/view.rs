@@ -36,18 +36,20 @@ pub async fn broadcast(server: Arc<Server>, views: watch::Sender<Utf8Bytes>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
     let mut moving = false;
-    let mut watchers = 0;
+    let mut greeted = 0;
     let mut rates = Rates::default();
     loop {
         if views.receiver_count() == 0 {
             server.live.arrived().await;
         }
         ticks.tick().await;
-        let (watching, changes) = (views.receiver_count(), server.live.changes());
-        let joined = watching > std::mem::replace(&mut watchers, watching);
-        if watching == 0 || !(joined || moving || seen != Some(changes)) {
+        let (arrivals, changes) = (server.live.arrivals(), server.live.changes());
+        // Who came between two ticks must get a view also where another left meanwhile and nothing else happened.
+        let joined = arrivals != greeted;
+        if views.receiver_count() == 0 || !(joined || moving || seen != Some(changes)) {
             continue;
         }
+        greeted = arrivals;
         seen = Some(changes);
         let view = make(&server, &mut rates).await;
         moving = view.messages.iter().any(|message| message.arrives + LINGER > view.now)

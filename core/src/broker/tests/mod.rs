@@ -47,6 +47,8 @@ struct Room {
     held: VecDeque<Event>,
     requests: u64,
     replies: BTreeMap<u64, Response>,
+    /// Directories that had to be set aside.
+    strays: Vec<String>,
     /// What the disk and the clients did not take.
     others: Vec<Effect>,
 }
@@ -97,10 +99,11 @@ impl Room {
             held: VecDeque::new(),
             requests: 0,
             replies: BTreeMap::new(),
+            strays: Vec::new(),
             others: Vec::new(),
         };
         for effect in &out {
-            if let Effect::Open { log, directory, .. } = effect {
+            if let Effect::Open { log, directory, found: true, .. } = effect {
                 let segments = logs.remove(directory).unwrap_or_default();
                 room.logs.insert(*log, LogFiles { directory: directory.clone(), segments });
             }
@@ -134,7 +137,12 @@ impl Room {
         let mut events = Vec::new();
         for effect in out {
             match effect {
-                Effect::Open { log, directory, base } => {
+                Effect::Open { log, directory, base, found } => {
+                    let inside = format!("{directory}/");
+                    if !found && self.files.keys().any(|file| file.starts_with(&inside)) {
+                        self.files.retain(|file, _| !file.starts_with(&inside));
+                        self.strays.push(directory.clone());
+                    }
                     let files = self.logs.entry(log).or_insert_with(|| LogFiles { directory, ..LogFiles::default() });
                     if files.segments.is_empty() {
                         files.segments.insert(base, Vec::new());

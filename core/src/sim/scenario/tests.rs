@@ -32,6 +32,15 @@ fn the_text_in_the_module_header_is_read_as_it_says() {
 }
 
 #[test]
+fn a_network_without_latency_is_refused_for_time_would_stand_still() {
+    for latency in ["0ms", "0ms..0ms", "0ms..5ms", "999ns", "61s", "5ms..1ms"] {
+        let errors = errors(&format!("cluster brokers=1 latency={latency}\n"));
+        assert!(errors[0].contains("expected a latency from 1us to 60s"), "{latency}: {errors:?}");
+    }
+    assert!(parse::scenario("cluster brokers=1 latency=1us..1us\n").is_ok());
+}
+
+#[test]
 fn what_is_written_is_read_back_with_comments_and_odd_bytes() {
     let text = "\
 # A title
