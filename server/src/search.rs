@@ -134,9 +134,8 @@ fn play(args: &SearchArgs, scenario: &Scenario) -> Found {
     });
     bar.finish_and_clear();
     let mut found = found.into_inner().expect("nobody panics while it holds the lock");
-    if !args.keep_going
-        && let Some((lowest, _)) = found.broken().next()
-    {
+    let lowest = found.broken().next().map(|(seed, _)| seed);
+    if let Some(lowest) = lowest.filter(|_| !args.keep_going) {
         // Another thread may have been further already.
         found.0.retain(|seed, _| *seed <= lowest);
     }

@@ -206,6 +206,7 @@ enum What {
 struct Scratch {
     broker: Vec<broker::Effect>,
     client: Vec<client::Effect>,
+    touched: Vec<LogId>,
 }
 
 impl Simulation {
@@ -444,6 +445,7 @@ impl Simulation {
     }
 
     fn enact_all(&mut self, node: NodeId, mut out: Vec<broker::Effect>) {
+        self.observe_decisions(node);
         for effect in out.drain(..) {
             if self.trace.is_on() {
                 self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', &effect);
@@ -451,6 +453,7 @@ impl Simulation {
             self.enact(node, effect);
         }
         self.scratch.broker = out;
+        self.observe_step(node);
         self.set_timer(node);
     }
 

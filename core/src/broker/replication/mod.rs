@@ -99,6 +99,11 @@ impl Replication {
         }
     }
 
+    /// From how many leaders that log is fetched (1).
+    pub fn fetchers_of(&self, log: LogId) -> usize {
+        self.fetchers.values().filter(|fetcher| fetcher.partitions.contains_key(&log)).count()
+    }
+
     /// How far following that log has come.
     pub fn progress(&self, log: LogId) -> Option<Progress> {
         self.fetchers.get(self.leaders.get(&log)?)?.progress(log)

@@ -87,6 +87,11 @@ enum Unfinished {
 }
 
 impl Producer {
+    /// It is content when the leader alone has a record (acks=1).
+    pub fn trusts_the_leader_alone(&self) -> bool {
+        self.settings.acks == 1
+    }
+
     /// `name` is its `client.id` unless that is set. An error names the setting that is wrong.
     pub fn new(
         name: &str,
