@@ -180,6 +180,16 @@ impl Broker {
         if let Some(isr) = isr.filter(|isr| !changed && *isr != assignment.isr) {
             out.push(isr_updated(partition, &isr, assignment));
         }
+        if changed && let Ok(leader) = partition.led_in(-1) {
+            let (name, ids) = (&partition.name, ids(&assignment.isr));
+            let text = format!(
+                "Leader {name} starts at leader epoch {} from offset {} with high watermark {}, ISR {ids}",
+                leader.epoch,
+                leader.epoch_start,
+                partition.log.high_watermark()
+            );
+            out.push(Effect::Note { level: Level::Info, text });
+        }
         let rose = partition.log.high_watermark() > high_watermark;
         let error = partition.led_in(-1).err();
         // Whether those that wait for the ISR wait in vain.
@@ -258,7 +268,6 @@ impl Broker {
 
 /// In Kafka's words.
 fn isr_updated(partition: &Partition, before: &[BrokerId], now: &Assignment) -> Effect {
-    let ids = |ids: &[BrokerId]| ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",");
     let under = match partition.acknowledged(Offset::MAX) {
         Some(Err(_)) => " (under-min-isr)",
         _ => "",
@@ -266,4 +275,8 @@ fn isr_updated(partition: &Partition, before: &[BrokerId], now: &Assignment) -> 
     let (name, isr, before_ids) = (&partition.name, ids(&now.isr), ids(before));
     let text = format!("ISR of {name} updated from {before_ids} to {isr}{under}");
     Effect::Note { level: if now.isr.len() < before.len() { Level::Warn } else { Level::Good }, text }
+}
+
+fn ids(ids: &[BrokerId]) -> String {
+    ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",")
 }

@@ -21,7 +21,7 @@ impl Simulation {
         }
         let alone = match &self.nodes[node.0 as usize].actor {
             Actor::Client(client) => match &client.app {
-                App::Producer(producer) => producer.trusts_the_leader_alone(),
+                App::Producer(producer) => producer.acks() == 1,
                 _ => false,
             },
             Actor::Broker(_) => false,
@@ -150,6 +150,10 @@ impl Simulation {
             let mut leaders = replicas.filter(|replica| replica.leader);
             leaders.find(|replica| Some(format!("{}-{}", replica.topic, replica.partition).as_str()) == of)
         };
+        let assigned = || {
+            let TopicPartition { topic, partition } = parse_directory(of?)?;
+            self.cluster_state()?.topics.get(&topic)?.partitions.get(usize::try_from(partition).ok()?)
+        };
         let producers = || view.producers.iter().filter(|producer| mine(&producer.name));
         let consumers = || view.consumers.iter().filter(|consumer| mine(&consumer.name));
         if of.is_some_and(|of| !of.contains('-') && !self.names.contains_key(of)) {
@@ -165,6 +169,10 @@ impl Simulation {
             "end" => return Some(partition()?.end),
             "start" => return Some(partition()?.log_start),
             "segments" => return Some(i64::from(partition()?.segments)),
+            "high-watermark" => return Some(partition()?.high_watermark),
+            "isr" => return i64::try_from(assigned()?.isr.len()).ok(),
+            "leader" => return Some(i64::from(assigned()?.leader.0)),
+            "epoch" => return Some(i64::from(assigned()?.leader_epoch)),
             _ => return None,
         };
         i64::try_from(sum).ok()

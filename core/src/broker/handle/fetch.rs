@@ -379,7 +379,7 @@ impl Broker {
             let extent = part.seen.ok().and_then(|seen| seen.extent);
             self.bytes_out += extent.map_or(0, |extent| u64::from(extent.len));
             records.push(extent);
-            let data = self.partition_data(&part, asked.version, read_committed, &mut body.node_endpoints);
+            let data = self.partition_data(&part, asked.version, read_committed, replica, &mut body.node_endpoints);
             let (name, id) = match part.key.0 {
                 TopicRef::Name(name) => (name, Uuid::nil()),
                 TopicRef::Id(id) => (TopicName::default(), id),
@@ -400,6 +400,7 @@ impl Broker {
         part: &Part,
         version: i16,
         read_committed: bool,
+        replica: Option<BrokerId>,
         endpoints: &mut Vec<NodeEndpoint>,
     ) -> PartitionData {
         let data = PartitionData::default().with_partition_index(part.key.1).with_records(None);
@@ -425,11 +426,16 @@ impl Broker {
                 } else {
                     error
                 };
+                let unknown = matches!(error, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition);
                 let mut data = data.with_error_code(told.code()).with_high_watermark(-1).with_aborted_transactions(
                     // What was refused by name never came to the log, which knows that there are none.
-                    (read_committed || part.log.is_err()).then(Vec::new),
+                    (read_committed || unknown).then(Vec::new),
                 );
-                if version >= 16 && matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) {
+                // Followers hear of leaders from the controller.
+                if replica.is_none()
+                    && version >= 16
+                    && matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
+                {
                     self.name_fetch_leader(part, &mut data, endpoints);
                 }
                 data

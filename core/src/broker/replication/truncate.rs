@@ -102,3 +102,93 @@ impl Broker {
         self.wake_fetches(log, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::LogId;
+    use crate::log::LogConfig;
+    use crate::record::{Batch, BatchBuilder, Compression};
+    use crate::time::{Instant, Timestamp};
+
+    const NOW: Now = Now { instant: Instant::ZERO, wall: Timestamp(0) };
+
+    /// One record an entry, each written in that epoch.
+    fn log(epochs: &[LeaderEpoch]) -> Log {
+        let mut out = Vec::new();
+        let mut log = Log::create(LogId(0), "orders-0".into(), 0, LogConfig::default(), NOW, &mut out);
+        for &epoch in epochs {
+            log.append(NOW, record(), epoch, None, &mut out).unwrap();
+        }
+        log.appended(log.end());
+        log
+    }
+
+    fn record() -> Batch {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(Timestamp(0), None, Some(b"v"), &[]);
+        builder.build()
+    }
+
+    /// Asks the leader as a follower does, until both agree; gives where the log was cut each time.
+    fn agree(mut follower: Log, leader: &Log) -> Vec<Offset> {
+        let mut ends = Vec::new();
+        loop {
+            let latest = follower.epochs().latest().expect("it has records").epoch;
+            let (epoch, end) = leader.epochs().end_offset_for(latest, leader.end()).unwrap_or((-1, -1));
+            let at = cutoff(&follower, epoch, end);
+            ends.push(at.end);
+            match follower.cut(at.end) {
+                Found::Here(Ok(Some(cut))) => follower.truncate(NOW, cut, &mut Vec::new()),
+                Found::Here(Ok(None)) => follower.forget_empty_epochs(&mut Vec::new()),
+                other => panic!("{other:?}"),
+            }
+            if at.agreed {
+                return ends;
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_that_the_leaders_continues_is_kept_whole() {
+        assert_eq!(agree(log(&[0, 0, 1]), &log(&[0, 0, 1, 1, 2])), [3]);
+    }
+
+    #[test]
+    fn what_an_epoch_wrote_that_ended_earlier_at_the_leader_is_cut() {
+        // KIP-101: the last record of epoch 0 was never replicated.
+        assert_eq!(agree(log(&[0, 0, 0]), &log(&[0, 0, 2, 2])), [2]);
+    }
+
+    #[test]
+    fn records_of_an_epoch_that_the_leader_never_saw_are_cut_although_the_lengths_agree() {
+        // KIP-279: A led in epochs 0 and 2, B wrote in epoch 1 what A never fetched. A says that epoch 0 ended at 3.
+        let mut leader = log(&[0, 0, 0]);
+        leader.assign_epoch(2, &mut Vec::new());
+        assert_eq!(agree(log(&[0, 0, 1]), &leader), [2]);
+    }
+
+    #[test]
+    fn where_the_follower_lacks_the_epoch_that_the_leader_names_it_asks_again_from_below() {
+        // KIP-279, over several epochs: of 5 the leader knows nothing, but of 3; of that the follower knows nothing, but
+        // of 1, which ended at 2 in both.
+        assert_eq!(agree(log(&[1, 1, 4, 5]), &log(&[1, 1, 3, 3, 6])), [2, 2]);
+        assert_eq!(agree(log(&[1, 1, 1, 4, 5]), &log(&[1, 1, 3, 3, 6])), [3, 2]);
+    }
+
+    #[test]
+    fn a_leader_that_knows_nothing_leaves_what_is_committed() {
+        let mut follower = log(&[0, 0, 0]);
+        follower.raise_high_watermark(2);
+        assert_eq!(cutoff(&follower, -1, -1), Cutoff { end: 2, agreed: true });
+    }
+
+    #[test]
+    fn a_follower_whose_log_begins_later_believes_the_leader() {
+        // Epoch 1 at the leader ended below all that the follower has, which is of epoch 4.
+        let mut out = Vec::new();
+        let mut follower = Log::create(LogId(0), "orders-0".into(), 10, LogConfig::default(), NOW, &mut out);
+        follower.append(NOW, record(), 4, None, &mut out).unwrap();
+        assert_eq!(cutoff(&follower, 1, 10), Cutoff { end: 10, agreed: true });
+    }
+}

@@ -87,11 +87,6 @@ enum Unfinished {
 }
 
 impl Producer {
-    /// It is content when the leader alone has a record (acks=1).
-    pub fn trusts_the_leader_alone(&self) -> bool {
-        self.settings.acks == 1
-    }
-
     /// `name` is its `client.id` unless that is set. An error names the setting that is wrong.
     pub fn new(
         name: &str,
@@ -121,6 +116,11 @@ impl Producer {
             settings: Arc::new(settings),
             topic,
         })
+    }
+
+    /// `acks`, with −1 for all.
+    pub fn acks(&self) -> i16 {
+        self.settings.acks
     }
 
     pub fn view(&self) -> ProducerView {

@@ -50,7 +50,7 @@ pub(super) struct Ledger {
 }
 
 /// One replica's log, and its process.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Replica {
     pub marks: Marks,
     /// Below, it is what is committed. Looking on moves it.
@@ -99,11 +99,14 @@ impl Process {
     }
 }
 
-impl Replica {
-    pub fn new() -> Replica {
-        Replica { trusted: Offset::MAX, ..Replica::default() }
+impl Default for Replica {
+    fn default() -> Self {
+        let (marks, agrees) = (Marks::default(), Cell::default());
+        Replica { marks, agrees, lossy: false, trusted: Offset::MAX, process: None }
     }
+}
 
+impl Replica {
     /// As far as this log is what is committed, looked at up to `to`.
     pub fn agrees(&self, truth: &Marks, to: Offset) -> Offset {
         let to = to.min(self.marks.end()).min(truth.end());
@@ -185,7 +188,7 @@ impl Ledger {
     }
 
     pub fn replica(&mut self, id: BrokerId) -> &mut Replica {
-        self.replicas.entry(id).or_insert_with(Replica::new)
+        self.replicas.entry(id).or_default()
     }
 
     /// Those that believe to lead, with the high watermark that they must answer for.

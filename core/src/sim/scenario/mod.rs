@@ -131,10 +131,14 @@ pub const COUNTS: [(&str, &str); 6] = [
 ];
 
 /// What an `expect` can count of one partition: `end:orders-0`.
-pub const PARTITION_COUNTS: [(&str, &str); 3] = [
+pub const PARTITION_COUNTS: [(&str, &str); 7] = [
     ("end", "the leader's log end offset"),
     ("start", "the leader's log start offset"),
     ("segments", "the leader's segments"),
+    ("isr", "in-sync replicas"),
+    ("leader", "the leader's broker id, -1 where there is none"),
+    ("epoch", "the leader epoch"),
+    ("high-watermark", "the leader's high watermark"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
