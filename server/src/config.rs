@@ -13,7 +13,7 @@ pub struct ServeArgs {
     /// Brokers to run; broker i has node id i
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub brokers: u16,
-    /// The address to listen on
+    /// The address where Kafka's clients connect
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub host: IpAddr,
     /// The name that clients are told to connect to, where it is not the address
@@ -22,6 +22,9 @@ pub struct ServeArgs {
     /// Broker i listens on this port + i − 1; 0 picks free ports
     #[arg(long, value_name = "PORT", default_value_t = 9092)]
     pub kafka_port: u16,
+    /// The address of the page; whoever reaches it can stop brokers and delete what they hold
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub http_host: IpAddr,
     /// The page, the live view and /metrics; 0 picks a free port
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub http_port: u16,

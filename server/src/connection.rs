@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use kafka_protocol::messages::ApiKey;
 use ottla_core::broker::Event;
 use ottla_core::id::{ConnId, Ticket};
 use ottla_core::protocol::{Request, Response};
+use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{Notify, Semaphore};
@@ -52,7 +53,15 @@ pub struct Listener {
     /// Kafka's `queued.max.requests`: a place for each request that waits for the broker's thread.
     pub queue: Arc<Semaphore>,
     /// Kafka's `max.connections`.
-    pub room: Arc<Semaphore>,
+    pub max_connections: usize,
+    /// Kafka's `socket.receive.buffer.bytes`; `None` leaves it to the system.
+    pub receive_buffer: Option<u32>,
+    /// Kafka's `socket.send.buffer.bytes`, likewise.
+    pub send_buffer: Option<u32>,
+    /// The broker's process died: its connections end by a reset.
+    pub broken: AtomicBool,
+    /// The broker's process stands still: no client is to blame for that.
+    pub still: AtomicBool,
 }
 
 /// What a broker has to say to a connection.
@@ -73,13 +82,9 @@ pub fn next_conn() -> ConnId {
 pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
     let conn = next_conn();
     let (replies, outbound) = unbounded_channel();
-    if listener.broker.send(Inbox::Opened { conn, replies }).is_err() {
-        return;
-    }
-    let metrics = &listener.broker.metrics;
-    metrics.connections.inc();
     // Answers are written whole; waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
+    listener.broker.metrics.connections.inc();
     let watched = listener.broker.live.opened(listener.broker.id, conn, peer.to_string());
     let connection = Connection {
         conn,
@@ -91,6 +96,9 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
         sent: AtomicU64::new(0),
         watched,
     };
+    if listener.broker.send(Inbox::Opened { conn, replies }).is_err() {
+        return;
+    }
     debug!(%conn, %peer, broker = %listener.broker.id, "connected");
     let why = tokio::select! {
         biased;
@@ -103,9 +111,20 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
         Why::Idle => info!(%conn, %peer, "idle for connections.max.idle.ms, closed"),
         Why::Cut(why) => warn!(%conn, %peer, client = connection.watched.client_id(), "cut off: {why}"),
     }
-    metrics.connections.dec();
-    listener.broker.live.closed(conn);
-    let _ = listener.broker.send(Inbox::Event(Event::Closed { conn }));
+}
+
+impl Drop for Connection<'_> {
+    /// However it ended: by itself, or with the broker's process.
+    fn drop(&mut self) {
+        let Listener { broker, broken, .. } = self.listener;
+        let broken = broken.load(Ordering::Relaxed);
+        if broken {
+            let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
+        }
+        broker.metrics.connections.dec();
+        broker.live.closed(self.conn, broken);
+        let _ = broker.send(Inbox::Event(Event::Closed { conn: self.conn }));
+    }
 }
 
 /// How a connection ended.
@@ -286,7 +305,7 @@ impl Connection<'_> {
             ticks.tick().await;
             let now = Instant::now();
             let moved = self.received.bytes.load(Ordering::Relaxed) + self.sent.load(Ordering::Relaxed);
-            if std::mem::replace(&mut bytes, moved) != moved {
+            if std::mem::replace(&mut bytes, moved) != moved || self.listener.still.load(Ordering::Relaxed) {
                 quiet_since = now;
             }
             let complete = self.received.frames.load(Ordering::Relaxed);

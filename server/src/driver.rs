@@ -9,9 +9,13 @@
 //! 1. Nothing in a drain waits: not for a disk, not for a client, not for another broker.
 //! 2. A drain takes at most [`DRAIN`] messages, so that an answer never waits for a queue that does not end.
 //! 3. The broker's rules are all in `step`: this file knows none.
+//! 4. A process that dies ends between two drains; one that stands still keeps what comes, in order, and can be looked at,
+//!    as a stopped process by a debugger.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +27,7 @@ use ottla_core::client;
 use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
-use ottla_core::sim::view::Level;
+use ottla_core::sim::view::{BrokerView, Level};
 use ottla_core::time::{Instant, Now, Timestamp};
 use rustix::io::ReadWriteFlags;
 use tokio::sync::OwnedSemaphorePermit;
@@ -31,6 +35,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, error, info, trace, warn};
 
 use crate::connection::Outbound;
+use crate::exchange::Exchange;
+use crate::host::Ailments;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::peer::Peers;
@@ -54,8 +60,13 @@ pub enum Inbox {
     },
     /// Someone wants to see the broker; it runs between two drains.
     Look(Box<dyn FnOnce(&Broker) + Send>),
-    /// Stop without the broker's leave.
-    Abandon,
+    /// Stand still from here on; told once it does.
+    Pause(tokio::sync::oneshot::Sender<()>),
+    Resume,
+    /// What is wrong with the machine.
+    Ail(Ailments),
+    /// Wakes a driver whose process has died.
+    Died,
 }
 
 /// Where to reach a broker.
@@ -83,15 +94,17 @@ impl Handle {
     }
 }
 
-/// The clocks of all brokers of the process.
+/// The clock of the process, or of a broker whose machine's clock is wrong.
 #[derive(Clone, Copy)]
 pub struct Clock {
     begin: std::time::Instant,
+    /// How far the wall clock is ahead.
+    skew_millis: i64,
 }
 
 impl Clock {
     pub fn start() -> Clock {
-        Clock { begin: std::time::Instant::now() }
+        Clock { begin: std::time::Instant::now(), skew_millis: 0 }
     }
 
     pub fn instant(&self) -> Instant {
@@ -100,7 +113,7 @@ impl Clock {
 
     pub fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        Now { instant: self.instant(), wall: Timestamp(wall) }
+        Now { instant: self.instant(), wall: Timestamp(wall + self.skew_millis) }
     }
 }
 
@@ -110,8 +123,10 @@ pub struct Driver {
     pub storage: Storage,
     pub clock: Clock,
     pub inbox: Receiver<Inbox>,
-    /// All brokers, this one included, in order of their ids from 1 on.
-    pub brokers: Vec<Sender<Inbox>>,
+    /// Its other end.
+    pub own: Sender<Inbox>,
+    /// The way to the other brokers.
+    pub exchange: Arc<Exchange>,
     /// Where reads that must wait for the disk are made.
     pub runtime: tokio::runtime::Handle,
     /// This broker's own connections to other brokers.
@@ -120,21 +135,34 @@ pub struct Driver {
     /// By connection: where its answers go.
     pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
     pub stopped: bool,
+    /// What came while it stood still.
+    pub kept: VecDeque<Inbox>,
+    pub paused: bool,
+    /// Its process has died: it does nothing more.
+    pub died: Arc<AtomicBool>,
+}
+
+/// What is left of a broker whose driver has ended.
+pub struct Ended {
+    pub result: io::Result<()>,
+    /// As it was last.
+    pub view: BrokerView,
 }
 
 impl Driver {
-    /// Runs until the broker says that it has stopped; `effects` are those of its opening.
-    pub fn run(mut self, mut effects: Vec<Effect>) -> io::Result<()> {
+    /// Runs until the broker says that it has stopped, or its process dies; `effects` are those of its opening.
+    pub fn run(mut self, mut effects: Vec<Effect>) -> Ended {
         let mut events = Vec::new();
         self.execute(self.clock.now(), &mut effects, &mut events);
-        while !self.stopped {
+        self.exchange.join(self.id, self.own.clone());
+        while !self.stopped && !self.has_died() {
             let first = self.wait();
             let now = self.clock.now();
             let mut next = first;
             for _ in 0..DRAIN {
                 let Some(message) = next.take() else { break };
                 self.take(now, message, &mut effects);
-                next = self.inbox.try_recv().ok();
+                next = self.next();
             }
             if let Some(message) = next.take() {
                 self.take(now, message, &mut effects);
@@ -143,26 +171,64 @@ impl Driver {
                 self.step(now, Event::Timer, &mut effects);
             }
             self.execute(now, &mut effects, &mut events);
+            if self.paused {
+                self.stand_still();
+            }
         }
-        self.storage.close(&mut events)
+        let result = match self.has_died() {
+            true => {
+                self.storage.abandon();
+                Ok(())
+            }
+            false => self.storage.close(&mut events),
+        };
+        self.exchange.leave(self.id);
+        Ended { result, view: self.broker.view() }
     }
 
-    /// The next message; `None` when the broker's deadline comes first.
+    pub fn ail(&mut self, ailments: Ailments) {
+        self.storage.ail(ailments.slow_disk, ailments.full_disk);
+        self.clock.skew_millis = ailments.skew_millis;
+    }
+
+    fn has_died(&self) -> bool {
+        self.died.load(Ordering::Acquire)
+    }
+
+    fn next(&mut self) -> Option<Inbox> {
+        if self.paused {
+            return None;
+        }
+        self.kept.pop_front().or_else(|| self.inbox.try_recv().ok())
+    }
+
+    /// The next message; `None` when a deadline comes first.
     fn wait(&mut self) -> Option<Inbox> {
-        if let Ok(message) = self.inbox.try_recv() {
+        if let Some(message) = self.next() {
             return Some(message);
         }
-        let received = match self.broker.deadline() {
+        let deadline = self.broker.deadline().into_iter().chain(self.storage.deadline()).min();
+        let received = match deadline {
             None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(deadline) => match deadline.since(self.clock.instant()) {
                 Duration::ZERO => Err(RecvTimeoutError::Timeout),
                 left => self.inbox.recv_timeout(left),
             },
         };
-        match received {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Inbox::Abandon),
+        // It holds a sender itself, so it is never disconnected.
+        received.ok()
+    }
+
+    /// (4)
+    fn stand_still(&mut self) {
+        while self.paused && !self.has_died() {
+            match self.inbox.recv() {
+                Ok(Inbox::Look(look)) => look(&self.broker),
+                Ok(Inbox::Resume) => self.paused = false,
+                Ok(Inbox::Ail(ailments)) => self.ail(ailments),
+                Ok(message) => self.kept.push_back(message),
+                Err(_) => return,
+            }
         }
     }
 
@@ -184,7 +250,12 @@ impl Driver {
                 self.connections.insert(conn, replies);
             }
             Inbox::Look(look) => look(&self.broker),
-            Inbox::Abandon => self.stopped = true,
+            Inbox::Pause(told) => {
+                self.paused = true;
+                let _ = told.send(());
+            }
+            Inbox::Ail(ailments) => self.ail(ailments),
+            Inbox::Resume | Inbox::Died => {}
         }
     }
 
@@ -218,14 +289,11 @@ impl Driver {
             Effect::Close { conn, why } => self.tell(conn, Outbound::Close { why }),
             Effect::Client(effect) => self.peers.execute(effect),
             Effect::Call { call, to, request } => {
-                let event = Event::Call { from: self.id, call, request };
-                if !self.send(to, event) {
+                if !self.exchange.call(self.id, to, call, request) {
                     events.push(Event::Answer { call, result: Err(Unreachable) });
                 }
             }
-            Effect::Answer { to, call, response } => {
-                self.send(to, Event::Answer { call, result: Ok(response) });
-            }
+            Effect::Answer { to, call, response } => self.exchange.answer(self.id, to, call, response),
             Effect::Read { read, extent } => self.read(read, extent, events),
             Effect::Note { level, text } => {
                 match level {
@@ -259,11 +327,6 @@ impl Driver {
         }
     }
 
-    fn send(&self, to: BrokerId, event: Event) -> bool {
-        let index = usize::try_from(to.0 - 1).ok();
-        index.and_then(|index| self.brokers.get(index)).is_some_and(|broker| broker.send(Inbox::Event(event)).is_ok())
-    }
-
     /// A few KiB that the broker must look into: at once where they are in memory, else by a thread that may wait.
     fn read(&mut self, read: ReadId, extent: Extent, events: &mut Vec<Event>) {
         let slice = match self.storage.slice(extent) {
@@ -273,17 +336,26 @@ impl Driver {
                 return events.push(Event::Loaded { read, bytes: Bytes::new() });
             }
         };
+        let delay = self.storage.read_delay();
         match read_slice(&slice, ReadWriteFlags::NOWAIT) {
-            Ok(bytes) if bytes.len() == slice.len => events.push(Event::Loaded { read, bytes }),
+            Ok(bytes) if bytes.len() == slice.len && delay.is_zero() => events.push(Event::Loaded { read, bytes }),
             _ => {
-                let inbox = self.brokers[(self.id.0 - 1) as usize].clone();
-                self.runtime.spawn_blocking(move || {
+                let inbox = self.own.clone();
+                let load = move || {
                     let bytes = read_slice(&slice, ReadWriteFlags::empty()).unwrap_or_else(|error| {
                         error!(%error, "cannot read a log");
                         Bytes::new()
                     });
                     let _ = inbox.send(Inbox::Event(Event::Loaded { read, bytes }));
-                });
+                };
+                if delay.is_zero() {
+                    self.runtime.spawn_blocking(load);
+                } else {
+                    self.runtime.spawn(async move {
+                        tokio::time::sleep(delay).await;
+                        tokio::task::spawn_blocking(load).await
+                    });
+                }
             }
         }
     }

@@ -1,18 +1,26 @@
 //! `ottla`: a server that real Kafka clients use, around the core that also runs in the browser. It knows no rule of
 //! Kafka's.
 //!
-//! `serve.rs` brings brokers up and down | `config.rs` flags | `driver.rs` a broker's thread | `connection.rs` a
-//! client's connection, with `frame.rs`, `buffer.rs` on the way in and `splice.rs` on the way out | `storage/` the data
-//! directory | `live/` what the page sees | `http/` the page, the live view, actions, metrics | `metrics.rs` counters |
-//! `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless, `search.rs` with many seeds
+//! `serve.rs` brings brokers up and down | `config.rs` flags | `host.rs` one broker's machine, its process killed and
+//! started | `driver.rs` a broker's thread | `listen.rs` its port | `connection.rs` a client's connection, with `frame.rs`,
+//! `buffer.rs` on the way in and `splice.rs` on the way out | `exchange.rs` what brokers say to each other, by `link.rs` |
+//! `storage/` the data directory | `fault.rs` what a line of a scenario does here | `live/` what the page sees | `http/`
+//! the page, the live view, actions, metrics | `metrics.rs` counters | `alloc.rs` memory that nobody touches | `run.rs`
+//! scenarios, headless, `search.rs` with many seeds | `act.rs` the same lines, sent to a server
 
+mod act;
 mod alloc;
 mod buffer;
 mod config;
 mod connection;
 mod driver;
+mod exchange;
+mod fault;
 mod frame;
+mod host;
 mod http;
+mod link;
+mod listen;
 mod live;
 mod metrics;
 mod peer;
@@ -47,6 +55,8 @@ enum Command {
     Run(run::RunArgs),
     /// Play a scenario with many seeds, and shrink what breaks an invariant to the smallest scenario that does
     Search(search::SearchArgs),
+    /// Do lines of a scenario on a server that runs: ottla do 'kill broker-2'
+    Do(act::DoArgs),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +72,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(args),
         Command::Run(args) => return run::run(args),
         Command::Search(args) => return search::search(args),
+        Command::Do(args) => return act::act(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

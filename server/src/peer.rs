@@ -4,6 +4,8 @@
 //! One task a connection. It writes requests in the order in which they were sent, and tells answers in the order in
 //! which they come; frames are decoded there, and the record sets of a Fetch are slices of their frame.
 //!
+//! What is sent and what comes takes the ways between the two, which a fault can cut or make slow.
+//!
 //! 1. An open is answered by `Opened` or `Closed`, and `Closed` is the last that is told of a connection.
 //! 2. What goes wrong ends that connection, with a line in the log, and nothing else.
 
@@ -23,33 +25,58 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{debug, warn};
 
 use crate::frame::{Frames, PREFIX, Progress};
+use crate::link::Way;
 
-/// Whom a connection's events are told to; it runs in the connection's task.
-pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;
+/// Whom events are told to; it runs in the connection's task.
+pub type Listen = Arc<dyn Fn(Event) + Send + Sync>;
+/// The way to an endpoint, and the way back.
+pub type Route = Arc<dyn Fn(&Endpoint) -> (Arc<Way>, Arc<Way>) + Send + Sync>;
 
 pub struct Peers {
     runtime: tokio::runtime::Handle,
-    tell: Tell,
-    /// Dropping a sender closes its connection.
-    open: BTreeMap<ConnId, UnboundedSender<Box<Request>>>,
+    route: Route,
+    listen: Listen,
+    open: BTreeMap<ConnId, Open>,
+}
+
+struct Open {
+    /// Dropping it closes the connection.
+    requests: UnboundedSender<Box<Request>>,
+    there: Arc<Way>,
+}
+
+/// What a connection's task tells the node.
+struct Tell {
+    listen: Listen,
+    back: Arc<Way>,
+}
+
+impl Tell {
+    fn tell(&self, event: Event) {
+        let listen = self.listen.clone();
+        self.back.send(move || listen(event));
+    }
 }
 
 impl Peers {
-    pub fn new(runtime: tokio::runtime::Handle, tell: Tell) -> Peers {
-        Peers { runtime, tell, open: BTreeMap::new() }
+    pub fn new(runtime: tokio::runtime::Handle, route: Route, listen: Listen) -> Peers {
+        Peers { runtime, route, listen, open: BTreeMap::new() }
     }
 
     pub fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Open { conn, to } => {
                 let (requests, queue) = unbounded_channel();
-                self.open.insert(conn, requests);
-                self.runtime.spawn(connect(conn, to, queue, self.tell.clone()));
+                let (there, back) = (self.route)(&to);
+                self.open.insert(conn, Open { requests, there: there.clone() });
+                let (runtime, tell) = (self.runtime.clone(), Tell { listen: self.listen.clone(), back });
+                there.send(move || drop(runtime.spawn(connect(conn, to, queue, tell))));
             }
             Effect::Send { conn, request } => {
-                if let Some(requests) = self.open.get(&conn) {
+                if let Some(Open { requests, there }) = self.open.get(&conn) {
+                    let requests = requests.clone();
                     // Where the task has ended its `Closed` is on the way.
-                    let _ = requests.send(request);
+                    there.send(move || drop(requests.send(request)));
                 }
             }
             Effect::Close { conn } => drop(self.open.remove(&conn)),
@@ -79,12 +106,12 @@ async fn connect(conn: ConnId, to: Endpoint, mut requests: UnboundedReceiver<Box
         Ok(stream) => stream,
         Err(error) => {
             debug!(%conn, host = to.host, port = to.port, %error, "cannot connect");
-            return tell(Event::Closed { conn });
+            return tell.tell(Event::Closed { conn });
         }
     };
     // Requests are written whole; waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
-    tell(Event::Opened { conn });
+    tell.tell(Event::Opened { conn });
     let awaited = Mutex::default();
     let (read, write) = stream.into_split();
     let why = tokio::select! {
@@ -95,7 +122,7 @@ async fn connect(conn: ConnId, to: Endpoint, mut requests: UnboundedReceiver<Box
         Some(why) => warn!(%conn, host = to.host, port = to.port, "{why}"),
         None => debug!(%conn, host = to.host, port = to.port, "closed"),
     }
-    tell(Event::Closed { conn });
+    tell.tell(Event::Closed { conn });
 }
 
 /// Ends when the node closes the connection, or it can take no more.
@@ -153,6 +180,6 @@ async fn receive(conn: ConnId, stream: &TcpStream, awaited: &Mutex<VecDeque<Awai
             Err(_) => return Some(format!("an answer to {api:?} v{version} that cannot be decoded")),
         };
         let Response { version, body, .. } = response;
-        tell(Event::Response { conn, correlation_id, version, body: Box::new(body) });
+        tell.tell(Event::Response { conn, correlation_id, version, body: Box::new(body) });
     }
 }

@@ -1,49 +1,55 @@
 //! `ottla serve`: brings the brokers up, and down again.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
-use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, anyhow, bail};
 use axum::extract::ws::Utf8Bytes;
-use ottla_core::broker::{Broker, BrokerConfig, Event, Image};
+use ottla_core::broker::Image;
 use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
-use ottla_core::log::checkpoint::{self, MetaProperties};
+use ottla_core::log::checkpoint;
 use ottla_core::protocol::cluster::Registration;
-use ottla_core::rng::Seed;
 use ottla_core::sim::view::View;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::config::ServeArgs;
-use crate::connection::{self, Listener};
-use crate::driver::{Clock, Driver, Handle, Inbox};
+use crate::driver::{Clock, Handle};
+use crate::exchange::Exchange;
+use crate::host::{Host, Site};
+use crate::listen::Port;
 use crate::live::{Live, view};
 use crate::metrics::AllMetrics;
-use crate::peer::Peers;
-use crate::storage::{self, CLEAN_SHUTDOWN, DataLock, Flusher, Storage};
+use crate::storage::{self, DataLock};
 
 /// A server that runs.
 pub struct Server {
-    pub brokers: Vec<Handle>,
-    pub registrations: Vec<Registration>,
+    /// In the order of their ids, from 1 on.
+    pub hosts: Vec<Host>,
+    pub exchange: Arc<Exchange>,
     pub live: Arc<Live>,
     pub metrics: Arc<AllMetrics>,
     /// Views as JSON, made while someone subscribes.
     pub views: watch::Sender<Utf8Bytes>,
+    /// Held by whoever breaks something or puts it right, and at the end by whoever stops the brokers.
+    pub acting: Mutex<()>,
 }
 
 impl Server {
-    pub fn broker(&self, id: BrokerId) -> Option<&Handle> {
-        self.brokers.iter().find(|broker| broker.id == id)
+    pub fn host(&self, id: BrokerId) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.id() == id)
+    }
+
+    /// The broker, if its process runs.
+    pub fn broker(&self, id: BrokerId) -> Option<Handle> {
+        self.host(id)?.broker()
     }
 
     /// A view of its own, rates left out.
@@ -53,7 +59,8 @@ impl Server {
 
     /// Fills in what is not counted as it happens.
     pub async fn measure(&self) {
-        for broker in &self.brokers {
+        for host in &self.hosts {
+            let Some(broker) = host.broker() else { continue };
             let Some((replicas, parked)) = broker.look(|broker| (broker.replicas(), broker.parked())).await else {
                 continue;
             };
@@ -82,103 +89,51 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
 
 async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let listeners = bind(args).await?;
-    let http = TcpListener::bind((args.host, args.http_port))
+    let ports = hold(args)?;
+    let http = TcpListener::bind((args.http_host, args.http_port))
         .await
-        .with_context(|| format!("cannot listen on {}:{}", args.host, args.http_port))?;
+        .with_context(|| format!("cannot listen on {}:{}", args.http_host, args.http_port))?;
     let clock = Clock::start();
     let live = Arc::new(Live::new(clock));
     let metrics = Arc::new(AllMetrics::default());
 
-    let roots = (1..=listeners.len()).map(|id| data.join(format!("broker-{id}"))).collect::<Vec<_>>();
-    let mut images = Vec::new();
-    for root in &roots {
-        images.push(storage::read(root)?);
-    }
+    let roots = (1..=ports.len()).map(|id| data.join(format!("broker-{id}"))).collect::<Vec<_>>();
+    let images = roots.iter().map(|root| storage::read(root)).collect::<Result<Vec<_>, _>>()?;
+    let registrations = register(args, &ports);
+    let brokers = registrations.iter().map(|registration| registration.id).collect::<Vec<_>>();
+    let session = settings.broker_session_timeout;
+    let exchange = Exchange::new(registrations.clone(), session, tokio::runtime::Handle::current(), live.clone());
+    let (deaths, mut died) = unbounded_channel();
     let cluster_id = cluster_id(&images);
-    let registrations = register(args, &listeners)?;
-    for ((root, image), registration) in roots.iter().zip(&images).zip(&registrations) {
-        identify(root, image, &cluster_id, registration.id)?;
-    }
-    let (inboxes, queues): (Vec<_>, Vec<_>) = registrations.iter().map(|_| channel()).unzip();
-    let brokers = registrations
-        .iter()
-        .zip(&inboxes)
-        .map(|(registration, inbox)| Handle {
-            id: registration.id,
-            inbox: inbox.clone(),
-            live: live.clone(),
-            metrics: Arc::new(metrics.broker(registration.id.0)),
-        })
-        .collect::<Vec<_>>();
+    let site = Site { clock, live: live.clone(), exchange: exchange.clone(), settings, cluster_id, brokers, deaths };
+    let site = Arc::new(site);
 
-    let mut threads = Vec::new();
-    for (((handle, image), root), inbox) in brokers.iter().zip(images).zip(roots).zip(queues) {
-        let config = BrokerConfig {
-            registration: registrations[(handle.id.0 - 1) as usize].clone(),
-            cluster_id: cluster_id.clone(),
-            peers: registrations.iter().map(|registration| registration.id).collect(),
-            seed: Seed(Uuid::new_v4().as_u64_pair().0),
-            settings: settings.set().clone(),
-        };
-        let flusher = {
-            let inbox = handle.inbox.clone();
-            Flusher::start(format!("flush-{}", handle.id.0), move |event| {
-                let _ = inbox.send(Inbox::Event(event));
-            })?
-        };
-        let mut effects = Vec::new();
-        let broker = Broker::open(config, image, clock.now(), &mut effects)
-            .map_err(|why| anyhow!("{} cannot start: {why}", handle.id))?;
-        let peers = {
-            let inbox = handle.inbox.clone();
-            let tell = move |event| {
-                let _ = inbox.send(Inbox::Event(Event::client(event)));
-            };
-            Peers::new(tokio::runtime::Handle::current(), Arc::new(tell))
-        };
-        let driver = Driver {
-            id: handle.id,
-            broker,
-            storage: Storage::new(root, flusher),
-            clock,
-            inbox,
-            brokers: inboxes.clone(),
-            runtime: tokio::runtime::Handle::current(),
-            peers,
-            live: live.clone(),
-            connections: BTreeMap::new(),
-            stopped: false,
-        };
-        threads.push(BrokerThread::start(driver, effects)?);
+    let addresses = ports.iter().map(|port| port.address).collect::<Vec<_>>();
+    let hosts = registrations.into_iter().zip(roots).zip(ports).map(|((registration, root), port)| {
+        let metrics = Arc::new(metrics.broker(registration.id.0));
+        Host::new(registration, metrics, root, port, site.clone())
+    });
+    let hosts = hosts.collect::<Vec<_>>();
+    for (host, image) in hosts.iter().zip(images) {
+        host.run(image)?;
     }
-    introduce(&inboxes);
+    // Each has heard of the others, and said who it is, before anyone is told where to find them.
+    for broker in hosts.iter().filter_map(Host::broker) {
+        broker.look(|_| ()).await;
+    }
 
-    let addresses = listeners.iter().map(|listener| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
-    for (listener, handle) in listeners.into_iter().zip(&brokers) {
-        let context = Arc::new(Listener {
-            broker: handle.clone(),
-            max_request_bytes: settings.socket_request_max_bytes,
-            max_idle: settings.connections_max_idle,
-            queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
-            room: Arc::new(Semaphore::new(settings.max_connections.max(1) as usize)),
-        });
-        tokio::spawn(accept(listener, context));
-    }
     let page = http.local_addr()?;
     let views = watch::Sender::new(Utf8Bytes::default());
-    let server = Arc::new(Server { brokers: brokers.clone(), registrations, live, metrics, views: views.clone() });
+    let server = Arc::new(Server { hosts, exchange, live, metrics, views: views.clone(), acting: Mutex::default() });
     tokio::spawn(view::broadcast(server.clone(), views));
-    tokio::spawn(crate::http::serve(http, server, args.page.clone()));
+    tokio::spawn(crate::http::serve(http, server.clone(), args.page.clone()));
     announce(page, &addresses, args.data.as_deref(), data);
 
     tokio::select! {
         name = signals.next() => info!("{name}: stopping"),
-        broker = ended(&mut threads) => {
-            error!("{broker} ended; the others are stopped");
-        }
+        Some(broker) = died.recv() => error!("{broker} ended; the others are stopped"),
     }
-    stop(&brokers, threads, data, signals).await
+    stop(server, data, signals).await
 }
 
 /// Kafka's names only, values that Kafka would take; what has no effect yet is said.
@@ -192,8 +147,8 @@ fn check(settings: &[(String, String)]) -> anyhow::Result<BrokerSettings> {
     Ok(settings)
 }
 
-async fn bind(args: &ServeArgs) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
+fn hold(args: &ServeArgs) -> anyhow::Result<Vec<Port>> {
+    let mut ports = Vec::new();
     for index in 0..args.brokers {
         let port = match args.kafka_port {
             0 => 0,
@@ -202,23 +157,25 @@ async fn bind(args: &ServeArgs) -> anyhow::Result<Vec<TcpListener>> {
             }
         };
         let address = SocketAddr::new(args.host, port);
-        listeners.push(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?);
+        ports.push(Port::hold(address).with_context(|| format!("cannot listen on {address}"))?);
     }
-    Ok(listeners)
+    Ok(ports)
 }
 
 /// Who the brokers are and where clients find them.
-fn register(args: &ServeArgs, listeners: &[TcpListener]) -> anyhow::Result<Vec<Registration>> {
+fn register(args: &ServeArgs, ports: &[Port]) -> Vec<Registration> {
     let host = match &args.advertised_host {
         Some(host) => host.clone(),
         None if args.host.is_unspecified() => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         None => args.host.to_string(),
     };
-    let registration = |(index, listener): (usize, &TcpListener)| {
-        let port = listener.local_addr()?.port();
-        Ok(Registration { id: BrokerId(index as i32 + 1), host: host.clone(), port, rack: None })
+    let registration = |(id, port): (i32, &Port)| Registration {
+        id: BrokerId(id),
+        host: host.clone(),
+        port: port.address.port(),
+        rack: None,
     };
-    listeners.iter().enumerate().map(registration).collect()
+    (1..).zip(ports).map(registration).collect()
 }
 
 /// The one that the data directory was made with, or a new one.
@@ -226,55 +183,6 @@ fn cluster_id(images: &[Image]) -> String {
     let metas = images.iter().filter_map(|image| image.files.get(checkpoint::META));
     let known = metas.filter_map(|meta| checkpoint::parse_meta(meta).ok()).map(|meta| meta.cluster_id).next();
     known.unwrap_or_else(|| checkpoint::print_uuid(Uuid::new_v4()))
-}
-
-/// Writes whose directory it is where that is not known, and refuses one that is another broker's: its logs would be
-/// lost from sight.
-fn identify(root: &Path, image: &Image, cluster_id: &str, id: BrokerId) -> anyhow::Result<()> {
-    let Some(text) = image.files.get(checkpoint::META) else {
-        let meta =
-            MetaProperties { cluster_id: cluster_id.to_owned(), node_id: id.0, directory_id: Some(Uuid::new_v4()) };
-        let path = root.join(checkpoint::META);
-        return fs::write(&path, checkpoint::print_meta(&meta))
-            .with_context(|| format!("cannot write {}", path.display()));
-    };
-    let path = root.join(checkpoint::META);
-    match checkpoint::parse_meta(text) {
-        Ok(meta) if meta.node_id == id.0 && meta.cluster_id == cluster_id => Ok(()),
-        Ok(meta) => bail!("{} is of node {} of cluster {}", path.display(), meta.node_id, meta.cluster_id),
-        Err(error) => bail!("{} cannot be read: {error}", path.display()),
-    }
-}
-
-/// All brokers live in this process: each is told that the others are up.
-fn introduce(inboxes: &[Sender<Inbox>]) {
-    for (to, inbox) in inboxes.iter().enumerate() {
-        for id in (0..inboxes.len()).filter(|id| *id != to) {
-            let _ = inbox.send(Inbox::Event(Event::Peer { id: BrokerId(id as i32 + 1), up: true }));
-        }
-    }
-}
-
-async fn accept(listener: TcpListener, context: Arc<Listener>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => match context.room.clone().try_acquire_owned() {
-                Ok(place) => {
-                    let served = connection::serve(stream, peer, context.clone());
-                    tokio::spawn(async move {
-                        served.await;
-                        drop(place);
-                    });
-                }
-                Err(_) => warn!(%peer, "not accepted: max.connections are open"),
-            },
-            Err(error) => {
-                // Out of descriptors, mostly: those in use end some time.
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        }
-    }
 }
 
 /// The one line for people, and for tests.
@@ -287,62 +195,17 @@ fn announce(page: SocketAddr, brokers: &[SocketAddr], given: Option<&Path>, data
     println!("Ottla: page on http://{page}, Kafka on {brokers}, {kept}");
 }
 
-struct BrokerThread {
-    id: BrokerId,
-    thread: Option<JoinHandle<()>>,
-    /// `None` where it died.
-    ended: tokio::sync::oneshot::Receiver<std::io::Result<PathBuf>>,
-}
-
-impl BrokerThread {
-    fn start(driver: Driver, effects: Vec<ottla_core::broker::Effect>) -> std::io::Result<BrokerThread> {
-        let (end, ended) = tokio::sync::oneshot::channel();
-        let id = driver.id;
-        let root = driver.storage.root().to_owned();
-        let thread = thread::Builder::new().name(id.to_string()).spawn(move || {
-            let result = driver.run(effects).map(|()| root);
-            let _ = end.send(result);
-        })?;
-        Ok(BrokerThread { id, thread: Some(thread), ended })
-    }
-}
-
-/// The first broker that ends unasked.
-async fn ended(threads: &mut [BrokerThread]) -> BrokerId {
-    let mut ends = threads.iter_mut().map(|thread| (thread.id, &mut thread.ended)).collect::<Vec<_>>();
-    std::future::poll_fn(|context| {
-        for (id, end) in &mut ends {
-            if std::future::Future::poll(std::pin::Pin::new(&mut **end), context).is_ready() {
-                return std::task::Poll::Ready(*id);
-            }
-        }
-        std::task::Poll::Pending
-    })
-    .await
-}
-
-/// Asks every broker to stop, waits, and marks what was synced. A second signal waits for nothing.
-async fn stop(brokers: &[Handle], threads: Vec<BrokerThread>, data: &Path, mut signals: Signals) -> anyhow::Result<()> {
-    for broker in brokers {
-        let _ = broker.send(Inbox::Event(Event::Stop));
-    }
+/// Asks every broker that runs to stop, waits, and marks what was synced. A second signal waits for nothing.
+async fn stop(server: Arc<Server>, data: &Path, mut signals: Signals) -> anyhow::Result<()> {
     let all = async {
-        let mut failed = Vec::new();
-        for mut thread in threads {
-            let result = if thread.ended.is_terminated() { None } else { (&mut thread.ended).await.ok() };
-            if let Some(handle) = thread.thread.take() {
-                let _ = handle.join();
-            }
-            match result {
-                Some(Ok(root)) => {
-                    // Kafka writes the broker's epoch; there is none without a controller quorum.
-                    let marker = fs::write(root.join(CLEAN_SHUTDOWN), r#"{"version":0,"brokerEpoch":-1}"#);
-                    marker.with_context(|| format!("cannot mark {}", root.display()))?;
-                }
-                Some(Err(error)) => failed.push(format!("{}: {error}", thread.id)),
-                None => failed.push(format!("{} died", thread.id)),
-            }
+        let _acting = server.acting.lock().await;
+        let mut ends = JoinSet::new();
+        for index in 0..server.hosts.len() {
+            let server = server.clone();
+            ends.spawn(async move { server.hosts[index].finish().await });
         }
+        let failed = ends.join_all().await.into_iter().filter_map(Result::err);
+        let failed = failed.map(|error| format!("{error:#}")).collect::<Vec<_>>();
         if !failed.is_empty() {
             bail!("not stopped cleanly: {}", failed.join(", "));
         }

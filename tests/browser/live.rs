@@ -58,3 +58,47 @@ fn a_server_is_watched_live_and_takes_one_record_from_the_page() {
     let record = (0..30).find_map(|_| consumer.poll(Duration::from_secs(1))?.ok()).expect("a record");
     assert_eq!(record.payload(), Some(&b"by hand"[..]));
 }
+
+#[test]
+fn a_live_broker_is_killed_paused_cut_and_started_from_the_page() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--brokers", "2", "--page", dist().to_str().unwrap()]);
+    let browser = Browser::start(1440, 900).expect("chromedriver is installed");
+    browser.open(&format!("http://{}/", server.page));
+    browser.wait("the page", "return !!window.ottla");
+    browser.click(".segments button:nth-of-type(2)");
+    wait_view(&browser, "the server's brokers", "view.seed === null && view.brokers.length === 2");
+    let press = |label: &str| {
+        let chip = format!("document.querySelector('.stage .chip[aria-label^=\"{label}\"]')");
+        browser.wait(label, &format!("return !!{chip}"));
+        browser.run(&format!("{chip}.dispatchEvent(new MouseEvent('click', {{bubbles: true}}))"));
+    };
+    press("kill broker-2");
+    wait_view(&browser, "its death", "view.brokers[1].health === 'Dead'");
+    press("start broker-2");
+    wait_view(&browser, "its return", "view.brokers[1].health === 'Running' && view.links.length === 1");
+    press("cut the link between broker-1 and broker-2");
+    wait_view(&browser, "the cut", "view.links[0].cut");
+    press("heal the link between broker-1 and broker-2");
+    wait_view(&browser, "the link", "view.links[0].cut === false");
+
+    browser.run("document.querySelector('.stage [aria-label^=\"broker-2\"]').dispatchEvent(new MouseEvent('click', {bubbles: true}))");
+    let button = |name: &str| {
+        let found =
+            format!("[...document.querySelectorAll('.hand .actions button')].find(b => b.textContent === '{name}')");
+        browser.wait(name, &format!("return !!{found}"));
+        browser.run(&format!("{found}.click()"));
+    };
+    button("Pause");
+    wait_view(&browser, "a pause", "view.brokers[1].health === 'Paused'");
+    button("Resume");
+    wait_view(&browser, "its going on", "view.brokers[1].health === 'Running'");
+    button("Crash");
+    wait_view(&browser, "its crash", "view.brokers[1].health === 'Dead'");
+    wait_view(
+        &browser,
+        "the event log",
+        "view.log.some(l => l.text.startsWith('crash broker-2: its machine is dead'))",
+    );
+    quiet(&browser);
+}

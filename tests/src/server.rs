@@ -117,19 +117,35 @@ impl Server {
         connect(self.brokers[0])
     }
 
+    /// Does lines of a scenario on it, all of which it must be able to do; gives the objects that it answers.
+    pub fn act(&self, lines: &str) -> Vec<serde_json::Value> {
+        let answer = self.http("POST", "/api/actions", "", lines);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{lines}: {answer}");
+        objects(&answer)
+    }
+
     /// A request to its page; gives status line, headers and body.
     pub fn http(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         use std::io::Write;
         let mut stream = connect(self.page);
         let length = body.len();
         let host = if headers.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.page) };
-        let head =
-            format!("{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\nConnection: close\r\n");
+        let plain = method == "POST" && !headers.contains("Content-Type:");
+        let kind = if plain { "Content-Type: text/plain\r\n" } else { "" };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\n{host}{headers}{kind}Content-Length: {length}\r\nConnection: close\r\n"
+        );
         stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("it takes a request");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         answer
     }
+}
+
+/// The JSON objects of an answer, one a line.
+pub fn objects(answer: &str) -> Vec<serde_json::Value> {
+    let body = answer.split_once("\r\n\r\n").expect("headers and a body").1;
+    body.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{answer}"))).collect()
 }
 
 impl Drop for Server {

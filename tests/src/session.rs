@@ -12,6 +12,7 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
@@ -130,6 +131,12 @@ fn mask(body: &mut ResponseKind, learned: &mut Learned) {
             body.responses.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
             for endpoint in &mut body.node_endpoints {
                 (endpoint.port, endpoint.host) = (0, StrBytes::default());
+            }
+        }
+        ResponseKind::DescribeLogDirs(body) => {
+            for directory in &mut body.results {
+                directory.log_dir = StrBytes::default();
+                (directory.total_bytes, directory.usable_bytes) = (-1, -1);
             }
         }
         ResponseKind::InitProducerId(body) => body.producer_id = ProducerId(body.producer_id.0.min(0)),
@@ -567,6 +574,16 @@ fn cluster(script: &mut Vec<Exchange>) {
         ask(script, "brokers", ApiKey::DescribeCluster, version, |_| {
             DescribeClusterRequest::default().with_include_cluster_authorized_operations(true)
         });
+    }
+    for version in versions(ApiKey::DescribeLogDirs) {
+        let describe = |topic: &str, partitions: &[i32]| {
+            let topic = DescribableLogDirTopic::default().with_topic(name(topic)).with_partitions(partitions.to_vec());
+            DescribeLogDirsRequest::default().with_topics(Some(vec![topic]))
+        };
+        ask(script, "two partitions of which one is there", ApiKey::DescribeLogDirs, version, move |_| {
+            describe("t3", &[0, 99])
+        });
+        ask(script, "a topic that is not there", ApiKey::DescribeLogDirs, version, move |_| describe("nowhere", &[0]));
     }
     ask(script, "controllers", ApiKey::DescribeCluster, 1, |_| DescribeClusterRequest::default().with_endpoint_type(2));
     let describe = |topics: &[&str], limit: i32| {

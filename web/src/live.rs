@@ -105,7 +105,7 @@ pub fn post(session: Session, line: String) {
         match browser::fetch("POST", "api/actions", Some(&line)).await {
             Ok(answer) => {
                 session.form.set(None);
-                session.say(Level::Good, format!("Done: {}", words(&answer, "done").unwrap_or(line)));
+                session.say(Level::Good, format!("{line}: {}.", words(&answer, "done").unwrap_or_default()));
             }
             Err(why) => {
                 let why = words(&why, "error").unwrap_or(why);

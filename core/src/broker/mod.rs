@@ -54,6 +54,8 @@ use purgatory::{Parked, Reading, Until};
 pub struct BrokerConfig {
     pub registration: Registration,
     pub cluster_id: String,
+    /// Its data directory, as clients are told of it.
+    pub log_dir: String,
     /// Every broker of the cluster, this one included; the lowest id is the controller.
     pub peers: Vec<BrokerId>,
     /// Topic ids and whatever else this broker draws.

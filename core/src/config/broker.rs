@@ -9,6 +9,7 @@ use crate::time::Duration;
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
 const WITH_EFFECT: &[&str] = &[
     "auto.create.topics.enable",
+    "broker.session.timeout.ms",
     "compression.type",
     "connections.max.idle.ms",
     "default.replication.factor",
@@ -49,7 +50,9 @@ const WITH_EFFECT: &[&str] = &[
     "replica.lag.time.max.ms",
     "replica.selector.class",
     "replica.socket.timeout.ms",
+    "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
+    "socket.send.buffer.bytes",
 ];
 
 /// Settings that the broker itself decides, so that nobody else may: who it is and where it listens and stores.
@@ -81,6 +84,8 @@ pub struct BrokerSettings {
     set: BTreeMap<String, String>,
 
     pub auto_create_topics_enable: bool,
+    /// How long two brokers may hear nothing of each other.
+    pub broker_session_timeout: Duration,
     pub connections_max_idle: Duration,
     pub default_replication_factor: i16,
     pub delete_topic_enable: bool,
@@ -112,6 +117,10 @@ pub struct BrokerSettings {
     pub selects_replicas_by_rack: bool,
     /// Bytes of one request.
     pub socket_request_max_bytes: i32,
+    /// SO_RCVBUF of clients' connections, in bytes; `None` leaves it to the system.
+    pub socket_receive_buffer: Option<u32>,
+    /// SO_SNDBUF of clients' connections, in bytes; `None` leaves it to the system.
+    pub socket_send_buffer: Option<u32>,
 }
 
 impl BrokerSettings {
@@ -123,6 +132,7 @@ impl BrokerSettings {
         let reader = Reader(set);
         Ok(BrokerSettings {
             auto_create_topics_enable: reader.boolean("auto.create.topics.enable"),
+            broker_session_timeout: reader.millis("broker.session.timeout.ms"),
             connections_max_idle: reader.millis("connections.max.idle.ms"),
             default_replication_factor: reader.integer("default.replication.factor") as i16,
             delete_topic_enable: reader.boolean("delete.topic.enable"),
@@ -144,6 +154,9 @@ impl BrokerSettings {
             replica_socket_timeout: reader.millis("replica.socket.timeout.ms"),
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
+            // Kafka's −1.
+            socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
+            socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),
             set: set.clone(),
         })
     }

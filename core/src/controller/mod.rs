@@ -179,6 +179,7 @@ pub(crate) mod tests {
         let config = BrokerConfig {
             registration: broker(1, None),
             cluster_id: "cluster".to_string(),
+            log_dir: "/cluster".to_string(),
             peers: vec![BrokerId(1)],
             seed: Seed(7),
             settings: BTreeMap::new(),

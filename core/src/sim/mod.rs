@@ -261,6 +261,7 @@ impl Simulation {
         let config = BrokerConfig {
             registration: Registration { id, host: name.clone(), port: PORT, rack },
             cluster_id: "ottla-simulated-cluster".to_owned(),
+            log_dir: format!("/var/lib/kafka/{name}"),
             peers,
             seed: Seed(self.seed.stream(&name).next()),
             settings: self.cluster.settings.clone(),

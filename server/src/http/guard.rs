@@ -21,7 +21,7 @@ pub struct Guard {
 
 impl Guard {
     pub fn of(server: &Server) -> Guard {
-        Guard { name: server.registrations.first().map(|broker| broker.host.clone()).unwrap_or_default() }
+        Guard { name: server.hosts.first().map(|host| host.registration.host.clone()).unwrap_or_default() }
     }
 
     fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {

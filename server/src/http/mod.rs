@@ -1,6 +1,6 @@
 //! The page, the live view, actions and metrics.
 //!
-//! `page.rs` static files | `live.rs` the WebSocket that sends views | `actions.rs` what a hand on the page can do |
+//! `page.rs` static files | `live.rs` the WebSocket that sends views | `actions.rs` lines of a scenario, done here |
 //! `guard.rs` who may ask
 
 mod actions;
@@ -11,11 +11,12 @@ mod page;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use ottla_core::sim::scenario::parse::MAX_TEXT;
 use ottla_core::sim::view::Target;
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -28,7 +29,7 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, page: Option<Path
         .route("/metrics", get(metrics))
         .route("/api/live", get(live::upgrade))
         .route("/api/detail", get(show))
-        .route("/api/actions", post(actions::act))
+        .route("/api/actions", post(actions::act).layer(DefaultBodyLimit::max(MAX_TEXT)))
         .with_state(server.clone())
         .merge(page::router(page))
         // By this the page knows that there is a server to watch; a static host has none.

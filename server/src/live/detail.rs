@@ -25,7 +25,7 @@ pub async fn of(server: &Arc<Server>, target: &Target) -> Option<Detail> {
         }
         Target::Batch { broker, topic, partition, offset } => {
             let handle = server.broker(BrokerId(*broker))?;
-            let (segment, position, slice) = hand::locate(handle, topic, *partition, *offset).await?;
+            let (segment, position, slice) = hand::locate(&handle, topic, *partition, *offset).await?;
             let (topic, partition) = (topic.clone(), *partition);
             let read = move || stored(topic, partition, segment, position, &slice);
             tokio::task::spawn_blocking(read).await.ok()?.map(Detail::Batch)

@@ -19,11 +19,13 @@ use ottla_core::error::{ErrorCode, NONE};
 use ottla_core::id::{BrokerId, Offset, Ticket};
 use ottla_core::protocol::{Request, Response};
 use ottla_core::record::{BatchBuilder, Compression, Header};
+use ottla_core::sim::view::Health;
 use ottla_core::time::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::connection::{Outbound, next_conn};
 use crate::driver::{Handle, Inbox};
+use crate::host::Host;
 use crate::serve::Server;
 use crate::splice::FileSlice;
 
@@ -44,7 +46,7 @@ pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, St
     };
     let leader = usize::try_from(partition).ok().and_then(|partition| leaders.get(partition));
     let leader = leader.ok_or_else(|| format!("{} has no partition {partition}", topic.0))?;
-    let broker = server.broker(*leader).ok_or("it has no leader")?;
+    let broker = server.broker(*leader).ok_or_else(|| format!("{leader} leads it and is not running"))?;
     let timestamp = record.timestamp.map_or_else(|| server.live.clock.now().wall, Timestamp);
     let headers = record.headers.into_iter().map(|(key, value)| Header { key, value: value.map(Into::into) });
     let mut batch = BatchBuilder::new(Compression::None);
@@ -52,7 +54,7 @@ pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, St
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch.build().bytes));
     let data = TopicProduceData::default().with_name(topic.clone()).with_partition_data(vec![data]);
     let body = ProduceRequest::default().with_acks(1).with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![data]);
-    let (response, _) = ask(broker, Some(CLIENT_ID), ApiKey::Produce, 9, RequestKind::Produce(body)).await?;
+    let (response, _) = ask(&broker, Some(CLIENT_ID), ApiKey::Produce, 9, RequestKind::Produce(body)).await?;
     let ResponseKind::Produce(produce) = response.body else { return Err("no Produce response".into()) };
     let answer = produce.responses.first().and_then(|topic| topic.partition_responses.first());
     let answer = answer.ok_or("an empty Produce response")?;
@@ -80,7 +82,7 @@ pub async fn create_topic(
         .with_configs(configs.into_iter().map(config).collect());
     let body = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
     let body = RequestKind::CreateTopics(body);
-    let (response, _) = ask(&server.brokers[0], Some(CLIENT_ID), ApiKey::CreateTopics, 7, body).await?;
+    let (response, _) = ask(&anyone(server)?, Some(CLIENT_ID), ApiKey::CreateTopics, 7, body).await?;
     let ResponseKind::CreateTopics(created) = response.body else { return Err("no CreateTopics response".into()) };
     let answer = created.topics.first().ok_or("an empty CreateTopics response")?;
     match answer.error_code {
@@ -108,7 +110,7 @@ async fn leaders(server: &Arc<Server>, topic: &TopicName) -> Result<Vec<BrokerId
         let asked = MetadataRequestTopic::default().with_name(Some(topic.clone()));
         let body = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(true);
         let body = RequestKind::Metadata(body);
-        let (response, _) = ask(&server.brokers[0], Some(CLIENT_ID), ApiKey::Metadata, 12, body).await?;
+        let (response, _) = ask(&anyone(server)?, Some(CLIENT_ID), ApiKey::Metadata, 12, body).await?;
         let ResponseKind::Metadata(metadata) = response.body else { return Err("no Metadata response".into()) };
         let answer = metadata.topics.first().ok_or("an empty Metadata response")?;
         let mut partitions =
@@ -124,6 +126,12 @@ async fn leaders(server: &Arc<Server>, topic: &TopicName) -> Result<Vec<BrokerId
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A broker that answers.
+fn anyone(server: &Server) -> Result<Handle, String> {
+    let running = server.hosts.iter().find(|host| host.health() == Health::Running);
+    running.and_then(Host::broker).ok_or_else(|| "no broker is running".to_owned())
 }
 
 /// Sends one request on a connection of its own. Without a client id it is not shown.
@@ -143,8 +151,10 @@ async fn ask(
     let message = watched.as_ref().and_then(|watched| watched.request(&broker.live, &request, 0));
     let ticket = Ticket { conn, seq: 0 };
     broker.send(Inbox::Event(Event::Request { ticket, request: Box::new(request) })).map_err(stopped)?;
-    let answer = outbound.recv().await;
+    let timeout = Duration::from_millis(TIMEOUT_MS as u64);
+    let answer = tokio::time::timeout(timeout, outbound.recv()).await;
     let _ = broker.send(Inbox::Event(Event::Closed { conn }));
+    let answer = answer.map_err(|_| format!("{} did not answer in {} s", broker.id, timeout.as_secs()))?;
     match answer {
         Some(Outbound::Reply { response, files, .. }) => {
             if let Some(watched) = watched {

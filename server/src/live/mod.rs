@@ -113,10 +113,22 @@ impl Live {
         hands.entry(broker).or_insert_with(|| self.opened(broker, next_conn(), "this page".into())).clone()
     }
 
-    pub fn closed(&self, conn: ConnId) {
+    /// That broker's process is gone, and what the page had of it.
+    pub fn let_go(&self, broker: BrokerId) {
+        let hand = self.hands.lock().expect("not poisoned").remove(&broker);
+        if let Some(hand) = hand {
+            self.clients.lock().expect("not poisoned").remove(&hand.conn);
+        }
+    }
+
+    /// `broken`: not by the client, but with the broker's process.
+    pub fn closed(&self, conn: ConnId, broken: bool) {
         let gone = self.clients.lock().expect("not poisoned").remove(&conn);
         if let Some(gone) = gone.filter(|gone| !gone.client_id().is_empty()) {
-            self.say(&gone.client_id(), format!("left {}", gone.broker), Level::Info);
+            match broken {
+                true => self.say(&gone.client_id(), format!("loses its connection with {}", gone.broker), Level::Warn),
+                false => self.say(&gone.client_id(), format!("left {}", gone.broker), Level::Info),
+            }
         }
         self.changed();
     }
@@ -129,8 +141,10 @@ impl Live {
         self.messages.lock().expect("not poisoned")
     }
 
+    /// Into the event log.
     pub fn say(&self, node: &str, text: String, level: Level) {
         self.story().say(self.clock.instant(), node.to_owned(), text, level);
+        self.changed();
     }
 
     pub fn names(&self) -> Arc<Names> {

@@ -14,7 +14,7 @@ use ottla_core::broker::Broker;
 use ottla_core::id::ConnId;
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::sim::view::{
-    BrokerView, ConsumerView, Health, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
+    BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
 };
 use ottla_core::time::Instant;
 use tokio::sync::watch;
@@ -84,27 +84,25 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
     // First, so that no offset is behind what a message says of it.
     let passed = passed(server, view.now);
     let mut newest: Option<ClusterState> = None;
-    for (handle, registration) in server.brokers.iter().zip(&server.registrations) {
+    for host in &server.hosts {
         let look = |broker: &Broker| (broker.view(), broker.cluster_state().clone());
-        let mut broker = match handle.look(look).await {
+        let seen = match host.broker() {
+            Some(broker) => broker.look(look).await,
+            None => None,
+        };
+        let mut broker = match seen {
             Some((broker, state)) => {
                 if newest.as_ref().is_none_or(|newest| newest.version < state.version) {
                     newest = Some(state);
                 }
-                broker
+                BrokerView { health: host.health(), ..broker }
             }
-            None => BrokerView {
-                id: registration.id.0,
-                name: registration.id.to_string(),
-                host: registration.host.clone(),
-                port: registration.port,
-                health: Health::Dead,
-                ..BrokerView::default()
-            },
+            None => host.last_seen(),
         };
-        broker.connections = handle.metrics.connections.get().max(0) as u32;
-        (broker.bytes_in, broker.bytes_out) = handle.metrics.bytes();
-        view.event += handle.metrics.requests();
+        broker.connections = host.metrics.connections.get().max(0) as u32;
+        (broker.bytes_in, broker.bytes_out) = host.metrics.bytes();
+        broker.faults = host.faults();
+        view.event += host.metrics.requests();
         view.brokers.push(broker);
     }
     if let Some(state) = newest {
@@ -137,8 +135,6 @@ fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>,
     for watched in server.live.clients() {
         if let Some(follower) = watched.follower() {
             names.insert(watched.conn, follower.to_string());
-            let (one, other) = (follower.min(watched.broker), follower.max(watched.broker));
-            links.insert(LinkView { from: one.to_string(), to: other.to_string(), cut: false });
             continue;
         }
         let said = watched.said();
@@ -175,7 +171,7 @@ fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>,
         }
     }
     rates.0.retain(|name, _| taken.contains(name));
-    view.links = links.into_iter().collect();
+    view.links = links.into_iter().chain(server.exchange.links()).collect();
     view.messages = passed
         .into_iter()
         .filter_map(|(conn, mut message)| {

@@ -5,72 +5,154 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use ottla_core::broker::Event;
 use ottla_core::id::{LogId, Offset};
 use tracing::error;
+
+use super::ledger::{Claim, Ledger};
 
 pub enum Job {
     /// Answered by [`Event::Flushed`].
     Sync {
         log: LogId,
         end: Offset,
-        files: Vec<Arc<File>>,
+        files: Vec<Unsynced>,
     },
     /// A file that was replaced by renaming, and its directory.
-    SyncFile(PathBuf),
+    SyncFile {
+        path: PathBuf,
+        version: u64,
+        contents: Bytes,
+    },
     Unlink(Vec<PathBuf>),
     RemoveDirectory(PathBuf),
+}
+
+/// The files of a segment that was written to.
+pub struct Unsynced {
+    pub files: Vec<Arc<File>>,
+    pub claim: Claim,
+}
+
+impl Unsynced {
+    pub fn sync(&self, ledger: &Ledger) -> io::Result<()> {
+        self.files.iter().try_for_each(|file| file.sync_data())?;
+        ledger.synced(&self.claim);
+        Ok(())
+    }
 }
 
 pub struct Flusher {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    mind: Arc<Mind>,
+}
+
+/// What the thread is told beside its jobs.
+#[derive(Default)]
+struct Mind {
+    /// The process has died: what waits is not done.
+    dead: AtomicBool,
+    /// What every sync takes longer, in nanoseconds.
+    slow: AtomicU64,
 }
 
 impl Flusher {
-    pub fn start(name: String, answer: impl Fn(Event) + Send + 'static) -> io::Result<Flusher> {
+    pub fn start(name: String, ledger: Arc<Ledger>, answer: impl Fn(Event) + Send + 'static) -> io::Result<Flusher> {
         let (jobs, queue) = channel::<Job>();
+        let mind = Arc::new(Mind::default());
+        let own = mind.clone();
         let thread = thread::Builder::new().name(name).spawn(move || {
             for job in queue {
-                job.run().into_iter().for_each(&answer);
+                own.wait(&job);
+                if own.dead.load(Ordering::Acquire) {
+                    return;
+                }
+                job.run(&ledger).into_iter().for_each(&answer);
             }
         })?;
-        Ok(Flusher { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Flusher { jobs: Some(jobs), thread: Some(thread), mind })
     }
 
     pub fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
-            // It ends only with this sender.
+            // It ends only with this sender, or with the process that it belongs to.
             let _ = jobs.send(job);
         }
     }
 
+    /// Every sync takes so much longer.
+    pub fn slow(&self, by: Duration) {
+        self.mind.slow.store(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::Release);
+        self.wake();
+    }
+
     /// Waits until everything is done.
     pub fn finish(&mut self) {
+        self.slow(Duration::ZERO);
         self.jobs = None;
+        self.join();
+    }
+
+    /// Waits for nothing but the one job that is being done.
+    pub fn abandon(&mut self) {
+        self.mind.dead.store(true, Ordering::Release);
+        self.jobs = None;
+        self.wake();
+        self.join();
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-impl Job {
-    fn run(self) -> Option<Event> {
-        match self {
-            Job::Sync { log, end, files } => {
-                let synced = files.iter().try_for_each(|file| file.sync_data());
-                Some(match synced {
-                    Ok(()) => Event::Flushed { log, end },
-                    Err(error) => Event::Offline { log, cause: error.to_string() },
-                })
+impl Mind {
+    /// A slow disk's time, unless it becomes quick meanwhile, or the process dies.
+    fn wait(&self, job: &Job) {
+        if !matches!(job, Job::Sync { .. } | Job::SyncFile { .. }) {
+            return;
+        }
+        let begin = Instant::now();
+        loop {
+            let slow = Duration::from_nanos(self.slow.load(Ordering::Acquire));
+            let left = slow.saturating_sub(begin.elapsed());
+            if left.is_zero() || self.dead.load(Ordering::Acquire) {
+                return;
             }
-            Job::SyncFile(path) => {
+            thread::park_timeout(left);
+        }
+    }
+}
+
+impl Job {
+    fn run(self, ledger: &Ledger) -> Option<Event> {
+        match self {
+            Job::Sync { log, end, files } => Some(match files.iter().try_for_each(|files| files.sync(ledger)) {
+                Ok(()) => Event::Flushed { log, end },
+                Err(error) => Event::Offline { log, cause: error.to_string() },
+            }),
+            Job::SyncFile { path, version, contents } => {
                 let synced = File::open(&path)
                     .and_then(|file| file.sync_data())
                     .and_then(|()| File::open(path.parent().expect("a file has a directory"))?.sync_all());
+                if synced.is_ok() {
+                    ledger.synced_file(&path, version, contents);
+                }
                 complain(&path, "sync", synced);
                 None
             }

@@ -16,6 +16,8 @@ use ottla_core::log::recover::{LogImage, Scanner, SegmentFiles, SegmentImage};
 use ottla_core::time::Timestamp;
 use tracing::warn;
 
+use super::segment::DELETED;
+
 /// Kafka's marker: everything was synced before the process ended.
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
@@ -87,9 +89,21 @@ fn read_log(
             files.insert(format!("{name}/{file}"), contents.into());
         }
     }
+    sweep(directory)?;
     let bases = bases(directory)?;
     let segments = bases.into_iter().map(|base| read_segment(directory, base, recovery_point));
     Ok(LogImage { segments: segments.collect::<io::Result<_>>()? })
+}
+
+/// Removes what the last run set aside and did not come to remove.
+fn sweep(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == DELETED) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn read_segment(directory: &Path, base: Offset, recovery_point: Offset) -> io::Result<SegmentImage> {

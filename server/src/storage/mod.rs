@@ -2,33 +2,43 @@
 //! decide; this room writes them.
 //!
 //! `mod.rs` what the core asks for, carried out | `segment.rs` the three files of a segment | `flusher.rs` the thread
-//! that waits for the disk | `image.rs` reading a data directory | `lock.rs` one server a directory
+//! that waits for the disk | `image.rs` reading a data directory | `lock.rs` one server a directory | `ledger.rs` what
+//! would survive the machine | `slow.rs` a disk that is slow on purpose
 //!
 //! 1. Appends of one log are gathered and written with one `pwritev`; whatever else is asked of that log comes after.
 //! 2. Nothing here waits for the disk: what must be synced or unlinked goes to the flusher, in order.
 //! 3. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
+//! 4. A segment that goes is out of the way at once, by its name: the process may die before it is unlinked.
 
 mod flusher;
 mod image;
+mod ledger;
 mod lock;
 mod segment;
+mod slow;
 
 pub use flusher::Flusher;
 pub use image::{CLEAN_SHUTDOWN, read};
+pub use ledger::{Ledger, Loss};
 pub use lock::DataLock;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_core::broker::Event;
 use ottla_core::broker::effect::{Effect, Extent, TimeEntry};
 use ottla_core::id::{LogId, Offset};
+use ottla_core::time::Instant;
 
+use crate::driver::Clock;
 use crate::splice::FileSlice;
 use flusher::Job;
 use segment::Segment;
+use slow::{Slow, Then};
 
 /// The files of all logs of one broker.
 pub struct Storage {
@@ -38,6 +48,11 @@ pub struct Storage {
     /// Logs with gathered appends.
     gathered: Vec<LogId>,
     flusher: Flusher,
+    ledger: Arc<Ledger>,
+    clock: Clock,
+    slow: Slow,
+    /// On purpose: nothing can be appended.
+    full: bool,
     /// Bytes written to logs.
     pub written: u64,
 }
@@ -64,8 +79,35 @@ impl LogFiles {
 }
 
 impl Storage {
-    pub fn new(root: PathBuf, flusher: Flusher) -> Storage {
-        Storage { root, logs: Vec::new(), gathered: Vec::new(), flusher, written: 0 }
+    pub fn new(root: PathBuf, flusher: Flusher, ledger: Arc<Ledger>, clock: Clock) -> Storage {
+        Storage {
+            root,
+            logs: Vec::new(),
+            gathered: Vec::new(),
+            flusher,
+            ledger,
+            clock,
+            slow: Slow::default(),
+            full: false,
+            written: 0,
+        }
+    }
+
+    /// What is wrong with the disk, on purpose.
+    pub fn ail(&mut self, slow: Duration, full: bool) {
+        self.slow.set(self.clock.instant(), slow);
+        self.flusher.slow(slow);
+        self.full = full;
+    }
+
+    /// What every read takes longer.
+    pub fn read_delay(&self) -> Duration {
+        self.slow.by()
+    }
+
+    /// When [`Storage::write`] has something to tell, on a slow disk.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.slow.deadline()
     }
 
     /// Carries out an effect on the disk. What must be told at once goes to `events`.
@@ -118,12 +160,16 @@ impl Storage {
                 for segment in files.segments.iter_mut().filter(|segment| segment.base < end) {
                     segment.take_dirty(&mut dirty)?;
                 }
-                self.flusher.send(Job::Sync { log, end, files: dirty });
+                let sync = Job::Sync { log, end, files: dirty };
+                match self.slow.is_idle() {
+                    true => self.flusher.send(sync),
+                    false => self.slow.add(self.clock.instant(), Then::Sync(sync)),
+                }
             }
             Effect::Truncate { end, segment, position, .. } => {
                 let at = files.find(segment)?;
                 for gone in files.segments.drain(at + 1..) {
-                    self.flusher.send(Job::Unlink(gone.paths()));
+                    self.flusher.send(Job::Unlink(gone.set_aside()?));
                 }
                 files.active().truncate(end, position)?;
             }
@@ -135,7 +181,7 @@ impl Storage {
                 // The active segment stays, whatever is asked.
                 let kept = files.segments.partition_point(|segment| segment.base < below).min(files.segments.len() - 1);
                 for gone in files.segments.drain(..kept) {
-                    self.flusher.send(Job::Unlink(gone.paths()));
+                    self.flusher.send(Job::Unlink(gone.set_aside()?));
                 }
             }
             Effect::Remove { .. } => {
@@ -144,6 +190,7 @@ impl Storage {
                 let mut name = gone.directory.clone().into_os_string();
                 name.push(format!(".{}-delete", uuid::Uuid::new_v4().simple()));
                 fs::rename(&gone.directory, &name)?;
+                self.ledger.gone(&gone.directory);
                 self.flusher.send(Job::RemoveDirectory(name.into()));
             }
             _ => unreachable!("no effect on a log"),
@@ -154,10 +201,12 @@ impl Storage {
     fn open(&mut self, log: LogId, directory: &str, base: Offset) -> io::Result<()> {
         let directory = self.root.join(directory);
         fs::create_dir_all(&directory)?;
-        let mut segments =
-            image::bases(&directory)?.into_iter().map(|base| Segment::at(&directory, base)).collect::<Vec<_>>();
+        let mut segments = image::bases(&directory)?
+            .into_iter()
+            .map(|base| Segment::at(&directory, base, &self.ledger))
+            .collect::<Vec<_>>();
         if segments.is_empty() {
-            segments.push(Segment::create(&directory, base)?);
+            segments.push(Segment::create(&directory, base, &self.ledger)?);
         }
         let slot = log.0 as usize;
         if self.logs.len() <= slot {
@@ -167,10 +216,18 @@ impl Storage {
         Ok(())
     }
 
-    /// Writes everything gathered: one write a log.
+    /// Writes everything gathered: one write a log. A slow disk tells what it has done by now.
     pub fn write(&mut self, events: &mut Vec<Event>) {
         for log in std::mem::take(&mut self.gathered) {
             self.write_log(log, events);
+        }
+        if self.slow.deadline().is_some() {
+            for then in self.slow.done(self.clock.instant()) {
+                match then {
+                    Then::Tell(event) => events.push(event),
+                    Then::Sync(job) => self.flusher.send(job),
+                }
+            }
         }
     }
 
@@ -179,10 +236,16 @@ impl Storage {
         if !std::mem::replace(&mut files.is_gathered, false) {
             return;
         }
-        match files.active().write().and_then(|bytes| files.active().write_indexes().map(|()| bytes)) {
+        let room = if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) };
+        let written = room.and_then(|()| files.active().write());
+        match written.and_then(|bytes| files.active().write_indexes().map(|()| bytes)) {
             Ok(bytes) => {
                 self.written += bytes;
-                events.push(Event::Appended { log, end: files.end });
+                let appended = Event::Appended { log, end: files.end };
+                match self.slow.is_idle() {
+                    true => events.push(appended),
+                    false => self.slow.add(self.clock.instant(), Then::Tell(appended)),
+                }
             }
             Err(error) => self.fail(log, &error, events),
         }
@@ -195,7 +258,7 @@ impl Storage {
     }
 
     /// Replaces a small file as a whole. A process that dies finds the old or the new; the flusher syncs it then.
-    fn save(&self, file: &str, contents: &[u8]) -> io::Result<()> {
+    fn save(&self, file: &str, contents: &Bytes) -> io::Result<()> {
         let path = self.root.join(file);
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
@@ -204,7 +267,8 @@ impl Storage {
         aside.push(".tmp");
         fs::write(&aside, contents)?;
         fs::rename(&aside, &path)?;
-        self.flusher.send(Job::SyncFile(path));
+        let version = self.ledger.saved(&path);
+        self.flusher.send(Job::SyncFile { path, version, contents: contents.clone() });
         Ok(())
     }
 
@@ -224,15 +288,16 @@ impl Storage {
         for segment in self.logs.iter_mut().flatten().flat_map(|files| &mut files.segments) {
             segment.take_dirty(&mut dirty)?;
         }
-        for file in dirty {
-            file.sync_data()?;
+        for files in dirty {
+            files.sync(&self.ledger)?;
         }
         self.flusher.finish();
         Ok(())
     }
 
-    pub fn root(&self) -> &Path {
-        &self.root
+    /// The process dies: what is gathered is not written, what waits to be synced is not synced.
+    pub fn abandon(&mut self) {
+        self.flusher.abandon();
     }
 }
 
@@ -242,8 +307,8 @@ impl LogFiles {
             self.active().time_index(time);
         }
         self.active().retire()?;
-        let next = Segment::create(&self.directory, base)?;
-        self.segments.push(next);
+        let ledger = self.active().ledger.clone();
+        self.segments.push(Segment::create(&self.directory, base, &ledger)?);
         Ok(())
     }
 }

@@ -14,12 +14,17 @@ use ottla_core::id::Offset;
 use ottla_core::record::batch::HEADER_LEN;
 use ottla_core::record::{Batch, Stamp};
 
+use super::flusher::Unsynced;
+use super::ledger::{EXTENSIONS, Ledger, Lengths};
+
 /// Linux takes no more runs in one write.
 const IOV_MAX: usize = 1024;
 /// Bytes of an entry: relative offset i32, position i32.
 pub const INDEX_ENTRY: usize = 8;
 /// Bytes of an entry: timestamp i64, relative offset i32.
 pub const TIME_ENTRY: usize = 12;
+/// Kafka's suffix of a file that is on its way out.
+pub const DELETED: &str = "deleted";
 
 pub struct Segment {
     pub base: Offset,
@@ -35,11 +40,12 @@ pub struct Segment {
     time_index: Index,
     /// Written since it was last handed to the flusher.
     dirty: bool,
+    pub ledger: Arc<Ledger>,
 }
 
 impl Segment {
     /// One that is there.
-    pub fn at(directory: &Path, base: Offset) -> Segment {
+    pub fn at(directory: &Path, base: Offset, ledger: &Arc<Ledger>) -> Segment {
         Segment {
             base,
             stem: directory.join(format!("{base:020}")),
@@ -50,21 +56,34 @@ impl Segment {
             index: Index::default(),
             time_index: Index::default(),
             dirty: false,
+            ledger: ledger.clone(),
         }
     }
 
     /// A new one, its files made.
-    pub fn create(directory: &Path, base: Offset) -> io::Result<Segment> {
-        let mut segment = Segment::at(directory, base);
+    pub fn create(directory: &Path, base: Offset, ledger: &Arc<Ledger>) -> io::Result<Segment> {
+        let mut segment = Segment::at(directory, base, ledger);
         segment.file()?;
         for extension in ["index", "timeindex"] {
             open(&segment.stem.with_extension(extension))?.set_len(0)?;
         }
+        ledger.writing(&segment.stem, || Ok([segment.size, 0, 0]))?;
         Ok(segment)
     }
 
-    pub fn paths(&self) -> Vec<PathBuf> {
-        ["log", "index", "timeindex"].map(|extension| self.stem.with_extension(extension)).into()
+    /// Gives its files Kafka's names for those that are on their way out, and says which.
+    pub fn set_aside(self) -> io::Result<Vec<PathBuf>> {
+        let mut aside = Vec::new();
+        for extension in EXTENSIONS {
+            let path = self.stem.with_extension(extension);
+            let name = path.with_added_extension(DELETED);
+            match std::fs::rename(&path, &name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => aside.push(name),
+            }
+        }
+        self.ledger.gone(&self.stem);
+        Ok(aside)
     }
 
     pub fn file(&mut self) -> io::Result<Arc<File>> {
@@ -93,7 +112,7 @@ impl Segment {
             .collect::<Vec<_>>();
         let before = self.size;
         let mut rest = &mut runs[..];
-        self.dirty = true;
+        self.touch()?;
         while !rest.is_empty() {
             let count = rest.len().min(IOV_MAX);
             match rustix::io::pwritev(&*file, &rest[..count], self.size) {
@@ -131,13 +150,29 @@ impl Segment {
     }
 
     /// The files that must be synced for all of this segment to be safe; it counts as clean from here on.
-    pub fn take_dirty(&mut self, files: &mut Vec<Arc<File>>) -> io::Result<()> {
+    pub fn take_dirty(&mut self, dirty: &mut Vec<Unsynced>) -> io::Result<()> {
         self.write_indexes()?;
         if std::mem::take(&mut self.dirty) {
-            files.push(self.file()?);
-            files.extend(self.index.file.iter().chain(&self.time_index.file).cloned());
+            let files = [Some(self.file()?), self.index.file.clone(), self.time_index.file.clone()];
+            let claim = self.ledger.claim(self.stem.clone(), self.lengths()?);
+            dirty.push(Unsynced { files: files.into_iter().flatten().collect(), claim });
         }
         Ok(())
+    }
+
+    /// It is not safe as it is any more.
+    fn touch(&mut self) -> io::Result<()> {
+        if !self.dirty {
+            self.ledger.writing(&self.stem, || self.lengths())?;
+            self.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Of its files, as they are now.
+    fn lengths(&self) -> io::Result<Lengths> {
+        let index = self.index.length(&self.stem.with_extension("index"))?;
+        Ok([self.size, index, self.time_index.length(&self.stem.with_extension("timeindex"))?])
     }
 
     /// No more appends: the indexes are complete, and their files closed once they are synced.
@@ -156,7 +191,10 @@ impl Segment {
         let relative = i32::try_from(end - self.base).unwrap_or(i32::MAX);
         let offset_at = |entry: &[u8], at: usize| i32::from_be_bytes(entry[at..at + 4].try_into().expect("four bytes"));
         self.index.cut(&self.stem.with_extension("index"), INDEX_ENTRY, |entry| offset_at(entry, 0) < relative)?;
-        self.time_index.cut(&self.stem.with_extension("timeindex"), TIME_ENTRY, |entry| offset_at(entry, 8) < relative)
+        self.time_index
+            .cut(&self.stem.with_extension("timeindex"), TIME_ENTRY, |entry| offset_at(entry, 8) < relative)?;
+        self.ledger.truncated(&self.stem, self.lengths()?);
+        Ok(())
     }
 
     /// Replaces both indexes as a whole.
@@ -170,7 +208,9 @@ impl Segment {
             file.write_all_at(contents, 0)?;
             which.size = contents.len() as u64;
         }
+        self.file()?;
         self.dirty = true;
+        self.ledger.truncated(&self.stem, [self.size, 0, 0]);
         Ok(())
     }
 }
@@ -191,6 +231,16 @@ impl Index {
         let file = Arc::new(open(path)?);
         self.size = file.metadata()?.len();
         Ok(self.file.insert(file).clone())
+    }
+
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        match &self.file {
+            Some(_) => Ok(self.size),
+            None => match path.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+                metadata => metadata.map(|metadata| metadata.len()),
+            },
+        }
     }
 
     fn write(&mut self, stem: &Path, extension: &str) -> io::Result<()> {

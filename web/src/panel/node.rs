@@ -78,19 +78,14 @@ fn Broker(id: i32) -> impl IntoView {
     let faults = Memo::new(move |_| {
         broker.with(|broker| broker.as_ref().map(|broker| broker.faults.clone()).unwrap_or_default())
     });
-    let editable = move || session.source.get() == Source::Simulated;
     view! {
         <h2>{BrokerId(id).to_string()}<State health=health/></h2>
-        <Show when=editable>
+        <div class="actions">{move || broker_actions(session, id, health.get())}</div>
+        <Show when=move || !faults.with(Vec::is_empty)>
+            <ul class="faults">{move || faults.get().into_iter().map(|fault| view! { <li>{fault}</li> }).collect_view()}</ul>
             <div class="actions">
-                {move || broker_actions(session, id, health.get())}
+                <button title="A quick disk with room, a right clock" on:click=move |_| mend(session, id)>"Mend"</button>
             </div>
-            <Show when=move || !faults.with(Vec::is_empty)>
-                <ul class="faults">{move || faults.get().into_iter().map(|fault| view! { <li>{fault}</li> }).collect_view()}</ul>
-                <div class="actions">
-                    <button title="A quick disk with room, a right clock" on:click=move |_| mend(session, id)>"Mend"</button>
-                </div>
-            </Show>
         </Show>
         <Facts facts=Signal::derive(facts)/>
         <More/>

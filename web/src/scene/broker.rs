@@ -153,45 +153,43 @@ fn HeadOf(id: i32, head: Signal<Head>, held: Memo<bool>) -> impl IntoView {
                 {corner}
             </text>
         </g>
-        <Show when=move || hand.editable.get()>
-            <g class="tools">
-                <Show
-                    when=move || dead.get()
-                    fallback=move || {
-                        view! {
-                            <Show when=move || paused.get()>
-                                <Chip
-                                    x=74.0
-                                    y=8.0
-                                    width=58.0
-                                    label="resume"
-                                    says=says("resume {}: it goes on where it stood")
-                                    on_press=act("resume")
-                                />
-                            </Show>
+        <g class="tools">
+            <Show
+                when=move || dead.get()
+                fallback=move || {
+                    view! {
+                        <Show when=move || paused.get()>
                             <Chip
-                                x=136.0
+                                x=74.0
                                 y=8.0
-                                width=42.0
-                                label="kill"
-                                says=says("kill {}: its process dies, what it wrote stays")
-                                on_press=act("kill")
+                                width=58.0
+                                label="resume"
+                                says=says("resume {}: it goes on where it stood")
+                                on_press=act("resume")
                             />
-                            <Chip
-                                x=182.0
-                                y=8.0
-                                width=50.0
-                                label="crash"
-                                says=says("crash {}: its machine dies, and with it what was not flushed")
-                                on_press=act("crash")
-                            />
-                        }
+                        </Show>
+                        <Chip
+                            x=136.0
+                            y=8.0
+                            width=42.0
+                            label="kill"
+                            says=says("kill {}: its process dies, what it wrote stays")
+                            on_press=act("kill")
+                        />
+                        <Chip
+                            x=182.0
+                            y=8.0
+                            width=50.0
+                            label="crash"
+                            says=says("crash {}: its machine dies, and with it what was not flushed")
+                            on_press=act("crash")
+                        />
                     }
-                >
-                    <Chip x=182.0 y=8.0 width=50.0 label="start" says=says("start {}") on_press=act("start") />
-                </Show>
-            </g>
-        </Show>
+                }
+            >
+                <Chip x=182.0 y=8.0 width=50.0 label="start" says=says("start {}") on_press=act("start") />
+            </Show>
+        </g>
     }
 }
 

@@ -9,6 +9,8 @@ use super::hand::{Chip, Hand, On};
 #[component]
 pub fn Link(from: String, to: String) -> impl IntoView {
     let hand = expect_context::<Hand>();
+    // A live server's clients are not its own to cut off.
+    let of_brokers = [&from, &to].iter().all(|name| name.starts_with("broker-"));
     let ends = StoredValue::new((from, to));
     let place = Memo::new(move |_| {
         let find = |(from, to): &(String, String)| {
@@ -50,7 +52,7 @@ pub fn Link(from: String, to: String) -> impl IntoView {
                 on:pointerenter=hand.enter(move |_| On::Words(words()))
                 on:pointerleave=hand.leave()
             ></path>
-            <Show when=move || hand.editable.get()>
+            <Show when=move || hand.editable.get() || of_brokers>
                 <Show
                     when=move || cut.get()
                     fallback=move || {

@@ -38,7 +38,7 @@ use ottla_core::time::Instant;
 
 use self::broker::Broker;
 use self::camera::{Camera, Size};
-use self::canvas::{Frame, Lit, Palette};
+use self::canvas::{Frame, Lit, Palette, Stamps};
 use self::client::{Add, Consumer, Guest, Producer, What};
 use self::geometry::Point;
 use self::hand::{Hand, On, Rest, Watchers};
@@ -70,7 +70,7 @@ pub fn Stage(
     selected: RwSignal<Option<Target>>,
     /// Takes one action line of a scenario, without its time: `kill broker-1`, `rate p1 20/s`.
     on_act: Callback<String>,
-    /// Whether the hand can change this cluster: false hides kill, start, cut, rates and the boxes with a plus.
+    /// Whether producers and consumers are the hand's to change: false hides rates and the boxes with a plus.
     #[prop(into)]
     editable: Signal<bool>,
 ) -> impl IntoView {
@@ -96,7 +96,7 @@ pub fn Stage(
     // The message that the keyboard stands on, and the one under the pointer.
     let walked = RwSignal::new(None::<u64>);
     let merged = RwSignal::new(None::<(usize, usize)>);
-    let palette = StoredValue::new(None::<(u32, Palette)>);
+    let stamps = StoredValue::new_local(None::<(u32, Stamps)>);
 
     Effect::new(move |_| {
         let Some(canvas) = canvas.get() else { return };
@@ -106,9 +106,9 @@ pub fn Stage(
             .flatten()
             .filter_map(|target| if let Target::Message { id } = target { Some(id) } else { None })
             .collect();
-        palette.update_value(|palette| {
-            if palette.as_ref().is_none_or(|(read, _)| *read != theme) {
-                *palette = Some((theme, Palette::read(&canvas)));
+        stamps.update_value(|stamps| {
+            if stamps.as_ref().is_none_or(|(read, _)| *read != theme) {
+                *stamps = Some((theme, Stamps::new(Palette::read(&canvas))));
             }
         });
         let (placed, counts) = view.with(|view| {
@@ -116,11 +116,11 @@ pub fn Stage(
                 let reduced = motion.reduced();
                 let placed = marks::place(view, now.get(), world, reduced, NEAR / camera.scale);
                 let lit = lit.iter().filter_map(|id| lit_mark(view, now.get(), world, reduced, *id)).collect();
-                palette.with_value(|palette| {
-                    let Some((_, palette)) = palette else { return };
+                stamps.update_value(|stamps| {
+                    let Some((_, stamps)) = stamps else { return };
                     let pixel_ratio = window().device_pixel_ratio().clamp(1.0, 3.0);
                     let marks = &placed;
-                    canvas::draw(&canvas, &Frame { size, pixel_ratio, camera, palette, marks, lit });
+                    canvas::draw(&canvas, stamps, &Frame { size, pixel_ratio, camera, marks, lit });
                 });
                 let count: u32 = placed.iter().map(|mark| mark.count).sum();
                 let counts = (count as usize, placed.len());

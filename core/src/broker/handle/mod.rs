@@ -11,6 +11,7 @@ pub mod create_topics;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_log_dirs;
 pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod incremental_alter_configs;
@@ -64,6 +65,7 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::Metadata(body) => metadata::handle(broker, asked, body, out),
         RequestKind::DescribeCluster(body) => describe_cluster::handle(broker, asked, body, out),
         RequestKind::DescribeTopicPartitions(body) => describe_topic_partitions::handle(broker, asked, body, out),
+        RequestKind::DescribeLogDirs(body) => describe_log_dirs::handle(broker, asked, body, out),
 
         RequestKind::Produce(body) => produce::handle(broker, asked, body, request.batches, out),
         RequestKind::Fetch(body) => fetch::handle(broker, asked, body, out),

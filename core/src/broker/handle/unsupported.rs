@@ -75,7 +75,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         // Topics and logs.
         RequestKind::DeleteRecords(request) => delete_records(request).into(),
         RequestKind::AlterReplicaLogDirs(request) => alter_replica_log_dirs(request).into(),
-        RequestKind::DescribeLogDirs(_) => plain!(DescribeLogDirsResponse),
         RequestKind::ElectLeaders(request) => elect_leaders(version, request).into(),
         RequestKind::AlterPartitionReassignments(_) => plain!(AlterPartitionReassignmentsResponse),
         RequestKind::ListPartitionReassignments(_) => plain!(ListPartitionReassignmentsResponse),

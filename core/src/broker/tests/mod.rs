@@ -70,8 +70,14 @@ impl Room {
 
     fn open(settings: BTreeMap<String, String>, image: Image, files: BTreeMap<String, Bytes>, now: Now) -> Room {
         let registration = Registration { id: BrokerId(1), host: "localhost".into(), port: 9092, rack: None };
-        let config =
-            BrokerConfig { registration, cluster_id: "room".into(), peers: vec![BrokerId(1)], seed: Seed(1), settings };
+        let config = BrokerConfig {
+            registration,
+            cluster_id: "room".into(),
+            log_dir: "/room".into(),
+            peers: vec![BrokerId(1)],
+            seed: Seed(1),
+            settings,
+        };
         let mut logs: BTreeMap<String, BTreeMap<Offset, Vec<u8>>> = BTreeMap::new();
         for (path, bytes) in &files {
             if let Some((directory, file)) = path.split_once('/')

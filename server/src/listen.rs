@@ -1,0 +1,101 @@
+//! A broker's port: the server's for as long as it runs, listened on while the broker runs.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::warn;
+
+use crate::connection::{self, Listener};
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// A port that nobody else gets: whoever connects while nobody listens is refused, and the broker finds it free when it
+/// starts again.
+pub struct Port {
+    pub address: SocketAddr,
+    /// Bound, and never listened on.
+    _held: TcpSocket,
+}
+
+impl Port {
+    /// Port 0 picks a free one.
+    pub fn hold(address: SocketAddr) -> io::Result<Port> {
+        let held = bound(address)?;
+        // One that is bound is not yet known to be free: another server may listen there.
+        bound(held.local_addr()?)?.listen(1)?;
+        Ok(Port { address: held.local_addr()?, _held: held })
+    }
+
+    /// Accepts connections until it is closed.
+    pub fn listen(&self, context: Arc<Listener>) -> io::Result<Listening> {
+        let socket = bound(self.address)?;
+        // Connections inherit them.
+        context.receive_buffer.map(|bytes| socket.set_recv_buffer_size(bytes)).transpose()?;
+        context.send_buffer.map(|bytes| socket.set_send_buffer_size(bytes)).transpose()?;
+        let listener = socket.listen(BACKLOG)?;
+        let (close, closed) = oneshot::channel();
+        let accepting = tokio::spawn(accept(listener, context.clone(), closed));
+        Ok(Listening { context, close, accepting })
+    }
+}
+
+/// Two sockets of one process may be bound to one port as long as only one of them listens.
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+pub struct Listening {
+    context: Arc<Listener>,
+    close: oneshot::Sender<()>,
+    accepting: JoinHandle<()>,
+}
+
+impl Listening {
+    /// From here on connections end by a reset, as the kernel ends those of a process that died.
+    pub fn breaks(&self) {
+        self.context.broken.store(true, Ordering::Relaxed);
+    }
+
+    pub fn stands_still(&self, still: bool) {
+        self.context.still.store(still, Ordering::Relaxed);
+    }
+
+    /// Nobody listens any more, and no connection is left.
+    pub async fn close(self) {
+        let _ = self.close.send(());
+        let _ = self.accepting.await;
+    }
+}
+
+async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: oneshot::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) if connections.len() < context.max_connections => {
+                    connections.spawn(connection::serve(stream, peer, context.clone()));
+                }
+                Ok((_, peer)) => warn!(%peer, "not accepted: max.connections are open"),
+                Err(error) => {
+                    // Out of descriptors, mostly: those in use end some time.
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            _ = &mut closed => break,
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
