@@ -37,6 +37,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
+use crate::bug::Bugs;
 use crate::config::BrokerSettings;
 use crate::controller::Controller;
 use crate::error::ErrorCode;
@@ -60,6 +61,8 @@ pub struct BrokerConfig {
     pub peers: Vec<BrokerId>,
     /// Topic ids and whatever else this broker draws.
     pub seed: Seed,
+    /// Kafka's historic mistakes that a scenario wants to see; none natively.
+    pub bugs: Bugs,
     /// Kafka's broker settings that were set, by name, as they were given; [`Broker::open`] checks them.
     pub settings: BTreeMap<String, String>,
 }

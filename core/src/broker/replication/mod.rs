@@ -134,7 +134,7 @@ impl Broker {
         }
         let link = replication.network.link(&endpoint);
         let fetcher = replication.fetchers.entry(leader).or_insert_with(|| Fetcher::new(link));
-        fetcher.follow(log, partition, epoch);
+        fetcher.follow(log, partition, epoch, self.config.bugs);
     }
 
     /// Something happened to this broker as a client.
