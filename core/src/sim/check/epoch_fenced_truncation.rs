@@ -3,7 +3,7 @@
 //! strictly in every log; a replica joins the ISR only from the start of the leader's epoch on.
 
 use super::Verdict;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Replica};
 use crate::id::{BrokerId, Offset};
 use crate::log::epoch::EpochCache;
 use crate::protocol::cluster::Assignment;
@@ -16,7 +16,9 @@ pub(super) fn appends(ledger: &Ledger, id: BrokerId, base: Offset) -> Verdict {
         return Ok(());
     }
     let leader = ledger.leaders.get(&process.epoch).and_then(|leader| ledger.replicas.get_key_value(leader));
-    let Some((leader, log)) = leader else { return Ok(()) };
+    // One that leads no more may have cut its log back since it sent this.
+    let still = |log: &Replica| log.process.as_ref().is_some_and(|it| it.leads && it.epoch == process.epoch);
+    let Some((leader, log)) = leader.filter(|(_, log)| still(log)) else { return Ok(()) };
     let (own, theirs) = (follower.marks.get(base - 1), log.marks.get(base - 1));
     if own == theirs || own == 0 || theirs == 0 {
         return Ok(());
