@@ -18,10 +18,13 @@
 //!
 //! **Who talks to brokers**: [`client`], producers and consumers as nodes.
 //!
+//! **What Kafka once did wrong**, to be turned on where it is to be seen: [`bug`].
+//!
 //! **Where it all runs without a machine**: [`sim`]: network, disks and faults around the same nodes; scenarios, time
 //! travel, and the [`sim::view::View`] that a page draws. Natively the driver is the crate `ottla-server`.
 
 pub mod broker;
+pub mod bug;
 pub mod client;
 pub mod config;
 pub mod controller;

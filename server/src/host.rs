@@ -194,6 +194,7 @@ impl Host {
             cluster_id: site.cluster_id.clone(),
             log_dir: std::path::absolute(&self.root)?.display().to_string(),
             peers: site.brokers.clone(),
+            bugs: ottla_core::bug::Bugs::default(),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
             settings: site.settings.set().clone(),
         };

@@ -283,6 +283,7 @@ impl Broker {
         let cluster = self.cluster.clone();
         partition.assume(assignment, &self.around(now, &cluster), out);
         self.partitions.push(Some(Arc::new(partition)));
+        self.touch(id);
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
         self.refollow(id);
     }

@@ -86,11 +86,20 @@ impl Broker {
         for (change, result) in changes.iter().zip(results) {
             let log = self.hosted(&change.partition.topic, change.partition.partition);
             if let (Err(ErrorCode::IneligibleReplica), Ok(log)) = (result, log)
+                && !self.is_proposed(change)
                 && let Some(Role::Leader(leader)) = self.partition_mut(log).map(|partition| &mut partition.role)
             {
                 leader.refused(change.partition_epoch);
             }
         }
+    }
+}
+
+impl Broker {
+    /// The same proposal is on its way once more, and may yet be made: the controller may know by now that the replica
+    /// lives.
+    fn is_proposed(&self, change: &IsrChange) -> bool {
+        self.calls.values().any(|pending| matches!(pending, Pending::AlterIsr(changes) if changes.contains(change)))
     }
 }
 

@@ -164,6 +164,7 @@ pub(crate) mod tests {
     use kafka_protocol::protocol::StrBytes;
 
     use super::*;
+    use crate::bug::Bugs;
     use crate::rng::Seed;
 
     pub(crate) fn broker(id: i32, rack: Option<&str>) -> Registration {
@@ -181,6 +182,7 @@ pub(crate) mod tests {
             cluster_id: "cluster".to_string(),
             log_dir: "/cluster".to_string(),
             peers: vec![BrokerId(1)],
+            bugs: Bugs::default(),
             seed: Seed(7),
             settings: BTreeMap::new(),
         };

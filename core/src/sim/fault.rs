@@ -1,5 +1,6 @@
 //! What breaks, and what is put right again.
 
+use super::check::Death;
 use super::disk::Loss;
 use super::network::{End, EndState, NodeId, Use};
 use super::view::Level;
@@ -16,7 +17,7 @@ impl Simulation {
     pub(super) fn kill(&mut self, id: BrokerId) -> Result<(), String> {
         let node = self.die(id, Process::Killed)?;
         self.hang_up(node);
-        self.check_disks();
+        self.observe_death(node, Death::Killed);
         Ok(())
     }
 
@@ -54,7 +55,7 @@ impl Simulation {
                 self.story.say(now, id, Level::Bad, text);
             }
         }
-        self.check_crash();
+        self.observe_death(node, Death::Crashed);
         Ok(())
     }
 
@@ -69,10 +70,11 @@ impl Simulation {
             return Err(format!("{id} is running"));
         }
         let mut out = std::mem::take(&mut self.scratch.broker);
-        let broker = match Broker::open(host.config.clone(), host.disk.image(), now, &mut out) {
+        let mut broker = match Broker::open(host.config.clone(), host.disk.image(), now, &mut out) {
             Ok(broker) => broker,
             Err(why) => return Err(format!("{id} does not start: {why}")),
         };
+        broker.watch();
         host.process = Process::Running(broker);
         host.incarnation += 1;
         for (conn, side) in self.network.of(node) {
@@ -119,6 +121,7 @@ impl Simulation {
         if self.die(id, Process::Killed).is_ok() {
             self.story.say(self.now, id, Level::Info, "stopped".to_owned());
             self.hang_up(node);
+            self.observe_death(node, Death::Killed);
         }
     }
 

@@ -40,6 +40,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use crate::broker::{self, Broker, BrokerConfig};
+use crate::bug::{Bug, Bugs};
 use crate::client;
 use crate::id::{BrokerId, ConnId, LogId};
 use crate::node::Node;
@@ -76,6 +77,7 @@ pub struct Simulation {
     nodes: Vec<Slot>,
     names: BTreeMap<String, NodeId>,
     cluster: Arc<Cluster>,
+    bugs: Bugs,
     network: Network,
     /// What is lost when a machine dies.
     dice: Stream,
@@ -206,6 +208,7 @@ enum What {
 struct Scratch {
     broker: Vec<broker::Effect>,
     client: Vec<client::Effect>,
+    touched: Vec<LogId>,
 }
 
 impl Simulation {
@@ -226,6 +229,7 @@ impl Simulation {
             names: BTreeMap::new(),
             network: Network::new(seed, cluster),
             cluster: Arc::new(cluster.clone()),
+            bugs: scenario.bugs(),
             dice: seed.stream("crash"),
             actions: Arc::new(scenario.timeline()),
             done: 0,
@@ -257,13 +261,18 @@ impl Simulation {
             racks => Some(self.cluster.racks[(id.0 - 1) as usize % racks].clone()),
         };
         let name = id.to_string();
+        let mut settings = self.cluster.settings.clone();
+        if self.bugs.has(Bug::UncleanElection) {
+            settings.insert(check::UNCLEAN_SETTING.to_owned(), "true".to_owned());
+        }
         let config = BrokerConfig {
             registration: Registration { id, host: name.clone(), port: PORT, rack },
             cluster_id: "ottla-simulated-cluster".to_owned(),
             log_dir: format!("/var/lib/kafka/{name}"),
             peers,
             seed: Seed(self.seed.stream(&name).next()),
-            settings: self.cluster.settings.clone(),
+            bugs: self.bugs,
+            settings,
         };
         let host = Host {
             config,
@@ -445,6 +454,7 @@ impl Simulation {
     }
 
     fn enact_all(&mut self, node: NodeId, mut out: Vec<broker::Effect>) {
+        self.observe_decisions(node);
         for effect in out.drain(..) {
             if self.trace.is_on() {
                 self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', &effect);
@@ -452,6 +462,7 @@ impl Simulation {
             self.enact(node, effect);
         }
         self.scratch.broker = out;
+        self.observe_step(node);
         self.set_timer(node);
     }
 

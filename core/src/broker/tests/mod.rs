@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::{Broker, BrokerConfig, Effect, Event, Image};
 use crate::broker::effect::Extent;
+use crate::bug::Bugs;
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, ConnId, LogId, Offset, Ticket};
 use crate::log::LogImage;
@@ -77,6 +78,7 @@ impl Room {
             cluster_id: "room".into(),
             log_dir: "/room".into(),
             peers: vec![BrokerId(1)],
+            bugs: Bugs::default(),
             seed: Seed(1),
             settings,
         };
