@@ -79,7 +79,7 @@ impl Simulation {
         self.story.broker_effect(self.now, &slot.name, &directory, effect);
         let before = self.checks.violations().len();
         match effect {
-            Effect::Open { log, directory, base } => {
+            Effect::Open { log, directory, base, .. } => {
                 if let Some(name) = parse_directory(directory) {
                     self.checks.log_opened(id, *log, &name, *base);
                 }
