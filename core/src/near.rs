@@ -1,14 +1,16 @@
 //! "Did you mean …?": the known name nearest to an unknown one.
 
-/// The candidate that differs in the fewest letters, if it is near enough to have been meant.
+/// The candidate that differs in the fewest letters, if it is near enough to have been meant; else one that goes on where
+/// the word ends, as `linger.ms` does after `linger`.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 3);
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(word, candidate, limit), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let goes_on =
+        |candidate: &str| candidate.strip_prefix(word).is_some_and(|rest| !word.is_empty() && rest.starts_with('.'));
+    let far = |candidate: &'a str| match distance(word, candidate, limit) {
+        far if far > limit && !goes_on(candidate) => None,
+        far => Some((far, candidate)),
+    };
+    candidates.into_iter().filter_map(far).min_by_key(|(far, _)| *far).map(|(_, candidate)| candidate)
 }
 
 /// ` Did you mean linger.ms?`, or nothing: to be put behind a sentence.
@@ -52,6 +54,7 @@ mod tests {
         assert_eq!(nearest("ack", names), Some("acks"));
         assert_eq!(nearest("akcs", names), Some("acks"));
         assert_eq!(nearest("compression", names), None);
+        assert_eq!(nearest("linger", names), Some("linger.ms"));
         assert_eq!(hint("x", names), "");
     }
 }

@@ -116,6 +116,7 @@ pub struct ProducerView {
     /// Records a second that it is told to make; measured on a live server.
     pub rate: f64,
     pub sent: u64,
+    /// What became of what it sent only the client itself knows: these three are 0 on a live server.
     pub acked: u64,
     pub failed: u64,
     pub retries: u64,

@@ -6,8 +6,8 @@ use ottla_core::sim::view::{Target, View};
 use super::geometry::point;
 use super::hand::{Chip, Hand, On};
 
-/// Where on its link the chip stands: what a cut link holds stays in the middle.
-const BESIDE: f64 = 0.3;
+/// Where on its link the chip stands: what a cut link holds stays in the middle, and nearer to its client it may pass others.
+const BESIDE: f64 = 0.66;
 
 #[component]
 pub fn Link(from: String, to: String) -> impl IntoView {
