@@ -2,6 +2,7 @@
 //! tests. Every reply is encoded at its version, so that no answer passes that could not be sent.
 
 mod fetching;
+mod following;
 mod producing;
 mod running;
 

@@ -12,7 +12,7 @@ use kafka_protocol::messages::{
 use std::sync::Arc;
 
 /// What a controller would tell: one topic, `orders`, of one partition on brokers 1 and 2.
-fn tell(room: &mut Room, version: u64, leader: BrokerId, leader_epoch: i32) {
+pub(super) fn tell(room: &mut Room, version: u64, leader: BrokerId, leader_epoch: i32) {
     let [one, two] = [BrokerId(1), BrokerId(2)];
     let partition =
         Assignment { replicas: vec![one, two], isr: vec![one, two], leader, leader_epoch, partition_epoch: 0 };

@@ -7,13 +7,14 @@
 //! ```
 //!
 //! `positions.rs` where it reads, and ListOffsets | `validate.rs` whether the log still holds what was read |
-//! `session.rs` fetch sessions | `fetched.rs` decoding | `settings.rs` Kafka's names
+//! `session.rs` fetch sessions | `answers.rs` what brokers say | `fetched.rs` decoding | `settings.rs` Kafka's names
 //!
 //! 1. One fetch at a time is on its way to a broker, and none while the application has records of that broker's
 //!    partitions to poll: a slow application is not buried.
 //! 2. The position of a partition is the offset after the last record that was polled; it never goes back but by a
 //!    reset, and a reset is told in a note.
 
+mod answers;
 pub mod fetched;
 pub mod positions;
 pub mod session;
@@ -25,21 +26,17 @@ pub mod validate;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{ApiKey, FetchResponse, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::messages::{ApiKey, RequestKind, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use self::fetched::Fetched;
 use self::positions::{Position, State};
 use self::session::Session;
-use self::settings::Reset;
 pub use self::settings::Settings;
-use self::validate::{Validity, Verdict};
-use super::connection::{Answer, LinkId, Network};
+use self::validate::Validity;
+use super::connection::{LinkId, Network};
 use super::metadata::Metadata;
 use super::{Command, Effect, Endpoint, Event, Report};
-use crate::error::{self, ErrorCode};
-use crate::id::{BrokerId, Offset};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::sim::view::{ConsumerView, FactGroup, Health, PositionView};
@@ -299,170 +296,6 @@ impl Consumer {
             let version = if session.has_ids() { version } else { version.min(LAST_WITH_NAMES) };
             self.network.send(now, link, (ApiKey::Fetch, version), RequestKind::Fetch(request), Some(Tag::Fetch), out);
         }
-    }
-
-    fn answered(&mut self, now: Instant, answer: Answer<Tag>, out: &mut Vec<Effect>) {
-        match (answer.tag, answer.body) {
-            (Tag::Metadata, ResponseKind::Metadata(body)) => {
-                self.metadata.update(now, &self.settings.connection, body, &mut self.network);
-            }
-            (Tag::ListOffsets { asked }, ResponseKind::ListOffsets(body)) => {
-                for (index, result) in positions::told(&mut self.positions, &asked, &body) {
-                    match result {
-                        Ok(_) => self.positions[index].failures = 0,
-                        Err(error) => self.back_off(now, index, error, out),
-                    }
-                }
-            }
-            (Tag::Epochs { asked }, ResponseKind::OffsetForLeaderEpoch(body)) => {
-                for (index, verdict) in validate::told(&mut self.positions, &asked, &body, self.settings.reset) {
-                    match verdict {
-                        Verdict::Valid => self.positions[index].failures = 0,
-                        Verdict::Truncated(note) => out.push(Effect::Report(Report::Note(note))),
-                        Verdict::Failed(error) => self.back_off(now, index, error, out),
-                    }
-                }
-            }
-            (Tag::Fetch, ResponseKind::Fetch(body)) => self.fetch_answered(now, answer.link, body, out),
-            // An answer of another kind is none.
-            (tag, _) => self.lost(now, answer.link, tag),
-        }
-    }
-
-    fn lost(&mut self, now: Instant, link: LinkId, tag: Tag) {
-        match tag {
-            Tag::Metadata => self.metadata.lost(now, &self.settings.connection),
-            Tag::Fetch => {
-                self.sessions.iter_mut().filter(|session| session.link == link).for_each(Session::lost);
-                // A follower that cannot be heard is not read from.
-                let preferred =
-                    |position: &&mut Position| position.preferred.is_some_and(|(follower, _)| follower == link);
-                self.positions.iter_mut().filter(preferred).for_each(|position| position.preferred = None);
-                self.metadata.stale(now);
-            }
-            Tag::Epochs { asked } => {
-                for index in asked {
-                    self.positions[index].validity = Validity::Doubtful;
-                }
-                self.metadata.stale(now);
-            }
-            Tag::ListOffsets { asked } => {
-                for index in asked {
-                    self.positions[index].state = State::Unknown;
-                }
-                self.metadata.stale(now);
-            }
-        }
-    }
-
-    fn fetch_answered(&mut self, now: Instant, link: LinkId, response: FetchResponse, out: &mut Vec<Effect>) {
-        let Some(session) = self.sessions.iter_mut().find(|session| session.link == link) else { return };
-        if let Some(error) = ErrorCode::try_from_code(response.error_code) {
-            let note = format!("fetch refused: {}", error::name(error.code()));
-            if !session.refused(error) {
-                session.retry_at = now + self.settings.connection.retry_backoff.after(0, &mut self.dice);
-                self.metadata.stale(now);
-            }
-            return out.push(Effect::Report(Report::Note(note)));
-        }
-        session.answered(response.session_id);
-        for topic in &response.responses {
-            for answer in &topic.partitions {
-                let of = |position: &Position| {
-                    let same = if topic.topic_id.is_nil() {
-                        position.topic == topic.topic
-                    } else {
-                        position.topic_id == topic.topic_id
-                    };
-                    same && position.partition == answer.partition_index
-                };
-                // An answer that nobody awaits (the topic was made anew meanwhile, it is read elsewhere now) is dropped.
-                let Some(index) = self.positions.iter().position(of) else { continue };
-                let position = &self.positions[index];
-                let awaited = !position.buffered && position.source(now).is_some_and(|(source, _)| source == link);
-                if let State::At(offset) = position.state
-                    && awaited
-                {
-                    let endpoint =
-                        response.node_endpoints.iter().find(|node| node.node_id == answer.current_leader.leader_id);
-                    let endpoint =
-                        endpoint.map(|node| Endpoint { host: node.host.to_string(), port: node.port as u16 });
-                    self.partition_answered(now, index, offset, answer, endpoint, out);
-                }
-            }
-        }
-    }
-
-    fn partition_answered(
-        &mut self,
-        now: Instant,
-        index: usize,
-        offset: Offset,
-        answer: &PartitionData,
-        endpoint: Option<Endpoint>,
-        out: &mut Vec<Effect>,
-    ) {
-        let position = &mut self.positions[index];
-        match ErrorCode::try_from_code(answer.error_code) {
-            None if answer.preferred_read_replica.0 >= 0 => {
-                let until = now + self.settings.connection.metadata_max_age;
-                let follower = self.metadata.broker(BrokerId(answer.preferred_read_replica.0));
-                position.preferred = follower.map(|link| (link, until));
-                match follower {
-                    Some(link) => self.reads_from(link),
-                    None => {
-                        position.retry_at = now + self.settings.connection.retry_backoff.after(0, &mut self.dice);
-                        self.metadata.stale(now);
-                    }
-                }
-            }
-            None => {
-                position.failures = 0;
-                position.high_watermark = answer.high_watermark;
-                if let Some(bytes) = answer.records.as_ref().filter(|bytes| !bytes.is_empty()) {
-                    position.buffered = true;
-                    let fetched = fetched::decode(position, index, offset, bytes, self.settings.check_crcs);
-                    self.fetched.push_back(fetched);
-                }
-            }
-            // A follower may lag: only the leader's word counts.
-            Some(ErrorCode::OffsetOutOfRange) if position.preferred.take().is_some() => {}
-            Some(ErrorCode::OffsetOutOfRange) => {
-                let name = position.name();
-                let note = match self.settings.reset {
-                    Reset::None => {
-                        let why = format!(
-                            "Fetch position {offset} is out of range for partition {name}, and no reset policy is set"
-                        );
-                        position.state = State::Halted(why.clone());
-                        why
-                    }
-                    _ => {
-                        position.state = State::Unknown;
-                        format!("Fetch position {offset} is out of range for partition {name}, resetting offset")
-                    }
-                };
-                out.push(Effect::Report(Report::Note(note)));
-            }
-            Some(error) => {
-                position.preferred = None;
-                let (topic, partition) = (position.topic.clone(), position.partition);
-                let leader = (answer.current_leader.leader_id.0, answer.current_leader.leader_epoch);
-                self.back_off(now, index, error, out);
-                self.metadata.hint(&topic, partition, leader, endpoint, &mut self.network);
-            }
-        }
-    }
-
-    /// A partition could not be read: metadata may help, and time.
-    fn back_off(&mut self, now: Instant, index: usize, error: ErrorCode, out: &mut Vec<Effect>) {
-        let position = &mut self.positions[index];
-        position.retry_at = now + self.settings.connection.retry_backoff.after(position.failures, &mut self.dice);
-        position.failures += 1;
-        if position.failures == 1 {
-            out.push(Effect::Report(Report::Note(format!("{}: {}", position.name(), error::name(error.code())))));
-        }
-        self.metadata.stale(now);
     }
 }
 

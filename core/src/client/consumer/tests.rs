@@ -1,11 +1,14 @@
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::fetch_response::FetchableTopicResponse;
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
-use kafka_protocol::messages::{FetchRequest, ListOffsetsResponse, OffsetForLeaderEpochResponse};
+use kafka_protocol::messages::{
+    FetchRequest, FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, ResponseKind,
+};
 
 use super::*;
 use crate::client::fake::{Fake, TOPIC_ID, endpoint, topic};
+use crate::error::ErrorCode;
 use crate::id::ConnId;
 use crate::protocol::Request;
 use crate::record::{BatchBuilder, Compression, Stamp};

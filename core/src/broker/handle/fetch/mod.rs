@@ -16,25 +16,25 @@
 //!   `replica.selector.class=…RackAwareReplicaSelector` the leader names the replica to read from (KIP-392).
 //! - v12: readers say in which epoch the last record was written that they have; where this log has something else, they
 //!   are told where the two part (KIP-595).
+//!
+//! `respond.rs` makes the answer
+
+mod respond;
 
 use bytes::Bytes;
-use kafka_protocol::messages::fetch_response::{
-    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
-};
-use kafka_protocol::messages::{BrokerId as WireBroker, FetchRequest, FetchResponse, TopicName};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::Asked;
 use crate::broker::effect::Extent;
 use crate::broker::purgatory::{Parked, Reading};
-use crate::broker::session::{Context, Key, Outcome, Told, TopicRef, Wanted};
+use crate::broker::session::{Context, Key, TopicRef, Wanted};
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, LogId, Offset};
 use crate::log::{Found, ReadSeek, Slice};
 use crate::partition::Partition;
-use crate::protocol::Response;
 use crate::record::Compression;
 use crate::time::{Duration, Instant};
 
@@ -348,129 +348,5 @@ impl Broker {
             preferred,
         };
         Ok((partition, seen))
-    }
-
-    fn respond(&mut self, fetching: Fetching, out: &mut Vec<Effect>) {
-        let Fetching { asked, context, replica, read_committed, parts, .. } = fetching;
-        let outcomes: Vec<(&Key, Outcome)> = parts.iter().map(|part| (&part.key, part.outcome())).collect();
-        let (session_id, named) = match context {
-            Context::Sessionless => (0, None),
-            Context::Full => {
-                let remembered =
-                    parts.iter().zip(&outcomes).map(|(part, (_, outcome))| (part.key.clone(), part.wanted, *outcome));
-                let now = asked.now.instant;
-                (self.sessions.begin(now, replica.is_some(), asked.version >= 13, remembered.collect()), None)
-            }
-            Context::Incremental { id, epoch } => match self.sessions.answer(id, epoch, &outcomes) {
-                Ok(named) => (id, Some(named)),
-                Err(error) => {
-                    let body = FetchResponse::default().with_error_code(error.code()).with_session_id(id);
-                    return asked.reply(body, out);
-                }
-            },
-        };
-        drop(outcomes);
-        let mut body = FetchResponse::default().with_session_id(session_id);
-        let mut records = Vec::new();
-        for (index, part) in parts.into_iter().enumerate() {
-            if named.as_ref().is_some_and(|named| !named[index]) {
-                continue;
-            }
-            let extent = part.seen.ok().and_then(|seen| seen.extent);
-            self.bytes_out += extent.map_or(0, |extent| u64::from(extent.len));
-            records.push(extent);
-            let data = self.partition_data(&part, asked.version, read_committed, replica, &mut body.node_endpoints);
-            let (name, id) = match part.key.0 {
-                TopicRef::Name(name) => (name, Uuid::nil()),
-                TopicRef::Id(id) => (TopicName::default(), id),
-            };
-            match body.responses.last_mut().filter(|last| last.topic == name && last.topic_id == id) {
-                Some(topic) => topic.partitions.push(data),
-                None => body.responses.push(
-                    FetchableTopicResponse::default().with_topic(name).with_topic_id(id).with_partitions(vec![data]),
-                ),
-            }
-        }
-        let response = Box::new(Response { version: asked.version, body: body.into(), records });
-        out.push(Effect::Reply { ticket: asked.ticket, response });
-    }
-
-    fn partition_data(
-        &self,
-        part: &Part,
-        version: i16,
-        read_committed: bool,
-        replica: Option<BrokerId>,
-        endpoints: &mut Vec<NodeEndpoint>,
-    ) -> PartitionData {
-        let data = PartitionData::default().with_partition_index(part.key.1).with_records(None);
-        match part.seen {
-            Ok(seen) => {
-                let mut data = data
-                    .with_high_watermark(seen.high_watermark)
-                    .with_last_stable_offset(seen.last_stable_offset)
-                    .with_log_start_offset(if version >= 5 { seen.log_start_offset } else { -1 })
-                    .with_aborted_transactions(read_committed.then(Vec::new));
-                if let Some((epoch, end_offset)) = seen.diverges {
-                    data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
-                }
-                if let Some(BrokerId(preferred)) = seen.preferred {
-                    data.preferred_read_replica = WireBroker(preferred);
-                }
-                data
-            }
-            Err(error) => {
-                // Consumers before Fetch 6 know no storage errors.
-                let told = if error == ErrorCode::KafkaStorageError && version <= 5 {
-                    ErrorCode::NotLeaderOrFollower
-                } else {
-                    error
-                };
-                let unknown = matches!(error, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition);
-                let mut data = data.with_error_code(told.code()).with_high_watermark(-1).with_aborted_transactions(
-                    // What was refused by name never came to the log, which knows that there are none.
-                    (read_committed || unknown).then(Vec::new),
-                );
-                // Followers hear of leaders from the controller.
-                if replica.is_none()
-                    && version >= 16
-                    && matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
-                {
-                    self.name_fetch_leader(part, &mut data, endpoints);
-                }
-                data
-            }
-        }
-    }
-
-    fn name_fetch_leader(&self, part: &Part, data: &mut PartitionData, endpoints: &mut Vec<NodeEndpoint>) {
-        let (assignment, leader) = self.leader_of(&part.name, part.key.1);
-        let Some(assignment) = assignment else { return };
-        data.current_leader = LeaderIdAndEpoch::default()
-            .with_leader_id(WireBroker(assignment.leader.0))
-            .with_leader_epoch(assignment.leader_epoch);
-        if let Some(leader) = leader.filter(|leader| endpoints.iter().all(|known| known.node_id.0 != leader.id.0)) {
-            endpoints.push(
-                NodeEndpoint::default()
-                    .with_node_id(WireBroker(leader.id.0))
-                    .with_host(StrBytes::from_string(leader.host.clone()))
-                    .with_port(i32::from(leader.port))
-                    .with_rack(leader.rack.clone().map(StrBytes::from_string)),
-            );
-        }
-    }
-}
-
-impl Part {
-    fn outcome(&self) -> Outcome {
-        match self.seen {
-            Ok(seen) => Outcome {
-                told: Told { high_watermark: seen.high_watermark, log_start_offset: seen.log_start_offset },
-                has_records: seen.extent.is_some_and(|extent| extent.len > 0),
-                has_advice: seen.diverges.is_some() || seen.preferred.is_some(),
-                has_error: false,
-            },
-            Err(_) => Outcome { told: Told::NOTHING, has_records: false, has_advice: false, has_error: true },
-        }
     }
 }
