@@ -1,9 +1,10 @@
 //! The thread of a broker: drain what has arrived, read the clock once, step each event, carry out one list of effects.
 //!
 //! ```text
-//! connections ─┐                         ┌─ writes, one a log a drain ── Appended ─┐
-//! other brokers ┼─▶ inbox ─▶ step, step… ─┼─ answers to connections                 ├─▶ step…, until nothing is left
-//! the flusher ─┘                         └─ calls to other brokers, jobs ──────────┘
+//! connections ──┐                         ┌─ writes, one a log a drain ── Appended ─┐
+//! other brokers ┤                         ├─ answers to connections                 │
+//! ZooKeeper ────┼─▶ inbox ─▶ step, step… ─┼─ calls to other brokers, to ZooKeeper   ├─▶ step…, until nothing is left
+//! the flusher ──┘                         └─ jobs ──────────────────────────────────┘
 //! ```
 //!
 //! 1. Nothing in a drain waits: not for a disk, not for a client, not for another broker.
@@ -22,16 +23,18 @@ use ottla_core::broker::{Broker, Effect, Event};
 use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
+use ottla_core::sim::view::Level;
 use ottla_core::time::{Instant, Now, Timestamp};
 use rustix::io::ReadWriteFlags;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, error, trace};
+use tracing::{debug, error, info, trace};
 
 use crate::connection::Outbound;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::storage::{Storage, read_slice};
+use crate::zookeeper::Link;
 
 /// Messages that one drain takes.
 const DRAIN: usize = 512;
@@ -105,6 +108,8 @@ pub struct Driver {
     pub id: BrokerId,
     pub broker: Broker,
     pub storage: Storage,
+    pub zookeeper: Link,
+    pub live: Arc<Live>,
     pub clock: Clock,
     pub inbox: Receiver<Inbox>,
     /// All brokers, this one included, in order of their ids from 1 on.
@@ -114,6 +119,8 @@ pub struct Driver {
     /// By connection: where its answers go.
     pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
     pub stopped: bool,
+    /// Why the broker cannot go on.
+    pub failed: Option<String>,
 }
 
 impl Driver {
@@ -121,7 +128,7 @@ impl Driver {
     pub fn run(mut self, mut effects: Vec<Effect>) -> io::Result<()> {
         let mut events = Vec::new();
         self.execute(self.clock.now(), &mut effects, &mut events);
-        while !self.stopped {
+        while !self.stopped && self.failed.is_none() {
             let first = self.wait();
             let now = self.clock.now();
             let mut next = first;
@@ -138,7 +145,8 @@ impl Driver {
             }
             self.execute(now, &mut effects, &mut events);
         }
-        self.storage.close(&mut events)
+        self.storage.close(&mut events)?;
+        self.failed.map_or(Ok(()), |why| Err(io::Error::other(why)))
     }
 
     /// The next message; `None` when the broker's deadline comes first.
@@ -218,6 +226,16 @@ impl Driver {
                 self.send(to, Event::Answer { call, result: Ok(response) });
             }
             Effect::Read { read, extent } => self.read(read, extent, events),
+            Effect::ZooKeeper(effect) => self.zookeeper.execute(effect, events),
+            Effect::Note { text } => {
+                info!("{} {text}", self.id);
+                self.live.tell(&self.id.to_string(), text, Level::Info);
+            }
+            Effect::Fail { why } => {
+                error!("{} cannot go on: {why}", self.id);
+                self.live.tell(&self.id.to_string(), format!("cannot go on: {why}"), Level::Bad);
+                self.failed = Some(why);
+            }
             Effect::Stopped => self.stopped = true,
             storage => self.storage.execute(storage, events),
         }

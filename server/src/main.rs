@@ -3,8 +3,9 @@
 //!
 //! `serve.rs` brings brokers up and down | `config.rs` flags | `driver.rs` a broker's thread | `connection.rs` a
 //! client's connection, with `frame.rs`, `buffer.rs` on the way in and `splice.rs` on the way out | `storage/` the data
-//! directory | `live/` what the page sees | `http/` the page, the live view, actions, metrics | `metrics.rs` counters |
-//! `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless
+//! directory | `zookeeper.rs` ZooKeeper's thread and files | `live/` what the page sees | `http/` the page, the live view, actions, metrics | `metrics.rs` counters |
+//! `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless | `zk.rs` a look into
+//! ZooKeeper
 
 mod alloc;
 mod buffer;
@@ -19,6 +20,8 @@ mod run;
 mod serve;
 mod splice;
 mod storage;
+mod zk;
+mod zookeeper;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -43,6 +46,8 @@ enum Command {
     Serve(config::ServeArgs),
     /// Play a scenario, headless, and say whether its expectations held
     Run(run::RunArgs),
+    /// Look into the ZooKeeper of a server that runs
+    Zk(zk::ZkArgs),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve::serve(args),
         Command::Run(args) => return run::run(args),
+        Command::Zk(args) => zk::zk(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

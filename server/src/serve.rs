@@ -29,11 +29,13 @@ use crate::driver::{Clock, Driver, Handle, Inbox};
 use crate::live::{Live, view};
 use crate::metrics::AllMetrics;
 use crate::storage::{self, CLEAN_SHUTDOWN, DataLock, Flusher, Storage};
+use crate::zookeeper;
 
 /// A server that runs.
 pub struct Server {
     pub brokers: Vec<Handle>,
     pub registrations: Vec<Registration>,
+    pub zookeeper: zookeeper::Handle,
     pub live: Arc<Live>,
     pub metrics: Arc<AllMetrics>,
     /// Views as JSON, made while someone subscribes.
@@ -111,12 +113,13 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
         })
         .collect::<Vec<_>>();
 
+    let (zookeeper, queue) = zookeeper::Handle::new();
+    let mut keeper = zookeeper::Thread::start(data.join("zookeeper"), clock, live.clone(), queue)?;
     let mut threads = Vec::new();
     for (((handle, image), root), inbox) in brokers.iter().zip(images).zip(roots).zip(queues) {
         let config = BrokerConfig {
             registration: registrations[(handle.id.0 - 1) as usize].clone(),
             cluster_id: cluster_id.clone(),
-            peers: registrations.iter().map(|registration| registration.id).collect(),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
             settings: settings.set().clone(),
         };
@@ -133,12 +136,15 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
             id: handle.id,
             broker,
             storage: Storage::new(root, flusher),
+            zookeeper: zookeeper.link(handle.inbox.clone()),
+            live: live.clone(),
             clock,
             inbox,
             brokers: inboxes.clone(),
             runtime: tokio::runtime::Handle::current(),
             connections: BTreeMap::new(),
             stopped: false,
+            failed: None,
         };
         threads.push(BrokerThread::start(driver, effects)?);
     }
@@ -157,7 +163,14 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     }
     let page = http.local_addr()?;
     let views = watch::Sender::new(Utf8Bytes::default());
-    let server = Arc::new(Server { brokers: brokers.clone(), registrations, live, metrics, views: views.clone() });
+    let server = Arc::new(Server {
+        brokers: brokers.clone(),
+        registrations,
+        zookeeper: zookeeper.clone(),
+        live,
+        metrics,
+        views: views.clone(),
+    });
     tokio::spawn(view::broadcast(server.clone(), views));
     tokio::spawn(crate::http::serve(http, server, args.page.clone()));
     announce(page, &addresses, args.data.as_deref(), data);
@@ -167,8 +180,12 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
         broker = ended(&mut threads) => {
             error!("{broker} ended; the others are stopped");
         }
+        why = keeper.ended() => {
+            error!("zookeeper ended ({why}); the brokers are stopped");
+        }
     }
-    stop(&brokers, threads, data, signals).await
+    stop(&brokers, threads, data, signals).await?;
+    keeper.stop(&zookeeper).await
 }
 
 /// Kafka's names only, values that Kafka would take; what has no effect yet is said.
@@ -314,7 +331,7 @@ async fn ended(threads: &mut [BrokerThread]) -> BrokerId {
 /// Asks every broker to stop, waits, and marks what was synced. A second signal waits for nothing.
 async fn stop(brokers: &[Handle], threads: Vec<BrokerThread>, data: &Path, mut signals: Signals) -> anyhow::Result<()> {
     for broker in brokers {
-        let _ = broker.send(Inbox::Event(Event::Stop));
+        let _ = broker.send(Inbox::Event(Event::Stop { controlled: false }));
     }
     let all = async {
         let mut failed = Vec::new();

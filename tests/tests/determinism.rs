@@ -95,11 +95,11 @@ fn a_step_back_takes_back_exactly_one_event() {
 fn what_is_done_by_hand_is_in_the_text_and_plays_again_the_same() {
     let mut player = Player::new(scenario(STORM)).unwrap();
     player.seek(Instant::from_millis(1_234));
-    player.act(Action::Kill(BrokerId(3))).unwrap();
-    assert!(player.act(Action::Kill(BrokerId(3))).is_err(), "it is dead already");
+    player.act(Action::Kill(BrokerId(3).into())).unwrap();
+    assert!(player.act(Action::Kill(BrokerId(3).into())).is_err(), "it is dead already");
     player.act(Action::Rate { producer: "p2".to_owned(), milli_per_second: 100_000 }).unwrap();
     player.advance(Instant::from_millis(1_900), u64::MAX);
-    player.act(Action::Start(BrokerId(3))).unwrap();
+    player.act(Action::Start(BrokerId(3).into())).unwrap();
     player.advance(seconds(12), u64::MAX);
 
     let text = player.scenario().to_string();
@@ -114,7 +114,7 @@ fn an_action_in_the_past_leaves_what_the_scenario_had_ahead() {
     let mut player = Player::new(scenario(STORM)).unwrap();
     player.seek(seconds(15));
     player.seek(seconds(1));
-    player.act(Action::Kill(BrokerId(1))).unwrap();
+    player.act(Action::Kill(BrokerId(1).into())).unwrap();
     let marks: Vec<_> = player.marks().into_iter().map(|mark| mark.text).collect();
     assert_eq!(marks[0], "kill broker-1");
     assert_eq!(marks.len(), 9, "{marks:?}");

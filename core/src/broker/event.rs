@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::protocol::Request;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+use crate::zookeeper::client;
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -30,8 +31,11 @@ pub enum Event {
     Answer { call: CallId, result: Result<ClusterResponse, Unreachable> },
     /// The connection with another broker came up or went down.
     Peer { id: BrokerId, up: bool },
-    /// The process is asked to stop: checkpoint everything, then say [`Stopped`](super::Effect::Stopped).
-    Stop,
+    /// Of one of this broker's connections with ZooKeeper.
+    ZooKeeper(client::Event),
+    /// The process is asked to stop: checkpoint everything, then say [`Stopped`](super::Effect::Stopped). `controlled`
+    /// where the cluster goes on without it: then others lead first what it leads.
+    Stop { controlled: bool },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +57,9 @@ impl fmt::Display for Event {
             Event::Answer { call, result: Err(Unreachable) } => write!(f, "answer {call} unreachable"),
             Event::Peer { id, up: true } => write!(f, "peer {id} up"),
             Event::Peer { id, up: false } => write!(f, "peer {id} down"),
-            Event::Stop => f.write_str("stop"),
+            Event::ZooKeeper(event) => write!(f, "zookeeper {event}"),
+            Event::Stop { controlled: true } => f.write_str("stop"),
+            Event::Stop { controlled: false } => f.write_str("stop with all others"),
         }
     }
 }

@@ -54,6 +54,7 @@ impl Broker {
             return;
         }
         let before = std::mem::replace(&mut self.cluster, state.clone());
+        let is_first = before.version == 0;
         self.topic_names = Arc::new(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
         self.drop_what_is_gone(&state, out);
         for (name, topic) in &state.topics {
@@ -63,6 +64,9 @@ impl Broker {
             }
             let reconfigured = old.is_none_or(|old| old.configs != topic.configs);
             self.host_topic(now, name, topic, reconfigured, out);
+        }
+        if is_first {
+            self.admit_those_who_waited(now, out);
         }
     }
 
@@ -98,7 +102,7 @@ impl Broker {
         for (&log, name) in gone.iter().zip(&removed) {
             let error = self.hosted(&name.topic, name.partition).err().unwrap_or(ErrorCode::NotLeaderOrFollower);
             self.forsake(log, error, out);
-            self.stopped_waiting_for(log, out);
+            self.stopped_waiting_for(self.now, log, out);
             out.push(Effect::Remove { log });
         }
     }

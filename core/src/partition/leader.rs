@@ -69,8 +69,13 @@ mod tests {
     #[test]
     fn the_high_watermark_is_the_least_end_of_the_in_sync_replicas() {
         let [own, fast, slow] = [BrokerId(1), BrokerId(2), BrokerId(3)];
-        let assignment =
-            Assignment { replicas: vec![own, fast, slow], isr: vec![own, fast], leader: own, leader_epoch: 4 };
+        let assignment = Assignment {
+            replicas: vec![own, fast, slow],
+            isr: vec![own, fast],
+            leader: own,
+            leader_epoch: 4,
+            ..Assignment::default()
+        };
         let mut leader = Leader::new(own, &assignment, 10);
         assert_eq!(leader.high_watermark(12), 0);
         leader.followed(fast, 11);

@@ -6,11 +6,12 @@ use kafka_protocol::messages::{ApiKey, ResponseKind};
 use super::disk::{self, Written};
 use super::network::{Answer, Arrival, Body, EndState, Header, Message, NodeId, Pending, Use};
 use super::view::Level;
-use super::{Actor, Process, Simulation, What};
+use super::{Actor, Power, Simulation, What};
 use crate::broker::{self, event};
 use crate::client;
 use crate::id::{CallId, ConnId, LogId, Ticket};
 use crate::protocol::{Request, Response};
+use crate::zookeeper::{self, server};
 
 impl Simulation {
     pub(super) fn enact(&mut self, node: NodeId, effect: broker::Effect) {
@@ -42,6 +43,11 @@ impl Simulation {
                     self.send(conn, side, Body::Answer { call, response });
                 }
             }
+
+            Effect::ZooKeeper(effect) => self.enact_client_of_zookeeper(node, effect),
+            // The event log has it (`observe_effect`).
+            Effect::Note { .. } => {}
+            Effect::Fail { .. } => self.failed(node),
 
             Effect::Append { log, .. }
             | Effect::Flush { log, .. }
@@ -126,7 +132,7 @@ impl Simulation {
             EndState::Opening if end == 0 => self.accepted(conn, message),
             EndState::Opening => self.called(arrival, message),
             EndState::Open => self.deliver(conn, end, node, sender, message),
-            EndState::Gone => match self.host(node).is_some_and(|host| matches!(host.process, Process::Crashed)) {
+            EndState::Gone => match self.machine(node) == Some(Power::Off) {
                 true => connection_mut(self, conn).unacknowledged = true,
                 false => self.reset(conn, end),
             },
@@ -146,6 +152,7 @@ impl Simulation {
             Use::Client { own, .. } => self.lost(opener, own),
             Use::Peer { .. } if up => self.peer(opener, callee, true),
             Use::Peer { .. } => {}
+            Use::ZooKeeper { own } => self.zookeeper_connected(opener, own, up),
         }
     }
 
@@ -153,8 +160,8 @@ impl Simulation {
     fn called(&mut self, arrival: Arrival, message: Message) {
         let conn = arrival.conn;
         let [opener, callee] = connection_mut(self, conn).ends.map(|end| end.node);
-        match self.host(callee).map(|host| &host.process) {
-            Some(Process::Running(_)) => {
+        match self.machine(callee) {
+            Some(Power::Running) => {
                 connection_mut(self, conn).ends[1].state = EndState::Open;
                 self.send(conn, 1, Body::Accept);
                 if let Use::Peer { .. } = connection_mut(self, conn).use_ {
@@ -162,7 +169,7 @@ impl Simulation {
                     self.peer(callee, opener, true);
                 }
             }
-            Some(Process::Crashed) => {
+            Some(Power::Off) => {
                 let mut again = Vec::new();
                 if self.network.retry(self.now, arrival, message, &mut again) {
                     self.schedule_all(again);
@@ -170,7 +177,7 @@ impl Simulation {
                     self.reset(conn, 1);
                 }
             }
-            Some(Process::Killed) | None => self.reset(conn, 1),
+            Some(Power::NoProcess) | None => self.reset(conn, 1),
         }
     }
 
@@ -208,6 +215,13 @@ impl Simulation {
                     calls.retain(|made| *made != (end, call));
                 }
                 self.tell_broker(node, broker::Event::Answer { call, result: Ok(response) });
+            }
+            Body::ToZooKeeper(message) => self.tell_zookeeper(server::Event::Message { conn, message }),
+            Body::FromZooKeeper(message) => {
+                if let Some(Use::ZooKeeper { own }) = self.network.get(conn).map(|connection| &connection.use_) {
+                    let event = zookeeper::client::Event::Message { conn: *own, message };
+                    self.tell_broker(node, broker::Event::ZooKeeper(event));
+                }
             }
             Body::Unreachable { call } => {
                 self.tell_broker(node, broker::Event::Answer { call, result: Err(event::Unreachable) });
@@ -317,6 +331,11 @@ impl Simulation {
                 self.lost(node, own);
             }
             Use::Client { .. } => self.tell_broker(node, broker::Event::Closed { conn }),
+            Use::ZooKeeper { own } if end == 0 => {
+                let own = *own;
+                self.zookeeper_connected(node, own, false);
+            }
+            Use::ZooKeeper { .. } => self.tell_zookeeper(server::Event::Closed { conn }),
             Use::Peer { calls } => {
                 let calls = std::mem::take(calls);
                 let (own, others): (Vec<_>, Vec<_>) = calls.into_iter().partition(|(side, _)| *side == end);
@@ -362,7 +381,7 @@ impl Simulation {
     fn disk(&mut self, node: NodeId) -> &mut disk::Disk {
         match &mut self.nodes[node.0 as usize].actor {
             Actor::Broker(host) => &mut host.disk,
-            Actor::Client(_) => unreachable!("only brokers have effects on disks"),
+            Actor::ZooKeeper(_) | Actor::Client(_) => unreachable!("only brokers have effects on these disks"),
         }
     }
 }

@@ -59,14 +59,7 @@ impl Simulation {
         };
         host.process = Process::Running(broker);
         host.incarnation += 1;
-        for (conn, side) in self.network.of(node) {
-            let Some(connection) = self.network.get_mut(conn) else { continue };
-            // The senders try again what was not acknowledged, and meet a kernel that knows nothing of it.
-            if connection.ends[side].state == EndState::Gone && connection.unacknowledged {
-                self.reset(conn, side);
-                self.network.sweep(conn);
-            }
-        }
+        self.reset_what_is_not_known(node);
         // To itself there is a connection always.
         self.network.open(node, node, Use::Peer { calls: Vec::new() }, EndState::Open, self.now);
         self.enact_all(node, out);
@@ -77,13 +70,24 @@ impl Simulation {
         Ok(())
     }
 
+    /// A machine runs again: the senders try again what was not acknowledged, and meet a kernel that knows nothing of it.
+    pub(super) fn reset_what_is_not_known(&mut self, node: NodeId) {
+        for (conn, side) in self.network.of(node) {
+            let Some(connection) = self.network.get_mut(conn) else { continue };
+            if connection.ends[side].state == EndState::Gone && connection.unacknowledged {
+                self.reset(conn, side);
+                self.network.sweep(conn);
+            }
+        }
+    }
+
     /// The process is asked to stop: it flushes, and ends when it is ready.
     pub(super) fn stop_broker(&mut self, id: BrokerId) -> Result<(), String> {
         let node = self.host_node(id)?;
         if self.host(node).and_then(|host| host.broker()).is_none() {
             return Err(format!("{id} is not running"));
         }
-        self.tell_broker(node, broker::Event::Stop);
+        self.tell_broker(node, broker::Event::Stop { controlled: true });
         Ok(())
     }
 
@@ -125,6 +129,15 @@ impl Simulation {
             self.join_peers(one, other);
         }
         Ok(())
+    }
+
+    /// A broker says that it cannot go on.
+    pub(super) fn failed(&mut self, node: NodeId) {
+        if let Some(id) = self.host(node).map(|host| host.id())
+            && self.die(id, Process::Killed).is_ok()
+        {
+            self.hang_up(node);
+        }
     }
 
     /// A client goes, in order.
@@ -177,6 +190,7 @@ impl Simulation {
         let Some(broker) = host.broker() else { return Err(format!("{id} is not running")) };
         host.last_seen = broker.replicas().into();
         host.process = how;
+        host.zookeeper.clear();
         host.disk.killed();
         slot.timer = None;
         for (conn, side) in self.network.of(node) {
@@ -185,13 +199,14 @@ impl Simulation {
                 Use::Client { pending, .. } => pending.clear(),
                 Use::Peer { .. } if connection.ends[0].node == connection.ends[1].node => self.network.remove(conn),
                 Use::Peer { calls } => calls.retain(|(made, _)| *made != side),
+                Use::ZooKeeper { .. } => {}
             }
         }
         Ok(node)
     }
 
     /// Ends all connections of a node, as the kernel does for a process that is gone.
-    fn hang_up(&mut self, node: NodeId) {
+    pub(super) fn hang_up(&mut self, node: NodeId) {
         for (conn, side) in self.network.of(node) {
             // Nobody has accepted yet what others want to open: that will be refused when it comes.
             if side == 1 && self.network.get(conn).is_some_and(|one| one.ends[1].state == EndState::Opening) {

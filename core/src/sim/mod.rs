@@ -9,7 +9,7 @@
 //! 3. A copy of a simulation is a checkpoint: it goes on exactly as the original does, and is cheap to make.
 //! 4. Nobody but the clock changes anything: [`Simulation::view`] and [`Simulation::detail`] only look.
 //!
-//! `network.rs` connections | `disk.rs` what brokers write | `fault.rs` what breaks | `workload.rs` who is there and what
+//! `network.rs` connections | `disk.rs` what brokers write | `zookeeper.rs` the machine with ZooKeeper | `fault.rs` what breaks | `workload.rs` who is there and what
 //! they do | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects, carried out | `observe.rs`, `check/` what must always hold |
 //! `story.rs` the event log | `trace.rs` every event as a line | `inspect.rs`, `detail.rs` what the page sees (`view.rs`) |
 //! `history.rs` time travel | `scenario/` runs as texts and links
@@ -30,6 +30,7 @@ mod story;
 pub mod trace;
 pub mod view;
 mod workload;
+pub mod zookeeper;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -109,6 +110,7 @@ struct Slot {
 #[derive(Clone)]
 enum Actor {
     Broker(Box<Host>),
+    ZooKeeper(Box<zookeeper::Machine>),
     Client(Box<workload::Client>),
 }
 
@@ -120,6 +122,8 @@ struct Host {
     /// Counts processes: what was meant for an earlier one is dropped.
     incarnation: u32,
     disk: Disk,
+    /// Its own numbers of its connections with ZooKeeper, and the network's.
+    zookeeper: Vec<(ConnId, ConnId)>,
     /// Bytes of record batches that clients sent and got.
     bytes_in: u64,
     bytes_out: u64,
@@ -136,6 +140,15 @@ enum Process {
     Running(Broker),
     Killed,
     Crashed,
+}
+
+/// How it stands with a machine that others can connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Power {
+    Running,
+    /// The machine runs, and its kernel refuses.
+    NoProcess,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +180,10 @@ enum What {
         node: NodeId,
         incarnation: u32,
     },
+    /// ZooKeeper's log is written.
+    Logged {
+        incarnation: u32,
+    },
     /// Two brokers may have heard nothing of each other for too long.
     Silence {
         conn: ConnId,
@@ -177,6 +194,7 @@ enum What {
 #[derive(Default)]
 struct Scratch {
     broker: Vec<broker::Effect>,
+    zookeeper: Vec<crate::zookeeper::server::Effect>,
     client: Vec<client::Effect>,
 }
 
@@ -218,7 +236,6 @@ impl Simulation {
             let config = BrokerConfig {
                 registration: Registration { id, host: name.clone(), port: PORT, rack },
                 cluster_id: "ottla-simulated-cluster".to_owned(),
-                peers: ids.clone(),
                 seed: Seed(seed.stream(&name).next()),
                 settings: cluster.settings.clone(),
             };
@@ -227,14 +244,17 @@ impl Simulation {
                 process: Process::Killed,
                 incarnation: 0,
                 disk: Disk::default(),
+                zookeeper: Vec::new(),
                 bytes_in: 0,
                 bytes_out: 0,
                 last_seen: Arc::default(),
             };
             simulation.join(&name, Actor::Broker(Box::new(host)));
         }
+        simulation.join(zookeeper::NAME, Actor::ZooKeeper(Box::new(zookeeper::Machine::new())));
         simulation
             .join(admin::NAME, Actor::Client(Box::new(workload::Client::admin(Admin::new(simulation.brokers())))));
+        simulation.start_zookeeper()?;
         for id in ids {
             simulation.start(id)?;
         }
@@ -342,6 +362,7 @@ impl Simulation {
             What::Arrive(arrival) => self.arrive(arrival),
             What::Timer { node } => self.timer(node),
             What::Silence { conn } => self.silence(conn),
+            What::Logged { incarnation } => self.logged(incarnation),
             What::Wrote { node, incarnation, log } => {
                 let now = self.time();
                 let Some(host) = self.host_mut(node, incarnation) else { return false };
@@ -376,6 +397,7 @@ impl Simulation {
         }
         match slot.actor {
             Actor::Broker(_) => self.tell_broker(node, broker::Event::Timer),
+            Actor::ZooKeeper(_) => self.tell_zookeeper(crate::zookeeper::server::Event::Timer),
             Actor::Client(_) => self.tell_client(node, client::Event::Timer),
         }
         true
@@ -470,7 +492,7 @@ impl Simulation {
     fn hosts(&self) -> impl Iterator<Item = (NodeId, &Host)> {
         self.nodes.iter().enumerate().filter_map(|(node, slot)| match &slot.actor {
             Actor::Broker(host) => Some((NodeId(node as u32), &**host)),
-            Actor::Client(_) => None,
+            Actor::ZooKeeper(_) | Actor::Client(_) => None,
         })
     }
 
@@ -482,8 +504,25 @@ impl Simulation {
     fn host(&self, node: NodeId) -> Option<&Host> {
         match &self.nodes.get(node.0 as usize)?.actor {
             Actor::Broker(host) => Some(host),
-            Actor::Client(_) => None,
+            Actor::ZooKeeper(_) | Actor::Client(_) => None,
         }
+    }
+
+    /// `None` where nothing listens.
+    fn machine(&self, node: NodeId) -> Option<Power> {
+        Some(match &self.nodes.get(node.0 as usize)?.actor {
+            Actor::Broker(host) => match host.process {
+                Process::Running(_) => Power::Running,
+                Process::Killed => Power::NoProcess,
+                Process::Crashed => Power::Off,
+            },
+            Actor::ZooKeeper(machine) => match machine.process {
+                zookeeper::Process::Running(_) => Power::Running,
+                zookeeper::Process::Killed => Power::NoProcess,
+                zookeeper::Process::Crashed => Power::Off,
+            },
+            Actor::Client(_) => return None,
+        })
     }
 
     /// The machine, while that process runs on it.
@@ -510,6 +549,7 @@ impl Slot {
                 Process::Running(broker) => broker.deadline(),
                 Process::Killed | Process::Crashed => None,
             },
+            Actor::ZooKeeper(machine) => machine.deadline(),
             Actor::Client(client) if client.running => client.app.deadline(),
             Actor::Client(_) => None,
         }

@@ -3,10 +3,10 @@
 use super::admin::{self, Admin, Wanted};
 use super::guest::Guest;
 use super::network::NodeId;
-use super::scenario::{Action, Expectation};
+use super::scenario::{Action, Expectation, Machine};
 use super::story;
 use super::view::Level;
-use super::{Actor, Outcome, Simulation};
+use super::{Actor, Outcome, Power, Simulation};
 use crate::client::{Command, Consumer, Effect, Event, Producer};
 use crate::id::ConnId;
 use crate::node::Node;
@@ -78,13 +78,14 @@ impl Node for App {
 impl Simulation {
     /// Whether a hand may do that now; an error in words where it may not.
     pub(crate) fn allows(&self, action: &Action) -> Result<(), String> {
-        let host = |id: &crate::id::BrokerId| {
-            let node = self.host_node(*id)?;
-            self.host(node).ok_or_else(|| format!("{id} is no broker"))
+        let runs = |machine: &Machine| -> Result<bool, String> {
+            Ok(self.machine(self.node(&machine.to_string())?) == Some(Power::Running))
         };
         match action {
-            Action::Kill(id) | Action::Crash(id) if host(id)?.broker().is_none() => Err(format!("{id} is not running")),
-            Action::Start(id) if host(id)?.broker().is_some() => Err(format!("{id} is running")),
+            Action::Kill(machine) | Action::Crash(machine) if !runs(machine)? => {
+                Err(format!("{machine} is not running"))
+            }
+            Action::Start(machine) if runs(machine)? => Err(format!("{machine} is running")),
             Action::Cut(one, other) | Action::Heal(one, other) => {
                 self.node(one)?;
                 self.node(other).map(drop)
@@ -162,9 +163,13 @@ impl Simulation {
                 let node = self.node(HAND)?;
                 self.command(node, Command::Send(record))
             }
-            Action::Kill(broker) => self.kill(broker),
-            Action::Crash(broker) => self.crash(broker),
-            Action::Start(broker) => self.start(broker),
+            Action::Kill(Machine::Broker(id)) => self.kill(id),
+            Action::Kill(Machine::ZooKeeper) => self.kill_zookeeper(),
+            Action::Crash(Machine::Broker(id)) => self.crash(id),
+            Action::Crash(Machine::ZooKeeper) => self.crash_zookeeper(),
+            Action::Start(Machine::Broker(id)) => self.start(id),
+            Action::Start(Machine::ZooKeeper) => self.start_zookeeper(),
+            Action::Expire(id) => self.expire_session(id),
             Action::Cut(one, other) => self.cut(&one, &other),
             Action::Heal(one, other) => self.heal(&one, &other),
             Action::Stop(name) => {
@@ -197,7 +202,7 @@ impl Simulation {
                     Actor::Client(client) => {
                         !client.running && std::mem::discriminant(&client.app) == std::mem::discriminant(&app)
                     }
-                    Actor::Broker(_) => false,
+                    Actor::Broker(_) | Actor::ZooKeeper(_) => false,
                 };
                 if !same {
                     return Err(format!("there is a {name} already"));
@@ -242,14 +247,14 @@ impl Simulation {
     pub(super) fn client_mut(&mut self, node: NodeId) -> &mut Client {
         match &mut self.nodes[node.0 as usize].actor {
             Actor::Client(client) => client,
-            Actor::Broker(_) => unreachable!("only clients have clients' effects"),
+            Actor::Broker(_) | Actor::ZooKeeper(_) => unreachable!("only clients have clients' effects"),
         }
     }
 
     pub(super) fn clients(&self) -> impl Iterator<Item = (NodeId, &Client)> {
         self.nodes.iter().enumerate().filter_map(|(node, slot)| match &slot.actor {
             Actor::Client(client) => Some((NodeId(node as u32), &**client)),
-            Actor::Broker(_) => None,
+            Actor::Broker(_) | Actor::ZooKeeper(_) => None,
         })
     }
 }

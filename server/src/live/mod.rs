@@ -126,6 +126,12 @@ impl Live {
         self.messages.lock().expect("not poisoned")
     }
 
+    /// What a node says of itself.
+    pub fn tell(&self, node: &str, text: String, level: Level) {
+        self.say(node, text, level);
+        self.changed();
+    }
+
     fn say(&self, node: &str, text: String, level: Level) {
         self.story().say(self.clock.instant(), node.to_owned(), text, level);
     }

@@ -47,7 +47,7 @@ impl Palette {
     fn of(&self, mark: &Mark) -> &str {
         match (mark.error, mark.kind, mark.hue) {
             (true, ..) => &self.warn,
-            (_, MessageKind::Cluster, _) => &self.control,
+            (_, MessageKind::Cluster | MessageKind::ZooKeeper, _) => &self.control,
             (_, _, Some(hue)) => &self.topics[hue % self.topics.len()],
             _ => &self.quiet,
         }
@@ -194,6 +194,13 @@ fn outline(context: &CanvasRenderingContext2d, kind: MessageKind, at: Point, r: 
             context.close_path();
         }
         MessageKind::Cluster => context.rect(x - r * 0.85, y - r * 0.85, r * 1.7, r * 1.7),
+        MessageKind::ZooKeeper => {
+            let r = r * 1.15;
+            context.move_to(x, y - r);
+            context.line_to(x + r, y + r * 0.8);
+            context.line_to(x - r, y + r * 0.8);
+            context.close_path();
+        }
         MessageKind::Other => circle(context, x, y, r * 0.62),
     }
 }

@@ -13,6 +13,7 @@
 //! @8s  cut p1 broker-2
 //! @9s  heal p1 broker-2
 //! @12s start broker-1
+//! @13s expire broker-1
 //! @15s stop p1
 //! @20s expect no-acked-record-lost
 //! @20s expect acked >= 100
@@ -73,6 +74,10 @@ pub struct Cluster {
     pub loss_per_million: u32,
 }
 
+/// `cluster placement=kafka`, and the setting that it is short for.
+const PLACEMENT: &str = "placement";
+const PLACEMENT_SETTING: &str = "ottla.placement";
+
 /// Whatever a scenario, or a hand on the page, can do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -99,16 +104,31 @@ pub enum Action {
     },
     Send(SendRecord),
     /// The process dies; what it wrote stays.
-    Kill(BrokerId),
+    Kill(Machine),
     /// The machine dies, and with it what was not flushed.
-    Crash(BrokerId),
-    Start(BrokerId),
+    Crash(Machine),
+    Start(Machine),
+    /// A broker's session with ZooKeeper ends.
+    Expire(BrokerId),
     /// No message passes between the two, in either direction.
     Cut(String, String),
     Heal(String, String),
-    /// A producer or consumer goes.
+    /// A producer or consumer goes, or a broker stops in order.
     Stop(String),
     Expect(Expectation),
+}
+
+/// What can die and be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    Broker(BrokerId),
+    ZooKeeper,
+}
+
+impl From<BrokerId> for Machine {
+    fn from(id: BrokerId) -> Machine {
+        Machine::Broker(id)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

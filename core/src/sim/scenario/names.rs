@@ -64,7 +64,7 @@ pub(super) fn broker_setting(name: &str, value: &str) -> Result<(), String> {
     broker::check(name, value).map_err(|error| match BROKER.get(name) {
         Some(_) => error.0,
         None => {
-            let words = ["brokers", "racks", "latency", "loss"];
+            let words = ["brokers", "racks", "latency", "loss", "placement"];
             let known = words.into_iter().chain(BROKER.iter().map(|known| known.name));
             format!("a broker has no setting {name}.{}", hint(name, known))
         }

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lex::{self, Word};
 use super::names::{Names, broker_setting, is_name, topic_config, topic_name};
-use super::{Action, COUNTS, Cluster, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Timed};
+use super::{
+    Action, COUNTS, Cluster, Comparison, Expectation, Machine, PARTITION_COUNTS, PLACEMENT, PLACEMENT_SETTING,
+    ParseError, Scenario, Timed,
+};
 use crate::client::setting::{decimal, rate};
 use crate::client::{SendRecord, consumer, producer};
 use crate::config::{BrokerSettings, TopicConfig};
@@ -16,6 +19,7 @@ use crate::near::hint;
 use crate::rng::Seed;
 use crate::sim::admin::NAME as ADMIN;
 use crate::sim::workload::HAND;
+use crate::sim::zookeeper::NAME as ZOOKEEPER;
 use crate::time::{Duration, Instant};
 
 /// Bytes of a text.
@@ -28,9 +32,9 @@ pub const MAX_PARTITIONS: u32 = 1_000;
 pub const MAX_CLIENTS: usize = 100;
 pub const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
-const STATEMENTS: [&str; 14] = [
-    "seed", "cluster", "topic", "producer", "consumer", "rate", "send", "kill", "crash", "start", "cut", "heal",
-    "stop", "expect",
+const STATEMENTS: [&str; 15] = [
+    "seed", "cluster", "topic", "producer", "consumer", "rate", "send", "kill", "crash", "start", "expire", "cut",
+    "heal", "stop", "expect",
 ];
 
 type Parsed<T> = Result<T, ParseError>;
@@ -262,9 +266,14 @@ impl Line<'_> {
                 }
             }
             "send" => self.send(from),
-            "kill" => Ok(Action::Kill(self.last_broker(from + 1)?)),
-            "crash" => Ok(Action::Crash(self.last_broker(from + 1)?)),
-            "start" => Ok(Action::Start(self.last_broker(from + 1)?)),
+            "kill" => Ok(Action::Kill(self.last_machine(from + 1)?)),
+            "crash" => Ok(Action::Crash(self.last_machine(from + 1)?)),
+            "start" => Ok(Action::Start(self.last_machine(from + 1)?)),
+            "expire" => {
+                let broker = self.broker(from + 1)?;
+                self.end(from + 2)?;
+                Ok(Action::Expire(broker))
+            }
             "cut" | "heal" => {
                 let (a, b) = (self.node(from + 1)?, self.node(from + 2)?);
                 self.end(from + 3)?;
@@ -275,7 +284,10 @@ impl Line<'_> {
                 }
             }
             "stop" => {
-                let name = self.client(from + 1, true, true)?;
+                let name = match self.text(from + 1, "a broker, producer or consumer")?.starts_with("broker-") {
+                    true => self.broker(from + 1)?.to_string(),
+                    false => self.client(from + 1, true, true)?,
+                };
                 self.end(from + 2)?;
                 Ok(Action::Stop(name))
             }
@@ -316,6 +328,7 @@ impl Line<'_> {
                     _ => return self.at(&word, "expected a loss from 0% to 100%, such as 0.1%"),
                 },
                 _ => {
+                    let name = if name == PLACEMENT { PLACEMENT_SETTING.to_owned() } else { name };
                     broker_setting(&name, &value).or_else(|message| self.at(&word, message))?;
                     cluster.settings.insert(name, value);
                 }
@@ -518,7 +531,7 @@ impl Line<'_> {
         if name.contains('=') || !is_name(&name) {
             return self.wrong(index, format!("expected a name of letters, digits, - and _, such as p1, found {name}"));
         }
-        if [HAND, ADMIN].contains(&&name[..]) {
+        if [HAND, ADMIN, ZOOKEEPER].contains(&&name[..]) {
             return self.wrong(index, format!("expected another name: {name} is there in every run"));
         }
         if name.starts_with("broker-") {
@@ -557,14 +570,20 @@ impl Line<'_> {
         }
     }
 
-    fn last_broker(&self, index: usize) -> Parsed<BrokerId> {
-        let broker = self.broker(index)?;
+    fn last_machine(&self, index: usize) -> Parsed<Machine> {
+        let machine = match self.text(index, "a broker, such as broker-1, or zookeeper")?.as_str() {
+            ZOOKEEPER => Machine::ZooKeeper,
+            _ => self.broker(index)?.into(),
+        };
         self.end(index + 1)?;
-        Ok(broker)
+        Ok(machine)
     }
 
     fn node(&self, index: usize) -> Parsed<String> {
-        let name = self.text(index, "a broker, producer or consumer")?;
+        let name = self.text(index, "a broker, zookeeper, producer or consumer")?;
+        if name == ZOOKEEPER {
+            return Ok(name);
+        }
         match name.starts_with("broker-") {
             true => self.broker(index).map(|broker| broker.to_string()),
             false => self.client(index, true, true),

@@ -136,9 +136,13 @@ fn a_text_without_bounds_is_refused() {
 
 #[test]
 fn one_line_is_read_without_knowing_who_is_there() {
-    assert_eq!(parse::action("kill broker-2"), Ok(Action::Kill(BrokerId(2))));
+    assert_eq!(parse::action("kill broker-2"), Ok(Action::Kill(BrokerId(2).into())));
     assert_eq!(parse::action("rate p7 2/s"), Ok(Action::Rate { producer: "p7".into(), milli_per_second: 2_000 }));
-    assert_eq!(parse::action("kill").unwrap_err(), ParseError::new(1, 6, "expected a broker, such as broker-1"));
+    assert_eq!(
+        parse::action("kill").unwrap_err(),
+        ParseError::new(1, 6, "expected a broker, such as broker-1, or zookeeper")
+    );
+    assert_eq!(parse::action("crash zookeeper"), Ok(Action::Crash(Machine::ZooKeeper)));
     assert!(parse::action("").unwrap_err().message.contains("expected one of"));
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::lex::quote;
-use super::{Action, Cluster, Expectation, ParseError, Scenario, Timed};
+use super::{Action, Cluster, Expectation, Machine, PLACEMENT, PLACEMENT_SETTING, ParseError, Scenario, Timed};
 use crate::client::SendRecord;
+use crate::sim::zookeeper::NAME as ZOOKEEPER;
 use crate::time::{Duration, Instant};
 
 impl Display for Scenario {
@@ -53,7 +54,11 @@ impl Display for Cluster {
         if self.loss_per_million > 0 {
             write!(f, " loss={}%", Decimal(u64::from(self.loss_per_million), 4))?;
         }
-        properties(f, &self.settings)
+        let mut settings = self.settings.clone();
+        if let Some(placement) = settings.remove(PLACEMENT_SETTING) {
+            write!(f, " {PLACEMENT}={placement}")?;
+        }
+        properties(f, &settings)
     }
 }
 
@@ -76,13 +81,23 @@ impl Display for Action {
                 write!(f, "rate {producer} {}/s", Decimal(*milli_per_second, 3))
             }
             Action::Send(record) => send(f, record),
-            Action::Kill(broker) => write!(f, "kill {broker}"),
-            Action::Crash(broker) => write!(f, "crash {broker}"),
-            Action::Start(broker) => write!(f, "start {broker}"),
+            Action::Kill(machine) => write!(f, "kill {machine}"),
+            Action::Crash(machine) => write!(f, "crash {machine}"),
+            Action::Start(machine) => write!(f, "start {machine}"),
+            Action::Expire(broker) => write!(f, "expire {broker}"),
             Action::Cut(a, b) => write!(f, "cut {a} {b}"),
             Action::Heal(a, b) => write!(f, "heal {a} {b}"),
             Action::Stop(name) => write!(f, "stop {name}"),
             Action::Expect(expectation) => write!(f, "expect {expectation}"),
+        }
+    }
+}
+
+impl Display for Machine {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Machine::Broker(id) => id.fmt(f),
+            Machine::ZooKeeper => f.write_str(ZOOKEEPER),
         }
     }
 }
