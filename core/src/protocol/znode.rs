@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -195,13 +195,31 @@ impl TryFrom<String> for Index {
 
 #[derive(Serialize, Deserialize)]
 struct Topic {
-    #[serde(default)]
-    removing_replicas: Replicas,
+    #[serde(serialize_with = "in_scalas_order")]
     partitions: Replicas,
     topic_id: String,
-    #[serde(default)]
+    #[serde(default, serialize_with = "in_scalas_order")]
     adding_replicas: Replicas,
+    #[serde(default, serialize_with = "in_scalas_order")]
+    removing_replicas: Replicas,
     version: i32,
+}
+
+/// Kafka writes partitions in the order in which Scala's hash map has them: by the buckets of their hashes.
+fn in_scalas_order<S: Serializer>(replicas: &Replicas, serializer: S) -> Result<S::Ok, S::Error> {
+    let hash = |index: &Index| {
+        String::from(*index).bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)))
+    };
+    let mut buckets = 16;
+    while replicas.len() * 4 >= buckets * 3 {
+        buckets *= 2;
+    }
+    let mut entries: Vec<_> = replicas.iter().collect();
+    entries.sort_by_key(|(index, _)| {
+        let hash = hash(index) ^ (hash(index) >> 16);
+        (hash as usize & (buckets - 1), hash as i32)
+    });
+    serializer.collect_map(entries)
 }
 
 /// A topic's id and where its partitions lie.
@@ -211,10 +229,10 @@ pub fn topic(id: Uuid, partitions: &[Assignment]) -> Bytes {
         all.filter(|(_, replicas)| !replicas.is_empty()).collect()
     };
     json(&Topic {
-        removing_replicas: some(|partition| &partition.removing),
         partitions: some(|partition| &partition.replicas),
         topic_id: print_uuid(id),
         adding_replicas: some(|partition| &partition.adding),
+        removing_replicas: some(|partition| &partition.removing),
         version: 3,
     })
 }
@@ -384,7 +402,7 @@ mod tests {
         let moving = Assignment { adding: vec![two], ..partition.clone() };
         assert_eq!(
             text(topic(id, &[moving, partition])),
-            r#"{"removing_replicas":{},"partitions":{"0":[1,2],"1":[1,2]},"topic_id":"Jb8wHvF3RyeK8Gg8YbLqIw","adding_replicas":{"0":[2]},"version":3}"#
+            r#"{"partitions":{"0":[1,2],"1":[1,2]},"topic_id":"Jb8wHvF3RyeK8Gg8YbLqIw","adding_replicas":{"0":[2]},"removing_replicas":{},"version":3}"#
         );
         let configs = [("retention.ms".to_owned(), "5".to_owned())].into();
         assert_eq!(text(config(&configs)), r#"{"version":1,"config":{"retention.ms":"5"}}"#);
@@ -396,6 +414,14 @@ mod tests {
             text(isr_change([&name].into_iter())),
             r#"{"version":1,"partitions":[{"topic":"t","partition":4}]}"#
         );
+    }
+
+    #[test]
+    fn many_partitions_stand_in_the_order_in_which_kafka_writes_them() {
+        let partition = Assignment { replicas: vec![BrokerId(1)], ..Assignment::default() };
+        let json = text(topic(Uuid::from_u128(7), &vec![partition; 13]));
+        let keys = r#""11":[1],"12":[1],"0":[1],"1":[1],"2":[1],"3":[1],"4":[1],"5":[1],"6":[1],"7":[1],"8":[1],"9":[1],"10":[1]"#;
+        assert!(json.starts_with(&format!(r#"{{"partitions":{{{keys}}},"topic_id""#)), "{json}");
     }
 
     #[test]
