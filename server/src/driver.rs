@@ -20,6 +20,7 @@ use bytes::Bytes;
 use ottla_core::broker::effect::Extent;
 use ottla_core::broker::event::Unreachable;
 use ottla_core::broker::{Broker, Effect, Event};
+use ottla_core::client;
 use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
@@ -28,11 +29,12 @@ use ottla_core::time::{Instant, Now, Timestamp};
 use rustix::io::ReadWriteFlags;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, error, info, trace};
+use tracing::{debug, error, info, trace, warn};
 
 use crate::connection::Outbound;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::peer::Peers;
 use crate::storage::{Storage, read_slice};
 use crate::zookeeper::Link;
 
@@ -109,13 +111,15 @@ pub struct Driver {
     pub broker: Broker,
     pub storage: Storage,
     pub zookeeper: Link,
-    pub live: Arc<Live>,
     pub clock: Clock,
     pub inbox: Receiver<Inbox>,
     /// All brokers, this one included, in order of their ids from 1 on.
     pub brokers: Vec<Sender<Inbox>>,
     /// Where reads that must wait for the disk are made.
     pub runtime: tokio::runtime::Handle,
+    /// This broker's own connections to other brokers.
+    pub peers: Peers,
+    pub live: Arc<Live>,
     /// By connection: where its answers go.
     pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
     pub stopped: bool,
@@ -171,8 +175,10 @@ impl Driver {
     fn take(&mut self, now: Now, message: Inbox, effects: &mut Vec<Effect>) {
         match message {
             Inbox::Event(event) => {
-                if let Event::Closed { conn } = &event {
-                    self.connections.remove(conn);
+                match &event {
+                    Event::Closed { conn } => drop(self.connections.remove(conn)),
+                    Event::Client { event: client::Event::Closed { conn }, .. } => self.peers.closed(*conn),
+                    _ => {}
                 }
                 self.step(now, event, effects);
             }
@@ -216,6 +222,7 @@ impl Driver {
             Effect::Reply { ticket, response } => self.reply(ticket, response),
             Effect::NoReply { ticket } => self.tell(ticket.conn, Outbound::NoReply { seq: ticket.seq }),
             Effect::Close { conn, why } => self.tell(conn, Outbound::Close { why }),
+            Effect::Client(effect) => self.peers.execute(effect),
             Effect::Call { call, to, request } => {
                 let event = Event::Call { from: self.id, call, request };
                 if !self.send(to, event) {
@@ -227,14 +234,18 @@ impl Driver {
             }
             Effect::Read { read, extent } => self.read(read, extent, events),
             Effect::ZooKeeper(effect) => self.zookeeper.execute(effect, events),
-            Effect::Note { text } => {
-                info!("{} {text}", self.id);
-                self.live.tell(&self.id.to_string(), text, Level::Info);
-            }
             Effect::Fail { why } => {
-                error!("{} cannot go on: {why}", self.id);
-                self.live.tell(&self.id.to_string(), format!("cannot go on: {why}"), Level::Bad);
+                error!(broker = %self.id, "cannot go on: {why}");
+                self.live.say(&self.id.to_string(), format!("cannot go on: {why}"), Level::Bad);
                 self.failed = Some(why);
+            }
+            Effect::Note { level, text } => {
+                match level {
+                    Level::Bad => error!(broker = %self.id, "{text}"),
+                    Level::Warn => warn!(broker = %self.id, "{text}"),
+                    Level::Good | Level::Info => info!(broker = %self.id, "{text}"),
+                }
+                self.live.say(&self.id.to_string(), text, level);
             }
             Effect::Stopped => self.stopped = true,
             storage => self.storage.execute(storage, events),

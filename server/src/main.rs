@@ -16,6 +16,7 @@ mod frame;
 mod http;
 mod live;
 mod metrics;
+mod peer;
 mod run;
 mod serve;
 mod splice;

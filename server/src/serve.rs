@@ -28,6 +28,7 @@ use crate::connection::{self, Listener};
 use crate::driver::{Clock, Driver, Handle, Inbox};
 use crate::live::{Live, view};
 use crate::metrics::AllMetrics;
+use crate::peer::Peers;
 use crate::storage::{self, CLEAN_SHUTDOWN, DataLock, Flusher, Storage};
 use crate::zookeeper;
 
@@ -132,16 +133,24 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
         let mut effects = Vec::new();
         let broker = Broker::open(config, image, clock.now(), &mut effects)
             .map_err(|why| anyhow!("{} cannot start: {why}", handle.id))?;
+        let peers = {
+            let inbox = handle.inbox.clone();
+            let tell = move |event| {
+                let _ = inbox.send(Inbox::Event(Event::client(event)));
+            };
+            Peers::new(tokio::runtime::Handle::current(), Arc::new(tell))
+        };
         let driver = Driver {
             id: handle.id,
             broker,
             storage: Storage::new(root, flusher),
             zookeeper: zookeeper.link(handle.inbox.clone()),
-            live: live.clone(),
             clock,
             inbox,
             brokers: inboxes.clone(),
             runtime: tokio::runtime::Handle::current(),
+            peers,
+            live: live.clone(),
             connections: BTreeMap::new(),
             stopped: false,
             failed: None,

@@ -292,7 +292,7 @@ impl Driver {
                     }
                     Effect::Note { text } => {
                         info!("zookeeper: {text}");
-                        self.live.tell("zookeeper", text, Level::Warn);
+                        self.live.say("zookeeper", text, Level::Warn);
                     }
                     storage => self.disk.execute(storage)?,
                 }

@@ -17,6 +17,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, StrBytes};
@@ -150,6 +151,7 @@ pub fn script() -> Vec<Exchange> {
     produce(&mut script);
     list_offsets(&mut script);
     fetch(&mut script);
+    epochs(&mut script);
     configs(&mut script);
     cluster(&mut script);
     unserved(&mut script);
@@ -434,6 +436,57 @@ fn fetch(script: &mut Vec<Exchange>) {
                 fetch_from(version, learned, "t2", 0, 0, (12_345, 1))
             });
         }
+    }
+}
+
+/// Where epochs end, asked outright and told by Fetch.
+fn epochs(script: &mut Vec<Exchange>) {
+    for version in versions(ApiKey::OffsetForLeaderEpoch) {
+        for (what, topic, index, current, epoch) in [
+            ("the epoch that there is", "t2", 0, -1, 0),
+            ("with the current epoch", "t2", 0, 0, 0),
+            ("an epoch that is yet to come", "t2", 0, -1, 1),
+            ("no epoch", "t2", 0, -1, -1),
+            ("in a later epoch than there is", "t2", 0, 7, 0),
+            ("a partition that is not there", "t2", 99, -1, 0),
+            ("a topic that is not there", "nowhere", 0, -1, 0),
+        ] {
+            ask(script, what, ApiKey::OffsetForLeaderEpoch, version, move |_| {
+                let partition = OffsetForLeaderPartition::default()
+                    .with_partition(index)
+                    .with_current_leader_epoch(current)
+                    .with_leader_epoch(epoch);
+                let topic = OffsetForLeaderTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
+                let request = OffsetForLeaderEpochRequest::default().with_topics(vec![topic]);
+                if version >= 3 { request.with_replica_id(BrokerId(-1)) } else { request }
+            });
+        }
+    }
+    for version in versions(ApiKey::Fetch).filter(|version| *version >= 12) {
+        for (what, offset, epoch) in [
+            ("from where its log agrees", 3, 0),
+            ("from beyond the end of its epoch", 1_000, 0),
+            ("having read in an epoch yet to come", 3, 5),
+        ] {
+            ask(script, what, ApiKey::Fetch, version, move |learned| {
+                let mut request = fetch_from(version, learned, "t2", 0, offset, (0, -1));
+                request.topics[0].partitions[0].last_fetched_epoch = epoch;
+                request
+            });
+        }
+        ask(script, "in a later epoch than there is", ApiKey::Fetch, version, move |learned| {
+            let mut request = fetch_from(version, learned, "t2", 0, 3, (0, -1));
+            request.topics[0].partitions[0].current_leader_epoch = 7;
+            request
+        });
+        ask(script, "as a follower that is none", ApiKey::Fetch, version, move |learned| {
+            let mut request = fetch_from(version, learned, "t2", 0, 3, (0, -1));
+            match version {
+                15.. => request.replica_state.replica_id = BrokerId(77),
+                _ => request.replica_id = BrokerId(77),
+            }
+            request
+        });
     }
 }
 

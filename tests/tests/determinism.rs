@@ -11,7 +11,7 @@ use ottla_core::time::Instant;
 const STORM: &str = "\
 seed 7
 cluster brokers=3 loss=1%
-topic orders partitions=3 replication.factor=1
+topic orders partitions=3 replication.factor=3
 producer p1 topic=orders rate=40/s acks=all
 producer p2 topic=orders rate=10/s acks=1
 consumer c1 topics=orders auto.offset.reset=earliest

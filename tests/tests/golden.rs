@@ -1,5 +1,9 @@
 //! Golden scripts: a scenario, `---`, and the story that it tells. The file's name is its claim.
 //!
+//! Two comments ask for more than the event log:
+//! `# trace: broker-1 < request | reply` adds every event and effect whose line contains one of those texts;
+//! `# watch: broker-1 orders-0` adds what that replica holds for true, whenever that changes.
+//!
 //! `UPDATE_GOLDEN=1 cargo test -p ottla-tests --test golden` writes what is told now; read the difference before you
 //! commit it.
 
@@ -8,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use ottla_core::sim::Simulation;
 use ottla_core::sim::scenario::parse;
+use ottla_core::sim::trace::Trace;
+use ottla_core::sim::view::{Detail, Target};
 use ottla_core::time::Duration;
 
 const SEPARATOR: &str = "---\n";
@@ -43,8 +49,28 @@ fn tell(script: &str) -> Result<String, String> {
     let end = scenario.last() + AFTERMATH;
     let mut story = String::new();
     let mut told = 0;
+    let comments = |word: &'static str| script.lines().filter_map(move |line| line.strip_prefix(word));
+    let traced: Vec<&str> = comments("# trace: ").flat_map(|texts| texts.split(" | ")).collect();
+    let mut watched: Vec<(Target, String)> =
+        comments("# watch: ").map(|what| (target(what), "dead".to_owned())).collect();
+    simulation.set_trace(if traced.is_empty() { Trace::Off } else { Trace::Lines(Vec::new()) });
     loop {
         let more = simulation.step(end);
+        for line in simulation.trace().take() {
+            let line = line.to_string();
+            if traced.iter().any(|text| line.contains(text)) {
+                writeln!(story, "{line}").unwrap();
+            }
+        }
+        for (target, before) in &mut watched {
+            let now = simulation.detail(target).map(held_for_true).unwrap_or_default();
+            let now = if now.is_empty() { "dead".to_owned() } else { now };
+            if *before != now {
+                let Target::Partition { broker, .. } = target else { continue };
+                writeln!(story, "{} broker-{broker} = {now}", simulation.now()).unwrap();
+                *before = now;
+            }
+        }
         for line in simulation.lines_from(told) {
             told = line.seq + 1;
             writeln!(story, "{} {} {:?} {}", line.at, line.node, line.level, line.text).unwrap();
@@ -65,6 +91,30 @@ fn tell(script: &str) -> Result<String, String> {
         writeln!(story, "= {} is violated: {}", broken.invariant, broken.found).unwrap();
     }
     Ok(story)
+}
+
+/// `broker-1 orders-0`.
+fn target(what: &str) -> Target {
+    let (broker, partition) =
+        what.split_once(" orders-").unwrap_or_else(|| panic!("watch a partition of orders: {what}"));
+    let broker = broker.trim_start_matches("broker-").parse().unwrap();
+    Target::Partition { broker, topic: "orders".to_owned(), partition: partition.parse().unwrap() }
+}
+
+/// What a replica believes of its partition, in a line.
+fn held_for_true(detail: Detail) -> String {
+    let Detail::Facts(groups) = detail else { return String::new() };
+    let mut line = String::new();
+    for (name, value) in groups.iter().filter(|group| group.title != "Topic settings").flat_map(|group| &group.facts) {
+        match &name[..] {
+            "role" | "leader_epoch" | "isr" | "high_watermark" | "log_end_offset" => {
+                write!(line, "{name} {value}  ").unwrap();
+            }
+            follower if follower.starts_with("broker-") => write!(line, "{follower}: {value}  ").unwrap(),
+            _ => {}
+        }
+    }
+    line.trim_end().to_owned()
 }
 
 /// The first lines in which they differ.

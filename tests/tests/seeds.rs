@@ -1,14 +1,17 @@
 //! Swarms: every seed is another cluster with other clients and other faults. No invariant may break, and once the
-//! faults are over every record is accepted or refused and every consumer catches up.
+//! faults are over every record is accepted or refused, every consumer catches up, and every replica is in sync and what
+//! its leader is.
 //!
 //! `OTTLA_SEEDS=1000 cargo test --release -p ottla-tests --test seeds` for more of them, `OTTLA_SEEDS=4711..4712` for one.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 
 use ottla_core::rng::{Seed, Stream};
 use ottla_core::sim::Simulation;
 use ottla_core::sim::scenario::{link, parse};
+use ottla_core::sim::view::ReplicaView;
 use ottla_core::time::Instant;
 
 /// Faults happen up to here, in simulated seconds.
@@ -51,15 +54,33 @@ fn play(text: &str) -> Result<(), String> {
             return Err(format!("{}: {} sent, but {settled} settled", producer.name, producer.sent));
         }
     }
-    match view.consumers.iter().find(|consumer| consumer.lag > 0) {
-        Some(late) => Err(format!("{} lags {} records behind", late.name, late.lag)),
-        None => Ok(()),
+    if let Some(late) = view.consumers.iter().find(|consumer| consumer.lag > 0) {
+        return Err(format!("{} lags {} records behind", late.name, late.lag));
     }
+    let mut leaders: BTreeMap<(&str, i32), &ReplicaView> = BTreeMap::new();
+    let replicas = || view.brokers.iter().flat_map(|broker| &broker.replicas);
+    leaders.extend(replicas().filter(|one| one.leader).map(|leader| ((&*leader.topic, leader.partition), leader)));
+    for broker in &view.brokers {
+        for replica in &broker.replicas {
+            let name = format!("{}-{} on {}", replica.topic, replica.partition, broker.name);
+            let leader = leaders.get(&(&*replica.topic, replica.partition)).ok_or(format!("{name} has no leader"))?;
+            if !replica.in_sync {
+                return Err(format!("{name} is not in sync"));
+            }
+            let same = |one: &ReplicaView| (one.leader_epoch, one.high_watermark, one.end, one.batches.clone());
+            if same(replica) != same(leader) {
+                return Err(format!("{name} is not what its leader is"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn scenario(seed: u64) -> String {
     let dice = &mut Seed(seed).stream("swarm");
     let brokers = dice.between(1, 4);
+    // Then no machine dies, and nobody relies on a leader alone: every record that is acknowledged must stay.
+    let replicated = dice.chance(600_000);
     let loss = pick(dice, &["0", "0", "0.1", "2"]);
     let mut text = format!("seed {seed}\ncluster brokers={brokers} loss={loss}%\n");
     let topics = dice.between(1, 2);
@@ -67,12 +88,15 @@ fn scenario(seed: u64) -> String {
         let partitions = dice.between(1, 6);
         let flush = pick(dice, &["", "", " flush.messages=1", " flush.ms=500"]);
         let segment = pick(dice, &["", " segment.bytes=1048576"]);
-        writeln!(text, "topic t{topic} partitions={partitions}{flush}{segment}").unwrap();
+        let factor = if replicated { dice.between(1, brokers) } else { 1 };
+        let insync = pick(dice, &["", "", " min.insync.replicas=2"]);
+        writeln!(text, "topic t{topic} partitions={partitions} replication.factor={factor}{insync}{flush}{segment}")
+            .unwrap();
     }
     let producers = dice.between(1, 3);
     for producer in 0..producers {
         let (topic, rate) = (dice.below(topics), dice.between(1, 60));
-        let acks = pick(dice, &["all", "1", "1", "0"]);
+        let acks = if replicated { pick(dice, &["all", "all", "0"]) } else { pick(dice, &["all", "1", "1", "0"]) };
         let linger = pick(dice, &["0", "5", "100"]);
         let codec = pick(dice, &["none", "none", "gzip", "snappy", "lz4"]);
         let keys = pick(dice, &["0", "7"]);
@@ -89,7 +113,7 @@ fn scenario(seed: u64) -> String {
         writeln!(text, "consumer c{consumer} topics=t{topic} auto.offset.reset=earliest request.timeout.ms=5000")
             .unwrap();
     }
-    faults(dice, brokers, producers, consumers, &mut text);
+    faults(dice, replicated, brokers, producers, consumers, &mut text);
     for producer in 0..producers {
         writeln!(text, "@{REST}s rate p{producer} 0/s").unwrap();
     }
@@ -97,16 +121,23 @@ fn scenario(seed: u64) -> String {
 }
 
 /// Faults in order of time; what a fault breaks is mended before the storm is over.
-fn faults(dice: &mut Stream, brokers: u64, producers: u64, consumers: u64, text: &mut String) {
+fn faults(dice: &mut Stream, replicated: bool, brokers: u64, producers: u64, consumers: u64, text: &mut String) {
     let mut lines = Vec::new();
     for broker in 1..=brokers {
         let mut at = dice.between(500, 10_000);
         while at < STORM * 1_000 && dice.chance(700_000) {
-            let kind = pick(dice, &["kill", "kill", "crash"]);
+            let kind = if replicated { "kill" } else { pick(dice, &["kill", "kill", "crash"]) };
             let back = at + dice.between(200, 12_000);
             lines.push((at, format!("{kind} broker-{broker}")));
             lines.push((back, format!("start broker-{broker}")));
             at = back + dice.between(200, 10_000);
+        }
+    }
+    for broker in 1..brokers {
+        if dice.chance(300_000) {
+            let (at, other) = (dice.between(500, STORM * 1_000), dice.between(broker + 1, brokers));
+            lines.push((at, format!("cut broker-{broker} broker-{other}")));
+            lines.push((at + dice.between(50, 15_000), format!("heal broker-{broker} broker-{other}")));
         }
     }
     for client in (0..producers).map(|one| format!("p{one}")).chain((0..consumers).map(|one| format!("c{one}"))) {

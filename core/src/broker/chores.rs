@@ -6,6 +6,7 @@
 //! | 60 s | log.flush.offset.checkpoint.interval.ms | `recovery-point-offset-checkpoint` |
 //! | 60 s | log.flush.start.offset.checkpoint.interval.ms | `log-start-offset-checkpoint` |
 //! | 300 s | log.retention.check.interval.ms | old segments go |
+//! | 15 s | half of replica.lag.time.max.ms | followers that lag leave the ISR |
 //!
 //! A file is saved only where it would say something new.
 
@@ -34,9 +35,11 @@ pub(super) struct Chores {
     recovery_points: Instant,
     log_starts: Instant,
     retention: Instant,
+    isrs: Instant,
     recovery_interval: Duration,
     log_start_interval: Duration,
     retention_interval: Duration,
+    isr_interval: Duration,
     /// By `flush.ms`. A log that has been flushed meanwhile is found so and left alone.
     flushes: BTreeSet<(Instant, LogId)>,
     /// What the files say.
@@ -71,14 +74,18 @@ const LEAVE: Duration = Duration::from_millis(1_000);
 impl Chores {
     pub fn new(now: Instant, settings: &BrokerSettings) -> Chores {
         let first = now + INITIAL_DELAY;
+        // At 0 a follower would never be caught up, and the timer never rest.
+        let isr_interval = (settings.replica_lag_time_max / 2).max(Duration::from_millis(1));
         Chores {
             high_watermarks: None,
             recovery_points: first,
             log_starts: first,
             retention: first,
+            isrs: now + isr_interval,
             recovery_interval: settings.log_flush_offset_checkpoint_interval,
             log_start_interval: settings.log_flush_start_offset_checkpoint_interval,
             retention_interval: settings.log_retention_check_interval,
+            isr_interval,
             flushes: BTreeSet::new(),
             saved: BTreeMap::new(),
             stop: None,
@@ -91,7 +98,7 @@ impl Chores {
             Some(Stop::Handing { until } | Stop::Leaving { until }) => Some(until),
             Some(Stop::Flushing { .. } | Stop::Stopped) | None => None,
         };
-        let fixed = [self.recovery_points, self.log_starts, self.retention].map(Some);
+        let fixed = [self.recovery_points, self.log_starts, self.retention, self.isrs].map(Some);
         fixed.into_iter().chain([self.high_watermarks, flush, stop]).flatten().min()
     }
 
@@ -128,6 +135,10 @@ impl Broker {
         if self.chores.retention <= instant {
             self.chores.retention = instant + self.chores.retention_interval;
             self.retain(now, out);
+        }
+        if self.chores.isrs <= instant {
+            self.chores.isrs = instant + self.chores.isr_interval;
+            self.check_isrs(now, out);
         }
         if self.chores.recovery_points <= instant {
             self.chores.recovery_points = instant + self.chores.recovery_interval;

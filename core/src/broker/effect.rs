@@ -4,11 +4,13 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::client;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::{Batch, Stamp};
-use crate::zookeeper::client;
+use crate::sim::view::Level;
+use crate::zookeeper;
 
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -18,12 +20,15 @@ pub enum Effect {
     NoReply { ticket: Ticket },
     /// Cut a client off.
     Close { conn: ConnId, why: String },
+    /// As a client of another broker, of which it replicates: connect, send, close. Answered by
+    /// [`Client`](super::Event::Client).
+    Client(client::Effect),
     /// Ask another broker; answered by [`Answer`](super::Event::Answer).
     Call { call: CallId, to: BrokerId, request: ClusterRequest },
     /// Answer another broker's call.
     Answer { to: BrokerId, call: CallId, response: ClusterResponse },
     /// On one of this broker's connections with ZooKeeper; what comes of it is a [`ZooKeeper`](super::Event::ZooKeeper).
-    ZooKeeper(client::Effect),
+    ZooKeeper(zookeeper::client::Effect),
 
     /// From here on `log` means that directory of the data directory (`orders-0`); it is made if it is not there, with
     /// a first segment at `base` if it holds none.
@@ -49,8 +54,8 @@ pub enum Effect {
     /// Replace a small file of the data directory as a whole (checkpoints, `orders-0/partition.metadata`): written
     /// aside, synced, renamed. In place before the effects that follow.
     Save { file: String, contents: Bytes },
-    /// For whoever reads the log.
-    Note { text: String },
+    /// Something that whoever runs the broker should read.
+    Note { level: Level, text: String },
     /// This broker cannot go on, and says why; it takes no more events.
     Fail { why: String },
     /// The answer to [`Stop`](super::Event::Stop): nothing is left to do; logs may be synced and closed.
@@ -91,6 +96,7 @@ impl fmt::Display for Effect {
             Effect::Reply { ticket, response } => write!(f, "reply {ticket} {response}"),
             Effect::NoReply { ticket } => write!(f, "no reply {ticket}"),
             Effect::Close { conn, why } => write!(f, "close {conn}: {why}"),
+            Effect::Client(effect) => write!(f, "client {effect}"),
             Effect::Call { call, to, request } => write!(f, "call {to} {call} {request}"),
             Effect::Answer { to, call, response } => write!(f, "answer {to} {call} {response}"),
             Effect::Open { log, directory, base } => write!(f, "open {log} {directory} at {base}"),
@@ -125,7 +131,7 @@ impl fmt::Display for Effect {
             Effect::Read { read, extent } => write!(f, "read {read} {extent}"),
             Effect::Save { file, contents } => write!(f, "save {file} {} B", contents.len()),
             Effect::ZooKeeper(effect) => write!(f, "zookeeper {effect}"),
-            Effect::Note { text } => write!(f, "note: {text}"),
+            Effect::Note { text, .. } => write!(f, "note {text}"),
             Effect::Fail { why } => write!(f, "fail: {why}"),
             Effect::Stopped => f.write_str("stopped"),
         }

@@ -3,11 +3,15 @@
 use std::fmt;
 
 use bytes::Bytes;
+use kafka_protocol::messages::ResponseKind;
 
+use crate::client;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::protocol::Request;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
-use crate::zookeeper::client;
+use crate::record::check::Invalid;
+use crate::record::{Batch, replicated};
+use crate::zookeeper;
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -25,6 +29,13 @@ pub enum Event {
     Loaded { read: ReadId, bytes: Bytes },
     /// The disk failed under this log; it takes no more effects.
     Offline { log: LogId, cause: String },
+    /// What became of this broker's own connections to other brokers, and the answers to its requests there.
+    /// Made by [`Event::client`].
+    Client {
+        event: client::Event,
+        /// For Fetch, one for each partition in the order of the body, whose `records` are `None`; empty otherwise.
+        batches: Vec<Result<Vec<Batch>, Invalid>>,
+    },
     /// Another broker (or this one) calls.
     Call { from: BrokerId, call: CallId, request: ClusterRequest },
     /// The answer to a call of this broker's; an error where the peer could not be reached or went away.
@@ -32,7 +43,7 @@ pub enum Event {
     /// The connection with another broker came up or went down.
     Peer { id: BrokerId, up: bool },
     /// Of one of this broker's connections with ZooKeeper.
-    ZooKeeper(client::Event),
+    ZooKeeper(zookeeper::client::Event),
     /// The process is asked to stop: checkpoint everything, then say [`Stopped`](super::Effect::Stopped). `controlled`
     /// where the cluster goes on without it: then others lead first what it leads.
     Stop { controlled: bool },
@@ -40,6 +51,23 @@ pub enum Event {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreachable;
+
+impl Event {
+    /// Takes the record sets out of an answer to Fetch and checks them: work for whoever reads the connection.
+    pub fn client(mut event: client::Event) -> Event {
+        let batches = match &mut event {
+            client::Event::Response { body, .. } => match &mut **body {
+                ResponseKind::Fetch(fetch) => {
+                    let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+                    partitions.map(|partition| replicated(partition.records.take())).collect()
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        };
+        Event::Client { event, batches }
+    }
+}
 
 /// One line each: golden traces, the page's event log and the server's debug log.
 impl fmt::Display for Event {
@@ -52,6 +80,7 @@ impl fmt::Display for Event {
             Event::Flushed { log, end } => write!(f, "flushed {log} below {end}"),
             Event::Loaded { read, bytes } => write!(f, "loaded {read} {} B", bytes.len()),
             Event::Offline { log, cause } => write!(f, "offline {log}: {cause}"),
+            Event::Client { event, .. } => write!(f, "client {event}"),
             Event::Call { from, call, request } => write!(f, "call {from} {call} {request}"),
             Event::Answer { call, result: Ok(response) } => write!(f, "answer {call} {response}"),
             Event::Answer { call, result: Err(Unreachable) } => write!(f, "answer {call} unreachable"),

@@ -12,14 +12,16 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
+use super::purgatory::Until;
 use super::{Broker, Effect, Image};
 use crate::config::TopicConfig;
 use crate::error::ErrorCode;
-use crate::id::{LogId, Offset, TopicPartition};
+use crate::id::{BrokerId, LogId, Offset, TopicPartition};
 use crate::log::checkpoint::{self, LOG_START, PARTITION_METADATA, RECOVERY_POINT, REPLICATION};
 use crate::log::{Checkpoints, Log, LogImage};
-use crate::partition::{Follower, Partition, Role, Settings};
+use crate::partition::{Around, Follower, Partition, Role, Settings};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
+use crate::sim::view::Level;
 use crate::time::Now;
 
 /// What was found on disk.
@@ -53,6 +55,7 @@ impl Broker {
         if state.version <= self.cluster.version {
             return;
         }
+        let state = self.keep_newer_isrs(state);
         let before = std::mem::replace(&mut self.cluster, state.clone());
         let is_first = before.version == 0;
         self.topic_names = Arc::new(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
@@ -65,8 +68,30 @@ impl Broker {
             let reconfigured = old.is_none_or(|old| old.configs != topic.configs);
             self.host_topic(now, name, topic, reconfigured, out);
         }
+        if before.brokers != state.brokers {
+            self.look_who_lives(now, out);
+        }
+        self.replicate(now, out);
         if is_first {
             self.admit_those_who_waited(now, out);
+        }
+    }
+
+    /// Brokers came or went: leaders know whom not to wait for, followers where their leaders are found.
+    fn look_who_lives(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let cluster = self.cluster.clone();
+        let logs: Vec<LogId> = self.partitions().map(|partition| partition.log.id()).collect();
+        for log in logs {
+            let Some(partition) = self.partition_mut(log) else { continue };
+            match &mut partition.role {
+                Role::Leader(leader) => {
+                    leader.set_alive(&cluster.brokers);
+                    if partition.advance(now.instant, out) {
+                        self.progressed(log, true, out);
+                    }
+                }
+                Role::Follower(_) => self.refollow(log),
+            }
         }
     }
 
@@ -92,6 +117,7 @@ impl Broker {
                     self.hosted.remove(&partition.name.topic);
                 }
             }
+            self.replication.unfollow(log);
             removed.push(partition.name.clone());
         }
         if removed.is_empty() {
@@ -127,7 +153,7 @@ impl Broker {
             match hosted {
                 Some(log) => {
                     let settings = reconfigured.then(&mut settings);
-                    self.change(log, assignment, settings, out);
+                    self.change(now, log, assignment, settings, out);
                 }
                 None => {
                     let settings = settings();
@@ -138,23 +164,58 @@ impl Broker {
     }
 
     /// A partition that is here already.
-    fn change(&mut self, log: LogId, assignment: &Assignment, settings: Option<Settings>, out: &mut Vec<Effect>) {
-        let own = self.id();
+    pub(super) fn change(
+        &mut self,
+        now: Now,
+        log: LogId,
+        assignment: &Assignment,
+        settings: Option<Settings>,
+        out: &mut Vec<Effect>,
+    ) {
+        let cluster = self.cluster.clone();
+        let around = self.around(now, &cluster);
         let Some(partition) = self.partition_mut(log) else { return };
         if let Some(settings) = settings {
             partition.log.reconfigure(settings.log.clone());
             partition.settings = settings;
         }
         let high_watermark = partition.log.high_watermark();
-        let changed = partition.assume(own, assignment, out);
+        let isr = partition.led_in(-1).ok().map(|leader| leader.isr().to_vec());
+        let changed = partition.assume(assignment, &around, out);
+        if let Some(isr) = isr.filter(|isr| !changed && *isr != assignment.isr) {
+            out.push(isr_updated(partition, &isr, assignment));
+        }
+        if changed && let Ok(leader) = partition.led_in(-1) {
+            let (name, ids) = (&partition.name, ids(&assignment.isr));
+            let text = format!(
+                "Leader {name} starts at leader epoch {} from offset {} with high watermark {}, ISR {ids}",
+                leader.epoch,
+                leader.epoch_start,
+                partition.log.high_watermark()
+            );
+            out.push(Effect::Note { level: Level::Info, text });
+        }
         let rose = partition.log.high_watermark() > high_watermark;
         let error = partition.led_in(-1).err();
+        // Whether those that wait for the ISR wait in vain.
+        let refused = partition.acknowledged(Offset::MAX).and_then(Result::err);
         if changed {
             // Whoever waited did so for a leader that is no more.
             self.forsake(log, error.unwrap_or(ErrorCode::NotLeaderOrFollower), out);
         } else if rose {
             self.progressed(log, true, out);
         }
+        if let Some(error) = refused.filter(|_| !changed) {
+            while let Some((ticket, wait)) = self.purgatory.due(log, Until::Committed, Offset::MAX) {
+                self.settle(ticket, wait, Err(error), out);
+            }
+        }
+        self.refollow(log);
+    }
+
+    fn around<'a>(&self, now: Now, cluster: &'a ClusterState) -> Around<'a> {
+        let lag = self.settings.replica_lag_time_max;
+        Around { own: self.id(), alive: &cluster.brokers, lag, now: now.instant }
     }
 
     /// A partition that is new here, or was found on disk.
@@ -192,18 +253,34 @@ impl Broker {
             }
             None => Log::create(id, directory, 0, settings.log.clone(), now, out),
         };
-        if owner != Some(topic_id) {
-            let contents = Bytes::from(checkpoint::print_partition_metadata(topic_id));
-            out.push(Effect::Save { file: metadata, contents });
-        }
-        let nobody = Role::Follower(Follower { leader: crate::id::BrokerId::NONE, epoch: -1 });
+        let nobody = Role::Follower(Follower::new(BrokerId::NONE, -1));
         let mut partition = Partition { name: name.clone(), topic_id, log, role: nobody, settings, offline: None };
-        partition.assume(self.id(), assignment, out);
+        if owner != Some(topic_id) {
+            partition.save_metadata(out);
+        }
+        let cluster = self.cluster.clone();
+        partition.assume(assignment, &self.around(now, &cluster), out);
         self.partitions.push(Some(Arc::new(partition)));
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
+        self.refollow(id);
     }
 
     fn next_slot(&self) -> LogId {
         LogId(self.partitions.len() as u32)
     }
+}
+
+/// In Kafka's words.
+fn isr_updated(partition: &Partition, before: &[BrokerId], now: &Assignment) -> Effect {
+    let under = match partition.acknowledged(Offset::MAX) {
+        Some(Err(_)) => " (under-min-isr)",
+        _ => "",
+    };
+    let (name, isr, before_ids) = (&partition.name, ids(&now.isr), ids(before));
+    let text = format!("ISR of {name} updated from {before_ids} to {isr}{under}");
+    Effect::Note { level: if now.isr.len() < before.len() { Level::Warn } else { Level::Good }, text }
+}
+
+fn ids(ids: &[BrokerId]) -> String {
+    ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",")
 }

@@ -20,9 +20,11 @@ use kafka_protocol::messages::RequestKind;
 use super::{Broker, Effect};
 use crate::controller::{Controller, Output, Tag};
 use crate::id::{ConnId, Ticket, TopicPartition};
+use crate::partition::IsrChange;
 use crate::protocol::Request;
 use crate::protocol::cluster::Assignment;
 use crate::protocol::znode;
+use crate::sim::view::Level;
 use crate::time::{Duration, Instant, Now};
 use crate::zookeeper::client::{self, Told};
 use crate::zookeeper::protocol::{CreateMode, Op, Reply, WatchEvent};
@@ -79,8 +81,7 @@ pub(super) enum Purpose {
     NextProducerIds {
         start: i64,
     },
-    /// Nobody waits for it.
-    Told,
+    Isr(IsrChange),
 }
 
 impl Membership {
@@ -146,7 +147,10 @@ impl Broker {
                 Told::Connected { new: false } => self.reconnected(now, out),
                 Told::Disconnected => {}
                 Told::Expired => {
-                    out.push(Effect::Note { text: "learns that its session has expired".to_owned() });
+                    out.push(Effect::Note {
+                        level: Level::Warn,
+                        text: "learns that its session has expired".to_owned(),
+                    });
                     self.membership.stage = Stage::Away;
                     self.resign(now, out);
                 }
@@ -168,6 +172,7 @@ impl Broker {
                 }
                 self.follow(now, outputs, out);
                 self.look_for_the_controller(now, out);
+                self.check_isrs(now, out);
             }
         }
     }
@@ -208,7 +213,15 @@ impl Broker {
             }
             Purpose::ProducerIds => self.producer_ids_read(now, result, out),
             Purpose::NextProducerIds { start } => self.producer_ids_written(now, start, result, out),
-            Purpose::Told => {}
+            Purpose::Isr(change) => {
+                // Otherwise another was faster, and the controller tells what it wrote; or nobody knows, and the next check
+                // proposes it again.
+                if let Ok(Reply::Multi(Ok(replies))) = result
+                    && let Some(Reply::SetData { stat }) = replies.first()
+                {
+                    self.isr_written(now, &change, stat.version, out);
+                }
+            }
         }
     }
 
@@ -306,7 +319,10 @@ impl Broker {
                     self.membership.epoch = stat.czxid.0;
                 }
                 self.membership.stage = Stage::Member;
-                out.push(Effect::Note { text: format!("is registered, broker epoch {}", self.membership.epoch) });
+                out.push(Effect::Note {
+                    level: Level::Info,
+                    text: format!("is registered, broker epoch {}", self.membership.epoch),
+                });
                 self.look_for_the_controller(now, out);
             }
             // Another broker was faster with what was missing.
@@ -388,14 +404,17 @@ impl Broker {
         let mut outputs = Vec::new();
         controller.begin(now, &mut outputs);
         self.controller = Some(controller);
-        out.push(Effect::Note { text: format!("is the controller, epoch {epoch}") });
+        out.push(Effect::Note { level: Level::Good, text: format!("is the controller, epoch {epoch}") });
         self.follow(now, outputs, out);
     }
 
     /// Another is the controller, or nobody.
     pub(super) fn resign(&mut self, now: Now, out: &mut Vec<Effect>) {
         if let Some(mut controller) = self.controller.take() {
-            out.push(Effect::Note { text: format!("is the controller no more, its epoch was {}", controller.epoch()) });
+            out.push(Effect::Note {
+                level: Level::Warn,
+                text: format!("is the controller no more, its epoch was {}", controller.epoch()),
+            });
             let outputs = controller.resign();
             self.follow(now, outputs, out);
         }
@@ -408,7 +427,7 @@ impl Broker {
                 Output::Ask { tag, op } => self.ask_zookeeper(now, op, Purpose::Decide(tag), out),
                 Output::Publish => self.publish(now, out),
                 Output::Answer { origin, answer } => self.answer(now, origin, answer, out),
-                Output::Note(text) => out.push(Effect::Note { text }),
+                Output::Note(text) => out.push(Effect::Note { level: Level::Info, text }),
                 Output::Resign => {
                     self.resign(now, out);
                     // Whoever is the controller now: the znode says it.
@@ -455,16 +474,17 @@ impl Broker {
         self.membership.leaving = true;
     }
 
-    /// For a leader: writes `assignment`, with the ISR that it should have, as the state of a partition, unless another
-    /// has changed that since (`partition_epoch`), and notifies the controller in the same multi. The controller reads
-    /// it and tells every broker, this one included, what the partition is now; a write that came too late changes
-    /// nothing, and what was there instead is told the same way.
-    pub fn write_isr(&mut self, now: Now, partition: &TopicPartition, assignment: &Assignment, out: &mut Vec<Effect>) {
-        let path = znode::state_path(&partition.topic, partition.partition);
-        let data = Some(znode::state(assignment, self.cluster.controller_epoch));
-        let set = Op::SetData { path, data, version: assignment.partition_epoch };
-        let data = Some(znode::isr_change([partition].into_iter()));
+    /// For a leader: writes a new ISR into the partition's state, unless another has changed that since, and notifies the
+    /// controller in the same multi. Goes on in [`Broker::isr_written`].
+    pub(super) fn write_isr(&mut self, now: Now, change: IsrChange, out: &mut Vec<Effect>) {
+        let TopicPartition { topic, partition } = &change.partition;
+        let Some(known) = self.assignment(topic, *partition) else { return };
+        let assignment = Assignment { isr: change.isr.clone(), ..known.clone() };
+        let path = znode::state_path(topic, *partition);
+        let data = Some(znode::state(&assignment, self.cluster.controller_epoch));
+        let set = Op::SetData { path, data, version: change.partition_epoch };
+        let data = Some(znode::isr_change([&change.partition].into_iter()));
         let tell = Op::Create { path: znode::isr_change_path(), data, mode: CreateMode::PersistentSequential };
-        self.ask_zookeeper(now, Op::Multi(vec![set, tell]), Purpose::Told, out);
+        self.ask_zookeeper(now, Op::Multi(vec![set, tell]), Purpose::Isr(change), out);
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! `event.rs`, `effect.rs` what comes in and goes out | `handle/` clients' requests | `purgatory.rs` requests that wait |
 //! `session.rs` what consumers fetch | `membership.rs` registered in ZooKeeper, candidate for controller | `cluster.rs`
-//! the cluster's state, applied; the controller and its calls | `hosting.rs` partitions come, change and go | `chores.rs` what is done by the clock, and at the end |
+//! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
+//! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
+//! `chores.rs` what is done by the clock, and at the end |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -16,9 +18,12 @@ pub mod effect;
 pub mod event;
 pub mod handle;
 pub mod hosting;
+mod isr;
 pub mod membership;
 pub mod producer_id;
 pub mod purgatory;
+mod replica_selector;
+pub mod replication;
 pub mod session;
 #[cfg(test)]
 mod tests;
@@ -40,7 +45,7 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId};
 use crate::log::LogImage;
 use crate::node::Node;
-use crate::partition::Partition;
+use crate::partition::{Partition, Role};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
@@ -97,6 +102,7 @@ pub struct Broker {
 
     purgatory: purgatory::Purgatory,
     sessions: session::Sessions,
+    replication: replication::Replication,
     producer_ids: producer_id::ProducerIds,
     chores: chores::Chores,
 
@@ -123,6 +129,11 @@ impl Broker {
         let mut broker = Broker {
             // A stream of its own for every start: a client may still hold a session's id from before.
             sessions: session::Sessions::new(slots, config.seed.stream(&format!("fetch-sessions-{}", now.wall))),
+            replication: replication::Replication::new(
+                config.registration.id,
+                &settings,
+                config.seed.stream(&format!("replication-{}", now.wall)),
+            ),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),
             membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant),
@@ -231,6 +242,9 @@ impl Node for Broker {
                 self.purgatory.closed(conn);
             }
 
+            // This broker as a client of others, in `replication/`.
+            Event::Client { event, batches } => self.as_client(now, event, batches, out),
+
             // The cluster: the controller's decisions and everything that follows from them, in `cluster.rs`.
             Event::Call { from, call, request } => self.called(now, from, call, request, out),
             Event::Answer { call, result } => self.answered(now, call, result, out),
@@ -242,7 +256,7 @@ impl Node for Broker {
             // The logs.
             Event::Appended { log, end } => self.appended(log, end, out),
             Event::Flushed { log, end } => self.flushed(now, log, end, out),
-            Event::Loaded { read, bytes } => self.loaded(read, &bytes, out),
+            Event::Loaded { read, bytes } => self.loaded(now, read, &bytes, out),
             Event::Offline { log, cause } => self.offline(log, cause, out),
 
             Event::Timer => {
@@ -250,6 +264,7 @@ impl Node for Broker {
                 self.zookeeper_timer(now, out);
                 self.controller_timer(now, out);
                 self.do_chores(now, out);
+                self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
         }
@@ -257,8 +272,8 @@ impl Node for Broker {
 
     fn deadline(&self) -> Option<Instant> {
         let controller = self.controller.as_ref().and_then(Controller::deadline);
-        let all = [self.purgatory.deadline(), self.membership.deadline(), controller, self.chores.deadline()];
-        all.into_iter().flatten().min()
+        let own = [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline()];
+        own.into_iter().chain([self.membership.deadline(), controller]).flatten().min()
     }
 }
 
@@ -273,19 +288,16 @@ impl Broker {
 
     /// The driver has written everything below `end`.
     fn appended(&mut self, log: LogId, end: Offset, out: &mut Vec<Effect>) {
+        let now = self.now;
         let Some(partition) = self.partition_mut(log) else { return };
-        let rose = partition.appended(end);
+        let rose = partition.appended(now.instant, end, out);
+        let follows = matches!(partition.role, Role::Follower(_));
         while let Some((ticket, wait)) = self.purgatory.due(log, Until::Written, end) {
             self.settle(ticket, wait, Ok(()), out);
         }
         self.progressed(log, rose, out);
-    }
-
-    /// A follower has everything below `offset`.
-    fn followed(&mut self, log: LogId, replica: BrokerId, offset: Offset, out: &mut Vec<Effect>) {
-        let Some(partition) = self.partition_mut(log) else { return };
-        if partition.followed(replica, offset) {
-            self.progressed(log, true, out);
+        if follows {
+            self.replica_written(now, log, out);
         }
     }
 
@@ -304,10 +316,11 @@ impl Broker {
     }
 
     /// The bytes are there that a look-up asked for.
-    fn loaded(&mut self, read: ReadId, bytes: &Bytes, out: &mut Vec<Effect>) {
+    fn loaded(&mut self, now: Now, read: ReadId, bytes: &Bytes, out: &mut Vec<Effect>) {
         match self.purgatory.loaded(read) {
             Some(Reading::Fetch(fetching, seek)) => self.resume_fetch(fetching, seek, bytes, out),
             Some(Reading::ListOffsets(listing, seek)) => self.resume_list(listing, seek, bytes, out),
+            Some(Reading::Cut(cutting)) => self.resume_cut(now, cutting, bytes, out),
             None => {}
         }
     }
@@ -318,6 +331,8 @@ impl Broker {
         partition.offline = Some(cause);
         self.forsake(log, ErrorCode::KafkaStorageError, out);
         self.stopped_waiting_for(self.now, log, out);
+        self.refollow(log);
+        self.replicate(self.now, out);
     }
 
     /// Whoever waits for that log is told now: producers the error, consumers whatever is true of it.

@@ -13,6 +13,7 @@ use super::membership::Purpose;
 use super::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::protocol::znode;
+use crate::sim::view::Level;
 use crate::time::Now;
 use crate::zookeeper::{Error, Op, Reply};
 
@@ -58,7 +59,7 @@ impl Broker {
             Some(json) => match znode::parse_producer_ids(&json) {
                 Ok(end) => end + 1,
                 Err(why) => {
-                    out.push(Effect::Note { text: why });
+                    out.push(Effect::Note { level: Level::Bad, text: why });
                     return self.no_producer_ids(out);
                 }
             },

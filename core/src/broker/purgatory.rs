@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::handle::{fetch::Fetching, list_offsets::Listing, produce::Producing};
+use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::{ReadSeek, TimeSeek};
 use crate::time::Instant;
@@ -31,13 +32,16 @@ pub enum Parked {
 pub enum Reading {
     Fetch(Fetching, ReadSeek),
     ListOffsets(Listing, TimeSeek),
+    /// Not a client's: a follower that finds out where to cut.
+    Cut(Cutting),
 }
 
 impl Reading {
-    fn ticket(&self) -> Ticket {
+    fn ticket(&self) -> Option<Ticket> {
         match self {
-            Reading::Fetch(fetching, _) => fetching.asked.ticket,
-            Reading::ListOffsets(listing, _) => listing.asked.ticket,
+            Reading::Fetch(fetching, _) => Some(fetching.asked.ticket),
+            Reading::ListOffsets(listing, _) => Some(listing.asked.ticket),
+            Reading::Cut(_) => None,
         }
     }
 }
@@ -187,7 +191,7 @@ impl Purgatory {
         for ticket in parked {
             self.take(ticket);
         }
-        self.reading.retain(|_, reading| reading.ticket().conn != conn);
+        self.reading.retain(|_, reading| reading.ticket().is_none_or(|ticket| ticket.conn != conn));
     }
 
     fn queues(&mut self, log: LogId) -> &mut Queues {

@@ -47,6 +47,10 @@ pub struct Wanted {
     pub fetch_offset: Offset,
     pub max_bytes: i32,
     pub current_leader_epoch: i32,
+    /// Who wrote the last record before `fetch_offset`; −1 where it is not told.
+    pub last_fetched_epoch: i32,
+    /// Where a follower's own log begins; −1 for consumers.
+    pub log_start_offset: Offset,
 }
 
 /// What a client was told last of one partition.
@@ -65,6 +69,8 @@ impl Told {
 pub struct Outcome {
     pub told: Told,
     pub has_records: bool,
+    /// It says something that must be heard: to read elsewhere, or where to cut.
+    pub has_advice: bool,
     pub has_error: bool,
 }
 
@@ -125,7 +131,8 @@ impl Session {
     fn answer(&mut self, key: &Key, outcome: &Outcome) -> bool {
         let Some(&place) = self.places.get(key) else { return true };
         let Some(cached) = self.order.get_mut(&place) else { return true };
-        let must = outcome.has_records || outcome.has_error || cached.told != outcome.told;
+        let said = outcome.has_records || outcome.has_advice || outcome.has_error;
+        let must = said || cached.told != outcome.told;
         cached.told = outcome.told;
         if outcome.has_error {
             // When the error goes away the partition is news.
@@ -326,14 +333,21 @@ mod tests {
     use super::*;
     use crate::rng::Seed;
 
-    const WANTED: Wanted = Wanted { fetch_offset: 0, max_bytes: 1 << 20, current_leader_epoch: -1 };
+    const WANTED: Wanted = Wanted {
+        fetch_offset: 0,
+        max_bytes: 1 << 20,
+        current_leader_epoch: -1,
+        last_fetched_epoch: -1,
+        log_start_offset: -1,
+    };
 
     fn key(partition: i32) -> Key {
         (TopicRef::Id(Uuid::from_u128(1)), partition)
     }
 
     fn outcome(high_watermark: Offset, has_records: bool) -> Outcome {
-        Outcome { told: Told { high_watermark, log_start_offset: 0 }, has_records, has_error: false }
+        let told = Told { high_watermark, log_start_offset: 0 };
+        Outcome { told, has_records, has_advice: false, has_error: false }
     }
 
     fn sessions(slots: usize) -> Sessions {

@@ -6,6 +6,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::Broker;
+use super::replication::Progress;
 use crate::id::BrokerId;
 use crate::log::checkpoint::print_uuid;
 use crate::partition::{Partition, Role};
@@ -152,6 +153,19 @@ impl Broker {
                 fact(id, format_args!("end {}{}", follower.end, if follower.in_sync { ", in sync" } else { "" }))
             });
             groups.push(group("Followers", followers));
+        }
+        if let Role::Follower(follower) = &partition.role
+            && follower.leader != BrokerId::NONE
+        {
+            let state = match self.replication.progress(log.id()) {
+                None => "its leader cannot be found",
+                Some(Progress::Truncating) => "asks where its log parts from the leader's",
+                Some(Progress::Fetching) => "fetches",
+                Some(Progress::OutOfRange(_)) => "asks where the leader's log lies",
+                Some(Progress::Failed) => "failed, waits for the next leader epoch",
+            };
+            let told = fact("leader's high_watermark", follower.high_watermark);
+            groups.push(group("Following", [fact("leader", follower.leader), fact("state", state), told]));
         }
         if !configs.is_empty() {
             groups.push(group("Topic settings", configs.iter().map(|(name, value)| fact(name, value))));

@@ -27,7 +27,14 @@ use crate::rng::Stream;
 use crate::time::{Duration, Instant};
 
 /// The APIs that a client speaks.
-const APIS: [ApiKey; 5] = [ApiKey::Produce, ApiKey::Fetch, ApiKey::ListOffsets, ApiKey::Metadata, ApiKey::ApiVersions];
+const APIS: [ApiKey; 6] = [
+    ApiKey::Produce,
+    ApiKey::Fetch,
+    ApiKey::ListOffsets,
+    ApiKey::Metadata,
+    ApiKey::ApiVersions,
+    ApiKey::OffsetForLeaderEpoch,
+];
 
 pub(super) const METADATA_MAX_AGE: Setting = Setting {
     name: "metadata.max.age.ms",
@@ -245,6 +252,19 @@ impl<T> Network<T> {
             self.links[id.0].state = State::Handshaking;
             self.handshake(now, id, ApiKey::ApiVersions.valid_versions().max, out);
         }
+    }
+
+    /// Nobody needs the link any more: its connection is closed, and how it failed before is forgotten.
+    pub fn hang_up(&mut self, now: Instant, id: LinkId, out: &mut Vec<Effect>) {
+        let link = &mut self.links[id.0];
+        if !matches!(link.state, State::Down { .. }) {
+            out.push(Effect::Close { conn: link.conn });
+        }
+        link.state = State::Down { until: now };
+        (link.wanted, link.failures) = (false, 0);
+        link.versions.clear();
+        // (3)
+        self.lost.extend(link.in_flight.drain(..).filter_map(|request| Some((id, request.tag?))));
     }
 
     /// The world took the connection away, or refused it.

@@ -46,6 +46,14 @@ const WITH_EFFECT: &[&str] = &[
     "num.partitions",
     "ottla.placement",
     "queued.max.requests",
+    "replica.fetch.backoff.ms",
+    "replica.fetch.max.bytes",
+    "replica.fetch.min.bytes",
+    "replica.fetch.response.max.bytes",
+    "replica.fetch.wait.max.ms",
+    "replica.lag.time.max.ms",
+    "replica.selector.class",
+    "replica.socket.timeout.ms",
     "socket.request.max.bytes",
     "unclean.leader.election.enable",
     "zookeeper.session.timeout.ms",
@@ -65,6 +73,9 @@ const OWN: &[&str] = &[
     "node.id",
     "process.roles",
 ];
+
+/// The one selector that comes with Kafka.
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 
 /// Whether setting it changes anything here.
 pub fn has_effect(name: &str) -> bool {
@@ -95,6 +106,22 @@ pub struct BrokerSettings {
     pub placement: Placement,
     /// Requests of all connections that wait for the broker before it stops reading.
     pub queued_max_requests: i32,
+    /// What a follower waits after a fetch that failed.
+    pub replica_fetch_backoff: Duration,
+    /// Bytes of one partition that a follower fetches.
+    pub replica_fetch_max_bytes: i32,
+    /// Bytes that a leader waits for before it answers a follower.
+    pub replica_fetch_min_bytes: i32,
+    /// Bytes that a follower fetches at once.
+    pub replica_fetch_response_max_bytes: i32,
+    /// How long a leader waits for them.
+    pub replica_fetch_wait_max: Duration,
+    /// A follower that has not caught up for so long is not in sync.
+    pub replica_lag_time_max: Duration,
+    /// What a follower waits for an answer.
+    pub replica_socket_timeout: Duration,
+    /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`.
+    pub selects_replicas_by_rack: bool,
     /// Bytes of one request.
     pub socket_request_max_bytes: i32,
     pub zookeeper_session_timeout: Duration,
@@ -139,6 +166,14 @@ impl BrokerSettings {
                 _ => Placement::Notes,
             },
             queued_max_requests: reader.integer("queued.max.requests") as i32,
+            replica_fetch_backoff: reader.millis("replica.fetch.backoff.ms"),
+            replica_fetch_max_bytes: reader.integer("replica.fetch.max.bytes") as i32,
+            replica_fetch_min_bytes: reader.integer("replica.fetch.min.bytes") as i32,
+            replica_fetch_response_max_bytes: reader.integer("replica.fetch.response.max.bytes") as i32,
+            replica_fetch_wait_max: reader.millis("replica.fetch.wait.max.ms"),
+            replica_lag_time_max: reader.millis("replica.lag.time.max.ms"),
+            replica_socket_timeout: reader.millis("replica.socket.timeout.ms"),
+            selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
             zookeeper_session_timeout: reader.millis("zookeeper.session.timeout.ms"),
             set: set.clone(),
@@ -176,6 +211,9 @@ pub fn check(name: &str, text: &str) -> Result<(), ConfigError> {
     let Some(setting) = BROKER.get(name) else {
         return Err(ConfigError(format!("Unknown broker config name: {name}")));
     };
+    if name == "replica.selector.class" && text != RACK_AWARE {
+        return Err(ConfigError(format!("Invalid value {text} for configuration {name}: it can only be {RACK_AWARE}")));
+    }
     setting.parse(text).map(|_| ())
 }
 

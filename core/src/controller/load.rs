@@ -250,7 +250,9 @@ impl Controller {
         if changed {
             self.committed = Arc::new(held);
             self.state = self.committed.clone();
-            self.change(|_| {});
+            let (shutting_down, settings) = (self.shutting_down.clone(), self.settings.clone());
+            // One that was let in may have died meanwhile.
+            self.change(|state| elect(state, &shutting_down, &settings));
         }
     }
 }

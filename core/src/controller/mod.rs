@@ -13,13 +13,14 @@
 //!
 //! Invariants:
 //! 1. `state.version` rises with every change and stands still otherwise.
-//! 2. A leader is alive and in its ISR; the ISR is a subset of the replicas and never empty.
+//! 2. A leader is alive and in its ISR; the ISR is a subset of the replicas and never empty: the last member stays, dead
+//!    or alive.
 //! 3. A leader epoch rises whenever the leader changes, or the ISR by the controller's hand.
 //! 4. Brokers are told what ZooKeeper holds, and nothing else.
 //! 5. Every write stands beside a check of `/controller_epoch`: who is not the controller any more writes nothing.
 //!
-//! `load.rs` what is read | `write.rs` what is written | `elect.rs` leaders | `topic.rs` creation, deletion, growth |
-//! `config.rs` settings changed | `placement.rs` which brokers a partition goes to
+//! `load.rs` what is read | `write.rs` what is written | `elect.rs` leaders and ISRs | `topic.rs` creation, deletion,
+//! growth | `config.rs` settings changed | `placement.rs` which brokers a partition goes to
 
 pub mod config;
 pub mod elect;
@@ -472,11 +473,9 @@ impl Work {
     }
 }
 
-/// A new partition on those replicas, led by the first that lives. `None` where none lives.
-///
-/// Only the leader is in sync: no follower fetches, and one that is counted as in sync would hold the high watermark at
-/// 0 for ever.
+/// A new partition on those replicas: those that live are in sync, and the first of them leads. `None` where none lives.
 fn assignment(replicas: Vec<BrokerId>, alive: &BTreeMap<BrokerId, Registration>) -> Option<Assignment> {
-    let leader = replicas.iter().copied().find(|id| alive.contains_key(id))?;
-    Some(Assignment { replicas, isr: vec![leader], leader, leader_epoch: 0, ..Assignment::default() })
+    let isr: Vec<BrokerId> = replicas.iter().copied().filter(|id| alive.contains_key(id)).collect();
+    let leader = *isr.first()?;
+    Some(Assignment { replicas, isr, leader, ..Assignment::default() })
 }

@@ -13,18 +13,20 @@
 //! 3. There is always an active segment, the last; base offsets rise strictly, none lies above `end`.
 //! 4. The dense table ends with the last batch.
 //!
-//! Moves: `end` by [`append`](Log::append), `appended_end` by [`appended`](Log::appended), `recovery_point` by
+//! Moves: `end` by [`append`](Log::append) and [`append_replica`](Log::append_replica), `appended_end` by [`appended`](Log::appended), `recovery_point` by
 //! [`flushed`](Log::flushed), `high_watermark` by [`raise_high_watermark`](Log::raise_high_watermark), `log_start_offset`
-//! by [`raise_log_start`](Log::raise_log_start) and [`retain`](Log::retain); [`truncate`](Log::truncate) lowers them all.
+//! by [`raise_log_start`](Log::raise_log_start) and [`retain`](Log::retain); [`truncate`](Log::truncate) lowers them all, and
+//! [`truncate_fully_and_start_at`](Log::truncate_fully_and_start_at) sets them all.
 //!
 //! `segment.rs` one file and when to leave it | `index.rs` its sparse offset and time index | `newest.rs` the dense table
 //! of the newest batches | `lookup.rs` where an offset lies, `seek_time.rs` where a timestamp lies, `walk.rs` from batch to
-//! batch | `epoch.rs` which leader wrote what | `retention.rs` what may go | `recover.rs` from bytes to an image |
-//! `open.rs` from an image to a log | `checkpoint.rs` the small text files | `chunks.rs` a vector that is cheap to clone
+//! batch | `epoch.rs` which leader wrote what | `follow.rs` what a leader says | `retention.rs` what may go |
+//! `recover.rs` from bytes to an image | `open.rs` from an image to a log | `checkpoint.rs` the small text files | `chunks.rs` a vector that is cheap to clone
 
 pub mod checkpoint;
 mod chunks;
 pub mod epoch;
+mod follow;
 mod index;
 pub mod lookup;
 mod newest;
@@ -129,6 +131,8 @@ pub struct Log {
     flushed: Offset,
     /// Everything below is synced, or the driver was asked to sync it.
     flush_asked: Offset,
+    /// Answers to flushes up to here may be about bytes that were cut off since.
+    distrusted: Offset,
     /// When the log was last synced.
     flushed_at: Instant,
     /// Counts truncations: positions that a look-up took down before one mean nothing after it.
@@ -233,40 +237,9 @@ impl Log {
         append_time: Option<Timestamp>,
         out: &mut Vec<Effect>,
     ) -> Result<Placed, Invalid> {
-        let size = u32::try_from(batch.bytes.len()).unwrap_or(u32::MAX);
-        if size > self.config.segment_bytes {
-            let (directory, limit) = (&self.directory, self.config.segment_bytes);
-            let message = format!(
-                "Message batch size is {size} bytes in append to partition {directory}, which exceeds the maximum \
-                 configured segment size of {limit}."
-            );
-            return Err(Invalid { error: ErrorCode::RecordListTooLarge, message, record_errors: Vec::new() });
-        }
+        self.fits(&batch)?;
         self.assign_epoch(epoch, out);
-        let base_offset = self.end;
-        let last_offset = base_offset + i64::from(batch.header.last_offset_delta);
-        let max_timestamp = append_time.unwrap_or(batch.header.max_timestamp);
-        if self.active().should_roll(&self.config, now.wall, size, last_offset, max_timestamp) {
-            self.roll(now, out);
-        }
-        let segment = self.active();
-        let place = Place {
-            base_offset,
-            last_offset,
-            segment: segment.base,
-            position: segment.size,
-            size,
-            max_timestamp,
-            leader_epoch: epoch,
-        };
-        let index = self.place(place, now.wall);
-        let stamp = Stamp { base_offset, leader_epoch: epoch, append_time };
-        out.push(Effect::Append { log: self.id, stamp, batch, index });
-        if self.end - self.flush_asked >= self.config.flush_messages {
-            self.flush(out);
-        }
-        self.assert_invariants();
-        Ok(Placed { base_offset, last_offset, append_time })
+        Ok(self.put(now, batch, Stamp { base_offset: self.end, leader_epoch: epoch, append_time }, out))
     }
 
     /// The driver wrote everything below `end`.
@@ -276,6 +249,9 @@ impl Log {
 
     /// The driver synced everything below `end`: the recovery point.
     pub fn flushed(&mut self, now: Now, end: Offset) {
+        if end <= self.distrusted {
+            return;
+        }
         self.flushed = self.flushed.max(end.min(self.end));
         self.flush_asked = self.flush_asked.max(self.flushed);
         self.flushed_at = now.instant;
@@ -313,6 +289,7 @@ impl Log {
         if cut.generation != self.generation || cut.end > self.end {
             return;
         }
+        self.distrust_flushes();
         self.generation = self.generation.wrapping_add(1);
         self.segments.truncate(self.segments.partition_point(|segment| segment.base <= cut.segment));
         let segment = Arc::make_mut(self.segments.last_mut().expect("(3)"));
@@ -339,6 +316,47 @@ impl Log {
             self.save_epochs(out);
         }
         self.assert_invariants();
+    }
+
+    fn fits(&self, batch: &Batch) -> Result<(), Invalid> {
+        let (size, limit) = (batch.bytes.len(), self.config.segment_bytes);
+        if size as u64 <= u64::from(limit) {
+            return Ok(());
+        }
+        let message = format!(
+            "Message batch size is {size} bytes in append to partition {}, which exceeds the maximum configured segment \
+             size of {limit}.",
+            self.directory
+        );
+        Err(Invalid { error: ErrorCode::RecordListTooLarge, message, record_errors: Vec::new() })
+    }
+
+    /// Puts a batch at the end, after rolling the active segment where it is due.
+    fn put(&mut self, now: Now, batch: Batch, stamp: Stamp, out: &mut Vec<Effect>) -> Placed {
+        let size = batch.bytes.len() as u32;
+        let base_offset = stamp.base_offset;
+        let last_offset = base_offset + i64::from(batch.header.last_offset_delta);
+        let max_timestamp = stamp.append_time.unwrap_or(batch.header.max_timestamp);
+        if self.active().should_roll(&self.config, now.wall, size, last_offset, max_timestamp) {
+            self.roll(now, out);
+        }
+        let segment = self.active();
+        let place = Place {
+            base_offset,
+            last_offset,
+            segment: segment.base,
+            position: segment.size,
+            size,
+            max_timestamp,
+            leader_epoch: stamp.leader_epoch,
+        };
+        let index = self.place(place, now.wall);
+        out.push(Effect::Append { log: self.id, stamp, batch, index });
+        if self.end - self.flush_asked >= self.config.flush_messages {
+            self.flush(out);
+        }
+        self.assert_invariants();
+        Placed { base_offset, last_offset, append_time: stamp.append_time }
     }
 
     /// Takes down where the next batch lies: the index entry that it adds.
@@ -382,6 +400,13 @@ impl Log {
         if end > self.flush_asked {
             self.flush_asked = end;
             out.push(Effect::Flush { log: self.id, end });
+        }
+    }
+
+    /// Bytes are about to be cut off: a flush that is on its way will speak of them.
+    fn distrust_flushes(&mut self) {
+        if self.flush_asked > self.flushed {
+            self.distrusted = self.distrusted.max(self.flush_asked);
         }
     }
 

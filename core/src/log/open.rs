@@ -57,6 +57,7 @@ impl Log {
             end: start,
             flushed: start,
             flush_asked: start,
+            distrusted: -1,
             flushed_at: now.instant,
             generation: 0,
         };
@@ -130,7 +131,7 @@ impl Log {
     }
 
     /// Forgets everything; the log begins, empty, at `base`, which lies above its end.
-    fn begin_at(&mut self, base: Offset, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn begin_at(&mut self, base: Offset, now: Now, out: &mut Vec<Effect>) {
         self.end = base;
         self.roll(now, out);
         self.segments.drain(..self.segments.len() - 1);

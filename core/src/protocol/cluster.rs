@@ -85,7 +85,8 @@ pub struct Assignment {
     /// [`BrokerId::NONE`] while no replica that may lead is alive.
     pub leader: BrokerId,
     pub leader_epoch: LeaderEpoch,
-    /// The version of the partition's state in ZooKeeper: whoever changes the state names the one that it knows.
+    /// How often who leads or who is in sync has changed: Kafka's partition epoch, and the version of the partition's
+    /// state in ZooKeeper. Whoever changes the state names the one that it knows.
     pub partition_epoch: i32,
     /// Of `replicas`, those that a reassignment brings.
     pub adding: Vec<BrokerId>,

@@ -40,6 +40,7 @@ pub fn request_topic(body: &RequestKind, names: &Names) -> Option<TopicName> {
         }
         RequestKind::Fetch(body) => body.topics.first().and_then(|topic| resolve(&topic.topic, topic.topic_id, names)),
         RequestKind::ListOffsets(body) => body.topics.first().map(|topic| topic.name.clone()),
+        RequestKind::OffsetForLeaderEpoch(body) => body.topics.first().map(|topic| topic.topic.clone()),
         RequestKind::CreateTopics(body) => body.topics.first().map(|topic| topic.name.clone()),
         RequestKind::CreatePartitions(body) => body.topics.first().map(|topic| topic.name.clone()),
         RequestKind::Metadata(body) => {
@@ -59,6 +60,7 @@ pub fn response_topic(body: &ResponseKind, names: &Names) -> Option<TopicName> {
             body.responses.first().and_then(|topic| resolve(&topic.topic, topic.topic_id, names))
         }
         ResponseKind::ListOffsets(body) => body.topics.first().map(|topic| topic.name.clone()),
+        ResponseKind::OffsetForLeaderEpoch(body) => body.topics.first().map(|topic| topic.topic.clone()),
         ResponseKind::CreateTopics(body) => body.topics.first().map(|topic| topic.name.clone()),
         ResponseKind::Metadata(body) => match &body.topics[..] {
             [topic] => resolve_maybe(topic.name.as_ref(), topic.topic_id, names),
@@ -88,6 +90,9 @@ pub fn first_error(body: &ResponseKind) -> i16 {
                 .chain(body.responses.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code)),
         ),
         ResponseKind::ListOffsets(body) => {
+            first(body.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code))
+        }
+        ResponseKind::OffsetForLeaderEpoch(body) => {
             first(body.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code))
         }
         ResponseKind::Metadata(body) => {
@@ -203,6 +208,15 @@ fn write_request(request: &Request, names: &Names, line: &mut String) {
                 };
             });
         }
+        RequestKind::OffsetForLeaderEpoch(body) => {
+            let partitions = body
+                .topics
+                .iter()
+                .flat_map(|topic| topic.partitions.iter().map(move |partition| (&topic.topic, partition)));
+            list(line, partitions, |line, (name, partition)| {
+                let _ = write!(line, " {}-{} epoch {}", name.0, partition.partition, partition.leader_epoch);
+            });
+        }
         RequestKind::Metadata(body) => match &body.topics {
             None => line.push_str(" all topics"),
             Some(topics) if topics.is_empty() && request.version == 0 => line.push_str(" all topics"),
@@ -277,6 +291,13 @@ fn write_response(response: &Response, names: &Names, line: &mut String) {
                     let stored = records.next().copied().flatten().map(|extent| extent.len as usize);
                     let bytes = stored.or(partition.records.as_ref().map(|records| records.len())).unwrap_or(0);
                     let _ = write!(line, " {bytes} B high_watermark={}", partition.high_watermark);
+                    if partition.diverging_epoch.epoch >= 0 {
+                        let diverging = &partition.diverging_epoch;
+                        let _ = write!(line, " diverges: epoch {} ends at {}", diverging.epoch, diverging.end_offset);
+                    }
+                    if partition.preferred_read_replica.0 >= 0 {
+                        let _ = write!(line, " preferred_read_replica={}", partition.preferred_read_replica.0);
+                    }
                 }
             });
             if body.session_id != 0 {
@@ -294,6 +315,20 @@ fn write_response(response: &Response, names: &Names, line: &mut String) {
                     let _ = write!(line, " {}", error::name(partition.error_code));
                 } else {
                     let _ = write!(line, "@{}", partition.offset);
+                }
+            });
+        }
+        ResponseKind::OffsetForLeaderEpoch(body) => {
+            let partitions = body
+                .topics
+                .iter()
+                .flat_map(|topic| topic.partitions.iter().map(move |partition| (&topic.topic, partition)));
+            list(line, partitions, |line, (name, partition)| {
+                let _ = write!(line, " {}-{}", name.0, partition.partition);
+                if partition.error_code != error::NONE {
+                    let _ = write!(line, " {}", error::name(partition.error_code));
+                } else {
+                    let _ = write!(line, " epoch {} ends at {}", partition.leader_epoch, partition.end_offset);
                 }
             });
         }

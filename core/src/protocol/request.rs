@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, RequestKind};
-use kafka_protocol::protocol::{Decodable, StrBytes};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use crate::record::check::{Checked, Invalid, check};
 
@@ -82,6 +82,36 @@ impl Request {
         Request { api_key, version, correlation_id, client_id, body, batches }
     }
 
+    /// Whether an answer comes: to all but a Produce that wants no acknowledgement.
+    pub fn awaits_response(&self) -> bool {
+        !matches!(&self.body, RequestKind::Produce(produce) if produce.acks == 0)
+    }
+
+    /// Writes the frame without its length prefix.
+    ///
+    /// Errors: in words, where this version cannot carry what the body holds.
+    pub fn encode(&self, frame: &mut BytesMut) -> Result<(), String> {
+        let header = RequestHeader::default()
+            .with_request_api_key(self.api_key as i16)
+            .with_request_api_version(self.version)
+            .with_correlation_id(self.correlation_id)
+            .with_client_id(self.client_id.clone());
+        header
+            .encode(frame, self.api_key.request_header_version(self.version))
+            .and_then(|()| match &self.body {
+                RequestKind::Produce(produce) => {
+                    let mut produce = produce.clone();
+                    let partitions = produce.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data);
+                    for (partition, batch) in partitions.zip(&self.batches) {
+                        partition.records = batch.as_ref().ok().map(|checked| checked.batch.bytes.clone());
+                    }
+                    produce.encode(frame, self.version)
+                }
+                body => body.encode(frame, self.version),
+            })
+            .map_err(|error| error.to_string())
+    }
+
     /// Decodes a frame without its length prefix. What follows the body is ignored, as Kafka does.
     ///
     /// ApiVersions at a version that does not exist is decoded by its header alone, so that the broker can answer with
@@ -114,7 +144,6 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
     use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
     use kafka_protocol::messages::{MetadataRequest, ProduceRequest, TopicName};
     use kafka_protocol::protocol::encode_request_header_into_buffer;
@@ -155,6 +184,25 @@ mod tests {
         assert_eq!(taken.batch, batch);
         assert!(frame.as_ptr_range().contains(&taken.batch.bytes.as_ptr()));
         assert_eq!(request.batches[1].as_ref().unwrap_err().error, ErrorCode::InvalidRecord);
+    }
+
+    #[test]
+    fn a_request_is_encoded_as_it_was_decoded() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(Timestamp(1), None, Some(b"v"), &[]);
+        let partition = PartitionProduceData::default().with_records(Some(builder.build().bytes));
+        let topic = TopicProduceData::default()
+            .with_name(TopicName(StrBytes::from_static_str("orders")))
+            .with_partition_data(vec![partition]);
+        let produce = RequestKind::Produce(ProduceRequest::default().with_acks(1).with_topic_data(vec![topic]));
+        for (api_key, version, body) in
+            [(ApiKey::Produce, 9, produce), (ApiKey::Metadata, 5, RequestKind::Metadata(MetadataRequest::default()))]
+        {
+            let frame = frame(api_key, version, &body).freeze();
+            let mut again = BytesMut::new();
+            Request::decode(frame.clone()).unwrap().encode(&mut again).unwrap();
+            assert_eq!(again, frame);
+        }
     }
 
     #[test]

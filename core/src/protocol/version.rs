@@ -28,6 +28,7 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::DeleteTopics, 1, 6),
     // 6 is Kafka's two-phase commit, which is not stable there.
     served(ApiKey::InitProducerId, 0, 5),
+    served(ApiKey::OffsetForLeaderEpoch, 2, 4),
     served(ApiKey::DescribeConfigs, 1, 4),
     served(ApiKey::AlterConfigs, 0, 2),
     served(ApiKey::CreatePartitions, 0, 3),

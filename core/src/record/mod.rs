@@ -1,7 +1,8 @@
 //! Record batches, format v2: bytes that pass through, with a view of their header.
 //!
 //! `batch.rs` the 61-byte header, the CRC, what a broker stamps | `record.rs` one record, decoded |
-//! `builder.rs` makes batches | `compress.rs` the four codecs | `check.rs` what a broker asks of a produced batch
+//! `builder.rs` makes batches | `compress.rs` the four codecs | `check.rs` what a broker asks of a produced batch,
+//! `replicated.rs` of its leader's
 
 pub mod batch;
 pub mod builder;
@@ -9,6 +10,7 @@ pub mod check;
 pub mod compress;
 #[allow(clippy::module_inception)]
 pub mod record;
+pub mod replicated;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +19,4 @@ pub use builder::BatchBuilder;
 pub use check::Checked;
 pub use compress::Compression;
 pub use record::{Header, Record};
+pub use replicated::replicated;

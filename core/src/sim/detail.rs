@@ -104,7 +104,7 @@ fn of_body(message: &Message, names: &crate::protocol::line::Names, view: Messag
             fields: fields::of_request(&request.body),
             ..detail
         },
-        Body::Response { to: Header { api_key, correlation_id, client_id }, response } => MessageDetail {
+        Body::Response { to: Header { api_key, correlation_id, client_id, .. }, response } => MessageDetail {
             api: format!("{api_key:?}"),
             version: response.version,
             correlation_id: *correlation_id,

@@ -310,6 +310,7 @@ impl LogFiles {
                 }
                 let end = self.end_place();
                 self.durable = self.durable.min(end);
+                self.syncs.iter_mut().for_each(|(_, place)| *place = (*place).min(end));
                 self.dirty.clear();
             }
             Op::Delete { below } => {

@@ -10,7 +10,7 @@ use super::{Actor, Power, Simulation, What};
 use crate::broker::{self, event};
 use crate::client;
 use crate::id::{CallId, ConnId, LogId, Ticket};
-use crate::protocol::{Request, Response};
+use crate::protocol::{Request, Response, line};
 use crate::zookeeper::{self, server};
 
 impl Simulation {
@@ -24,6 +24,7 @@ impl Simulation {
             }
             Effect::NoReply { ticket } => self.answer(ticket, Answer::None),
             Effect::Close { conn, .. } => self.close(conn, 1),
+            Effect::Client(effect) => self.enact_client(node, effect),
 
             Effect::Call { call, to, request } => {
                 let peer = self.host_node(to).ok().and_then(|to| self.network.peer(node, to));
@@ -45,8 +46,6 @@ impl Simulation {
             }
 
             Effect::ZooKeeper(effect) => self.enact_client_of_zookeeper(node, effect),
-            // The event log has it (`observe_effect`).
-            Effect::Note { .. } => {}
             Effect::Fail { .. } => self.failed(node),
 
             Effect::Append { log, .. }
@@ -69,10 +68,15 @@ impl Simulation {
                 let incarnation = self.incarnation(node);
                 self.schedule(self.now + disk::READ, What::Loaded { node, incarnation });
             }
+            Effect::Note { level, text } => {
+                let name = self.name(node).clone();
+                self.story.say(self.now, name, level, text);
+            }
             Effect::Stopped => self.stopped(node),
         }
     }
 
+    /// What a node wants as a client: producers, consumers, and brokers that follow others.
     pub(super) fn enact_client(&mut self, node: NodeId, effect: client::Effect) {
         match effect {
             client::Effect::Open { conn, to } => {
@@ -80,7 +84,7 @@ impl Simulation {
                 let use_ = Use::Client { own: conn, requests: 0, pending: Default::default() };
                 let own = conn;
                 let conn = self.network.open(node, broker, use_, EndState::Opening, self.now);
-                self.client_mut(node).connections.push((own, conn));
+                self.nodes[node.0 as usize].connections.push((own, conn));
                 if self.host(broker).is_some() {
                     self.send(conn, 0, Body::Connect);
                 } else {
@@ -88,14 +92,14 @@ impl Simulation {
                 }
             }
             client::Effect::Send { conn, request } => {
-                if let Some(conn) = self.client_mut(node).connection(conn) {
+                if let Some(conn) = self.nodes[node.0 as usize].connection(conn) {
                     self.send(conn, 0, Body::Request(request));
                 }
             }
             client::Effect::Close { conn } => {
-                let client = self.client_mut(node);
-                let global = client.connection(conn);
-                client.connections.retain(|(own, _)| *own != conn);
+                let slot = &mut self.nodes[node.0 as usize];
+                let global = slot.connection(conn);
+                slot.connections.retain(|(own, _)| *own != conn);
                 if let Some(conn) = global {
                     self.close(conn, 0);
                 }
@@ -148,7 +152,7 @@ impl Simulation {
         let up = matches!(message.body, Body::Accept);
         connection.ends[0].state = if up { EndState::Open } else { EndState::Closed };
         match connection.use_ {
-            Use::Client { own, .. } if up => self.tell_client(opener, client::Event::Opened { conn: own }),
+            Use::Client { own, .. } if up => self.tell_as_client(opener, client::Event::Opened { conn: own }),
             Use::Client { own, .. } => self.lost(opener, own),
             Use::Peer { .. } if up => self.peer(opener, callee, true),
             Use::Peer { .. } => {}
@@ -204,7 +208,7 @@ impl Simulation {
                 let Response { version, body, .. } = *response;
                 let event = client::Event::Response { conn: *own, correlation_id, version, body: Box::new(body) };
                 self.said = message.departed;
-                self.tell_client(node, event);
+                self.tell_as_client(node, event);
             }
             Body::Call { call, request } => {
                 let Some(from) = self.host(sender).map(|host| host.id()) else { return };
@@ -236,6 +240,7 @@ impl Simulation {
         *requests += 1;
         let header = Header {
             api_key: request.api_key,
+            kind: line::request_kind(&request.body),
             correlation_id: request.correlation_id,
             client_id: request.client_id.clone(),
         };
@@ -325,9 +330,10 @@ impl Simulation {
         match &mut connection.use_ {
             Use::Client { own, .. } if end == 0 => {
                 let own = *own;
-                let broker = self.name(other).clone();
-                let text = format!("loses its connection with {broker}");
-                self.story.say(self.now, self.name(node).clone(), Level::Warn, text);
+                if self.host(node).is_none() {
+                    let text = format!("loses its connection with {}", self.name(other));
+                    self.story.say(self.now, self.name(node).clone(), Level::Warn, text);
+                }
                 self.lost(node, own);
             }
             Use::Client { .. } => self.tell_broker(node, broker::Event::Closed { conn }),
@@ -353,8 +359,8 @@ impl Simulation {
 
     /// A client's connection is gone.
     fn lost(&mut self, node: NodeId, own: ConnId) {
-        self.client_mut(node).connections.retain(|(one, _)| *one != own);
-        self.tell_client(node, client::Event::Closed { conn: own });
+        self.nodes[node.0 as usize].connections.retain(|(one, _)| *one != own);
+        self.tell_as_client(node, client::Event::Closed { conn: own });
     }
 
     fn peer(&mut self, node: NodeId, other: NodeId, up: bool) {

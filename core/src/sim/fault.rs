@@ -147,8 +147,9 @@ impl Simulation {
             return Err("it is not running".to_owned());
         }
         client.running = false;
-        client.connections.clear();
-        self.nodes[node.0 as usize].timer = None;
+        let slot = &mut self.nodes[node.0 as usize];
+        slot.connections.clear();
+        slot.timer = None;
         self.hang_up(node);
         Ok(())
     }
@@ -192,6 +193,7 @@ impl Simulation {
         host.process = how;
         host.zookeeper.clear();
         host.disk.killed();
+        slot.connections.clear();
         slot.timer = None;
         for (conn, side) in self.network.of(node) {
             let Some(connection) = self.network.get_mut(conn) else { continue };

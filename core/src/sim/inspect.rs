@@ -1,7 +1,5 @@
 //! A simulation as a [`View`].
 
-use kafka_protocol::messages::ApiKey;
-
 use super::network::{Body, EndState, NodeId, Pipe, Use};
 use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, View};
 use super::workload::{App, Client};
@@ -116,7 +114,8 @@ impl Simulation {
     fn links(&self) -> Vec<LinkView> {
         let mut links = Vec::new();
         let pair = |from: NodeId, to: NodeId, cut: bool| {
-            let serves = |node: NodeId| (node == self.zookeeper_node(), self.host(node).is_some());
+            // Whoever is served first, and of two brokers the lower one.
+            let serves = |node: NodeId| (node == self.zookeeper_node(), self.host(node).is_some(), node);
             let (from, to) = if serves(from) > serves(to) { (to, from) } else { (from, to) };
             LinkView { from: self.name(from).to_string(), to: self.name(to).to_string(), cut }
         };
@@ -154,9 +153,8 @@ pub(super) fn describe(body: &Body, names: &Names) -> MessageView {
             (line::request_kind(&request.body), false, topic, line::request(request, names), false)
         }
         Body::Response { to, response } => {
-            let kind = kind_of(to.api_key);
             let topic = name(line::response_topic(&response.body, names));
-            (kind, true, topic, line::response(response, names), line::is_error(&response.body))
+            (to.kind, true, topic, line::response(response, names), line::is_error(&response.body))
         }
         Body::Call { request, .. } => (MessageKind::Cluster, false, None, request.to_string(), false),
         Body::Answer { response, .. } => (MessageKind::Cluster, true, None, response.to_string(), false),
@@ -168,12 +166,4 @@ pub(super) fn describe(body: &Body, names: &Names) -> MessageView {
     };
     let at = Instant::ZERO;
     MessageView { kind, response, topic, line, error, departed: at, arrives: at, ..MessageView::default() }
-}
-
-fn kind_of(api: ApiKey) -> MessageKind {
-    match api {
-        ApiKey::Produce => MessageKind::Produce,
-        ApiKey::Fetch => MessageKind::Fetch,
-        _ => MessageKind::Other,
-    }
 }

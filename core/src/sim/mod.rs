@@ -104,6 +104,8 @@ struct Slot {
     name: Arc<str>,
     /// The timer that counts; others are stale.
     timer: Option<Instant>,
+    /// Its own numbers of the connections that it opened as a client, and the network's.
+    connections: Vec<(ConnId, ConnId)>,
     actor: Actor,
 }
 
@@ -453,6 +455,15 @@ impl Simulation {
         self.set_timer(node);
     }
 
+    /// Something happened on a connection that the node opened: clients do, and brokers that follow others.
+    fn tell_as_client(&mut self, node: NodeId, event: client::Event) {
+        match self.nodes[node.0 as usize].actor {
+            Actor::Broker(_) => self.tell_broker(node, broker::Event::client(event)),
+            Actor::Client(_) => self.tell_client(node, event),
+            Actor::ZooKeeper(_) => {}
+        }
+    }
+
     /// Puts the node's next timer on the agenda, unless an earlier one stands there: that one looks again.
     fn set_timer(&mut self, node: NodeId) {
         let slot = &mut self.nodes[node.0 as usize];
@@ -476,7 +487,7 @@ impl Simulation {
 
     fn join(&mut self, name: &str, actor: Actor) -> NodeId {
         let node = NodeId(self.nodes.len() as u32);
-        self.nodes.push(Slot { name: name.into(), timer: None, actor });
+        self.nodes.push(Slot { name: name.into(), timer: None, connections: Vec::new(), actor });
         self.names.insert(name.to_owned(), node);
         node
     }
@@ -543,6 +554,10 @@ impl Simulation {
 }
 
 impl Slot {
+    fn connection(&self, own: ConnId) -> Option<ConnId> {
+        self.connections.iter().find(|(one, _)| *one == own).map(|(_, conn)| *conn)
+    }
+
     fn deadline(&self) -> Option<Instant> {
         match &self.actor {
             Actor::Broker(host) => match &host.process {

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::StrBytes;
 
+use super::view::MessageKind;
 use crate::id::{CallId, ConnId};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::protocol::{Request, Response};
@@ -90,6 +91,7 @@ pub(super) enum EndState {
 
 #[derive(Clone)]
 pub(super) enum Use {
+    /// Also a broker's that follows another.
     Client {
         /// The client's own number for it.
         own: ConnId,
@@ -113,6 +115,7 @@ pub(super) enum Use {
 #[derive(Clone)]
 pub(super) struct Header {
     pub api_key: ApiKey,
+    pub kind: MessageKind,
     pub correlation_id: i32,
     pub client_id: Option<StrBytes>,
 }

@@ -6,10 +6,12 @@ use kafka_protocol::protocol::StrBytes;
 use super::network::NodeId;
 use super::scenario::Expectation;
 use super::view::Level;
+use super::workload::App;
 use super::{Actor, Simulation, story};
 use crate::broker;
 use crate::client;
 use crate::id::Offset;
+use crate::protocol::cluster::Assignment;
 
 impl Simulation {
     pub(super) fn report(&mut self, node: NodeId, report: client::Report) {
@@ -18,8 +20,22 @@ impl Simulation {
             self.story.say(self.now, &name, level, text);
         }
         let before = self.checks.violations().len();
-        self.checks.report(self.now, self.said, &name, &report);
+        let alone = self.acknowledges_alone(node, &report);
+        self.checks.report(self.now, self.said, &name, alone, &report);
         self.tell_violations(before);
+    }
+
+    /// Whether a leader with followers acknowledged to a producer that does not wait for them.
+    fn acknowledges_alone(&self, node: NodeId, report: &client::Report) -> bool {
+        let client::Report::Acked { topic, partition, .. } = report else { return false };
+        let Actor::Client(client) = &self.nodes[node.0 as usize].actor else { return false };
+        let App::Producer(producer) = &client.app else { return false };
+        let is_replicated = || self.assignment(topic, *partition).is_some_and(|assigned| assigned.replicas.len() > 1);
+        producer.acks() != -1 && is_replicated()
+    }
+
+    fn assignment(&self, topic: &TopicName, partition: i32) -> Option<&Assignment> {
+        self.cluster_state()?.topics.get(topic)?.partitions.get(usize::try_from(partition).ok()?)
     }
 
     pub(super) fn observe_effect(&mut self, node: NodeId, effect: &broker::Effect) {
@@ -31,7 +47,7 @@ impl Simulation {
             | Effect::Truncate { log, .. }
             | Effect::Delete { log, .. }
             | Effect::Remove { log } => Some(*log),
-            Effect::Open { .. } | Effect::Close { .. } | Effect::Note { .. } | Effect::Fail { .. } => None,
+            Effect::Open { .. } | Effect::Close { .. } | Effect::Fail { .. } => None,
             _ => return,
         };
         let directory = log.and_then(|log| host.disk.directory(log)).unwrap_or_default().to_owned();
@@ -111,6 +127,10 @@ impl Simulation {
             let mut leaders = replicas.filter(|replica| replica.leader);
             leaders.find(|replica| Some(format!("{}-{}", replica.topic, replica.partition).as_str()) == of)
         };
+        let assigned = || {
+            let (topic, partition) = parse_directory(of?)?;
+            self.assignment(&topic, partition)
+        };
         let producers = || view.producers.iter().filter(|producer| mine(&producer.name));
         let consumers = || view.consumers.iter().filter(|consumer| mine(&consumer.name));
         if of.is_some_and(|of| !of.contains('-') && !self.names.contains_key(of)) {
@@ -126,6 +146,8 @@ impl Simulation {
             "end" => return Some(partition()?.end),
             "start" => return Some(partition()?.log_start),
             "segments" => return Some(i64::from(partition()?.segments)),
+            "isr" => return i64::try_from(assigned()?.isr.len()).ok(),
+            "leader" => return Some(i64::from(assigned()?.leader.0)),
             _ => return None,
         };
         i64::try_from(sum).ok()

@@ -63,7 +63,6 @@ impl Story {
                 self.say(at, name, Level::Info, format!("{directory}: segments below offset {below} are deleted"));
             }
             Effect::Remove { .. } => self.say(at, name, Level::Warn, format!("{directory} is removed")),
-            Effect::Note { text } => self.say(at, name, Level::Info, text.clone()),
             Effect::Fail { why } => self.say(at, name, Level::Bad, format!("cannot go on: {why}")),
             Effect::Close { why, .. } => self.say(at, name, Level::Warn, format!("cuts a client off: {why}")),
             _ => {}

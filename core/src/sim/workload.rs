@@ -8,7 +8,6 @@ use super::story;
 use super::view::Level;
 use super::{Actor, Outcome, Power, Simulation};
 use crate::client::{Command, Consumer, Effect, Event, Producer};
-use crate::id::ConnId;
 use crate::node::Node;
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
@@ -21,8 +20,6 @@ pub(super) struct Client {
     pub app: App,
     /// False once it was stopped.
     pub running: bool,
-    /// Its own numbers of its connections, and the network's.
-    pub connections: Vec<(ConnId, ConnId)>,
 }
 
 #[derive(Clone)]
@@ -44,11 +41,7 @@ impl Client {
     }
 
     fn new(app: App) -> Client {
-        Client { app, running: true, connections: Vec::new() }
-    }
-
-    pub fn connection(&self, own: ConnId) -> Option<ConnId> {
-        self.connections.iter().find(|(one, _)| *one == own).map(|(_, conn)| *conn)
+        Client { app, running: true }
     }
 }
 

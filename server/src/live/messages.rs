@@ -57,7 +57,9 @@ impl Messages {
 
     /// The message, if the event log should have it too: of the many that only move records, ten a second.
     pub(super) fn worth_a_line(&self, id: u64) -> Option<&Message> {
-        let moves_records = |message: &&Message| matches!(message.view.kind, MessageKind::Produce | MessageKind::Fetch);
+        let moves_records = |message: &&Message| {
+            matches!(message.view.kind, MessageKind::Produce | MessageKind::Fetch | MessageKind::ReplicaFetch)
+        };
         self.find(id).filter(|message| self.admitted == 1 || !moves_records(message))
     }
 

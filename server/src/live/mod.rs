@@ -12,7 +12,7 @@ mod messages;
 pub mod view;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use kafka_protocol::messages::{RequestKind, TopicName};
@@ -51,6 +51,8 @@ pub struct Watched {
     pub peer: String,
     pub produced: Counts,
     pub fetched: Counts,
+    /// The broker that follows this one over the connection; −1 is none.
+    follower: AtomicI32,
     said: Mutex<Said>,
 }
 
@@ -97,6 +99,7 @@ impl Live {
             peer,
             produced: Counts::default(),
             fetched: Counts::default(),
+            follower: AtomicI32::new(-1),
             said: Mutex::default(),
         });
         self.clients.lock().expect("not poisoned").insert(conn, watched.clone());
@@ -126,14 +129,9 @@ impl Live {
         self.messages.lock().expect("not poisoned")
     }
 
-    /// What a node says of itself.
-    pub fn tell(&self, node: &str, text: String, level: Level) {
-        self.say(node, text, level);
-        self.changed();
-    }
-
-    fn say(&self, node: &str, text: String, level: Level) {
+    pub fn say(&self, node: &str, text: String, level: Level) {
         self.story().say(self.clock.instant(), node.to_owned(), text, level);
+        self.changed();
     }
 
     pub fn names(&self) -> Arc<Names> {
@@ -192,11 +190,20 @@ impl Watched {
         self.said.lock().expect("not poisoned").clone()
     }
 
+    /// The broker that follows this one over the connection, if one does.
+    pub fn follower(&self) -> Option<BrokerId> {
+        Some(BrokerId(self.follower.load(Ordering::Relaxed))).filter(|id| id.0 >= 0)
+    }
+
     /// A request was read. Gives its number among the messages, if it is kept.
     pub fn request(&self, live: &Live, request: &Request, bytes: usize) -> Option<u64> {
         let counts = match &request.body {
             RequestKind::Produce(_) => Some(&self.produced),
-            RequestKind::Fetch(_) => Some(&self.fetched),
+            RequestKind::Fetch(fetch) => {
+                let replica = fetch.replica_id.max(fetch.replica_state.replica_id);
+                self.follower.store(replica.0, Ordering::Relaxed);
+                Some(&self.fetched)
+            }
             _ => None,
         };
         if let Some(counts) = counts {

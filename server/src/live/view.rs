@@ -135,7 +135,15 @@ struct Group {
 /// Producers, consumers, their links, and the messages between them and the brokers.
 fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>, rates: &mut Rates) {
     let mut groups: BTreeMap<(String, String, Role), Group> = BTreeMap::new();
+    let mut names: BTreeMap<ConnId, String> = BTreeMap::new();
+    let mut links = BTreeSet::new();
     for watched in server.live.clients() {
+        if let Some(follower) = watched.follower() {
+            names.insert(watched.conn, follower.to_string());
+            let (one, other) = (follower.min(watched.broker), follower.max(watched.broker));
+            links.insert(LinkView { from: one.to_string(), to: other.to_string(), cut: false });
+            continue;
+        }
         let said = watched.said();
         let role =
             match (watched.produced.requests.load(Ordering::Relaxed), watched.fetched.requests.load(Ordering::Relaxed))
@@ -158,8 +166,6 @@ fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>,
         }
     }
     let mut taken = BTreeSet::new();
-    let mut names: BTreeMap<ConnId, String> = BTreeMap::new();
-    let mut links = BTreeSet::new();
     for ((client_id, host, role), group) in groups {
         let name = name(&client_id, &host, role, &mut taken);
         for (member, _) in &group.members {

@@ -9,9 +9,18 @@
 //! Partitions are read in the order of the request (or the session), each up to its own maximum and what is left of the
 //! response's. The first batch of the first partition that has any is given whole, however large, so that a consumer
 //! always gets on. A partition that Kafka cannot name (UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION) is answered last.
+//!
+//! - A follower's offset tells the leader what the follower has; it reads up to the log's end, consumers up to the high
+//!   watermark.
+//! - v11: consumers may read from followers too, and say in which rack they are; with
+//!   `replica.selector.class=…RackAwareReplicaSelector` the leader names the replica to read from (KIP-392).
+//! - v12: readers say in which epoch the last record was written that they have; where this log has something else, they
+//!   are told where the two part (KIP-595).
 
 use bytes::Bytes;
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData};
+use kafka_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
 use kafka_protocol::messages::{BrokerId as WireBroker, FetchRequest, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -22,12 +31,15 @@ use crate::broker::purgatory::{Parked, Reading};
 use crate::broker::session::{Context, Key, Outcome, Told, TopicRef, Wanted};
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
-use crate::id::{BrokerId, LogId, Offset};
+use crate::id::{BrokerId, LeaderEpoch, LogId, Offset};
 use crate::log::{Found, ReadSeek, Slice};
 use crate::partition::Partition;
 use crate::protocol::Response;
 use crate::record::Compression;
 use crate::time::{Duration, Instant};
+
+/// From this version on consumers may read from followers.
+const FIRST_FROM_FOLLOWERS: i16 = 11;
 
 /// A Fetch under way.
 #[derive(Clone)]
@@ -37,6 +49,8 @@ pub struct Fetching {
     context: Context,
     /// The follower that asks; `None` is a consumer.
     replica: Option<BrokerId>,
+    /// Where the consumer is; empty where it does not say.
+    rack: StrBytes,
     read_committed: bool,
     min_bytes: u64,
     max_bytes: u32,
@@ -65,6 +79,10 @@ struct Seen {
     high_watermark: Offset,
     last_stable_offset: Offset,
     log_start_offset: Offset,
+    /// Where the reader's log parts from this one: the epoch, and where it ends here.
+    diverges: Option<(LeaderEpoch, Offset)>,
+    /// The replica that the consumer should read from instead.
+    preferred: Option<BrokerId>,
 }
 
 /// One walk over the partitions.
@@ -76,7 +94,7 @@ struct Pass {
     left: u32,
     /// No partition has given anything yet.
     min_one: bool,
-    /// Something is there that must not wait: an error, or the rest of an older segment.
+    /// Something is there that must not wait: an error, advice, or the rest of an older segment.
     urgent: bool,
     /// Whatever is found is sent.
     last: bool,
@@ -101,7 +119,7 @@ impl Fetching {
                 let len = slice.extent.map_or(0, |extent| extent.len);
                 self.pass.left = self.pass.left.saturating_sub(len);
                 self.pass.min_one &= len == 0;
-                self.pass.urgent |= slice.older_segment;
+                self.pass.urgent |= slice.older_segment || seen.diverges.is_some() || seen.preferred.is_some();
                 part.available = u64::from(len);
                 part.seen = Ok(Seen { extent: slice.extent, ..seen });
             }
@@ -133,7 +151,7 @@ impl Fetching {
             if part.wanted.fetch_offset == upper {
                 continue;
             }
-            if self.min_bytes <= 1 || partition.led_in(part.wanted.current_leader_epoch).is_err() {
+            if self.min_bytes <= 1 || partition.in_epoch(part.wanted.current_leader_epoch).is_err() {
                 return true;
             }
             let max_bytes = part.wanted.max_bytes.max(0) as u32;
@@ -162,6 +180,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
                 fetch_offset: partition.fetch_offset,
                 max_bytes: partition.partition_max_bytes,
                 current_leader_epoch: partition.current_leader_epoch,
+                last_fetched_epoch: partition.last_fetched_epoch,
+                log_start_offset: partition.log_start_offset,
             };
             ((topic_ref.clone(), partition.partition), wanted)
         }));
@@ -182,9 +202,11 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
     parts.sort_by_key(|part| matches!(part.log, Err(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)));
 
     if let Some(replica) = replica {
-        for part in &parts {
-            if let Ok(log) = part.log {
-                broker.followed(log, replica, part.wanted.fetch_offset, out);
+        for part in &mut parts {
+            if let Ok(log) = part.log
+                && let Err(error) = broker.followed(log, replica, &part.wanted, out)
+            {
+                part.log = Err(error);
             }
         }
     }
@@ -193,6 +215,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
         deadline: now + Duration::from_millis(body.max_wait_ms.max(0) as u64),
         context,
         replica,
+        rack: if broker.settings.selects_replicas_by_rack { body.rack_id } else { StrBytes::default() },
         read_committed: body.isolation_level == 1,
         min_bytes: u64::from((body.min_bytes.max(0) as u32).min(max_bytes)),
         max_bytes,
@@ -226,12 +249,13 @@ impl Broker {
     /// Reads the partitions from where the pass stands, then responds or parks.
     fn pass(&mut self, mut fetching: Fetching, out: &mut Vec<Effect>) {
         while let Some(part) = fetching.parts.get(fetching.pass.next) {
-            let found = match part.log.and_then(|log| self.readable(log, part, fetching.asked.version)) {
-                Ok(partition) => {
+            let found = match part.log.and_then(|log| self.looked_at(log, part, &fetching)) {
+                Ok((_, seen)) if seen.diverges.is_some() || seen.preferred.is_some() => Ok((Slice::default(), seen)),
+                Ok((partition, seen)) => {
                     let max_bytes = (part.wanted.max_bytes.max(0) as u32).min(fetching.pass.left);
                     let upper = fetching.upper(partition);
                     match partition.log.read(part.wanted.fetch_offset, max_bytes, upper, fetching.pass.min_one) {
-                        Found::Here(result) => result.map(|slice| (slice, seen(partition))),
+                        Found::Here(result) => result.map(|slice| (slice, seen)),
                         Found::Read(extent, seek) => {
                             let read = self.purgatory.read(Reading::Fetch(fetching, seek));
                             return out.push(Effect::Read { read, extent });
@@ -260,9 +284,9 @@ impl Broker {
     ) {
         // (`read` was only asked for a part that is there.)
         let part = &fetching.parts[fetching.pass.next];
-        let found = match part.log.and_then(|log| self.readable(log, part, fetching.asked.version)) {
-            Ok(partition) => match seek.resume(&partition.log, bytes) {
-                Found::Here(result) => result.map(|slice| (slice, seen(partition))),
+        let found = match part.log.and_then(|log| self.looked_at(log, part, &fetching)) {
+            Ok((partition, seen)) => match seek.resume(&partition.log, bytes) {
+                Found::Here(result) => result.map(|slice| (slice, seen)),
                 Found::Read(extent, seek) => {
                     let read = self.purgatory.read(Reading::Fetch(fetching, seek));
                     return out.push(Effect::Read { read, extent });
@@ -293,16 +317,37 @@ impl Broker {
         }
     }
 
-    /// The partition, if this client may read it.
-    fn readable(&self, log: LogId, part: &Part, version: i16) -> Result<&Partition, ErrorCode> {
+    /// The partition, if this client may read it, and what there is to tell of it before it is read.
+    fn looked_at(&self, log: LogId, part: &Part, fetching: &Fetching) -> Result<(&Partition, Seen), ErrorCode> {
         let partition = self.partitions[log.0 as usize]
             .as_deref()
             .ok_or_else(|| self.hosted(&part.name, part.key.1).err().unwrap_or(ErrorCode::NotLeaderOrFollower))?;
-        partition.led_in(part.wanted.current_leader_epoch)?;
+        let (version, wanted) = (fetching.asked.version, &part.wanted);
+        if fetching.replica.is_some() || version < FIRST_FROM_FOLLOWERS {
+            partition.led_in(wanted.current_leader_epoch)?;
+        } else {
+            partition.in_epoch(wanted.current_leader_epoch)?;
+        }
         if version < 10 && partition.settings.compression == Some(Compression::Zstd) {
             return Err(ErrorCode::UnsupportedCompressionType);
         }
-        Ok(partition)
+        let preferred = match fetching.replica {
+            None => self.preferred_read_replica(partition, &fetching.rack, wanted.fetch_offset),
+            Some(_) => None,
+        };
+        let diverges = match preferred {
+            None => partition.diverges(wanted.last_fetched_epoch, wanted.fetch_offset)?,
+            Some(_) => None,
+        };
+        let seen = Seen {
+            extent: None,
+            high_watermark: partition.log.high_watermark(),
+            last_stable_offset: partition.log.last_stable_offset(),
+            log_start_offset: partition.log.log_start_offset(),
+            diverges,
+            preferred,
+        };
+        Ok((partition, seen))
     }
 
     fn respond(&mut self, fetching: Fetching, out: &mut Vec<Effect>) {
@@ -334,7 +379,7 @@ impl Broker {
             let extent = part.seen.ok().and_then(|seen| seen.extent);
             self.bytes_out += extent.map_or(0, |extent| u64::from(extent.len));
             records.push(extent);
-            let data = self.partition_data(&part, asked.version, read_committed, &mut body.node_endpoints);
+            let data = self.partition_data(&part, asked.version, read_committed, replica, &mut body.node_endpoints);
             let (name, id) = match part.key.0 {
                 TopicRef::Name(name) => (name, Uuid::nil()),
                 TopicRef::Id(id) => (TopicName::default(), id),
@@ -355,15 +400,25 @@ impl Broker {
         part: &Part,
         version: i16,
         read_committed: bool,
+        replica: Option<BrokerId>,
         endpoints: &mut Vec<NodeEndpoint>,
     ) -> PartitionData {
         let data = PartitionData::default().with_partition_index(part.key.1).with_records(None);
         match part.seen {
-            Ok(seen) => data
-                .with_high_watermark(seen.high_watermark)
-                .with_last_stable_offset(seen.last_stable_offset)
-                .with_log_start_offset(if version >= 5 { seen.log_start_offset } else { -1 })
-                .with_aborted_transactions(read_committed.then(Vec::new)),
+            Ok(seen) => {
+                let mut data = data
+                    .with_high_watermark(seen.high_watermark)
+                    .with_last_stable_offset(seen.last_stable_offset)
+                    .with_log_start_offset(if version >= 5 { seen.log_start_offset } else { -1 })
+                    .with_aborted_transactions(read_committed.then(Vec::new));
+                if let Some((epoch, end_offset)) = seen.diverges {
+                    data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
+                }
+                if let Some(BrokerId(preferred)) = seen.preferred {
+                    data.preferred_read_replica = WireBroker(preferred);
+                }
+                data
+            }
             Err(error) => {
                 // Consumers before Fetch 6 know no storage errors.
                 let told = if error == ErrorCode::KafkaStorageError && version <= 5 {
@@ -371,11 +426,16 @@ impl Broker {
                 } else {
                     error
                 };
+                let unknown = matches!(error, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition);
                 let mut data = data.with_error_code(told.code()).with_high_watermark(-1).with_aborted_transactions(
                     // What was refused by name never came to the log, which knows that there are none.
-                    (read_committed || part.log.is_err()).then(Vec::new),
+                    (read_committed || unknown).then(Vec::new),
                 );
-                if version >= 16 && matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) {
+                // Followers hear of leaders from the controller.
+                if replica.is_none()
+                    && version >= 16
+                    && matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
+                {
                     self.name_fetch_leader(part, &mut data, endpoints);
                 }
                 data
@@ -401,24 +461,16 @@ impl Broker {
     }
 }
 
-fn seen(partition: &Partition) -> Seen {
-    Seen {
-        extent: None,
-        high_watermark: partition.log.high_watermark(),
-        last_stable_offset: partition.log.last_stable_offset(),
-        log_start_offset: partition.log.log_start_offset(),
-    }
-}
-
 impl Part {
     fn outcome(&self) -> Outcome {
         match self.seen {
             Ok(seen) => Outcome {
                 told: Told { high_watermark: seen.high_watermark, log_start_offset: seen.log_start_offset },
                 has_records: seen.extent.is_some_and(|extent| extent.len > 0),
+                has_advice: seen.diverges.is_some() || seen.preferred.is_some(),
                 has_error: false,
             },
-            Err(_) => Outcome { told: Told::NOTHING, has_records: false, has_error: true },
+            Err(_) => Outcome { told: Told::NOTHING, has_records: false, has_advice: false, has_error: true },
         }
     }
 }

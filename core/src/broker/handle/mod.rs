@@ -17,6 +17,7 @@ pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod unsupported;
 
@@ -67,6 +68,7 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::Produce(body) => produce::handle(broker, asked, body, request.batches, out),
         RequestKind::Fetch(body) => fetch::handle(broker, asked, body, out),
         RequestKind::ListOffsets(body) => list_offsets::handle(broker, asked, body, out),
+        RequestKind::OffsetForLeaderEpoch(body) => offset_for_leader_epoch::handle(broker, asked, body, out),
         RequestKind::InitProducerId(body) => init_producer_id::handle(broker, asked, body, out),
 
         RequestKind::CreateTopics(body) => create_topics::handle(broker, asked, body, out),

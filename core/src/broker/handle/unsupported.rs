@@ -74,7 +74,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
 
         // Topics and logs.
         RequestKind::DeleteRecords(request) => delete_records(request).into(),
-        RequestKind::OffsetForLeaderEpoch(request) => offset_for_leader_epoch(request).into(),
         RequestKind::AlterReplicaLogDirs(request) => alter_replica_log_dirs(request).into(),
         RequestKind::DescribeLogDirs(_) => plain!(DescribeLogDirsResponse),
         RequestKind::ElectLeaders(request) => elect_leaders(version, request).into(),
@@ -328,17 +327,6 @@ fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
         DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
     });
     DeleteRecordsResponse::default().with_topics(topics)
-}
-
-fn offset_for_leader_epoch(request: &OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
-    use offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partitions, |partition| {
-            EpochEndOffset::default().with_partition(partition.partition).with_error_code(CODE)
-        });
-        OffsetForLeaderTopicResult::default().with_topic(topic.topic.clone()).with_partitions(partitions)
-    });
-    OffsetForLeaderEpochResponse::default().with_topics(topics)
 }
 
 fn alter_replica_log_dirs(request: &AlterReplicaLogDirsRequest) -> AlterReplicaLogDirsResponse {

@@ -48,18 +48,18 @@ fn who_waits_for_a_leader_that_is_no_more_is_told_who_leads_now() {
     let consumer = room.send(ApiKey::Fetch, 16, {
         let mut body = fetch("", &[(0, 0)]);
         body.topics[0].topic_id = Uuid::from_u128(5);
+        body.topics[0].partitions[0].current_leader_epoch = 0;
         body
     });
     tell(&mut room, 101, BrokerId(2), 1);
-    let refused = code(ErrorCode::NotLeaderOrFollower);
     let answer = room.produced(producer).unwrap();
-    assert_eq!(answer.error_code, refused);
+    assert_eq!(answer.error_code, code(ErrorCode::NotLeaderOrFollower));
     assert_eq!((answer.current_leader.leader_id.0, answer.current_leader.leader_epoch), (2, 1));
     let (body, _) = room.fetched(consumer).unwrap();
     let answer = &body.responses[0].partitions[0];
     assert_eq!(
         (answer.error_code, answer.current_leader.leader_id.0, answer.current_leader.leader_epoch),
-        (refused, 2, 1)
+        (code(ErrorCode::FencedLeaderEpoch), 2, 1)
     );
     assert_eq!((body.node_endpoints[0].node_id.0, body.node_endpoints[0].port), (2, 9093));
 }

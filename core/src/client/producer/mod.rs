@@ -118,6 +118,11 @@ impl Producer {
         })
     }
 
+    /// `acks`, with −1 for all.
+    pub fn acks(&self) -> i16 {
+        self.settings.acks
+    }
+
     pub fn view(&self) -> ProducerView {
         ProducerView {
             name: self.name.clone(),

@@ -54,6 +54,8 @@ pub(super) struct Checks {
 #[derive(Clone, Default)]
 struct Ledger {
     acked: Ranges,
+    /// Acknowledged by a leader alone (acks=1) that has followers: nobody promises that they stay.
+    alone: Ranges,
     seen: Seen,
     /// Retention removed what is below.
     deleted: Offset,
@@ -71,8 +73,8 @@ struct Received<'a> {
 type Verdict = Result<(), (&'static str, String, Option<&'static str>)>;
 
 impl Checks {
-    /// `said` is when the broker said what the client reports of now.
-    pub fn report(&mut self, at: Instant, said: Instant, name: &Arc<str>, report: &Report) {
+    /// `said` is when the broker said what the client reports of now; `alone` is whether its leader said it for itself.
+    pub fn report(&mut self, at: Instant, said: Instant, name: &Arc<str>, alone: bool, report: &Report) {
         match report {
             // Without acknowledgements (acks=0) nothing is promised.
             Report::Acked { offset: -1, .. } => {}
@@ -83,8 +85,13 @@ impl Checks {
                     self.lost += 1;
                     return;
                 }
+                // What stood there is gone, as another record has its place.
+                let (lost, gone) = no_committed_record_lost::replaced(ledger, topic, *partition, *offset);
                 let verdict = inconsistent_offsets::check(ledger, topic, *partition, *offset, name, *sequence);
-                ledger.acked.insert(*offset, *offset + 1);
+                let acked = if alone { &mut ledger.alone } else { &mut ledger.acked };
+                acked.insert(*offset, *offset + 1);
+                self.lost += lost;
+                self.judge(at, gone);
                 self.judge(at, verdict);
             }
             Report::Received { topic, partition, offset, timestamp, key, value } => {
@@ -134,6 +141,7 @@ impl Checks {
         let ledger = ledger(&mut self.topics, topic, partition);
         ledger.deleted = ledger.deleted.max(below);
         ledger.acked.remove(Offset::MIN, below);
+        ledger.alone.remove(Offset::MIN, below);
     }
 
     /// The topic is gone: one of the same name is another.

@@ -153,10 +153,12 @@ pub const COUNTS: [(&str, &str); 6] = [
 ];
 
 /// What an `expect` can count of one partition: `end:orders-0`.
-pub const PARTITION_COUNTS: [(&str, &str); 3] = [
+pub const PARTITION_COUNTS: [(&str, &str); 5] = [
     ("end", "the leader's log end offset"),
     ("start", "the leader's log start offset"),
     ("segments", "the leader's segments"),
+    ("isr", "in-sync replicas"),
+    ("leader", "the leader's broker id, -1 where there is none"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -171,3 +171,25 @@ fn the_prepared_scenarios_keep_what_they_expect() {
     }
     assert!(broken.is_empty(), "{broken:#?}");
 }
+
+/// The one setting that a scenario is about, and what it is flipped to.
+const FLIPS: &[(&str, &str, &str)] = &[
+    ("leader-failover", "acks=all", "acks=1"),
+    ("acks-1-loses-what-acks-all-keeps", "rate=40/s acks=1", "rate=40/s acks=all"),
+    ("slow-follower-leaves-the-isr", "replica.lag.time.max.ms=4000", "replica.lag.time.max.ms=30000"),
+    ("fetch-from-follower", "client.rack=b", "client.rack=a"),
+    ("not-enough-replicas", "min.insync.replicas=2", "min.insync.replicas=1"),
+];
+
+#[test]
+fn an_expectation_fails_where_the_decisive_setting_is_flipped() {
+    for (name, setting, flipped) in FLIPS {
+        let text = prepared::find(name).unwrap_or_else(|| panic!("there is no {name}")).text;
+        assert_eq!(text.matches(&format!(" {setting}")).count(), text.matches(setting).count(), "{name}");
+        let flipped = text.replace(&format!(" {setting}"), &format!(" {flipped}"));
+        let scenario = parse::scenario(&flipped).unwrap();
+        let mut simulation = Simulation::new(&scenario).unwrap();
+        simulation.run(scenario.last(), u64::MAX);
+        assert!(simulation.outcomes().iter().any(|outcome| !outcome.held), "{name} holds with {setting} flipped");
+    }
+}
