@@ -13,7 +13,8 @@
 //! | [`partition`] | acks, the ISR, the high watermark |
 //! | [`log`] | offsets, segments, indexes, look-ups, recovery: which bytes lie where; a driver owns the bytes |
 //!
-//! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`].
+//! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`]. What must outlive them all
+//! lies in [`zookeeper`].
 //!
 //! **Who talks to brokers**: [`client`], producers and consumers as nodes.
 //!
@@ -35,3 +36,4 @@ pub mod record;
 pub mod rng;
 pub mod sim;
 pub mod time;
+pub mod zookeeper;

@@ -52,8 +52,7 @@ pub struct Site {
     pub exchange: Arc<Exchange>,
     pub settings: BrokerSettings,
     pub cluster_id: String,
-    /// Every broker of the cluster.
-    pub brokers: Vec<BrokerId>,
+    pub zookeeper: crate::zookeeper::Handle,
     pub deaths: UnboundedSender<BrokerId>,
 }
 
@@ -179,7 +178,6 @@ impl Host {
             registration: self.registration.clone(),
             cluster_id: site.cluster_id.clone(),
             log_dir: std::path::absolute(&self.root)?.display().to_string(),
-            peers: site.brokers.clone(),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
             settings: site.settings.set().clone(),
         };
@@ -200,6 +198,7 @@ impl Host {
             id,
             broker,
             storage: Storage::new(self.root.clone(), flusher, self.ledger.clone(), site.clock),
+            zookeeper: site.zookeeper.link(inbox.clone()),
             clock: site.clock,
             inbox: queue,
             own: inbox,
@@ -212,6 +211,7 @@ impl Host {
             kept: VecDeque::new(),
             paused: false,
             died: died.clone(),
+            failed: None,
         };
         driver.ail(*self.ailments());
         let (end, ended) = oneshot::channel();
@@ -267,11 +267,16 @@ impl Host {
 
     /// The process is asked to stop, and does.
     pub async fn stop(&self) -> anyhow::Result<()> {
+        self.end_in_order(true).await
+    }
+
+    /// `controlled` hands what it leads to others first.
+    async fn end_in_order(&self, controlled: bool) -> anyhow::Result<()> {
         if self.health() == Health::Paused {
             bail!("{} stands still: it does not hear that it is to stop", self.id());
         }
         let running = self.take()?;
-        let _ = running.handle.send(Inbox::Event(Event::Stop));
+        let _ = running.handle.send(Inbox::Event(Event::Stop { controlled }));
         match self.end(running).await?.result {
             Ok(()) => {
                 // Kafka writes the broker's epoch; there is none without a controller quorum.
@@ -289,7 +294,8 @@ impl Host {
         }
         self.ail(|ailments| ailments.slow_disk = Duration::ZERO);
         self.resume();
-        self.stop().await
+        // All of them stop: there is nobody to hand anything to.
+        self.end_in_order(false).await
     }
 
     /// The process stands still, as by SIGSTOP.

@@ -164,7 +164,7 @@ impl Controller {
         } else {
             self.decide_manual(topic)?
         };
-        Ok(Topic { id: self.ids.uuid(), configs, partitions })
+        Ok(Topic { id: self.dice.uuid(), configs, partitions })
     }
 
     fn decide_configs(&self, topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refusal> {
@@ -282,9 +282,10 @@ impl Controller {
 
     fn place(&self, count: usize, factor: usize) -> Result<Vec<Assignment>, Refusal> {
         let start = self.state.topics.values().map(|topic| topic.partitions.len()).sum();
-        let placed = placement::place(&self.state.brokers, start, count, factor)?;
+        let brokers = self.placeable();
+        let placed = placement::place(&brokers, start, count, factor)?;
         // Only brokers that live were placed on.
-        Ok(placed.into_iter().filter_map(|replicas| assignment(replicas, &self.state.brokers)).collect())
+        Ok(placed.into_iter().filter_map(|replicas| assignment(replicas, &brokers)).collect())
     }
 
     /// A partition that the client places itself; `factor` is that of the partitions before it.

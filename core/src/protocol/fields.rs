@@ -24,6 +24,11 @@ pub fn of_response(body: &ResponseKind) -> String {
     print(body)
 }
 
+/// What goes to ZooKeeper or comes from it.
+pub fn of_zookeeper(message: &impl Debug) -> String {
+    print(message)
+}
+
 fn print(message: &dyn Debug) -> String {
     let text = format!("{message:?}");
     let mut out = String::with_capacity(text.len());

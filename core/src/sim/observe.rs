@@ -48,7 +48,7 @@ impl Simulation {
             | Effect::Truncate { log, .. }
             | Effect::Delete { log, .. }
             | Effect::Remove { log } => Some(*log),
-            Effect::Open { .. } | Effect::Close { .. } => None,
+            Effect::Open { .. } | Effect::Close { .. } | Effect::Note { .. } | Effect::Fail { .. } => None,
             _ => return,
         };
         let directory = log.and_then(|log| host.disk.directory(log)).unwrap_or_default().to_owned();

@@ -14,9 +14,10 @@ use ottla_core::broker::Broker;
 use ottla_core::id::ConnId;
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::sim::view::{
-    BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
+    BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View, ZooKeeperView,
 };
 use ottla_core::time::Instant;
+use ottla_core::zookeeper;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -109,6 +110,7 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         view.topics = ottla_core::broker::view::topics(&state, &view.brokers);
         server.live.set_names(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
     }
+    view.zookeeper = server.zookeeper.look(zookeeper::Server::view).await.unwrap_or_else(ZooKeeperView::dead);
     clients(server, &mut view, passed, rates);
     view.log = server.live.story().lines();
     view

@@ -14,6 +14,7 @@
 //! @9s  heal p1 broker-2
 //! @12s start broker-1
 //! @13s add broker
+//! @14s expire broker-1
 //! @15s stop p1
 //! @20s expect no-acked-record-lost
 //! @20s expect acked >= 100

@@ -16,6 +16,7 @@ use crate::near::hint;
 use crate::rng::Seed;
 use crate::sim::admin::NAME as ADMIN;
 use crate::sim::workload::HAND;
+use crate::sim::zookeeper::NAME as ZOOKEEPER;
 use crate::time::{Duration, Instant};
 
 /// Bytes of a text.
@@ -496,7 +497,7 @@ impl Line<'_> {
         if name.contains('=') || !is_name(&name) {
             return self.wrong(index, format!("expected a name of letters, digits, - and _, such as p1, found {name}"));
         }
-        if [HAND, ADMIN].contains(&&name[..]) {
+        if [HAND, ADMIN, ZOOKEEPER].contains(&&name[..]) {
             return self.wrong(index, format!("expected another name: {name} is there in every run"));
         }
         if name.starts_with("broker-") {
@@ -550,7 +551,10 @@ impl Line<'_> {
     }
 
     fn node(&self, index: usize) -> Parsed<String> {
-        let name = self.text(index, "a broker, producer or consumer")?;
+        let name = self.text(index, "a broker, zookeeper, producer or consumer")?;
+        if name == ZOOKEEPER {
+            return Ok(name);
+        }
         match name.starts_with("broker-") {
             true => self.broker(index).map(|broker| broker.to_string()),
             false => self.client(index, true, true),

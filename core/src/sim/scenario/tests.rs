@@ -216,8 +216,9 @@ fn one_line_is_read_without_knowing_who_is_there() {
     assert_eq!(parse::action("rate p7 2/s"), Ok(Action::Rate { producer: "p7".into(), milli_per_second: 2_000 }));
     assert_eq!(
         parse::action("kill").unwrap_err(),
-        ParseError::new(1, 6, "expected a broker, such as broker-1, rack a or controller")
+        ParseError::new(1, 6, "expected a broker, such as broker-1, rack a, controller or zookeeper")
     );
+    assert_eq!(parse::action("crash zookeeper"), Ok(Fault::Crash(Who::ZooKeeper).into()));
     assert!(parse::action("").unwrap_err().message.contains("expected one of"));
 }
 
