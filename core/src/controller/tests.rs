@@ -264,10 +264,10 @@ fn a_topic_is_in_zookeeper_as_kafka_lays_it_out_before_anyone_is_told() {
     hall.held = false;
     hall.follow(Vec::new());
     assert_eq!((hall.code(), hall.published), (0, 2));
-    assert_eq!(hall.partition("orders", 0), (2, 0, vec![2]));
+    assert_eq!(hall.partition("orders", 0), (2, 0, vec![2, 1]));
     assert_eq!(
         hall.data("/brokers/topics/orders/partitions/0/state").unwrap(),
-        r#"{"controller_epoch":1,"leader":2,"version":1,"leader_epoch":0,"isr":[2]}"#
+        r#"{"controller_epoch":1,"leader":2,"version":1,"leader_epoch":0,"isr":[2,1]}"#
     );
     assert_eq!(hall.data("/config/topics/orders").unwrap(), r#"{"version":1,"config":{}}"#);
     let assignment = hall.data("/brokers/topics/orders").unwrap();
@@ -339,6 +339,8 @@ fn only_where_it_is_allowed_one_leads_that_was_not_in_sync() {
     {
         let mut hall = Hall::with(3, settings);
         hall.create("orders", &[&[2, 3]]);
+        hall.write_isr("orders", 0, &[2]);
+        hall.watched(znode::ISR_CHANGES);
         hall.remove("/brokers/ids/2");
         hall.watched(znode::BROKER_IDS);
         assert_eq!(hall.partition("orders", 0), expected);
@@ -427,6 +429,7 @@ fn a_broker_that_is_about_to_stop_hands_over_what_others_can_lead() {
     hall.create("alone", &[&[2]]);
     hall.write_isr("orders", 0, &[2, 3]);
     hall.write_isr("orders", 1, &[3, 2]);
+    hall.write_isr("orders", 2, &[2]);
     hall.watched(znode::ISR_CHANGES);
     let epoch = hall.tree.get("/brokers/ids/2").unwrap().stat().czxid.0;
     hall.enqueue(Work::Shutdown { origin: Origin::Nobody, broker: BrokerId(2), epoch });

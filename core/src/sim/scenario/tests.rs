@@ -165,8 +165,8 @@ stop broker-4
 fn a_fault_that_makes_no_sense_is_refused_with_what_was_expected() {
     let opening = "cluster brokers=2 racks=a,b\nproducer p1 topic=t\n";
     for (line, expected) in [
-        ("kill p1", "column 10: expected a broker, such as broker-1, rack a or controller, found p1"),
-        ("start controller", "column 11: expected a broker or a rack, such as broker-1 or rack a, found controller"),
+        ("kill p1", "column 10: expected a broker, such as broker-1, rack a, controller or zookeeper, found p1"),
+        ("start controller", "column 11: expected a broker, a rack or zookeeper, such as broker-1 or rack a, found controller"),
         ("kill rack c", "column 15: no broker is in a rack c."),
         ("crash rack", "column 16: expected a rack's name"),
         ("cut broker-1 broker-1", "column 18: expected another node than broker-1"),
