@@ -1,6 +1,7 @@
-//! How fast the simulator is: three brokers, one topic of three partitions, 200 records a second, two consumers.
+//! How fast the simulator is: three brokers, one topic of three partitions and three replicas, 200 records a second with
+//! acks=all, two consumers.
 //!
-//! `cargo run --release -p ottla-core --example speed [SIMULATED SECONDS [RECORDS A SECOND]]`
+//! `cargo run --release -p ottla-core --example speed [SIMULATED SECONDS [RECORDS A SECOND [REPLICATION FACTOR]]]`
 
 use std::error::Error;
 
@@ -12,10 +13,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let seconds: u64 = arguments.next().map_or(Ok(600), |text| text.parse())?;
     let rate: u64 = arguments.next().map_or(Ok(200), |text| text.parse())?;
+    let factor: u64 = arguments.next().map_or(Ok(3), |text| text.parse())?;
     let text = format!(
         "cluster brokers=3\n\
-         topic orders partitions=3 replication.factor=1\n\
-         producer p1 topic=orders rate={rate}/s value.size=100\n\
+         topic orders partitions=3 replication.factor={factor}\n\
+         producer p1 topic=orders rate={rate}/s value.size=100 acks=all\n\
          consumer c1 topics=orders auto.offset.reset=earliest\n\
          consumer c2 topics=orders auto.offset.reset=earliest\n"
     );

@@ -63,6 +63,7 @@ pub fn message(error: ErrorCode) -> Cow<'static, str> {
         InvalidPartitions => "Number of partitions is below 1.",
         InvalidReplicationFactor => "Replication factor is below 1 or larger than the number of available brokers.",
         UnsupportedForMessageFormat => "The message format version on the broker does not support the request.",
+        TopicDeletionDisabled => "Topic deletion is disabled.",
         PolicyViolation => "Request parameters do not satisfy the configured policy.",
         KafkaStorageError => "Disk error when trying to access log file on the disk.",
         FetchSessionIdNotFound => "The fetch session ID was not found.",

@@ -12,16 +12,20 @@
 //! | [`broker`] | the router: requests in [`broker::handle`], one file per API; who waits, in [`broker::purgatory`] |
 //! | [`partition`] | acks, the ISR, the high watermark |
 //! | [`log`] | offsets, segments, indexes, look-ups, recovery: which bytes lie where; a driver owns the bytes |
+//! | [`broker::replication`] | the same record at a follower: what it fetches from leaders, and where its log parts from theirs |
 //!
 //! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`]. What must outlive them all
 //! lies in [`zookeeper`].
 //!
 //! **Who talks to brokers**: [`client`], producers and consumers as nodes.
 //!
+//! **What Kafka once did wrong**, to be turned on where it is to be seen: [`bug`].
+//!
 //! **Where it all runs without a machine**: [`sim`]: network, disks and faults around the same nodes; scenarios, time
 //! travel, and the [`sim::view::View`] that a page draws. Natively the driver is the crate `ottla-server`.
 
 pub mod broker;
+pub mod bug;
 pub mod client;
 pub mod config;
 pub mod controller;

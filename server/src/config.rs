@@ -32,8 +32,13 @@ pub struct ServeArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     pub settings: Vec<(String, String)>,
     /// Where the built page lies, instead of the one that this program carries
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = page)]
     pub page: Option<PathBuf>,
+}
+
+fn page(text: &str) -> Result<PathBuf, String> {
+    let directory = PathBuf::from(text);
+    if directory.join("index.html").is_file() { Ok(directory) } else { Err("there is no index.html in it".to_owned()) }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

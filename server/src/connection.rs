@@ -5,22 +5,27 @@
 //! them, each when all before it have been sent.
 //!
 //! 1. Never more than [`IN_FLIGHT`] requests, nor [`IN_FLIGHT_BYTES`] of them (but always one), are read and not
-//!    answered: a client that does not read stops being read, and costs no more memory.
+//!    answered, and none is taken while more than [`UNSENT_BYTES`] of answers wait: a client that does not read stops
+//!    being read, and costs no more memory. Of requests whose answers may be many times as long as they are
+//!    ([`is_measured`] says of which that is not so) one is taken at a time, as Kafka does with all.
 //! 2. Every request holds a place in [`Order`] before the broker sees it, and leaves it answered or with the connection.
-//! 3. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
+//! 3. Batches that take long to check are checked by [`LONG_CHECKS`] threads of their own: neither other connections nor
+//!    the page wait for them.
+//! 4. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::{ApiKey, ResponseKind};
+use kafka_protocol::protocol::Encodable;
 use ottla_core::broker::Event;
 use ottla_core::id::{ConnId, Ticket};
-use ottla_core::protocol::{Request, Response};
+use ottla_core::protocol::{Request, Response, Unchecked};
 use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -37,11 +42,19 @@ use crate::splice::{Answer, FileSlice};
 const IN_FLIGHT: usize = 32;
 /// Bytes of requests of one connection that may wait for their answers.
 const IN_FLIGHT_BYTES: usize = 16 << 20;
+/// Bytes of answers of one connection that may wait for the client to read; records in files do not count.
+const UNSENT_BYTES: usize = 1 << 20;
 /// Answers are joined up to this many bytes before they are sent.
 const JOINED: usize = 64 << 10;
 /// A client that sends a frame, or takes an answer, more slowly than this is cut off, [`PATIENCE`] granted.
 const SLOWEST_BYTES_PER_S: u64 = 4 << 10;
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Places for batches that take long to check, over all connections of the process: a processor is left to all others.
+static LONG_CHECKS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+    Arc::new(Semaphore::new(processors.saturating_sub(1).max(1)))
+});
 
 /// What every connection of a broker needs.
 pub struct Listener {
@@ -156,6 +169,12 @@ struct Order {
     front: u64,
     places: VecDeque<Place>,
     bytes: usize,
+    /// Bytes of answers that are there and not sent, of requests that are measured.
+    unsent: usize,
+    /// Requests that are not measured and whose answers are not sent.
+    unmeasured: usize,
+    /// Of both, what is being sent: its places are gone.
+    sending: (usize, usize),
 }
 
 struct Place {
@@ -165,16 +184,22 @@ struct Place {
     since: Instant,
     /// Its id among the watched messages, if someone watches.
     message: Option<u64>,
+    /// Of the answer, once it is there.
+    unsent: usize,
     reply: Option<Option<(Box<Response>, Vec<Option<FileSlice>>)>>,
 }
 
 impl Order {
-    fn has_room(&self, bytes: usize) -> bool {
-        self.places.is_empty() || self.places.len() < IN_FLIGHT && self.bytes + bytes <= IN_FLIGHT_BYTES
+    /// (1)
+    fn has_room(&self, api: ApiKey, bytes: usize) -> bool {
+        let fits = self.places.len() < IN_FLIGHT && self.bytes + bytes <= IN_FLIGHT_BYTES;
+        let alone = is_measured(api) || self.unmeasured == 0;
+        alone && self.unsent <= UNSENT_BYTES && (self.places.is_empty() || fits)
     }
 
     fn enter(&mut self, place: Place) -> u64 {
         self.bytes += place.bytes;
+        self.unmeasured += usize::from(!is_measured(place.api));
         self.places.push_back(place);
         self.front + self.places.len() as u64 - 1
     }
@@ -182,6 +207,11 @@ impl Order {
     fn fill(&mut self, seq: u64, reply: Option<(Box<Response>, Vec<Option<FileSlice>>)>) {
         let at = seq.checked_sub(self.front).map(|at| at as usize);
         if let Some(place) = at.and_then(|at| self.places.get_mut(at)) {
+            place.unsent = match reply.as_ref().map(|(response, _)| (&response.body, response.version)) {
+                Some((ResponseKind::Fetch(fetch), version)) => fetch.compute_size(version).unwrap_or(0),
+                _ => 0,
+            };
+            self.unsent += place.unsent;
             place.reply = Some(reply);
         }
     }
@@ -191,8 +221,44 @@ impl Order {
         let place = self.places.pop_front_if(|place| place.reply.is_some())?;
         self.front += 1;
         self.bytes -= place.bytes;
+        self.sending.0 += place.unsent;
+        self.sending.1 += usize::from(!is_measured(place.api));
         Some(place)
     }
+
+    /// Every answer that has left is with the client's system.
+    fn sent(&mut self) {
+        let (unsent, unmeasured) = std::mem::take(&mut self.sending);
+        self.unsent -= unsent;
+        self.unmeasured -= unmeasured;
+    }
+}
+
+/// Whether an answer is about as long as its request, records in files aside.
+fn is_measured(api: ApiKey) -> bool {
+    matches!(api, ApiKey::Produce | ApiKey::Fetch)
+}
+
+/// Decodes a request and checks its batches, elsewhere if that takes long.
+async fn decode(frame: Bytes) -> Result<Request, Why> {
+    // Lengths inside a frame are the client's word; a decoder that trips over one takes down this connection only.
+    let light = || Unchecked::decode(frame).map(Unchecked::check_lightly);
+    let request = match catch_unwind(AssertUnwindSafe(light)) {
+        Ok(Ok(Ok(request))) => Some(request),
+        Ok(Ok(Err(heavy))) => {
+            // (3)
+            let place = LONG_CHECKS.clone().acquire_owned().await.expect("never closed");
+            let check = move || {
+                let request = heavy.check();
+                drop(place);
+                request
+            };
+            tokio::task::spawn_blocking(check).await.ok()
+        }
+        Ok(Err(error)) => return Err(Why::Cut(error.to_string())),
+        Err(_) => None,
+    };
+    request.ok_or_else(|| Why::Cut("a request that cannot be decoded".into()))
 }
 
 impl Connection<'_> {
@@ -216,20 +282,22 @@ impl Connection<'_> {
     async fn take(&self, frame: Bytes) -> Result<(), Why> {
         let bytes = frame.len();
         let since = Instant::now();
-        // Lengths inside a frame are the client's word; a decoder that trips over one takes down this connection only.
-        let request = match catch_unwind(AssertUnwindSafe(|| Request::decode(frame))) {
-            Ok(Ok(request)) => request,
-            Ok(Err(error)) => return Err(Why::Cut(error.to_string())),
-            Err(_) => return Err(Why::Cut("a request that cannot be decoded".into())),
-        };
-        while !self.order.lock().expect("not poisoned").has_room(bytes) {
+        let request = decode(frame).await?;
+        while !self.order.lock().expect("not poisoned").has_room(request.api_key, bytes) {
             self.room.notified().await;
         }
         let live = &self.listener.broker.live;
         let message = self.watched.request(live, &request, bytes);
         self.listener.broker.metrics.request(request.api_key, bytes);
-        let place =
-            Place { api: request.api_key, correlation_id: request.correlation_id, bytes, since, message, reply: None };
+        let place = Place {
+            api: request.api_key,
+            correlation_id: request.correlation_id,
+            bytes,
+            since,
+            message,
+            unsent: 0,
+            reply: None,
+        };
         let seq = self.order.lock().expect("not poisoned").enter(place);
         let ticket = Ticket { conn: self.conn, seq };
         let place = self.listener.queue.clone().acquire_owned().await.expect("never closed");
@@ -275,8 +343,11 @@ impl Connection<'_> {
                     self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
                 };
                 answer.send(&self.stream, moved).await.map_err(|error| Why::Gone(error.to_string()))?;
+                self.order.lock().expect("not poisoned").sent();
             }
             if !more {
+                // Some are answered by nothing.
+                self.order.lock().expect("not poisoned").sent();
                 self.room.notify_one();
                 return Ok(());
             }
@@ -328,5 +399,47 @@ impl Connection<'_> {
                 };
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+    use kafka_protocol::messages::{FetchResponse, MetadataResponse};
+
+    use super::*;
+
+    fn place(api: ApiKey) -> Place {
+        Place { api, correlation_id: 0, bytes: 100, since: Instant::now(), message: None, unsent: 0, reply: None }
+    }
+
+    fn reply(body: impl Into<ResponseKind>) -> Option<(Box<Response>, Vec<Option<FileSlice>>)> {
+        Some((Box::new(Response::new(12, body.into())), Vec::new()))
+    }
+
+    #[test]
+    fn of_requests_with_long_answers_one_is_taken_until_its_answer_is_sent() {
+        let mut order = Order::default();
+        let seq = order.enter(place(ApiKey::Metadata));
+        assert!(!order.has_room(ApiKey::DescribeConfigs, 100) && order.has_room(ApiKey::Produce, 100));
+        order.fill(seq, reply(MetadataResponse::default()));
+        assert!(order.leave().is_some());
+        assert!(!order.has_room(ApiKey::Metadata, 100));
+        order.sent();
+        assert!(order.has_room(ApiKey::Metadata, 100));
+    }
+
+    #[test]
+    fn no_request_is_taken_while_many_bytes_of_answers_wait() {
+        let mut order = Order::default();
+        let seq = order.enter(place(ApiKey::Fetch));
+        assert!(order.has_room(ApiKey::Fetch, 100));
+        let topic = FetchableTopicResponse::default().with_partitions(vec![PartitionData::default(); 100_000]);
+        order.fill(seq, reply(FetchResponse::default().with_responses(vec![topic])));
+        assert!(!order.has_room(ApiKey::Fetch, 100) && !order.has_room(ApiKey::Produce, 100));
+        assert!(order.leave().is_some());
+        assert!(!order.has_room(ApiKey::Fetch, 100));
+        order.sent();
+        assert!(order.has_room(ApiKey::Fetch, 100));
     }
 }

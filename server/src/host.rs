@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -45,6 +46,9 @@ use crate::metrics::Metrics;
 use crate::peer::Peers;
 use crate::storage::{self, CLEAN_SHUTDOWN, Flusher, Ledger, Loss, Storage};
 
+/// A process that is asked to stop, and has not after so long, is killed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the brokers of a server share.
 pub struct Site {
     pub clock: Clock,
@@ -53,6 +57,8 @@ pub struct Site {
     pub settings: BrokerSettings,
     pub cluster_id: String,
     pub zookeeper: crate::zookeeper::Handle,
+    /// Where what the brokers advertise is found from within.
+    pub routes: BTreeMap<Endpoint, SocketAddr>,
     pub deaths: UnboundedSender<BrokerId>,
 }
 
@@ -93,6 +99,14 @@ struct Running {
     died: Arc<AtomicBool>,
     /// `None` where its thread panicked.
     ended: JoinHandle<Option<Ended>>,
+}
+
+impl Running {
+    fn dies(&self) {
+        self.listening.breaks();
+        self.died.store(true, Ordering::Release);
+        let _ = self.handle.send(Inbox::Died);
+    }
 }
 
 impl Host {
@@ -178,6 +192,7 @@ impl Host {
             registration: self.registration.clone(),
             cluster_id: site.cluster_id.clone(),
             log_dir: std::path::absolute(&self.root)?.display().to_string(),
+            bugs: ottla_core::bug::Bugs::default(),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
             settings: site.settings.set().clone(),
         };
@@ -186,11 +201,14 @@ impl Host {
             .map_err(|why| anyhow!("{id} cannot start: {why}"))?;
         let listening = self.listen(&handle)?;
         let peers = {
-            let (exchange, inbox) = (site.exchange.clone(), inbox.clone());
+            let (site, inbox) = (site.clone(), inbox.clone());
             let listen = move |event| {
                 let _ = inbox.send(Inbox::Event(Event::client(event)));
             };
-            let route = move |to: &Endpoint| exchange.route(id, to);
+            let route = move |to: &Endpoint| {
+                let (there, back) = site.exchange.route(id, to);
+                (there, back, site.routes.get(to).copied())
+            };
             Peers::new(tokio::runtime::Handle::current(), Arc::new(route), Arc::new(listen))
         };
         let died = Arc::new(AtomicBool::new(false));
@@ -239,7 +257,7 @@ impl Host {
             max_request_bytes: settings.socket_request_max_bytes,
             max_idle: settings.connections_max_idle,
             queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
-            max_connections: settings.max_connections.max(1) as usize,
+            max_connections: settings.max_connections.max(0) as usize,
             receive_buffer: settings.socket_receive_buffer,
             send_buffer: settings.socket_send_buffer,
             broken: AtomicBool::new(false),
@@ -251,10 +269,8 @@ impl Host {
     /// The process dies.
     pub async fn kill(&self) -> anyhow::Result<()> {
         let running = self.take()?;
-        running.listening.breaks();
-        running.died.store(true, Ordering::Release);
-        let _ = running.handle.send(Inbox::Died);
-        self.end(running).await.map(drop)
+        running.dies();
+        self.buried(running.ended.await?, running.listening).await.map(drop)
     }
 
     /// The machine dies; gives what is lost with it.
@@ -265,37 +281,42 @@ impl Host {
         lost.with_context(|| format!("cannot cut {} back", self.root.display()))
     }
 
-    /// The process is asked to stop, and does.
+    /// The process is asked to stop, and does; one that takes too long dies.
     pub async fn stop(&self) -> anyhow::Result<()> {
-        self.end_in_order(true).await
-    }
-
-    /// `controlled` hands what it leads to others first.
-    async fn end_in_order(&self, controlled: bool) -> anyhow::Result<()> {
         if self.health() == Health::Paused {
             bail!("{} stands still: it does not hear that it is to stop", self.id());
         }
-        let running = self.take()?;
-        let _ = running.handle.send(Inbox::Event(Event::Stop { controlled }));
-        match self.end(running).await?.result {
-            Ok(()) => {
-                // Kafka writes the broker's epoch; there is none without a controller quorum.
-                let marker = fs::write(self.root.join(CLEAN_SHUTDOWN), r#"{"version":0,"brokerEpoch":-1}"#);
-                marker.with_context(|| format!("cannot mark {}", self.root.display()))
+        let mut running = self.take()?;
+        let _ = running.handle.send(Inbox::Event(Event::Stop { controlled: true }));
+        match tokio::time::timeout(PATIENCE, &mut running.ended).await {
+            Ok(ended) => self.stopped(ended?, running.listening).await,
+            Err(_) => {
+                running.dies();
+                self.buried(running.ended.await?, running.listening).await?;
+                bail!("{} did not stop within {} s, and was killed", self.id(), PATIENCE.as_secs())
             }
-            Err(error) => Err(error).with_context(|| self.id().to_string()),
         }
     }
 
-    /// As [`stop`](Self::stop), whatever ails it; done already where it does not run.
+    /// As [`stop`](Self::stop), whatever ails it and however long it takes; done already where it does not run.
     pub async fn finish(&self) -> anyhow::Result<()> {
         if self.broker().is_none() {
             return Ok(());
         }
         self.ail(|ailments| ailments.slow_disk = Duration::ZERO);
         self.resume();
+        let running = self.take()?;
         // All of them stop: there is nobody to hand anything to.
-        self.end_in_order(false).await
+        let _ = running.handle.send(Inbox::Event(Event::Stop { controlled: false }));
+        self.stopped(running.ended.await?, running.listening).await
+    }
+
+    /// Marks that all is synced.
+    async fn stopped(&self, ended: Option<Ended>, listening: Listening) -> anyhow::Result<()> {
+        self.buried(ended, listening).await?.result.with_context(|| self.id().to_string())?;
+        // Kafka writes the broker's epoch; there is none without a controller quorum.
+        let marker = fs::write(self.root.join(CLEAN_SHUTDOWN), r#"{"version":0,"brokerEpoch":-1}"#);
+        marker.with_context(|| format!("cannot mark {}", self.root.display()))
     }
 
     /// The process stands still, as by SIGSTOP.
@@ -365,9 +386,8 @@ impl Host {
     }
 
     /// (2)
-    async fn end(&self, running: Running) -> anyhow::Result<Ended> {
-        let ended = running.ended.await?;
-        running.listening.close().await;
+    async fn buried(&self, ended: Option<Ended>, listening: Listening) -> anyhow::Result<Ended> {
+        listening.close().await;
         self.site.live.let_go(self.id());
         let Some(ended) = ended else { bail!("{} died", self.id()) };
         let view = BrokerView { health: Health::Dead, connections: 0, parked: 0, ..ended.view.clone() };

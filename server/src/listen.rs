@@ -82,10 +82,14 @@ async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: onesh
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) if connections.len() < context.max_connections => {
-                    connections.spawn(connection::serve(stream, peer, context.clone()));
+                Ok((stream, peer)) => {
+                    while connections.try_join_next().is_some() {}
+                    if connections.len() < context.max_connections {
+                        connections.spawn(connection::serve(stream, peer, context.clone()));
+                    } else {
+                        warn!(%peer, "not accepted: max.connections are open");
+                    }
                 }
-                Ok((_, peer)) => warn!(%peer, "not accepted: max.connections are open"),
                 Err(error) => {
                     // Out of descriptors, mostly: those in use end some time.
                     warn!(%error, "cannot accept a connection");

@@ -10,6 +10,7 @@
 //! 2. What goes wrong ends that connection, with a line in the log, and nothing else.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
@@ -29,8 +30,9 @@ use crate::link::Way;
 
 /// Whom events are told to; it runs in the connection's task.
 pub type Listen = Arc<dyn Fn(Event) + Send + Sync>;
-/// The way to an endpoint, and the way back.
-pub type Route = Arc<dyn Fn(&Endpoint) -> (Arc<Way>, Arc<Way>) + Send + Sync>;
+/// The way to an endpoint, and the way back; and where to find what listens in this process: what it advertises is for
+/// clients, who may be elsewhere.
+pub type Route = Arc<dyn Fn(&Endpoint) -> (Arc<Way>, Arc<Way>, Option<SocketAddr>) + Send + Sync>;
 
 pub struct Peers {
     runtime: tokio::runtime::Handle,
@@ -67,10 +69,10 @@ impl Peers {
         match effect {
             Effect::Open { conn, to } => {
                 let (requests, queue) = unbounded_channel();
-                let (there, back) = (self.route)(&to);
+                let (there, back, address) = (self.route)(&to);
                 self.open.insert(conn, Open { requests, there: there.clone() });
                 let (runtime, tell) = (self.runtime.clone(), Tell { listen: self.listen.clone(), back });
-                there.send(move || drop(runtime.spawn(connect(conn, to, queue, tell))));
+                there.send(move || drop(runtime.spawn(connect(conn, to, address, queue, tell))));
             }
             Effect::Send { conn, request } => {
                 if let Some(Open { requests, there }) = self.open.get(&conn) {
@@ -96,9 +98,21 @@ struct Awaited {
     version: i16,
 }
 
-async fn connect(conn: ConnId, to: Endpoint, mut requests: UnboundedReceiver<Box<Request>>, tell: Tell) {
+async fn connect(
+    conn: ConnId,
+    to: Endpoint,
+    route: Option<SocketAddr>,
+    mut requests: UnboundedReceiver<Box<Request>>,
+    tell: Tell,
+) {
+    let reach = async {
+        match route {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect((to.host.as_str(), to.port)).await,
+        }
+    };
     let connected = tokio::select! {
-        connected = TcpStream::connect((to.host.as_str(), to.port)) => connected,
+        connected = reach => connected,
         // Nothing is sent before it is open: the node has given it up.
         _ = requests.recv() => return,
     };

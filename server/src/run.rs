@@ -30,6 +30,9 @@ pub struct RunArgs {
     /// How much simulated time to play, such as 60s or 2m [default: up to the scenario's last action]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     until: Option<Duration>,
+    /// Print the event log: what a person would tell of the run
+    #[arg(long)]
+    log: bool,
     /// Print every event and effect as a line
     #[arg(long)]
     trace: bool,
@@ -151,10 +154,17 @@ fn play(args: &RunArgs, file: String, scenario: &Scenario) -> Result<Report, Str
     if args.trace {
         simulation.set_trace(Trace::Lines(Vec::new()));
     }
-    while simulation.run(until, CHUNK) == CHUNK {
+    let mut told = 0;
+    loop {
+        let more = simulation.run(until, if args.log { 1 } else { CHUNK }) > 0;
         print_trace(&mut simulation);
+        if args.log {
+            told = print_log(&simulation, told);
+        }
+        if !more {
+            break;
+        }
     }
-    print_trace(&mut simulation);
     let wall_seconds = began.elapsed().as_secs_f64();
 
     let outcomes = simulation.outcomes();
@@ -203,6 +213,14 @@ fn print_trace(simulation: &mut Simulation) {
         let text = lines.iter().fold(String::new(), |text, line| text + &line.to_string() + "\n");
         say(text.trim_end());
     }
+}
+
+/// The lines of the event log from that number on. Gives the number of the next one.
+fn print_log(simulation: &Simulation, from: u64) -> u64 {
+    simulation.lines_from(from).fold(from, |_, line| {
+        say(&format!("{} {} {}", line.at, line.node, line.text));
+        line.seq + 1
+    })
 }
 
 /// To stdout; a reader that went away (`| head`) is no error.

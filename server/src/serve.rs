@@ -1,17 +1,18 @@
 //! `ottla serve`: brings the brokers up, and down again.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::Image;
+use ottla_core::client::Endpoint;
 use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint;
 use ottla_core::protocol::cluster::Registration;
-use ottla_core::sim::view::View;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
@@ -54,11 +55,6 @@ impl Server {
         self.host(id)?.broker()
     }
 
-    /// A view of its own, rates left out.
-    pub async fn view(&self) -> View {
-        view::make(self, &mut view::Rates::default()).await
-    }
-
     /// Fills in what is not counted as it happens.
     pub async fn measure(&self) {
         for host in &self.hosts {
@@ -95,6 +91,9 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     let http = TcpListener::bind((args.http_host, args.http_port))
         .await
         .with_context(|| format!("cannot listen on {}:{}", args.http_host, args.http_port))?;
+    if !args.http_host.is_loopback() {
+        warn!("the page listens on {}: whoever reaches it can stop brokers and delete what they hold", args.http_host);
+    }
     let clock = Clock::start();
     let live = Arc::new(Live::new(clock));
     let metrics = Arc::new(AllMetrics::default());
@@ -108,6 +107,7 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     let cluster_id = cluster_id(&images);
     let (zookeeper, queue) = zookeeper::Handle::new();
     let mut keeper = zookeeper::Thread::start(data.join("zookeeper"), clock, live.clone(), queue)?;
+    let routes = routes(&registrations, &ports);
     let site = Site {
         clock,
         live: live.clone(),
@@ -115,6 +115,7 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
         settings,
         cluster_id,
         zookeeper: zookeeper.clone(),
+        routes,
         deaths,
     };
     let site = Arc::new(site);
@@ -197,6 +198,20 @@ fn register(args: &ServeArgs, ports: &[Port]) -> Vec<Registration> {
         rack: None,
     };
     (1..).zip(ports).map(registration).collect()
+}
+
+/// Where the brokers of this process reach each other, whatever they advertise to clients.
+fn routes(registrations: &[Registration], ports: &[Port]) -> BTreeMap<Endpoint, SocketAddr> {
+    let route = |(registration, port): (&Registration, &Port)| {
+        let mut address = port.address;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        (Endpoint { host: registration.host.clone(), port: registration.port }, address)
+    };
+    registrations.iter().zip(ports).map(route).collect()
 }
 
 /// The one that the data directory was made with, or a new one.

@@ -198,6 +198,10 @@ fn a_hand_adds_a_producer_changes_its_rate_sends_one_record_and_kills_and_starts
     browser.wait("the broker", "return document.querySelector('.hand h2')?.textContent.startsWith('broker-2')");
     browser.click(".hand .actions .danger");
     wait_view(&browser, "its death", "view.brokers[1].health === 'Dead'");
+    browser.wait(
+        "that nobody leads",
+        "return document.querySelector('.broker.dead .row .note')?.textContent.startsWith('no leader')",
+    );
     browser.click(".hand .actions .main");
     wait_view(&browser, "its return", "view.brokers[1].health === 'Running'");
     quiet(&browser);
@@ -236,5 +240,33 @@ fn a_damaged_link_is_refused_in_words_and_offers_a_beginning() {
     assert!(words.as_str().unwrap().contains("The link was not opened"), "{words}");
     browser.click(".empty .card");
     wait_view(&browser, "a cluster", "view.brokers.length > 0");
+    quiet(&browser);
+}
+
+#[test]
+fn the_same_text_again_has_the_same_line_of_time() {
+    let (browser, _) = page();
+    let text = format!("{BUSY}@30s rate p1 0/s\n");
+    run_scenario(&browser, &text);
+    let long = "return Number(document.querySelector('.scrub').getAttribute('aria-valuemax')) >= 30000";
+    browser.wait("a line as long as the scenario", long);
+    browser.click(".under button.run");
+    wait_view(&browser, "the beginning", "view.now < 5e9");
+    browser.wait("a line as long as before", long);
+    quiet(&browser);
+}
+
+#[test]
+fn a_sheet_takes_the_keyboard_keeps_it_and_gives_it_back() {
+    let (browser, _) = page();
+    browser.run("document.querySelector('.top .share').focus()");
+    browser.key("?");
+    browser.wait("focus in the sheet", "return !!document.activeElement.closest('.dialog[aria-modal=true]')");
+    for _ in 0..3 {
+        browser.key("\u{E004}");
+        assert_eq!(browser.run("return !!document.activeElement.closest('.dialog')"), Value::Bool(true));
+    }
+    browser.key("\u{E00C}");
+    browser.wait("focus where it was", "return document.activeElement.matches('.top .share')");
     quiet(&browser);
 }

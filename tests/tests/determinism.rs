@@ -181,3 +181,19 @@ fn ten_minutes_are_kept_in_few_checkpoints_and_going_back_is_cheap() {
         assert!(pair[1] - pair[0] <= (events - pair[0]) / 5 + 2_000, "{pair:?} of {events}");
     }
 }
+
+#[test]
+fn a_rate_that_is_set_twice_at_one_moment_is_one_line_and_the_same_run() {
+    let mut player = Player::new(scenario(STORM)).unwrap();
+    player.seek(seconds(1));
+    for milli_per_second in [50_000, 80_000] {
+        player.act(Action::Rate { producer: "p1".into(), milli_per_second }).unwrap();
+    }
+    let text = player.scenario().to_string();
+    assert_eq!(text.matches("rate p1").collect::<Vec<_>>().len(), 1, "{text}");
+    assert!(text.contains("rate p1 80/s"), "{text}");
+    player.seek(seconds(9));
+    let mut again = Player::new(scenario(&text)).unwrap();
+    again.seek(seconds(9));
+    assert_eq!(again.view(), player.view());
+}

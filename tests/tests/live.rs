@@ -59,6 +59,20 @@ fn a_client_its_offsets_and_its_requests_are_seen() {
 }
 
 #[test]
+fn who_comes_as_another_goes_gets_a_view_though_nothing_happens() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let mut page = Page::open(&server);
+    for _ in 0..20 {
+        page.view();
+        // As a browser does when it reloads.
+        let next = Page::open(&server);
+        drop(std::mem::replace(&mut page, next));
+    }
+    page.view();
+}
+
+#[test]
 fn metrics_count_requests_and_bytes() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);

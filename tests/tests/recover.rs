@@ -133,6 +133,30 @@ fn segments_roll_and_every_one_is_read_after_a_restart() {
 }
 
 #[test]
+fn what_is_lost_between_two_runs_is_told() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    server.http("POST", "/api/actions", "", "topic orders partitions=1 segment.bytes=1048576");
+    produce_padded(&server, 5_000, 1_000);
+    assert!(server.terminate().success());
+    let segments = segments(&data);
+    assert!(segments.len() > 3, "{segments:?}");
+    fs::remove_file(&segments[1]).unwrap();
+    fs::write(segments.last().unwrap(), "").unwrap();
+    let server = Server::start(data.path(), &[]);
+    server.wait_for_log("offsets are missing between two segments");
+    server.wait_for_log("the log ends before the offset in recovery-point-offset-checkpoint: records are lost");
+    server.kill();
+    let mut bytes = fs::read(&segments[0]).unwrap();
+    bytes.truncate(bytes.len() - 1);
+    fs::write(&segments[0], bytes).unwrap();
+    let server = Server::start(data.path(), &[]);
+    server.wait_for_log("torn tail is cut, and what lies behind it deleted");
+    let gone = segments[2].file_name().unwrap().to_str().unwrap();
+    server.wait_for_log(gone);
+}
+
+#[test]
 fn one_chosen_record_is_sent_from_the_page() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);

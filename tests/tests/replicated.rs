@@ -139,6 +139,22 @@ fn what_is_acknowledged_by_all_is_in_every_replicas_file_byte_for_byte() {
 }
 
 #[test]
+fn brokers_find_each_other_although_what_they_advertise_is_for_others() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--brokers", "3", "--advertised-host", "nowhere.invalid"]);
+    make_topic(&server);
+    let sent = server.http("POST", "/api/actions", "", "send orders partition=0 value=hello\n");
+    assert!(sent.contains(r#""done":"orders-0@0""#), "{sent}");
+    let leader = segments(&data, 1, 0);
+    assert!(!leader[0].1.is_empty());
+    let begin = Instant::now();
+    while (2..=3).any(|broker| segments(&data, broker, 0) != leader) {
+        assert!(begin.elapsed() < PATIENCE, "a follower has not found its leader");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn kill_9_in_the_middle_loses_nothing_that_was_acknowledged() {
     let data = tempfile::tempdir().unwrap();
     let mut server = Server::start(data.path(), THREE);

@@ -188,6 +188,28 @@ fn settings_are_kafkas_or_refused() {
 }
 
 #[test]
+fn what_cannot_be_used_is_refused_in_plain_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let (file, directory) = (file.to_str().unwrap(), directory.path().to_str().unwrap());
+    for (flags, why) in
+        [(["--data", file], "is not a directory"), (["--page", directory], "there is no index.html in it")]
+    {
+        let (status, told) = refused(&flags);
+        assert!(!status.success() && told.contains(why), "{flags:?}: {told}");
+    }
+}
+
+#[test]
+fn the_page_is_only_read() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let answer = server.http("POST", "/", "", "x");
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+}
+
+#[test]
 fn without_data_nothing_is_left_behind() {
     let temporary = tempfile::tempdir().unwrap();
     let server = Server::start_without_data(temporary.path());

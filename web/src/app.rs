@@ -61,13 +61,14 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// The address says what to open; without a word from it, the first scenario plays.
+/// The address says what to open; without a word from it, the first scenario plays, or stands ready for whoever wants
+/// little motion.
 fn begin(session: Session) {
     let fragment = browser::fragment();
     if fragment.len() > 1 {
         session.open_link(&fragment);
     } else if let Some(first) = prepared::ALL.first() {
-        session.play(first.text);
+        session.show(first.text, !browser::is_calm());
     }
     spawn_local(async move {
         if browser::served_by_ottla().await {

@@ -88,6 +88,11 @@ pub fn is_phone() -> bool {
     window().inner_width().ok().and_then(|width| width.as_f64()).is_some_and(|width| width <= 760.0)
 }
 
+/// Whether whoever looks wants little motion.
+pub fn is_calm() -> bool {
+    window().match_media("(prefers-reduced-motion: reduce)").ok().flatten().is_some_and(|query| query.matches())
+}
+
 /// Light or dark, as it is now: what was chosen, else what the system says.
 pub fn is_dark() -> bool {
     let chosen = document().document_element().and_then(|root| root.get_attribute("data-theme"));

@@ -14,7 +14,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{CloseEvent, MessageEvent, WebSocket};
 
 use crate::browser;
-use crate::store::{Session, Source};
+use crate::store::{Session, Sheet, Source};
 
 /// Views kept for looking back: two minutes at the server's ten a second.
 const KEPT: usize = 1_200;
@@ -74,6 +74,7 @@ pub fn watch(session: Session) {
     session.form.set(None);
     session.detail.set(None);
     session.view.set(Arc::default());
+    session.sheet.set(Sheet::None);
     session.playing.set(true);
     session.live.update_value(|live| *live = Live::default());
     connect(session);
@@ -162,7 +163,12 @@ pub fn frame(session: Session, wall: f64) {
         let other = live.detail_of != held;
         let again = wall - live.last_detail >= DETAIL_MILLIS
             && playing
-            && !matches!(held, Some(Target::Message { .. } | Target::Batch { .. }));
+            && match held {
+                Some(Target::Batch { .. }) => false,
+                // Its answer may still come.
+                Some(Target::Message { .. }) => session.detail.with_untracked(|detail| unanswered(detail.as_deref())),
+                _ => true,
+            };
         (other || (again && held.is_some())).then(|| {
             live.last_detail = wall;
             live.detail_of.clone_from(&held);
@@ -177,6 +183,11 @@ pub fn frame(session: Session, wall: f64) {
             ask_about(session, target);
         }
     }
+}
+
+fn unanswered(detail: Option<&Detail>) -> bool {
+    let Some(Detail::Message(message)) = detail else { return false };
+    message.passed.is_some_and(|passed| passed.answered.is_none())
 }
 
 fn ask_about(session: Session, target: Target) {

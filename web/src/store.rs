@@ -62,6 +62,8 @@ pub const SPEED_RANGE: (f64, f64) = (-2.0, 2.0);
 const FIRST_SPEED: f64 = -1.0;
 /// By then a simulated cluster has made its topics.
 const FIRST_SIGHT: Duration = Duration::from_millis(1_200);
+/// For how long good news stands.
+const GOOD_NEWS: Duration = Duration::from_secs(6);
 /// What the scrubber spans at least.
 const LEAST_HORIZON: Duration = Duration::from_secs(10);
 
@@ -156,6 +158,8 @@ impl Session {
         self.form.set(None);
         self.detail.set(None);
         self.going.set(None);
+        // Those of the new run, even if they are the same, widen the line anew.
+        self.marks.set(Arc::default());
         self.horizon.set(Instant::ZERO + LEAST_HORIZON);
         self.run.update_value(|run| run.load(player));
         self.source.set(Source::Simulated);
@@ -163,9 +167,9 @@ impl Session {
         true
     }
 
-    /// Plays a text from where there is something to see: when its topics stand and its clients have begun.
-    pub fn play(self, text: &str) -> bool {
-        let opened = self.open(text, true);
+    /// Shows a text from where there is something to see: when its topics stand and its clients have begun.
+    pub fn show(self, text: &str, play: bool) -> bool {
+        let opened = self.open(text, play);
         if opened {
             self.going.set(Some(Instant::ZERO + FIRST_SIGHT));
         }
@@ -182,7 +186,13 @@ impl Session {
         match opened {
             Ok(cursor) => {
                 self.notice.set(None);
-                self.go(cursor);
+                // A link to the very start is one to the run as a whole: it is shown from where there is something to see.
+                if cursor == Instant::ZERO {
+                    self.playing.set(!browser::is_calm());
+                    self.going.set(Some(Instant::ZERO + FIRST_SIGHT));
+                } else {
+                    self.go(cursor);
+                }
                 true
             }
             Err(why) => {
@@ -260,8 +270,18 @@ impl Session {
         }
     }
 
+    /// Good news goes by itself.
     pub fn say(self, level: Level, text: String) {
-        self.notice.set(Some(Notice { level, text, link: None }));
+        let notice = Notice { level, text, link: None };
+        self.notice.set(Some(notice.clone()));
+        if level == Level::Good {
+            let gone = move || {
+                if self.notice.with_untracked(|shown| shown.as_ref() == Some(&notice)) {
+                    self.notice.set(None);
+                }
+            };
+            set_timeout(gone, GOOD_NEWS);
+        }
     }
 
     pub fn fill_in(self, form: Form) {

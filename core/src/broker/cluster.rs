@@ -117,9 +117,6 @@ impl Broker {
     /// Topics that a client asked about and that are not there: created with the cluster's defaults, if
     /// `auto.create.topics.enable` allows it.
     pub(crate) fn create_missing(&mut self, now: Now, names: Vec<TopicName>, out: &mut Vec<Effect>) {
-        if !self.settings.auto_create_topics_enable {
-            return;
-        }
         let topic =
             |name| CreatableTopic::default().with_name(name).with_num_partitions(-1).with_replication_factor(-1);
         let request = CreateTopicsRequest::default().with_topics(names.into_iter().map(topic).collect());

@@ -31,8 +31,9 @@ pub enum Effect {
     ZooKeeper(zookeeper::client::Effect),
 
     /// From here on `log` means that directory of the data directory (`orders-0`); it is made if it is not there, with
-    /// a first segment at `base` if it holds none.
-    Open { log: LogId, directory: String, base: Offset },
+    /// a first segment at `base` if it holds none. Where the log was not `found` by the start, the directory is to be
+    /// empty: what lies there is not this log's, and is set aside as Kafka does (`orders-0.<uuid>-stray`).
+    Open { log: LogId, directory: String, base: Offset, found: bool },
     /// Append a batch to the active segment, stamped; then its index entries, if any. Answered by
     /// [`Appended`](super::Event::Appended), once for all appends of a drain.
     Append { log: LogId, stamp: Stamp, batch: Batch, index: Option<IndexEntry> },
@@ -99,7 +100,7 @@ impl fmt::Display for Effect {
             Effect::Client(effect) => write!(f, "client {effect}"),
             Effect::Call { call, to, request } => write!(f, "call {to} {call} {request}"),
             Effect::Answer { to, call, response } => write!(f, "answer {to} {call} {response}"),
-            Effect::Open { log, directory, base } => write!(f, "open {log} {directory} at {base}"),
+            Effect::Open { log, directory, base, .. } => write!(f, "open {log} {directory} at {base}"),
             Effect::Append { log, stamp, batch, index } => {
                 let header = stamp.header(batch);
                 write!(

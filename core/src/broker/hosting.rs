@@ -2,8 +2,10 @@
 //!
 //! 1. A partition is hosted where this broker is among its replicas, and only there.
 //! 2. A directory belongs to the topic whose id is in its `partition.metadata`. One of another id is left over from a
-//!    topic that was deleted while this broker was down: it is removed before its name is used again.
+//!    topic that was deleted while this broker was down, or this broker was given to a cluster that is not its own: it
+//!    is set aside before its name is used again, and never removed.
 //! 3. Checkpoints are saved before a directory goes, so that they never speak of a log that came later.
+//! 4. What was found on disk and the cluster's state does not know stays as it is, and is told of once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,7 +74,27 @@ impl Broker {
         }
         self.replicate(now, out);
         if is_first {
+            self.tell_what_is_not_hosted(out);
             self.admit_those_who_waited(now, out);
+        }
+    }
+
+    /// (4)
+    fn tell_what_is_not_hosted(&self, out: &mut Vec<Effect>) {
+        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        for directory in self.found.logs.keys() {
+            let Some((topic, partition)) = directory.rsplit_once('-') else { continue };
+            let Ok(partition) = partition.parse() else { continue };
+            topics.entry(topic).or_default().push(partition);
+        }
+        for (topic, mut partitions) in topics {
+            partitions.sort_unstable();
+            let names = partitions.iter().map(|partition| format!("{topic}-{partition}"));
+            let text = format!(
+                "the cluster knows of no replica of {topic} here: {} not hosted; the files stay",
+                names.collect::<Vec<_>>().join(", ")
+            );
+            out.push(Effect::Note { level: Level::Warn, text });
         }
     }
 
@@ -236,11 +258,14 @@ impl Broker {
         let checkpoints = found.checkpoints.remove(&name).unwrap_or_default();
         let image = match (image, owner) {
             (Some(_), Some(owner)) if owner != topic_id => {
-                // (2)
-                let log = self.next_slot();
-                out.push(Effect::Open { log, directory: directory.clone(), base: 0 });
-                out.push(Effect::Remove { log });
-                self.partitions.push(None);
+                // (2) `Open` sets it aside, for it was not found as this log.
+                let text = format!(
+                    "{directory} holds the topic of id {}, and {} has id {}: it is set aside",
+                    checkpoint::print_uuid(owner),
+                    name.topic.0,
+                    checkpoint::print_uuid(topic_id)
+                );
+                out.push(Effect::Note { level: Level::Warn, text });
                 None
             }
             (image, _) => image,
@@ -260,6 +285,7 @@ impl Broker {
         let cluster = self.cluster.clone();
         partition.assume(assignment, &self.around(now, &cluster), out);
         self.partitions.push(Some(Arc::new(partition)));
+        self.touch(id);
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
         self.refollow(id);
     }

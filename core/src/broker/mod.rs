@@ -39,6 +39,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
+use crate::bug::Bugs;
 use crate::config::BrokerSettings;
 use crate::controller::Controller;
 use crate::error::ErrorCode;
@@ -60,6 +61,8 @@ pub struct BrokerConfig {
     pub log_dir: String,
     /// Topic ids and whatever else this broker draws.
     pub seed: Seed,
+    /// Kafka's historic mistakes that a scenario wants to see; none natively.
+    pub bugs: Bugs,
     /// Kafka's broker settings that were set, by name, as they were given; [`Broker::open`] checks them.
     pub settings: BTreeMap<String, String>,
 }
@@ -111,6 +114,8 @@ pub struct Broker {
     /// Of the event that is being stepped.
     now: Now,
     connections: BTreeSet<ConnId>,
+    /// Logs of which something may have changed, for who looks on; `None` while nobody does.
+    touched: Option<Vec<LogId>>,
     /// Record bytes taken and given, since the start.
     bytes_in: u64,
     bytes_out: u64,
@@ -152,6 +157,7 @@ impl Broker {
             producer_ids: producer_id::ProducerIds::default(),
             now,
             connections: BTreeSet::new(),
+            touched: None,
             bytes_in: 0,
             bytes_out: 0,
         };
@@ -188,11 +194,35 @@ impl Broker {
         self.hosted.values().flat_map(|topic| topic.values()).filter_map(|&log| self.slot(log))
     }
 
-    fn slot(&self, log: LogId) -> Option<&Partition> {
+    pub(crate) fn slot(&self, log: LogId) -> Option<&Partition> {
         self.partitions.get(log.0 as usize)?.as_deref()
     }
 
+    /// From now on [`Broker::take_touched`] tells which logs to look at: all of them, then those that change.
+    pub(crate) fn watch(&mut self) {
+        self.touched = Some((0..self.partitions.len() as u32).map(LogId).collect());
+    }
+
+    /// Which logs may have changed since the last time.
+    pub(crate) fn take_touched(&mut self, into: &mut Vec<LogId>) {
+        if let Some(touched) = &mut self.touched {
+            into.append(touched);
+        }
+    }
+
+    fn touch(&mut self, log: LogId) {
+        if let Some(touched) = self.touched.as_mut().filter(|touched| touched.last() != Some(&log)) {
+            touched.push(log);
+        }
+    }
+
+    /// From how many leaders that log is fetched.
+    pub(crate) fn fetchers_of(&self, log: LogId) -> usize {
+        self.replication.fetchers_of(log)
+    }
+
     fn partition_mut(&mut self, log: LogId) -> Option<&mut Partition> {
+        self.touch(log);
         self.partitions.get_mut(log.0 as usize)?.as_mut().map(Arc::make_mut)
     }
 

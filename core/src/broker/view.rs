@@ -186,6 +186,7 @@ pub fn topics(state: &ClusterState, brokers: &[BrokerView]) -> Vec<TopicView> {
             configs: topic.configs.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             ends: vec![0; topic.partitions.len()],
             leaders: topic.partitions.iter().map(|partition| partition.leader.0).collect(),
+            hue: 0,
         })
         .collect();
     for replica in brokers.iter().flat_map(|broker| &broker.replicas) {
@@ -196,6 +197,29 @@ pub fn topics(state: &ClusterState, brokers: &[BrokerView]) -> Vec<TopicView> {
         }
     }
     topics
+}
+
+/// Gives topics their places in the order in which they came; those that `came` does not know come last, by name.
+pub fn order(topics: &mut [TopicView], came: impl Fn(&str) -> Option<u32>) {
+    let mut last = topics.iter().filter_map(|topic| came(&topic.name)).max().map_or(0, |last| last + 1);
+    for topic in topics {
+        topic.hue = came(&topic.name).unwrap_or(last);
+        last = last.max(topic.hue + 1);
+    }
+}
+
+/// Whoever is dead leads nothing and controls nothing, whatever it thought last; who is in sync the cluster knows.
+pub fn bury(brokers: &mut [BrokerView], state: Option<&ClusterState>) {
+    for broker in brokers.iter_mut().filter(|broker| broker.health == Health::Dead) {
+        broker.controller = false;
+        for replica in &mut broker.replicas {
+            let topic = TopicName(StrBytes::from_string(replica.topic.clone()));
+            let topic = state.and_then(|state| state.topics.get(&topic));
+            let assignment = topic.and_then(|topic| topic.partitions.get(usize::try_from(replica.partition).ok()?));
+            replica.leader = false;
+            replica.in_sync = assignment.is_some_and(|assignment| assignment.isr.contains(&BrokerId(broker.id)));
+        }
+    }
 }
 
 fn group(title: impl Into<String>, facts: impl IntoIterator<Item = (String, String)>) -> FactGroup {

@@ -352,7 +352,7 @@ impl<T> Network<T> {
     pub fn facts(&self) -> Vec<(String, String)> {
         let of = |link: &Link<T>| {
             let state = match link.state {
-                State::Down { until } => format!("down, may be tried at {until}"),
+                State::Down { until } => format!("down; opened when it is needed, from {until} on"),
                 State::Connecting { .. } => "connecting".to_string(),
                 State::Handshaking => "asks for API versions".to_string(),
                 State::Ready => format!("ready, {} in flight", link.in_flight.len()),

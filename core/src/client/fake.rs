@@ -143,7 +143,14 @@ impl<N: Node<Event = Event, Effect = Effect>> Fake<N> {
                     let known = self.newest.iter().find(|(known, _)| *known == api);
                     known.map_or(api.valid_versions().max, |(_, version)| *version)
                 };
-                let apis = [ApiKey::Produce, ApiKey::Fetch, ApiKey::ListOffsets, ApiKey::Metadata, ApiKey::ApiVersions];
+                let apis = [
+                    ApiKey::Produce,
+                    ApiKey::Fetch,
+                    ApiKey::ListOffsets,
+                    ApiKey::Metadata,
+                    ApiKey::ApiVersions,
+                    ApiKey::OffsetForLeaderEpoch,
+                ];
                 let entry = |api: ApiKey| {
                     ApiVersion::default().with_api_key(api as i16).with_min_version(0).with_max_version(newest(api))
                 };

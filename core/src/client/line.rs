@@ -41,6 +41,10 @@ impl fmt::Display for Report {
             Report::Acked { topic, partition, sequence, offset } => {
                 write!(f, "acked {sequence} at {}-{partition}@{offset}", topic.0)
             }
+            // It never came to a partition.
+            Report::Failed { topic, partition: -1, sequence, error } => {
+                write!(f, "failed {sequence} for {}: {error}", topic.0)
+            }
             Report::Failed { topic, partition, sequence, error } => {
                 write!(f, "failed {sequence} for {}-{partition}: {error}", topic.0)
             }

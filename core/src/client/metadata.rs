@@ -104,6 +104,11 @@ impl Metadata {
         Some((broker.link, partition.leader_epoch))
     }
 
+    /// The connection to a broker that is known.
+    pub fn broker(&self, id: BrokerId) -> Option<LinkId> {
+        self.brokers.iter().find(|broker| broker.id == id).map(|broker| broker.link)
+    }
+
     /// Something showed that it is out of date: ask as soon as the back-off allows.
     pub fn stale(&mut self, now: Instant) {
         self.due = self.due.min(now.max(self.not_before));

@@ -121,11 +121,14 @@ pub(super) fn text(set: &BTreeMap<String, String>) -> String {
     set.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Every setting with its value, what was set marked; `set` is what [`text`] gave.
-pub(super) fn facts(table: &[Setting], set: &str) -> Vec<(String, String)> {
+/// Every setting with its value, what was set marked; `set` is what [`text`] gave, and `name` the client's, which is its
+/// client.id where none is set.
+pub(super) fn facts(table: &[Setting], set: &str, name: &str) -> Vec<(String, String)> {
     let set: BTreeMap<&str, &str> = set.split(' ').filter_map(|pair| pair.split_once('=')).collect();
     let value = |setting: &Setting| match set.get(setting.name) {
         Some(value) => format!("{value} (set)"),
+        None if setting.name == "client.id" => name.to_string(),
+        None if setting.default.is_empty() => "none".to_string(),
         None => setting.default.to_string(),
     };
     table.iter().map(|setting| (setting.name.to_string(), value(setting))).collect()

@@ -35,6 +35,7 @@ fn new(id: i32, epoch: i32, fence: i32, settings: &[(&str, &str)]) -> Controller
         registration: broker(id, None),
         cluster_id: "cluster".to_string(),
         log_dir: "/cluster".to_string(),
+        bugs: crate::bug::Bugs::default(),
         seed: Seed(7),
         settings,
     };

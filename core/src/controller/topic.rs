@@ -121,7 +121,9 @@ impl Controller {
         let twice = twice(request.topics.iter().map(|topic| &topic.name));
         let mut results = Vec::with_capacity(request.topics.len());
         let result = |name: &TopicName, refusal: Option<Refusal>| {
-            let (code, message) = refusal.map_or((0, None), |(error, message)| (error.code(), Some(text(message))));
+            // Kafka has no words for a topic that is not there.
+            let words = |message: String| Some(message).filter(|message| !message.is_empty()).map(text);
+            let (code, message) = refusal.map_or((0, None), |(error, message)| (error.code(), words(message)));
             CreatePartitionsTopicResult::default()
                 .with_name(name.clone())
                 .with_error_code(code)
@@ -249,7 +251,8 @@ impl Controller {
 
     /// The partitions that a topic grows by.
     fn decide_growth(&self, topic: &CreatePartitionsTopic) -> Result<Vec<Assignment>, Refusal> {
-        let known = self.state.topics.get(&topic.name).ok_or_else(|| plain(ErrorCode::UnknownTopicOrPartition))?;
+        let unknown = || (ErrorCode::UnknownTopicOrPartition, String::new());
+        let known = self.state.topics.get(&topic.name).ok_or_else(unknown)?;
         let has = known.partitions.len();
         if topic.count == has as i32 {
             return Err((ErrorCode::InvalidPartitions, format!("Topic already has {has} partition(s).")));
@@ -378,7 +381,7 @@ fn refuse<T>(error: ErrorCode, message: &str) -> Result<T, Refusal> {
 
 /// The error with the message that Kafka gives it by default.
 fn plain(error: ErrorCode) -> Refusal {
-    (error, error.to_string())
+    (error, crate::error::message(error).into_owned())
 }
 
 /// Kafka's `Topic.validate`.

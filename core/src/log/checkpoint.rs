@@ -17,6 +17,10 @@ pub const RECOVERY_POINT: &str = "recovery-point-offset-checkpoint";
 pub const LOG_START: &str = "log-start-offset-checkpoint";
 pub const REPLICATION: &str = "replication-offset-checkpoint";
 pub const META: &str = "meta.properties";
+/// How the name of a directory ends that was set aside: nobody's log, and nobody's to remove.
+pub const STRAY: &str = "-stray";
+/// How the name of a directory ends that is on its way out.
+pub const DELETE: &str = "-delete";
 // In a log's directory.
 pub const PARTITION_METADATA: &str = "partition.metadata";
 pub const LEADER_EPOCH: &str = "leader-epoch-checkpoint";

@@ -44,7 +44,7 @@ impl Log {
         } else {
             let log = self.id;
             out.push(Effect::Remove { log });
-            out.push(Effect::Open { log, directory: self.directory.to_string(), base: start });
+            out.push(Effect::Open { log, directory: self.directory.to_string(), base: start, found: false });
             self.segments = vec![Arc::new(Segment::new(start, now.wall))];
             self.newest.clear();
             self.epochs.clear();

@@ -23,7 +23,8 @@ impl Log {
         out: &mut Vec<Effect>,
     ) -> Log {
         let checkpoints = Checkpoints { log_start_offset: base, recovery_point: base, high_watermark: base };
-        Log::open(id, directory, config, LogImage::default(), checkpoints, None, now, out)
+        out.push(Effect::Open { log: id, directory: directory.clone(), base, found: false });
+        Log::over(id, directory, config, LogImage::default(), checkpoints, None, now, out)
     }
 
     /// A log over what recovery found in its directory. Pushes `Open`, then what puts the directory right: `Truncate`
@@ -41,8 +42,23 @@ impl Log {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Log {
+        let base = checkpoints.log_start_offset.max(0);
+        out.push(Effect::Open { log: id, directory: directory.clone(), base, found: true });
+        Log::over(id, directory, config, image, checkpoints, epochs, now, out)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn over(
+        id: LogId,
+        directory: String,
+        config: LogConfig,
+        image: LogImage,
+        checkpoints: Checkpoints,
+        epochs: Option<&[u8]>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Log {
         let start = checkpoints.log_start_offset.max(0);
-        out.push(Effect::Open { log: id, directory: directory.clone(), base: start });
         let saved = epochs.and_then(|text| EpochCache::parse(text).ok()).unwrap_or_default();
         let mut log = Log {
             id,

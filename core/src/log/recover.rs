@@ -69,7 +69,7 @@ pub struct SegmentImage {
     /// The offset after the last valid batch.
     pub next_offset: Offset,
     /// The index files do not say what `index` says: they must be written anew.
-    pub(super) stale_index: bool,
+    pub stale_index: bool,
     pub(super) index: SegmentIndex,
     pub(super) max: Option<TimeEntry>,
     pub(super) first_timestamp: Option<Timestamp>,

@@ -16,12 +16,30 @@ use std::fmt::{Debug, Write};
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 
+use super::Response;
+
 pub fn of_request(body: &RequestKind) -> String {
     print(body)
 }
 
-pub fn of_response(body: &ResponseKind) -> String {
-    print(body)
+/// A Fetch's records travel beside the body, by partition; where there are none the wire has them empty, not null.
+pub fn of_response(response: &Response) -> String {
+    let text = print(&response.body);
+    if !matches!(response.body, ResponseKind::Fetch(_)) {
+        return text;
+    }
+    let mut extents = response.records.iter();
+    let line = |line: &str| {
+        let Some(field) = line.find("records:") else { return format!("{line}\n") };
+        let len = extents.next().and_then(Option::as_ref).map_or(0, |extent| extent.len);
+        let untold = line.ends_with("records: null");
+        match untold || line.ends_with("records: b\"\"") {
+            true if len == 0 => format!("{}records: empty\n", &line[..field]),
+            true => format!("{}records: {len} bytes\n", &line[..field]),
+            false => format!("{line}\n"),
+        }
+    };
+    text.lines().map(line).collect()
 }
 
 /// What goes to ZooKeeper or comes from it.

@@ -12,5 +12,5 @@ pub mod response;
 pub mod version;
 pub mod znode;
 
-pub use request::Request;
+pub use request::{Request, Unchecked};
 pub use response::Response;

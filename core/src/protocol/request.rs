@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, RequestKind};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use crate::record::check::{Checked, Invalid, check};
+use crate::error::ErrorCode;
+use crate::record::check::{Checked, Invalid, check_within};
+use crate::record::compress::MAX_REQUEST_DECOMPRESSED_LEN;
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -20,6 +22,16 @@ pub struct Request {
     /// For Produce, one for each partition in the order of the body; empty otherwise.
     pub batches: Vec<Result<Checked, Invalid>>,
 }
+
+/// A request whose batches have not been looked at.
+pub struct Unchecked {
+    request: Request,
+    /// One for each partition of a Produce.
+    records: Vec<Option<Bytes>>,
+}
+
+/// Bytes of records that are checked in passing: about a millisecond.
+const LIGHT: usize = 1 << 20;
 
 /// Why a frame is not a request. Kafka answers none of these: it closes the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,18 +80,9 @@ impl Request {
         version: i16,
         correlation_id: i32,
         client_id: Option<StrBytes>,
-        mut body: RequestKind,
+        body: RequestKind,
     ) -> Request {
-        let batches = match &mut body {
-            RequestKind::Produce(produce) => produce
-                .topic_data
-                .iter_mut()
-                .flat_map(|topic| &mut topic.partition_data)
-                .map(|partition| check(version, partition.records.take()))
-                .collect(),
-            _ => Vec::new(),
-        };
-        Request { api_key, version, correlation_id, client_id, body, batches }
+        Unchecked::new(api_key, version, correlation_id, client_id, body).check()
     }
 
     /// Whether an answer comes: to all but a Produce that wants no acknowledgement.
@@ -112,11 +115,67 @@ impl Request {
             .map_err(|error| error.to_string())
     }
 
+    /// Decodes a frame without its length prefix, and checks the batches in it.
+    pub fn decode(frame: Bytes) -> Result<Request, DecodeError> {
+        Unchecked::decode(frame).map(Unchecked::check)
+    }
+}
+
+impl Unchecked {
+    fn new(
+        api_key: ApiKey,
+        version: i16,
+        correlation_id: i32,
+        client_id: Option<StrBytes>,
+        mut body: RequestKind,
+    ) -> Unchecked {
+        let records = match &mut body {
+            RequestKind::Produce(produce) => produce
+                .topic_data
+                .iter_mut()
+                .flat_map(|topic| &mut topic.partition_data)
+                .map(|partition| partition.records.take())
+                .collect(),
+            _ => Vec::new(),
+        };
+        let request = Request { api_key, version, correlation_id, client_id, body, batches: Vec::new() };
+        Unchecked { request, records }
+    }
+
+    /// Checks the batches, however long that takes.
+    pub fn check(self) -> Request {
+        self.check_within(MAX_REQUEST_DECOMPRESSED_LEN)
+    }
+
+    fn check_within(mut self, mut budget: usize) -> Request {
+        let version = self.request.version;
+        let checked = self.records.into_iter().map(|records| check_within(version, records, &mut budget));
+        self.request.batches = checked.collect();
+        self.request
+    }
+
+    /// Checks the batches, if that takes about a millisecond at most; else all is as before, for another to do.
+    pub fn check_lightly(mut self) -> Result<Request, Unchecked> {
+        if self.records.iter().flatten().map(Bytes::len).sum::<usize>() > LIGHT {
+            return Err(self);
+        }
+        let mut budget = LIGHT;
+        for records in &self.records {
+            let checked = check_within(self.request.version, records.clone(), &mut budget);
+            if checked.as_ref().is_err_and(|invalid| invalid.error == ErrorCode::MessageTooLarge) {
+                self.request.batches.clear();
+                return Err(self);
+            }
+            self.request.batches.push(checked);
+        }
+        Ok(self.request)
+    }
+
     /// Decodes a frame without its length prefix. What follows the body is ignored, as Kafka does.
     ///
     /// ApiVersions at a version that does not exist is decoded by its header alone, so that the broker can answer with
     /// the versions that do.
-    pub fn decode(mut frame: Bytes) -> Result<Request, DecodeError> {
+    pub fn decode(mut frame: Bytes) -> Result<Unchecked, DecodeError> {
         let Some((&[key_high, key_low, version_high, version_low], _)) = frame.split_first_chunk::<4>() else {
             return Err(DecodeError::Header(format!("it has {} bytes", frame.len())));
         };
@@ -138,7 +197,7 @@ impl Request {
             let correlation_id = header.correlation_id;
             return Err(DecodeError::UnsupportedVersion { api_key, version, correlation_id });
         };
-        Ok(Request::new(api_key, version, header.correlation_id, header.client_id, body))
+        Ok(Unchecked::new(api_key, version, header.correlation_id, header.client_id, body))
     }
 }
 
@@ -149,7 +208,6 @@ mod tests {
     use kafka_protocol::protocol::encode_request_header_into_buffer;
 
     use super::*;
-    use crate::error::ErrorCode;
     use crate::record::{BatchBuilder, Compression};
     use crate::time::Timestamp;
 
@@ -184,6 +242,33 @@ mod tests {
         assert_eq!(taken.batch, batch);
         assert!(frame.as_ptr_range().contains(&taken.batch.bytes.as_ptr()));
         assert_eq!(request.batches[1].as_ref().unwrap_err().error, ErrorCode::InvalidRecord);
+    }
+
+    /// A Produce of `count` partitions, each of one batch with `len` zeros in it.
+    fn bombs(count: usize, len: usize) -> Bytes {
+        let mut builder = BatchBuilder::new(Compression::Zstd);
+        builder.append(Timestamp(1), None, Some(&vec![0; len]), &[]);
+        let batch = builder.build().bytes;
+        let partition = PartitionProduceData::default().with_records(Some(batch));
+        let topic = TopicProduceData::default().with_partition_data(vec![partition; count]);
+        let body = RequestKind::Produce(ProduceRequest::default().with_topic_data(vec![topic]));
+        frame(ApiKey::Produce, 9, &body).freeze()
+    }
+
+    #[test]
+    fn what_takes_long_to_check_is_left_for_another_to_do() {
+        let light = Unchecked::decode(bombs(3, 300 << 10)).unwrap().check_lightly();
+        assert_eq!(light.map(|request| request.batches.len()).ok(), Some(3));
+        let Err(heavy) = Unchecked::decode(bombs(4, 300 << 10)).unwrap().check_lightly() else { panic!() };
+        let request = heavy.check();
+        assert_eq!(request.batches.iter().filter(|batch| batch.is_ok()).count(), 4);
+    }
+
+    #[test]
+    fn a_request_has_a_budget_for_all_its_batches() {
+        let request = Unchecked::decode(bombs(4, 300 << 10)).unwrap().check_within(1 << 20);
+        let errors = request.batches.iter().map(|batch| batch.as_ref().err().map(|invalid| invalid.error));
+        assert_eq!(errors.collect::<Vec<_>>(), [None, None, None, Some(ErrorCode::MessageTooLarge)]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 
 use super::batch::{Batch, BatchHeader, Broken, HEADER_LEN, TimestampType, batches, computed_crc};
-use super::compress::{self, Compression};
+use super::compress::{self, Compression, DecompressError};
 use super::record::{Malformed, RawRecord};
 use crate::error::ErrorCode;
 use crate::id::TopicPartition;
@@ -49,6 +49,24 @@ impl From<Malformed> for Invalid {
     }
 }
 
+impl From<DecompressError> for Invalid {
+    /// For a batch that is too large Kafka's producers have a cure: they send it in two.
+    fn from(error: DecompressError) -> Invalid {
+        let code = match error {
+            DecompressError::Corrupt { .. } => ErrorCode::UnknownServerError,
+            DecompressError::TooLarge => ErrorCode::MessageTooLarge,
+        };
+        Invalid::new(code, error.to_string())
+    }
+}
+
+/// Of so many records that were refused the client is told which they are. Kafka tells of all; an answer with a million of
+/// them helps nobody.
+const RECORD_ERRORS: usize = 1_000;
+/// A batch with more bytes of records is refused without a word about single ones: to look at them again would keep
+/// everybody else waiting.
+const LOOKED_AT_AGAIN: usize = 16 << 20;
+
 /// A batch that a producer sent, and what its records are like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
@@ -57,10 +75,20 @@ pub struct Checked {
     pub keyless: bool,
     /// Of the records that have one; [`Timestamp::NONE`] where none has.
     pub min_timestamp: Timestamp,
+    /// Bytes of its records when they are decompressed.
+    pub records_len: usize,
 }
 
 /// Checks what a producer sent for one partition in a Produce request of that version.
 pub fn check(version: i16, records: Option<Bytes>) -> Result<Checked, Invalid> {
+    let mut budget = compress::MAX_DECOMPRESSED_LEN;
+    check_within(version, records, &mut budget)
+}
+
+/// The same where no more than `budget` bytes may be decompressed, from which what is decompressed is taken away.
+///
+/// Errors: besides all others `MessageTooLarge`, in words of its own, where the budget is not enough.
+pub fn check_within(version: i16, records: Option<Bytes>, budget: &mut usize) -> Result<Checked, Invalid> {
     let mut batch = the_one_batch(version, records.unwrap_or_default())?;
     let header = &batch.header;
     if header.base_offset != 0 {
@@ -80,12 +108,17 @@ pub fn check(version: i16, records: Option<Bytes>) -> Result<Checked, Invalid> {
         .compression()
         .map_err(|id| Invalid::new(ErrorCode::UnknownServerError, format!("Unknown compression type id: {id}")))?;
     claims(header)?;
-    let seen = if codec == Compression::None {
-        walk(header, &batch.bytes[HEADER_LEN..])?
+    let (seen, records_len) = if codec == Compression::None {
+        (walk(header, &batch.bytes[HEADER_LEN..])?, batch.bytes.len() - HEADER_LEN)
     } else {
-        let records = compress::decompress(codec, batch.payload())
-            .map_err(|error| Invalid::new(ErrorCode::UnknownServerError, error.to_string()))?;
-        walk(header, &records)?
+        let limit = (*budget).min(compress::MAX_DECOMPRESSED_LEN);
+        let records = compress::decompress_within(codec, &batch.bytes[HEADER_LEN..], limit).inspect_err(|error| {
+            if *error == DecompressError::TooLarge {
+                *budget -= limit;
+            }
+        })?;
+        *budget -= records.len();
+        (walk(header, &records)?, records.len())
     };
     if header.timestamp_type() == TimestampType::CreateTime && header.max_timestamp != seen.max_timestamp {
         let mut bytes = batch.bytes.to_vec();
@@ -94,7 +127,7 @@ pub fn check(version: i16, records: Option<Bytes>) -> Result<Checked, Invalid> {
         bytes[..HEADER_LEN].copy_from_slice(&sealed);
         batch.bytes = bytes.into();
     }
-    Ok(Checked { batch, keyless: seen.keyless, min_timestamp: seen.min_timestamp })
+    Ok(Checked { batch, keyless: seen.keyless, min_timestamp: seen.min_timestamp, records_len })
 }
 
 /// Exactly one batch, and of a format that this version of Produce may carry.
@@ -187,7 +220,7 @@ struct Seen {
 
 fn walk(header: &BatchHeader, records: &[u8]) -> Result<Seen, Invalid> {
     let mut keyless = false;
-    let mut min = i64::MAX;
+    let mut min: Option<i64> = None;
     let mut max = Timestamp::NONE.0;
     let mut rest = records;
     for index in 0..header.record_count {
@@ -202,13 +235,13 @@ fn walk(header: &BatchHeader, records: &[u8]) -> Result<Seen, Invalid> {
         let timestamp = header.base_timestamp.0.wrapping_add(record.timestamp_delta);
         max = max.max(timestamp);
         if timestamp != Timestamp::NONE.0 {
-            min = min.min(timestamp);
+            min = Some(min.map_or(timestamp, |min| min.min(timestamp)));
         }
     }
     if !rest.is_empty() {
         return Err(Malformed::remaining().into());
     }
-    let min_timestamp = if min == i64::MAX { Timestamp::NONE } else { Timestamp(min) };
+    let min_timestamp = min.map_or(Timestamp::NONE, Timestamp);
     Ok(Seen { keyless, min_timestamp, max_timestamp: Timestamp(max) })
 }
 
@@ -239,6 +272,11 @@ impl Checked {
         let keyed = !(rules.compacted && self.keyless);
         if timely && keyed && header.timestamp_type() == TimestampType::CreateTime {
             return Ok(());
+        }
+        if self.records_len > LOOKED_AT_AGAIN {
+            let untimely = !timely || header.timestamp_type() == TimestampType::LogAppendTime;
+            let error = if untimely { ErrorCode::InvalidTimestamp } else { ErrorCode::InvalidRecord };
+            return Err(Invalid::new(error, format!("one of the batch's {} records at least", header.record_count)));
         }
         self.refuse(|index, raw| {
             if rules.compacted && raw.key.is_none() {
@@ -273,16 +311,19 @@ impl Checked {
     /// Asks every record what is wrong with it.
     fn refuse(&self, wrong: impl Fn(i32, &RawRecord<'_>) -> Option<(ErrorCode, String)>) -> Result<(), Invalid> {
         let codec = self.batch.header.compression().unwrap_or_default();
-        let records = compress::decompress(codec, self.batch.payload())
-            .map_err(|error| Invalid::new(ErrorCode::UnknownServerError, error.to_string()))?;
+        let records = compress::decompress(codec, self.batch.payload())?;
         let mut rest = &records[..];
         let mut untimely = false;
+        let mut count = 0;
         let mut errors = Vec::new();
         for index in 0..self.batch.header.record_count {
             let record = RawRecord::read(&mut rest)?;
             if let Some((error, message)) = wrong(index, &record) {
                 untimely |= error == ErrorCode::InvalidTimestamp;
-                errors.push((index, message));
+                count += 1;
+                if errors.len() < RECORD_ERRORS {
+                    errors.push((index, message));
+                }
             }
         }
         if errors.is_empty() {
@@ -296,9 +337,8 @@ impl Checked {
             });
         }
         let mut message = format!(
-            "One or more records have been rejected due to {} record errors in total, and only showing the first three \
-             errors at most: [",
-            errors.len()
+            "One or more records have been rejected due to {count} record errors in total, and only showing the first \
+             three errors at most: ["
         );
         for (position, (index, text)) in errors.iter().take(3).enumerate() {
             let comma = if position == 0 { "" } else { ", " };
@@ -344,7 +384,8 @@ mod tests {
     fn a_good_batch_passes_as_it_is() {
         let batch = builder().build();
         let checked = check(12, Some(batch.bytes.clone())).unwrap();
-        assert_eq!(checked, Checked { batch, keyless: true, min_timestamp: Timestamp(50) });
+        let records_len = batch.bytes.len() - HEADER_LEN;
+        assert_eq!(checked, Checked { batch, keyless: true, min_timestamp: Timestamp(50), records_len });
     }
 
     #[test]
@@ -403,6 +444,32 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_of_a_million_bad_records_is_refused_in_few_words() {
+        let (rules, partition) = (
+            Rules {
+                compacted: true,
+                timestamp_type: TimestampType::CreateTime,
+                before_max_ms: i64::MAX,
+                after_max_ms: i64::MAX,
+            },
+            TopicPartition::new(TopicName(StrBytes::from_static_str("t")), 0),
+        );
+        let refused = |count: usize, value: &[u8]| {
+            let mut builder = BatchBuilder::new(Compression::Gzip);
+            for _ in 0..count {
+                builder.append(Timestamp(1), None, Some(value), &[]);
+            }
+            let checked = check(12, Some(builder.build().bytes)).unwrap();
+            checked.obeys(&rules, &partition, Timestamp(90)).unwrap_err()
+        };
+        let many = refused(5_000, b"");
+        assert_eq!((many.error, many.record_errors.len()), (ErrorCode::InvalidRecord, RECORD_ERRORS));
+        assert!(many.message.contains("due to 5000 record errors in total"), "{}", many.message);
+        let large = refused(20, &[0; 1 << 20]);
+        assert_eq!((large.error, large.record_errors.len()), (ErrorCode::InvalidRecord, 0));
+    }
+
+    #[test]
     fn a_wrong_max_timestamp_is_mended() {
         let checked = check(12, Some(forged(|header| header.max_timestamp = Timestamp(1)))).unwrap();
         assert_eq!(checked.batch, builder().build());
@@ -433,6 +500,10 @@ mod tests {
              errors at most: [RecordError(batchIndex=1, message='Compacted topic cannot accept message without key in \
              topic partition t-0')]"
         );
+        let mut last = BatchBuilder::new(Compression::None);
+        last.append(Timestamp(i64::MAX), None, Some(b"v"), &[]);
+        let last = check(12, Some(last.build().bytes)).unwrap().obeys(&rules, &partition, Timestamp(90)).unwrap_err();
+        assert_eq!(last.error, ErrorCode::InvalidTimestamp);
         let stamped = check(12, Some(forged(|header| header.attributes = 0x08))).unwrap();
         let stamped = stamped.obeys(&rules, &partition, Timestamp(90)).unwrap_err();
         assert_eq!(stamped.error, ErrorCode::InvalidTimestamp);

@@ -4,8 +4,8 @@
 //! some clients send one raw block; lz4 is the LZ4 frame format with independent blocks (all that Java reads); zstd is
 //! plain zstd frames. Readers take several streams one after another, except of lz4, as Java's do.
 //!
-//! What comes out is at most [`MAX_DECOMPRESSED_LEN`] bytes: Kafka streams and has no limit; a broker that looks at
-//! whole batches must have one.
+//! What comes out of a batch is at most [`MAX_DECOMPRESSED_LEN`] bytes, and of all batches of a request at most
+//! [`MAX_REQUEST_DECOMPRESSED_LEN`]: Kafka streams and has no limit; a broker that looks at whole batches must have one.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -14,6 +14,8 @@ use bytes::Bytes;
 
 /// Bytes that a batch's records may have when they are decompressed: 128 MiB.
 pub const MAX_DECOMPRESSED_LEN: usize = 128 << 20;
+/// The same for all batches of a request: 512 MiB.
+pub const MAX_REQUEST_DECOMPRESSED_LEN: usize = 512 << 20;
 
 /// The codec in bits 0–2 of a batch's attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +72,11 @@ impl fmt::Display for DecompressError {
         match self {
             DecompressError::Corrupt { codec, why } => write!(f, "Failed to decompress record stream ({codec}: {why})"),
             DecompressError::TooLarge => {
-                write!(f, "The records have more than {MAX_DECOMPRESSED_LEN} bytes when they are decompressed")
+                write!(
+                    f,
+                    "The records have more than {MAX_DECOMPRESSED_LEN} bytes when they are decompressed, or those of the \
+                     request more than {MAX_REQUEST_DECOMPRESSED_LEN}"
+                )
             }
         }
     }
@@ -84,7 +90,8 @@ pub fn decompress(codec: Compression, bytes: Bytes) -> Result<Bytes, DecompressE
     decompress_within(codec, &bytes, MAX_DECOMPRESSED_LEN).map(Bytes::from)
 }
 
-fn decompress_within(codec: Compression, bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
+/// The same where fewer bytes than [`MAX_DECOMPRESSED_LEN`] may come out.
+pub fn decompress_within(codec: Compression, bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
     let mut out = Vec::with_capacity(bytes.len().saturating_mul(4).min(limit).min(1 << 20));
     match codec {
         Compression::None => out.extend_from_slice(bytes),

@@ -15,6 +15,10 @@ use crate::zookeeper::{ToClient, ToServer};
 const RECORDS: usize = 100;
 /// Bytes of a batch that a detail shows.
 const BYTES: usize = 4 << 10;
+/// Bytes of a key, a value, a header that a detail shows.
+const SHOWN: usize = 1 << 10;
+/// Headers of a record that a detail shows.
+const HEADERS: usize = 32;
 
 impl Simulation {
     /// What there is to see of `target` now; `None` where it is not (any more).
@@ -109,7 +113,7 @@ fn of_body(message: &Message, names: &crate::protocol::line::Names, view: Messag
             version: response.version,
             correlation_id: *correlation_id,
             client_id: client_id.as_ref().map(|id| id.to_string()),
-            fields: fields::of_response(&response.body),
+            fields: fields::of_response(response),
             ..detail
         },
         Body::Call { request, .. } => {
@@ -180,19 +184,59 @@ pub fn batch_detail(topic: &str, partition: i32, batch: &Batch, at: Option<(i64,
 }
 
 fn record_view(record: &Record) -> RecordView {
+    let shown = record.headers.iter().take(HEADERS);
+    let shown = shown.map(|header| (text(header.key.as_bytes()), header.value.as_deref().map(text)));
+    let rest = record.headers.len().saturating_sub(HEADERS);
+    let headers = shown.chain((rest > 0).then(|| (format!("… and {rest} more"), None))).collect();
     RecordView {
         offset: record.offset,
         timestamp: record.timestamp.0,
         key: record.key.as_deref().map(text),
         value: record.value.as_deref().map(text),
-        headers: record.headers.iter().map(|header| (header.key.clone(), header.value.as_deref().map(text))).collect(),
+        headers,
     }
 }
 
-/// As text where it is UTF-8, else as `0x…`.
+/// As text where it is UTF-8, else as `0x…`. What is long is cut, and its length told.
 fn text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
+    let shown = &bytes[..bytes.len().min(SHOWN)];
+    let mut text = match std::str::from_utf8(shown) {
         Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().fold("0x".to_owned(), |all, byte| format!("{all}{byte:02x}")),
+        // A letter may be cut in two.
+        Err(error) if error.error_len().is_none() && shown.len() < bytes.len() => {
+            String::from_utf8_lossy(&shown[..error.valid_up_to()]).into_owned()
+        }
+        Err(_) => shown.iter().fold("0x".to_owned(), |all, byte| format!("{all}{byte:02x}")),
+    };
+    if shown.len() < bytes.len() {
+        text.push_str(&format!("… ({} bytes)", bytes.len()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{BatchBuilder, Compression, Header};
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_record_of_any_size_is_shown_in_a_few_kilobytes() {
+        let long = "é".repeat(1 << 20);
+        let binary = vec![0xff; 1 << 20];
+        let header = |n: usize| Header { key: format!("{n}{long}"), value: Some(binary.clone().into()) };
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(Timestamp(1), Some(b"key"), Some(long.as_bytes()), &[header(1), header(2)]);
+        let many: Vec<Header> = (0..1000).map(|_| Header { key: "k".into(), value: None }).collect();
+        builder.append(Timestamp(1), Some(&binary), None, &many);
+        let detail = batch_detail("orders", 0, &builder.build(), None);
+        let [first, second] = &detail.records[..] else { panic!() };
+        assert_eq!(first.key.as_deref(), Some("key"));
+        let value = first.value.as_deref().unwrap();
+        assert!(value.starts_with("éé") && value.ends_with("é… (2097152 bytes)"), "{value}");
+        assert!(second.key.as_deref().unwrap().ends_with("ff… (1048576 bytes)"));
+        assert_eq!(second.headers.last().unwrap().0, "… and 968 more");
+        let shown = format!("{:?}", detail.records).len();
+        assert!(shown < 20_000, "{shown}");
     }
 }

@@ -18,10 +18,12 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::capacity::span;
+use super::view::BatchView;
 use crate::broker::Image;
 use crate::broker::effect::{Effect, Extent};
 use crate::id::{LogId, Offset, ReadId};
 use crate::log::LogImage;
+use crate::log::checkpoint::STRAY;
 use crate::log::recover;
 use crate::record::batch::HEADER_LEN;
 use crate::record::{Batch, BatchHeader, Stamp};
@@ -213,7 +215,10 @@ impl Disk {
         Some(end)
     }
 
-    pub fn open(&mut self, log: LogId, directory: String, base: Offset) {
+    pub fn open(&mut self, log: LogId, directory: String, base: Offset, found: bool) {
+        if !found && let Some(files) = self.logs.remove(&directory) {
+            self.set_aside(log, &directory, files);
+        }
         self.logs.entry(directory.clone()).or_insert_with(|| LogFiles {
             segments: vec![Arc::new(Segment::new(base))],
             room: BytesMut::new(),
@@ -226,6 +231,17 @@ impl Disk {
             failed: false,
         });
         self.open.insert(log, directory);
+    }
+
+    /// Another log's directory stands where a new one is to be.
+    fn set_aside(&mut self, log: LogId, directory: &str, files: LogFiles) {
+        let stray = format!("{directory}.{:032x}{STRAY}", log.0);
+        let inside = format!("{directory}/");
+        for name in self.files.keys().filter(|name| name.starts_with(&inside)).cloned().collect::<Vec<_>>() {
+            let contents = self.files.remove(&name).expect("it was listed");
+            self.files.insert(format!("{stray}/{}", &name[inside.len()..]), contents);
+        }
+        self.logs.insert(stray, files);
     }
 
     /// Gives the directory's name.
@@ -322,7 +338,8 @@ impl Disk {
         let scan =
             |segment: &Arc<Segment>| recover::scan(segment.base, &segment.read(0, segment.len), segment.modified);
         let image = |files: &LogFiles| LogImage { segments: files.segments.iter().map(scan).collect() };
-        let logs = self.logs.iter().map(|(directory, files)| (directory.clone(), image(files))).collect();
+        let logs = self.logs.iter().filter(|(directory, _)| !directory.ends_with(STRAY));
+        let logs = logs.map(|(directory, files)| (directory.clone(), image(files))).collect();
         Image { files: self.files.clone(), logs }
     }
 
@@ -344,6 +361,26 @@ impl Disk {
         let segment = &segments[segments.partition_point(|segment| segment.base <= offset).checked_sub(1)?];
         let mut walk = segment.walk();
         walk.find(|(_, header)| header.next_offset() > offset).map(|(position, _)| (segment.base, position))
+    }
+
+    /// The newest whole batches, oldest first.
+    pub fn newest(&self, directory: &str, count: usize) -> Vec<BatchView> {
+        let Some(files) = self.logs.get(directory) else { return Vec::new() };
+        let readable = |header: &BatchHeader| files.broken.is_none_or(|broken| header.base_offset < broken);
+        let mut newest: Vec<BatchView> = Vec::new();
+        for segment in files.segments.iter().rev() {
+            if newest.len() >= count {
+                break;
+            }
+            let cell = |(_, header): (u32, BatchHeader)| BatchView {
+                base_offset: header.base_offset,
+                last_offset: header.last_offset(),
+                bytes: header.size() as u32,
+                leader_epoch: header.partition_leader_epoch,
+            };
+            newest.splice(0..0, segment.walk().filter(|(_, header)| readable(header)).map(cell));
+        }
+        newest.split_off(newest.len().saturating_sub(count))
     }
 
     /// Segments as `(base offset, bytes)`.

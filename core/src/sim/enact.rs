@@ -65,7 +65,7 @@ impl Simulation {
             }
             // The simulated disk keeps no index files.
             Effect::Reindex { .. } => {}
-            Effect::Open { log, directory, base } => self.disk(node).open(log, directory, base),
+            Effect::Open { log, directory, base, found } => self.disk(node).open(log, directory, base, found),
             Effect::Remove { log } => drop(self.disk(node).remove(log)),
             Effect::Save { file, contents } => self.disk(node).save(file, contents),
             Effect::Read { read, extent } => {

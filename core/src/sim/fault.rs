@@ -1,5 +1,6 @@
 //! What breaks, and what is put right again.
 
+use super::check::Death;
 use super::disk::Loss;
 use super::network::{End, EndState, NodeId, Use};
 use super::view::Level;
@@ -16,7 +17,7 @@ impl Simulation {
     pub(super) fn kill(&mut self, id: BrokerId) -> Result<(), String> {
         let node = self.die(id, Process::Killed)?;
         self.hang_up(node);
-        self.check_disks();
+        self.observe_death(node, Death::Killed);
         Ok(())
     }
 
@@ -39,6 +40,7 @@ impl Simulation {
         let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return Ok(()) };
         let damaged = host.disk.tears || host.disk.corrupts;
         let losses = host.disk.crashed(now, &mut self.dice);
+        host.look_at_disk();
         if damaged && losses.is_empty() {
             let text = "everything was flushed: there is nothing to tear or corrupt".to_owned();
             self.story.say(now, id, Level::Info, text);
@@ -53,7 +55,7 @@ impl Simulation {
                 self.story.say(now, id, Level::Bad, text);
             }
         }
-        self.check_crash();
+        self.observe_death(node, Death::Crashed);
         Ok(())
     }
 
@@ -68,10 +70,11 @@ impl Simulation {
             return Err(format!("{id} is running"));
         }
         let mut out = std::mem::take(&mut self.scratch.broker);
-        let broker = match Broker::open(host.config.clone(), host.disk.image(), now, &mut out) {
+        let mut broker = match Broker::open(host.config.clone(), host.disk.image(), now, &mut out) {
             Ok(broker) => broker,
             Err(why) => return Err(format!("{id} does not start: {why}")),
         };
+        broker.watch();
         host.process = Process::Running(broker);
         host.incarnation += 1;
         self.reset_what_is_not_known(node);
@@ -120,6 +123,7 @@ impl Simulation {
         if self.die(id, Process::Killed).is_ok() {
             self.story.say(self.now, id, Level::Info, "stopped".to_owned());
             self.hang_up(node);
+            self.observe_death(node, Death::Killed);
         }
     }
 
@@ -254,6 +258,7 @@ impl Simulation {
         host.process = how;
         host.zookeeper.clear();
         host.disk.killed();
+        host.look_at_disk();
         slot.connections.clear();
         (slot.timer, slot.paused) = (None, None);
         for (conn, side) in self.network.of(node) {

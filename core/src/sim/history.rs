@@ -97,11 +97,16 @@ impl Player {
         self.simulation.allows(&action)?;
         let at =
             if self.acted || self.event() == 0 { self.now() } else { Instant::from_millis(self.now().as_millis() + 1) };
+        // A rate that was just set and is set again was never this rate.
+        let again = self.acted && self.scenario.take_back(at, &action);
         self.scenario.insert(at, action);
         let actions = Arc::new(self.scenario.timeline());
         self.checkpoints.retain(|checkpoint| checkpoint.now() < at || checkpoint.event() == 0);
         for checkpoint in &mut self.checkpoints {
             checkpoint.set_actions(actions.clone());
+        }
+        if again {
+            self.restore(|checkpoint| checkpoint.now() < at);
         }
         self.simulation.set_actions(actions);
         self.simulation.run_actions(at);

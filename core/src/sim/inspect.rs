@@ -1,10 +1,14 @@
 //! A simulation as a [`View`].
 
+use std::collections::BTreeMap;
+
 use super::network::{Body, EndState, NodeId, Pipe, Use};
-use super::scenario::Span;
-use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, View};
+use super::scenario::{Action, Span, Timed};
+use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, ReplicaView, View};
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
+use crate::broker::view::{bury, order, topics};
+use crate::id::BrokerId;
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
 use crate::time::{Duration, Instant};
@@ -18,14 +22,19 @@ impl Simulation {
             now: self.now,
             event: self.event,
             seed: Some(self.seed.0),
-            brokers: self.hosts().map(|(node, host)| self.broker_view(node, host)).collect(),
+            brokers: self.hosts().map(|(node, host)| self.broker_view(node, host, state)).collect(),
             log: self.story.lines().cloned().collect(),
             zookeeper: self.zookeeper_view(),
             messages: self.messages(&names),
             links: self.links(),
             ..View::default()
         };
-        view.topics = state.map_or_else(Vec::new, |state| crate::broker::view::topics(state, &view.brokers));
+        bury(&mut view.brokers, state);
+        view.topics = state.map_or_else(Vec::new, |state| topics(state, &view.brokers));
+        let topic =
+            |timed: &Timed| if let Action::Topic { name, .. } = &timed.action { Some(name.clone()) } else { None };
+        let came: BTreeMap<String, u32> = self.actions.iter().filter_map(topic).zip(0..).collect();
+        order(&mut view.topics, |name| came.get(name).copied());
         for (node, client) in self.clients() {
             let name = self.name(node).to_string();
             let health = match client.running {
@@ -57,10 +66,10 @@ impl Simulation {
         topics.map_or_else(Names::new, |topics| topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect())
     }
 
-    fn broker_view(&self, node: NodeId, host: &Host) -> BrokerView {
+    fn broker_view(&self, node: NodeId, host: &Host, state: Option<&ClusterState>) -> BrokerView {
         let id = host.id();
         let registration = &host.config.registration;
-        let replicas = host.broker().map_or_else(|| host.last_seen.to_vec(), |broker| broker.replicas());
+        let replicas = host.broker().map_or_else(|| left_behind(host, state), |broker| broker.replicas());
         let open = |(_, connection): &(_, &super::network::Connection)| {
             let end = &connection.ends[1];
             matches!(connection.use_, Use::Client { .. }) && end.node == node && end.state == EndState::Open
@@ -172,6 +181,20 @@ impl Simulation {
         let node = self.names.get(name)?;
         self.clients().find(|(one, _)| one == node).map(|(_, client)| client)
     }
+}
+
+/// The replicas of a broker that is dead: as it left them, but for what was decided since.
+fn left_behind(host: &Host, state: Option<&ClusterState>) -> Vec<ReplicaView> {
+    let mut replicas = host.last_seen.to_vec();
+    for replica in &mut replicas {
+        let topic = state.and_then(|state| state.topics.iter().find(|(name, _)| *name.0 == *replica.topic));
+        let assigned = topic.and_then(|(_, topic)| topic.partitions.get(usize::try_from(replica.partition).ok()?));
+        if let Some(assigned) = assigned {
+            replica.in_sync = assigned.isr.contains(&host.id());
+            replica.leader &= [BrokerId::NONE, host.id()].contains(&assigned.leader);
+        }
+    }
+    replicas
 }
 
 /// A held message does not seem to have arrived in the instant in which it departed.

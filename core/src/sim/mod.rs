@@ -43,6 +43,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use crate::broker::{self, Broker, BrokerConfig};
+use crate::bug::{Bug, Bugs};
 use crate::client;
 use crate::id::{BrokerId, ConnId, LogId};
 use crate::node::Node;
@@ -79,6 +80,7 @@ pub struct Simulation {
     nodes: Vec<Slot>,
     names: BTreeMap<String, NodeId>,
     cluster: Arc<Cluster>,
+    bugs: Bugs,
     network: Network,
     /// What is lost when a machine dies.
     dice: Stream,
@@ -227,6 +229,7 @@ struct Scratch {
     broker: Vec<broker::Effect>,
     zookeeper: Vec<crate::zookeeper::server::Effect>,
     client: Vec<client::Effect>,
+    touched: Vec<LogId>,
 }
 
 impl Simulation {
@@ -247,6 +250,7 @@ impl Simulation {
             names: BTreeMap::new(),
             network: Network::new(seed, cluster),
             cluster: Arc::new(cluster.clone()),
+            bugs: scenario.bugs(),
             dice: seed.stream("crash"),
             actions: Arc::new(scenario.timeline()),
             done: 0,
@@ -280,12 +284,17 @@ impl Simulation {
             racks => Some(self.cluster.racks[(id.0 - 1) as usize % racks].clone()),
         };
         let name = id.to_string();
+        let mut settings = self.cluster.settings.clone();
+        if self.bugs.has(Bug::UncleanElection) {
+            settings.insert(check::UNCLEAN_SETTING.to_owned(), "true".to_owned());
+        }
         let config = BrokerConfig {
             registration: Registration { id, host: name.clone(), port: PORT, rack },
             cluster_id: "ottla-simulated-cluster".to_owned(),
             log_dir: format!("/var/lib/kafka/{name}"),
             seed: Seed(self.seed.stream(&name).next()),
-            settings: self.cluster.settings.clone(),
+            bugs: self.bugs,
+            settings,
         };
         let host = Host {
             config,
@@ -470,6 +479,7 @@ impl Simulation {
     }
 
     fn enact_all(&mut self, node: NodeId, mut out: Vec<broker::Effect>) {
+        self.observe_decisions(node);
         for effect in out.drain(..) {
             if self.trace.is_on() {
                 self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', &effect);
@@ -477,6 +487,7 @@ impl Simulation {
             self.enact(node, effect);
         }
         self.scratch.broker = out;
+        self.observe_step(node);
         self.set_timer(node);
     }
 
@@ -639,6 +650,28 @@ impl Host {
             Process::Running(broker) => Some(broker),
             Process::Killed | Process::Crashed => None,
         }
+    }
+
+    /// There is no process: of its replicas there is what lies on the disk.
+    fn look_at_disk(&mut self) {
+        let on_disk = |replica: &ReplicaView| {
+            let directory = format!("{}-{}", replica.topic, replica.partition);
+            let end = self.disk.end(&directory)?;
+            let segments = self.disk.segments(&directory);
+            // What a machine's death has left would survive another one.
+            let flushed = if matches!(self.process, Process::Crashed) { end } else { replica.flushed.min(end) };
+            Some(ReplicaView {
+                log_start: replica.log_start.min(end),
+                end,
+                high_watermark: replica.high_watermark.min(end),
+                flushed,
+                bytes: segments.iter().map(|(_, bytes)| u64::from(*bytes)).sum(),
+                segments: segments.len() as u32,
+                batches: self.disk.newest(&directory, view::View::CELLS),
+                ..replica.clone()
+            })
+        };
+        self.last_seen = self.last_seen.iter().filter_map(on_disk).collect();
     }
 }
 

@@ -3,16 +3,15 @@
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
-use super::check::liveness;
+use super::check::{Death, UNCLEAN_SETTING, liveness};
 use super::network::NodeId;
 use super::scenario::Expectation;
 use super::view::Level;
 use super::workload::App;
-use super::{Actor, Simulation, story};
+use super::{Actor, Process, Simulation, story};
 use crate::broker;
 use crate::client;
-use crate::id::Offset;
-use crate::protocol::cluster::Assignment;
+use crate::id::TopicPartition;
 
 impl Simulation {
     pub(super) fn report(&mut self, node: NodeId, report: client::Report) {
@@ -20,30 +19,55 @@ impl Simulation {
         if let Some((level, text)) = story::of_report(&report) {
             self.story.say(self.now, &name, level, text);
         }
+        let alone = match &self.nodes[node.0 as usize].actor {
+            Actor::Client(client) => match &client.app {
+                App::Producer(producer) => producer.acks() == 1,
+                _ => false,
+            },
+            Actor::Broker(_) | Actor::ZooKeeper(_) => false,
+        };
         let before = self.checks.violations().len();
-        let alone = self.acknowledges_alone(node, &report);
         self.checks.report(self.now, self.said, &name, alone, &report);
         self.tell_violations(before);
     }
 
-    /// Whether a leader with followers acknowledged to a producer that does not wait for them.
-    fn acknowledges_alone(&self, node: NodeId, report: &client::Report) -> bool {
-        let client::Report::Acked { topic, partition, .. } = report else { return false };
-        let Actor::Client(client) = &self.nodes[node.0 as usize].actor else { return false };
-        let App::Producer(producer) = &client.app else { return false };
-        let is_replicated = || self.assignment(topic, *partition).is_some_and(|assigned| assigned.replicas.len() > 1);
-        producer.acks() != -1 && is_replicated()
+    /// A broker has taken a step: if it is the controller it may have decided something.
+    pub(super) fn observe_decisions(&mut self, node: NodeId) {
+        let Some(broker) = self.host(node).and_then(|host| host.broker()) else { return };
+        let Some(state) = broker.controller.as_ref().map(|controller| controller.committed().clone()) else { return };
+        let unclean = self.cluster.settings.get(UNCLEAN_SETTING).is_some_and(|value| value == "true");
+        let before = self.checks.violations().len();
+        self.checks.decided(self.now, &state, unclean, &mut self.tally);
+        self.tell_violations(before);
     }
 
-    fn assignment(&self, topic: &TopicName, partition: i32) -> Option<&Assignment> {
-        self.cluster_state()?.topics.get(topic)?.partitions.get(usize::try_from(partition).ok()?)
+    /// A broker has taken a step, and what it wanted is carried out.
+    pub(super) fn observe_step(&mut self, node: NodeId) {
+        let mut touched = std::mem::take(&mut self.scratch.touched);
+        let before = self.checks.violations().len();
+        if let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor {
+            let id = host.id();
+            if let Process::Running(broker) = &mut host.process {
+                broker.take_touched(&mut touched);
+                self.checks.stepped(self.now, id, broker, &touched);
+            }
+        }
+        touched.clear();
+        self.scratch.touched = touched;
+        self.tell_violations(before);
     }
 
     pub(super) fn observe_effect(&mut self, node: NodeId, effect: &broker::Effect) {
         use broker::Effect;
         let slot = &self.nodes[node.0 as usize];
         let Actor::Broker(host) = &slot.actor else { return };
+        let id = host.id();
         let log = match effect {
+            Effect::Append { log, stamp, batch, .. } => {
+                let before = self.checks.violations().len();
+                self.checks.appended(self.now, id, *log, &stamp.header(batch));
+                return self.tell_violations(before);
+            }
             Effect::Roll { log, .. }
             | Effect::Truncate { log, .. }
             | Effect::Delete { log, .. }
@@ -53,47 +77,30 @@ impl Simulation {
         };
         let directory = log.and_then(|log| host.disk.directory(log)).unwrap_or_default().to_owned();
         self.story.broker_effect(self.now, &slot.name, &directory, effect);
-        self.tally.truncations += u64::from(matches!(effect, Effect::Truncate { .. }));
-        let Some((topic, partition)) = parse_directory(&directory) else { return };
+        let before = self.checks.violations().len();
         match effect {
-            Effect::Delete { below, .. } => self.checks.deleted(&topic, partition, *below),
-            Effect::Remove { .. } => self.checks.removed(&topic),
-            Effect::Truncate { end, .. } => {
-                let others =
-                    self.hosts().filter(|(other, _)| *other != node).filter_map(|(_, host)| host.disk.end(&directory));
-                let end = others.fold(*end, Offset::max);
-                self.check_end(&topic, partition, end, None);
+            Effect::Open { log, directory, base, .. } => {
+                if let Some(name) = parse_directory(directory) {
+                    self.checks.log_opened(id, *log, &name, *base);
+                }
+            }
+            Effect::Delete { log, below } => self.checks.deleted(id, *log, *below),
+            Effect::Remove { log } => self.checks.truncated(self.now, id, *log, 0),
+            Effect::Truncate { log, end, .. } => {
+                self.tally.truncations += 1;
+                self.checks.truncated(self.now, id, *log, *end);
             }
             _ => {}
         }
+        self.tell_violations(before);
     }
 
-    /// A process died: what it had acknowledged is written.
-    pub(super) fn check_disks(&mut self) {
-        self.check_ends(None);
-    }
-
-    /// A machine died.
-    pub(super) fn check_crash(&mut self) {
-        self.check_ends(Some("the only machine that had them died before it had flushed them"));
-    }
-
-    /// A disk was emptied.
-    pub(super) fn check_wipe(&mut self) {
-        self.check_ends(Some("the only disk that had them was wiped"));
-    }
-
-    fn check_ends(&mut self, exempt: Option<&'static str>) {
-        for (topic, partition) in self.checks.partitions() {
-            let directory = format!("{}-{partition}", topic.0);
-            let end = self.hosts().filter_map(|(_, host)| host.disk.end(&directory)).max();
-            self.check_end(&topic, partition, end.unwrap_or(0), exempt);
-        }
-    }
-
-    fn check_end(&mut self, topic: &TopicName, partition: i32, end: Offset, exempt: Option<&'static str>) {
+    /// A process, its machine or its disk is gone.
+    pub(super) fn observe_death(&mut self, node: NodeId, how: Death) {
+        let Actor::Broker(host) = &self.nodes[node.0 as usize].actor else { return };
         let before = self.checks.violations().len();
-        self.checks.ends(self.now, topic, partition, end, exempt);
+        let end = |name: &TopicPartition| host.disk.end(&name.to_string()).unwrap_or(0);
+        self.checks.died(self.now, host.id(), how, end);
         self.tell_violations(before);
     }
 
@@ -140,12 +147,14 @@ impl Simulation {
         let mine = |name: &str| of.is_none_or(|of| of == name);
         let partition = || {
             let replicas = view.brokers.iter().flat_map(|broker| &broker.replicas);
-            let mut leaders = replicas.filter(|replica| replica.leader);
-            leaders.find(|replica| Some(format!("{}-{}", replica.topic, replica.partition).as_str()) == of)
+            let mine =
+                replicas.filter(|replica| Some(format!("{}-{}", replica.topic, replica.partition).as_str()) == of);
+            // Without a leader it is what lies on the disks.
+            mine.max_by_key(|replica| (replica.leader, replica.end))
         };
         let assigned = || {
-            let (topic, partition) = parse_directory(of?)?;
-            self.assignment(&topic, partition)
+            let TopicPartition { topic, partition } = parse_directory(of?)?;
+            self.cluster_state()?.topics.get(&topic)?.partitions.get(usize::try_from(partition).ok()?)
         };
         let producers = || view.producers.iter().filter(|producer| mine(&producer.name));
         let consumers = || view.consumers.iter().filter(|consumer| mine(&consumer.name));
@@ -162,8 +171,10 @@ impl Simulation {
             "end" => return Some(partition()?.end),
             "start" => return Some(partition()?.log_start),
             "segments" => return Some(i64::from(partition()?.segments)),
+            "high-watermark" => return Some(partition()?.high_watermark),
             "isr" => return i64::try_from(assigned()?.isr.len()).ok(),
             "leader" => return Some(i64::from(assigned()?.leader.0)),
+            "epoch" => return Some(i64::from(assigned()?.leader_epoch)),
             _ => return None,
         };
         i64::try_from(sum).ok()
@@ -171,7 +182,8 @@ impl Simulation {
 }
 
 /// `orders-0`.
-pub(super) fn parse_directory(directory: &str) -> Option<(TopicName, i32)> {
+fn parse_directory(directory: &str) -> Option<TopicPartition> {
     let (topic, partition) = directory.rsplit_once('-')?;
-    Some((TopicName(StrBytes::from_string(topic.to_owned())), partition.parse().ok()?))
+    let topic = TopicName(StrBytes::from_string(topic.to_owned()));
+    Some(TopicPartition::new(topic, partition.parse().ok()?))
 }

@@ -95,6 +95,7 @@ impl Scenario {
         let mut scenario = self.drawn();
         scenario.actions.retain(|timed| timed.at <= finding.at && !matches!(timed.action, Action::Expect(_)));
         scenario.actions.iter_mut().for_each(|timed| timed.above.clear());
+        scenario.bugs.iter_mut().for_each(|line| line.above.clear());
         (scenario.opening, scenario.closing) = (Vec::new(), Vec::new());
         let expectation = match &finding.what {
             Broken::Invariant(_) | Broken::Assertion => Expectation::InvariantsHold,

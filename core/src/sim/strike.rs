@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::check::Death;
 use super::network::NodeId;
 use super::scenario::{Fault, Link, Who};
 use super::view::Level;
@@ -234,8 +235,9 @@ impl Simulation {
             return Err(format!("{id} is no broker"));
         };
         let bytes = host.disk.wipe();
+        host.look_at_disk();
         self.story.say(self.now, id, Level::Bad, format!("its disk is empty: {bytes} bytes of logs are gone"));
-        self.check_wipe();
+        self.observe_death(node, Death::Wiped);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ pub struct View {
     pub brokers: Vec<BrokerView>,
     #[serde(default)]
     pub zookeeper: ZooKeeperView,
-    /// Sorted by name; the hue of a topic is its place here, modulo the palette.
+    /// Sorted by name.
     pub topics: Vec<TopicView>,
     pub producers: Vec<ProducerView>,
     pub consumers: Vec<ConsumerView>,
@@ -115,6 +115,9 @@ pub struct TopicView {
     pub ends: Vec<i64>,
     /// The leader's broker id by partition; −1 is none.
     pub leaders: Vec<i32>,
+    /// Its place in the order in which topics came: a topic keeps it when others join.
+    #[serde(default)]
+    pub hue: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -131,7 +134,7 @@ pub struct ProducerView {
     pub acked: u64,
     pub failed: u64,
     pub retries: u64,
-    /// Bytes that wait in its buffer, and `buffer.memory`.
+    /// Bytes that wait in its buffer, and `buffer.memory`; 0 where nobody knows, as of a live server's clients.
     pub buffered: u64,
     pub buffer_memory: u64,
     pub in_flight: u32,
@@ -147,6 +150,9 @@ pub struct ConsumerView {
     /// Records between its positions and the high watermarks.
     pub lag: u64,
     pub positions: Vec<PositionView>,
+    /// Partitions in which it does not know yet where to begin: the lag leaves them out.
+    #[serde(default)]
+    pub unplaced: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -192,6 +198,8 @@ pub struct MessageView {
     pub to: String,
     /// The topic it is about, if it is about one: its hue.
     pub topic: Option<String>,
+    /// On a live server a way from end to end is too short to be seen: there both say only how the mark is drawn, and
+    /// [`Passed`] says when it was.
     pub departed: Instant,
     pub arrives: Instant,
     /// `Produce v12 orders-1 3 records 212 B acks=1`.
@@ -282,6 +290,18 @@ pub struct MessageDetail {
     pub fields: String,
     /// The first batch that it carries, if it carries any.
     pub batch: Option<BatchDetail>,
+    /// Of a message of a live server.
+    #[serde(default)]
+    pub passed: Option<Passed>,
+}
+
+/// When a live server had to do with a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Passed {
+    /// When the request was read.
+    pub read: Instant,
+    /// When its answer was handed to the socket; `None` while there is none, as under acks=0.
+    pub answered: Option<Instant>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -29,11 +29,12 @@ impl Guard {
         let Some(host) = text(header::HOST) else { return Some("no Host") };
         let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
         let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        if address.is_err() && name != "localhost" && name != self.name {
+        let is_own = name.eq_ignore_ascii_case("localhost") || name.eq_ignore_ascii_case(&self.name);
+        if address.is_err() && !is_own {
             return Some("this Host is not served");
         }
         match text(header::ORIGIN) {
-            Some(origin) if origin.split_once("://").map(|(_, host)| host) != Some(host) => {
+            Some(origin) if !origin.split_once("://").is_some_and(|(_, own)| own.eq_ignore_ascii_case(host)) => {
                 Some("only the page of this server may ask")
             }
             _ => None,
@@ -67,6 +68,7 @@ mod tests {
         assert!(!refused("localhost:8080", Some("http://localhost:8080")));
         assert!(!refused("[::1]:8080", Some("http://[::1]:8080")));
         assert!(!refused("kafka.example", None));
+        assert!(!refused("LOCALHOST:8080", Some("http://localhost:8080")));
         assert!(refused("127.0.0.1:8080", Some("http://evil.example")));
         assert!(refused("127.0.0.1:8080", Some("null")));
         assert!(refused("127.0.0.1:8080", Some("http://127.0.0.1:9999")));

@@ -14,9 +14,9 @@ pub async fn upgrade(State(server): State<Arc<Server>>, upgrade: WebSocketUpgrad
 
 async fn send(mut socket: WebSocket, server: Arc<Server>) {
     let mut views = server.views.subscribe();
-    let _watching = server.live.watch();
-    // The one that is there already was made for others, who may be long gone.
+    // The one that is there already was made for others, who may be long gone. The next is made for this one.
     views.mark_unchanged();
+    let _watching = server.live.watch();
     loop {
         tokio::select! {
             changed = views.changed() => {

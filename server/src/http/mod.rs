@@ -1,12 +1,13 @@
 //! The page, the live view, actions and metrics.
 //!
 //! `page.rs` static files | `live.rs` the WebSocket that sends views | `actions.rs` lines of a scenario, done here |
-//! `guard.rs` who may ask
+//! `guard.rs` who may ask | `patience.rs` for how long they may take to ask
 
 mod actions;
 mod guard;
 mod live;
 mod page;
+mod patience;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 
 use crate::live::detail;
 use crate::serve::Server;
+use patience::{PATIENCE, Patient};
 
 pub async fn serve(listener: TcpListener, server: Arc<Server>, page: Option<PathBuf>) {
     let router = Router::new()
@@ -39,6 +41,7 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, page: Option<Path
             response
         }))
         .layer(middleware::from_fn_with_state(Arc::new(guard::Guard::of(&server)), guard::check));
+    let listener = Patient { listener, patience: PATIENCE };
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the page is gone");
     }

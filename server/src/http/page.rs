@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
@@ -27,7 +28,7 @@ pub fn router(directory: Option<PathBuf>) -> Router {
         Some(directory) => Router::new()
             .fallback_service(ServeDir::new(directory).precompressed_br().precompressed_gzip())
             .layer(CompressionLayer::new()),
-        None => Router::new().fallback(built_in),
+        None => Router::new().fallback(get(built_in)),
     }
 }
 

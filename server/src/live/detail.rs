@@ -8,7 +8,7 @@ use ottla_core::id::BrokerId;
 use ottla_core::protocol::fields;
 use ottla_core::record::Batch;
 use ottla_core::sim::detail;
-use ottla_core::sim::view::{BatchDetail, Detail, FactGroup, MessageDetail, Target, View, ZnodeDetail};
+use ottla_core::sim::view::{BatchDetail, Detail, MessageDetail, Target, ZnodeDetail};
 use ottla_core::zookeeper;
 use rustix::io::ReadWriteFlags;
 
@@ -42,7 +42,8 @@ pub async fn of(server: &Arc<Server>, target: &Target) -> Option<Detail> {
         }
         Target::ZooKeeper => server.zookeeper.look(zookeeper::Server::facts).await.map(Detail::Facts),
         Target::Znode { path } => znode(server, path.clone()).await.map(Detail::Znode),
-        Target::Producer { .. } | Target::Consumer { .. } => facts(&server.view().await, target).map(Detail::Facts),
+        // What a server knows of a client is all in the view.
+        Target::Producer { .. } | Target::Consumer { .. } => Some(Detail::Facts(Vec::new())),
     }
 }
 
@@ -68,7 +69,7 @@ fn message_detail(mut message: Message) -> MessageDetail {
                 let topic = message.view.topic.clone().unwrap_or_default();
                 stored(topic, 0, extent.segment, extent.position, slice)
             });
-            (fields::of_response(&response.body), batch)
+            (fields::of_response(response), batch)
         }
     };
     MessageDetail {
@@ -78,6 +79,7 @@ fn message_detail(mut message: Message) -> MessageDetail {
         client_id: message.client_id,
         fields,
         batch,
+        passed: Some(message.passed),
         message: message.view,
     }
 }
@@ -105,34 +107,5 @@ fn batch_detail(topic: String, partition: i32, at: Option<(i64, u32)>, bytes: By
         Err(broken) => {
             BatchDetail { topic, partition, at, size, broken: Some(broken.to_string()), ..BatchDetail::default() }
         }
-    }
-}
-
-/// Names and values, out of the view.
-fn facts(view: &View, target: &Target) -> Option<Vec<FactGroup>> {
-    let fact = |name: &str, value: &dyn std::fmt::Display| (name.to_owned(), value.to_string());
-    let group = |title: &str, facts| FactGroup { title: title.to_owned(), facts };
-    match target {
-        Target::Producer { name } => {
-            let producer = view.producers.iter().find(|producer| producer.name == *name)?;
-            let facts = vec![
-                fact("connection", &producer.settings),
-                fact("topic", &producer.topic),
-                fact("records sent", &producer.sent),
-                fact("requests in flight", &producer.in_flight),
-            ];
-            Some(vec![group(name, facts)])
-        }
-        Target::Consumer { name } => {
-            let consumer = view.consumers.iter().find(|consumer| consumer.name == *name)?;
-            let mut groups =
-                vec![group(name, vec![fact("connection", &consumer.settings), fact("lag", &consumer.lag)])];
-            let position = |it: &ottla_core::sim::view::PositionView| {
-                (format!("{}-{}", it.topic, it.partition), it.offset.to_string())
-            };
-            groups.push(group("fetches from", consumer.positions.iter().map(position).collect()));
-            Some(groups)
-        }
-        _ => None,
     }
 }

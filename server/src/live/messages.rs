@@ -6,7 +6,7 @@ use kafka_protocol::messages::ApiKey;
 use ottla_core::id::ConnId;
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
-use ottla_core::sim::view::{MessageKind, MessageView};
+use ottla_core::sim::view::{MessageKind, MessageView, Passed};
 use ottla_core::time::{Duration, Instant};
 
 use super::Watched;
@@ -14,7 +14,8 @@ use crate::splice::FileSlice;
 
 /// Messages that are kept.
 const KEPT: usize = 1024;
-/// How long a mark takes from one end of its arrow to the other, on the page: the real time is too short to be seen.
+/// How long a mark takes from one end of its arrow to the other, on the page: the real time ([`Passed`]) is too short to
+/// be seen.
 const SEEN: Duration = Duration::from_millis(300);
 
 /// A message that passed.
@@ -27,6 +28,7 @@ pub struct Message {
     pub version: i16,
     pub correlation_id: i32,
     pub client_id: Option<String>,
+    pub passed: Passed,
     pub kept: Kept,
 }
 
@@ -53,6 +55,11 @@ impl Messages {
     pub fn find(&self, id: u64) -> Option<&Message> {
         let at = self.ring.binary_search_by_key(&id, |message| message.view.id).ok()?;
         self.ring.get(at)
+    }
+
+    fn find_mut(&mut self, id: u64) -> Option<&mut Message> {
+        let at = self.ring.binary_search_by_key(&id, |message| message.view.id).ok()?;
+        self.ring.get_mut(at)
     }
 
     /// The message, if the event log should have it too: of the many that only move records, ten a second.
@@ -106,6 +113,7 @@ impl Messages {
             version: request.version,
             correlation_id: request.correlation_id,
             client_id: request.client_id.as_ref().map(ToString::to_string),
+            passed: Passed { read: now, answered: None },
             kept: Kept::Request(Box::new(request.clone())),
         };
         Some(self.push(message))
@@ -121,7 +129,8 @@ impl Messages {
         files: &[Option<FileSlice>],
         names: &Names,
     ) {
-        let Some(asked) = self.find(request) else { return };
+        let Some(asked) = self.find_mut(request) else { return };
+        asked.passed.answered = Some(now);
         let message = Message {
             view: MessageView {
                 id: 0,
@@ -141,6 +150,7 @@ impl Messages {
             version: response.version,
             correlation_id,
             client_id: asked.client_id.clone(),
+            passed: asked.passed,
             kept: Kept::Response(Box::new(response.clone()), files.iter().flatten().next().cloned()),
         };
         self.push(message);

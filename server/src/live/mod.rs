@@ -19,7 +19,7 @@ use kafka_protocol::messages::{RequestKind, TopicName};
 use ottla_core::id::{BrokerId, ConnId, Offset};
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
-use ottla_core::sim::view::Level;
+use ottla_core::sim::view::{Level, TopicView};
 
 use tokio::sync::Notify;
 
@@ -32,12 +32,16 @@ pub struct Live {
     pub clock: Clock,
     /// Pages that watch.
     watchers: AtomicUsize,
+    /// Counts up with everyone who begins to watch.
+    arrivals: AtomicU64,
     arrival: Notify,
     clients: Mutex<BTreeMap<ConnId, Arc<Watched>>>,
     messages: Mutex<Messages>,
     story: Mutex<view::Story>,
     /// Topics by id, as of the last view.
     names: Mutex<Arc<Names>>,
+    /// Topics by name, numbered as they came into a view.
+    came: Mutex<Arc<BTreeMap<String, u32>>>,
     /// By broker: the page itself, once it has sent something there.
     hands: Mutex<BTreeMap<BrokerId, Arc<Watched>>>,
     /// Counts up with everything that a view would show.
@@ -82,11 +86,13 @@ impl Live {
         Live {
             clock,
             watchers: AtomicUsize::new(0),
+            arrivals: AtomicU64::new(0),
             arrival: Notify::new(),
             clients: Mutex::default(),
             messages: Mutex::default(),
             story: Mutex::default(),
             names: Mutex::default(),
+            came: Mutex::default(),
             hands: Mutex::default(),
             changes: AtomicU64::new(0),
         }
@@ -155,6 +161,16 @@ impl Live {
         *self.names.lock().expect("not poisoned") = Arc::new(names);
     }
 
+    /// In which order topics came; those that are new come last.
+    pub fn came(&self, topics: &[TopicView]) -> Arc<BTreeMap<String, u32>> {
+        let mut came = self.came.lock().expect("not poisoned");
+        for topic in topics.iter().filter(|topic| !came.contains_key(&topic.name)).collect::<Vec<_>>() {
+            let next = came.len() as u32;
+            Arc::make_mut(&mut came).insert(topic.name.clone(), next);
+        }
+        came.clone()
+    }
+
     pub fn story(&self) -> MutexGuard<'_, view::Story> {
         self.story.lock().expect("not poisoned")
     }
@@ -166,6 +182,7 @@ impl Live {
     /// Someone watches, until the guard is dropped.
     pub fn watch(self: &Arc<Self>) -> Watching {
         self.watchers.fetch_add(1, Ordering::Relaxed);
+        self.arrivals.fetch_add(1, Ordering::Release);
         self.arrival.notify_one();
         Watching(self.clone())
     }
@@ -173,6 +190,11 @@ impl Live {
     /// Waits until someone begins to watch.
     pub async fn arrived(&self) {
         self.arrival.notified().await;
+    }
+
+    /// How many have begun to watch since the start.
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Acquire)
     }
 
     pub fn changed(&self) {

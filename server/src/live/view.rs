@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::Broker;
+use ottla_core::broker::view::{bury, order, topics};
 use ottla_core::id::ConnId;
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::sim::view::{
@@ -36,18 +37,20 @@ pub async fn broadcast(server: Arc<Server>, views: watch::Sender<Utf8Bytes>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
     let mut moving = false;
-    let mut watchers = 0;
+    let mut greeted = 0;
     let mut rates = Rates::default();
     loop {
         if views.receiver_count() == 0 {
             server.live.arrived().await;
         }
         ticks.tick().await;
-        let (watching, changes) = (views.receiver_count(), server.live.changes());
-        let joined = watching > std::mem::replace(&mut watchers, watching);
-        if watching == 0 || !(joined || moving || seen != Some(changes)) {
+        let (arrivals, changes) = (server.live.arrivals(), server.live.changes());
+        // Who came between two ticks must get a view also where another left meanwhile and nothing else happened.
+        let joined = arrivals != greeted;
+        if views.receiver_count() == 0 || !(joined || moving || seen != Some(changes)) {
             continue;
         }
+        greeted = arrivals;
         seen = Some(changes);
         let view = make(&server, &mut rates).await;
         moving = view.messages.iter().any(|message| message.arrives + LINGER > view.now)
@@ -106,8 +109,11 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         view.event += host.metrics.requests();
         view.brokers.push(broker);
     }
+    bury(&mut view.brokers, newest.as_ref());
     if let Some(state) = newest {
-        view.topics = ottla_core::broker::view::topics(&state, &view.brokers);
+        view.topics = topics(&state, &view.brokers);
+        let came = server.live.came(&view.topics);
+        order(&mut view.topics, |name| came.get(name).copied());
         server.live.set_names(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
     }
     view.zookeeper = server.zookeeper.look(zookeeper::Server::view).await.unwrap_or_else(ZooKeeperView::dead);
@@ -227,10 +233,13 @@ fn producer(now: Instant, name: String, host: &str, group: &Group, rates: &mut R
         settings: group.settings(host),
         topic: topic.map(|topic| topic.to_string()).unwrap_or_default(),
         sent,
-        // Answers come in the order of requests, so what is not acknowledged is at most what the last requests held.
-        acked: if requests == 0 { 0 } else { (sent as u128 * answered as u128 / requests as u128) as u64 },
-        in_flight: requests.saturating_sub(answered).min(u64::from(u32::MAX)) as u32,
+        // Under acks=0 nothing is answered, and nothing is waited for.
+        in_flight: match group.members.iter().find_map(|(_, said)| said.acks) {
+            Some(0) => 0,
+            _ => requests.saturating_sub(answered).min(u64::from(u32::MAX)) as u32,
+        },
         name,
+        // What it holds back, tries again or gives up, and what it makes of an answer, only the client knows.
         ..ProducerView::default()
     }
 }

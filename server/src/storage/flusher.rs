@@ -1,5 +1,5 @@
 //! The thread of a broker that waits for the disk, so that no one else does. Jobs are done in the order of their
-//! coming.
+//! coming; where many files wait, the whole file system is synced once for all of them.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,6 +16,10 @@ use ottla_core::id::{LogId, Offset};
 use tracing::error;
 
 use super::ledger::{Claim, Ledger};
+use super::segment::Dirty;
+
+/// From so many files on it is cheaper to sync all that the file system holds.
+const MANY: usize = 64;
 
 pub enum Job {
     /// Answered by [`Event::Flushed`].
@@ -36,13 +40,13 @@ pub enum Job {
 
 /// The files of a segment that was written to.
 pub struct Unsynced {
-    pub files: Vec<Arc<File>>,
+    pub files: Vec<Dirty>,
     pub claim: Claim,
 }
 
 impl Unsynced {
     pub fn sync(&self, ledger: &Ledger) -> io::Result<()> {
-        self.files.iter().try_for_each(|file| file.sync_data())?;
+        self.files.iter().try_for_each(Dirty::sync)?;
         ledger.synced(&self.claim);
         Ok(())
     }
@@ -69,12 +73,19 @@ impl Flusher {
         let mind = Arc::new(Mind::default());
         let own = mind.clone();
         let thread = thread::Builder::new().name(name).spawn(move || {
-            for job in queue {
-                own.wait(&job);
-                if own.dead.load(Ordering::Acquire) {
-                    return;
+            while let Ok(first) = queue.recv() {
+                let mut jobs = vec![first];
+                if !own.is_slow() {
+                    jobs.extend(queue.try_iter());
                 }
-                job.run(&ledger).into_iter().for_each(&answer);
+                let synced = sync_at_once(&jobs);
+                for job in jobs {
+                    own.wait(&job);
+                    if own.dead.load(Ordering::Acquire) {
+                        return;
+                    }
+                    job.run(&ledger, synced).into_iter().for_each(&answer);
+                }
             }
         })?;
         Ok(Flusher { jobs: Some(jobs), thread: Some(thread), mind })
@@ -122,6 +133,10 @@ impl Flusher {
 }
 
 impl Mind {
+    fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Acquire) > 0
+    }
+
     /// A slow disk's time, unless it becomes quick meanwhile, or the process dies.
     fn wait(&self, job: &Job) {
         if !matches!(job, Job::Sync { .. } | Job::SyncFile { .. }) {
@@ -140,8 +155,17 @@ impl Mind {
 }
 
 impl Job {
-    fn run(self, ledger: &Ledger) -> Option<Event> {
+    /// What is `synced` need not be synced again.
+    fn run(self, ledger: &Ledger, synced: bool) -> Option<Event> {
         match self {
+            Job::Sync { log, end, files } if synced => {
+                files.iter().for_each(|files| ledger.synced(&files.claim));
+                Some(Event::Flushed { log, end })
+            }
+            Job::SyncFile { path, version, contents } if synced => {
+                ledger.synced_file(&path, version, contents);
+                None
+            }
             Job::Sync { log, end, files } => Some(match files.iter().try_for_each(|files| files.sync(ledger)) {
                 Ok(()) => Event::Flushed { log, end },
                 Err(error) => Event::Offline { log, cause: error.to_string() },
@@ -166,6 +190,32 @@ impl Job {
             }
         }
     }
+}
+
+/// Syncs the file system if many of these jobs wait for it. Whether it did; where it failed, each finds out for itself.
+fn sync_at_once(jobs: &[Job]) -> bool {
+    let segments = jobs.iter().flat_map(|job| match job {
+        Job::Sync { files, .. } => &files[..],
+        _ => &[],
+    });
+    let files = segments.flat_map(|segment| &segment.files).collect::<Vec<_>>();
+    files.len() >= MANY && sync_all(files[0]).is_ok()
+}
+
+/// Syncs those segments, and waits for it.
+pub fn sync(segments: &[Unsynced], ledger: &Ledger) -> io::Result<()> {
+    let files = segments.iter().flat_map(|segment| &segment.files).collect::<Vec<_>>();
+    if files.len() < MANY {
+        return segments.iter().try_for_each(|segment| segment.sync(ledger));
+    }
+    sync_all(files[0])?;
+    segments.iter().for_each(|segment| ledger.synced(&segment.claim));
+    Ok(())
+}
+
+/// Syncs the file system that holds the file.
+fn sync_all(file: &Dirty) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(&*file.open()?)?)
 }
 
 /// What is gone already needs nothing more: a topic may be deleted with its checkpoint still to be synced.

@@ -11,16 +11,15 @@ use anyhow::Context;
 use bytes::Bytes;
 use ottla_core::broker::Image;
 use ottla_core::id::Offset;
-use ottla_core::log::checkpoint::parse_offsets;
+use ottla_core::log::checkpoint::{DELETE, RECOVERY_POINT, REPLICATION, STRAY, parse_offsets};
 use ottla_core::log::recover::{LogImage, Scanner, SegmentFiles, SegmentImage};
 use ottla_core::time::Timestamp;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::segment::DELETED;
 
 /// Kafka's marker: everything was synced before the process ended.
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
-const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// Bytes that recovery reads at once.
 const CHUNK: u64 = 1 << 20;
 
@@ -40,39 +39,55 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
             image.files.insert(name, fs::read(entry.path())?.into());
         }
     }
-    let recovery_points = recovery_points(&image.files);
+    let recovery_points = offsets(&image.files, RECOVERY_POINT);
+    let high_watermarks = offsets(&image.files, REPLICATION);
     for name in directories {
         let directory = root.join(&name);
-        if name.ends_with("-delete") {
+        if name.ends_with(DELETE) {
             fs::remove_dir_all(&directory)?;
+            continue;
+        }
+        if name.ends_with(STRAY) {
+            info!(directory = %directory.display(), "set aside in an earlier run; it is left alone");
             continue;
         }
         let recovery_point = if clean { Offset::MAX } else { recovery_points.get(&name).copied().unwrap_or(0) };
         let log = read_log(&directory, &name, recovery_point, &mut image.files)
             .with_context(|| format!("cannot read {}", directory.display()))?;
+        // The last torn segment is the log's last.
+        let whole = log.segments.iter().position(|segment| segment.torn.is_some());
+        let last = whole.map_or(log.segments.last(), |at| log.segments.get(at));
+        let end = last.map_or(0, |segment| segment.next_offset);
+        for (checkpoint, offsets) in [(RECOVERY_POINT, &recovery_points), (REPLICATION, &high_watermarks)] {
+            if let Some(&expected) = offsets.get(&name).filter(|expected| **expected > end) {
+                warn!(log = name, end, expected, "the log ends before the offset in {checkpoint}: records are lost");
+            }
+        }
         image.logs.insert(name, log);
     }
     Ok(image)
 }
 
-/// By directory name.
-fn recovery_points(files: &BTreeMap<String, Bytes>) -> BTreeMap<String, Offset> {
-    let Some(text) = files.get(RECOVERY_POINTS) else { return BTreeMap::new() };
+/// What a checkpoint says, by directory name.
+fn offsets(files: &BTreeMap<String, Bytes>, checkpoint: &str) -> BTreeMap<String, Offset> {
+    let Some(text) = files.get(checkpoint) else { return BTreeMap::new() };
     match parse_offsets(text) {
         Ok(offsets) => offsets.into_iter().map(|(partition, offset)| (partition.to_string(), offset)).collect(),
         Err(error) => {
-            warn!("{RECOVERY_POINTS} cannot be read, every batch is checked: {error:?}");
+            warn!("{checkpoint} cannot be read and counts as empty: {error}");
             BTreeMap::new()
         }
     }
 }
 
-/// The base offsets of the segments in a directory, in order.
+/// The base offsets of the segments in a directory, in order. A segment's name is 20 digits, and nothing else is one.
 pub fn bases(directory: &Path) -> io::Result<Vec<Offset>> {
     let mut bases = Vec::new();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
-        bases.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<Offset>().ok()));
+        let digits = name.to_str().and_then(|name| name.strip_suffix(".log"));
+        let digits = digits.filter(|stem| stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit()));
+        bases.extend(digits.and_then(|stem| stem.parse::<Offset>().ok()));
     }
     bases.sort_unstable();
     Ok(bases)
@@ -92,7 +107,31 @@ fn read_log(
     sweep(directory)?;
     let bases = bases(directory)?;
     let segments = bases.into_iter().map(|base| read_segment(directory, base, recovery_point));
-    Ok(LogImage { segments: segments.collect::<io::Result<_>>()? })
+    let log = LogImage { segments: segments.collect::<io::Result<_>>()? };
+    tell_what_is_lost(directory, &log);
+    Ok(log)
+}
+
+/// What recovery mends, and what nothing can.
+fn tell_what_is_lost(directory: &Path, log: &LogImage) {
+    let directory = directory.display();
+    for (at, segment) in log.segments.iter().enumerate() {
+        if let Some(why) = &segment.torn {
+            let deleted = log.segments[at + 1..].iter().map(|later| format!("{:020}.log", later.base));
+            let deleted = deleted.collect::<Vec<_>>().join(", ");
+            let deleted = if deleted.is_empty() { "nothing".to_owned() } else { deleted };
+            let (segment, valid_bytes) = (segment.base, segment.valid_len);
+            warn!(%directory, segment, valid_bytes, %deleted, "torn tail is cut, and what lies behind it deleted: {why}");
+            return;
+        }
+        if segment.stale_index {
+            warn!(%directory, segment = segment.base, "its index files do not fit it; they are made anew");
+        }
+        if let Some(next) = log.segments.get(at + 1).filter(|next| next.base > segment.next_offset) {
+            let (from, to) = (segment.next_offset, next.base - 1);
+            warn!(%directory, from, to, "offsets are missing between two segments");
+        }
+    }
 }
 
 /// Removes what the last run set aside and did not come to remove.
@@ -129,11 +168,7 @@ fn read_segment(directory: &Path, base: Offset, recovery_point: Offset) -> io::R
         let read = log.read_at(&mut buffer, wanted.start)?;
         scanner.feed(&buffer[..read]);
     }
-    let image = scanner.finish();
-    if let Some(why) = &image.torn {
-        warn!(segment = %stem.display(), valid_bytes = image.valid_len, of = metadata.len(), "torn tail is cut: {why}");
-    }
-    Ok(image)
+    Ok(scanner.finish())
 }
 
 fn if_there<T>(read: io::Result<T>) -> io::Result<Option<T>> {

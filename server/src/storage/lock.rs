@@ -14,6 +14,9 @@ pub struct DataLock {
 
 impl DataLock {
     pub fn take(data: &Path) -> anyhow::Result<DataLock> {
+        if data.exists() && !data.is_dir() {
+            bail!("{} is not a directory", data.display());
+        }
         fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
         let path = data.join(".lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);

@@ -7,8 +7,11 @@
 //!
 //! 1. Appends of one log are gathered and written with one `pwritev`; whatever else is asked of that log comes after.
 //! 2. Nothing here waits for the disk: what must be synced or unlinked goes to the flusher, in order.
-//! 3. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
-//! 4. A segment that goes is out of the way at once, by its name: the process may die before it is unlinked.
+//! 3. What is not known to be a log's own is set aside, and never overwritten or removed.
+//! 4. Never more files are open than half of what the system allows the process, readers aside: the rest is for clients.
+//! 5. A small file that could not be saved is saved again with the next, and at the end.
+//! 6. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
+//! 7. A segment that goes is out of the way at once, by its name: the process may die before it is unlinked.
 
 mod flusher;
 mod image;
@@ -16,29 +19,37 @@ mod ledger;
 mod lock;
 mod segment;
 mod slow;
+#[cfg(test)]
+mod tests;
 
 pub use flusher::Flusher;
 pub use image::{CLEAN_SHUTDOWN, read};
 pub use ledger::{Ledger, Loss};
 pub use lock::DataLock;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_core::broker::Event;
 use ottla_core::broker::effect::{Effect, Extent, TimeEntry};
 use ottla_core::id::{LogId, Offset};
+use ottla_core::log::checkpoint::{DELETE, STRAY};
 use ottla_core::time::Instant;
 
 use crate::driver::Clock;
 use crate::splice::FileSlice;
 use flusher::Job;
-use segment::Segment;
+use segment::{OPENED, Segment};
 use slow::{Slow, Then};
+
+/// Storages of the process: they share the files that may be open.
+static STORAGES: AtomicUsize = AtomicUsize::new(0);
 
 /// The files of all logs of one broker.
 pub struct Storage {
@@ -48,6 +59,12 @@ pub struct Storage {
     /// Logs with gathered appends.
     gathered: Vec<LogId>,
     flusher: Flusher,
+    /// What could not be saved.
+    unsaved: BTreeMap<String, Bytes>,
+    /// Files that all storages together may keep open.
+    max_open: usize,
+    /// [`OPENED`] when files were last closed.
+    opened: usize,
     ledger: Arc<Ledger>,
     clock: Clock,
     slow: Slow,
@@ -80,11 +97,17 @@ impl LogFiles {
 
 impl Storage {
     pub fn new(root: PathBuf, flusher: Flusher, ledger: Arc<Ledger>, clock: Clock) -> Storage {
+        use rustix::process::{Resource, getrlimit};
+        STORAGES.fetch_add(1, Ordering::Relaxed);
+        let max_open = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize) / 2;
         Storage {
             root,
             logs: Vec::new(),
             gathered: Vec::new(),
             flusher,
+            unsaved: BTreeMap::new(),
+            max_open,
+            opened: OPENED.load(Ordering::Relaxed),
             ledger,
             clock,
             slow: Slow::default(),
@@ -125,16 +148,25 @@ impl Storage {
 
     /// Effects that are about no log.
     fn beside(&mut self, effect: Effect) {
-        if let Effect::Save { file, contents } = effect
-            && let Err(error) = self.save(&file, &contents)
-        {
-            tracing::error!(file, %error, "cannot save");
+        if let Effect::Save { file, contents } = effect {
+            self.unsaved.insert(file, contents);
+            self.save_all();
+        }
+    }
+
+    /// (5)
+    fn save_all(&mut self) {
+        for (file, contents) in std::mem::take(&mut self.unsaved) {
+            if let Err(error) = self.save(&file, &contents) {
+                tracing::error!(file, %error, "cannot save; it is tried again with the next");
+                self.unsaved.insert(file, contents);
+            }
         }
     }
 
     fn try_execute(&mut self, log: LogId, effect: Effect) -> io::Result<()> {
-        if let Effect::Open { directory, base, .. } = effect {
-            return self.open(log, &directory, base);
+        if let Effect::Open { directory, base, found, .. } = effect {
+            return self.open(log, &directory, base, found);
         }
         let Some(files) = self.logs.get_mut(log.0 as usize).and_then(Option::as_mut) else { return Ok(()) };
         match effect {
@@ -185,21 +217,29 @@ impl Storage {
                 }
             }
             Effect::Remove { .. } => {
-                // Kafka's name for a directory that is on its way out; what a crash leaves of it goes at the next start.
-                let gone = self.logs[log.0 as usize].take().expect("found above");
-                let mut name = gone.directory.clone().into_os_string();
-                name.push(format!(".{}-delete", uuid::Uuid::new_v4().simple()));
-                fs::rename(&gone.directory, &name)?;
-                self.ledger.gone(&gone.directory);
-                self.flusher.send(Job::RemoveDirectory(name.into()));
+                // What a crash leaves of it goes at the next start.
+                let gone = aside(&files.directory, DELETE);
+                fs::rename(&files.directory, &gone)?;
+                self.ledger.gone(&files.directory);
+                if let Ok(name) = files.directory.strip_prefix(&self.root) {
+                    let inside = format!("{}/", name.display());
+                    self.unsaved.retain(|file, _| !file.starts_with(&inside));
+                }
+                self.logs[log.0 as usize] = None;
+                self.flusher.send(Job::RemoveDirectory(gone));
             }
             _ => unreachable!("no effect on a log"),
         }
         Ok(())
     }
 
-    fn open(&mut self, log: LogId, directory: &str, base: Offset) -> io::Result<()> {
+    fn open(&mut self, log: LogId, directory: &str, base: Offset, found: bool) -> io::Result<()> {
         let directory = self.root.join(directory);
+        if !found {
+            // (3)
+            set_aside(&directory)?;
+            self.ledger.gone(&directory);
+        }
         fs::create_dir_all(&directory)?;
         let mut segments = image::bases(&directory)?
             .into_iter()
@@ -229,6 +269,22 @@ impl Storage {
                 }
             }
         }
+        let share = self.max_open / STORAGES.load(Ordering::Relaxed).max(1);
+        if OPENED.load(Ordering::Relaxed) - self.opened >= (share / 2).max(1) {
+            self.close_files(share / 2);
+        }
+    }
+
+    /// (4) Closes what was not used since the last time, and where more than `keep` would stay open, everything.
+    fn close_files(&mut self, keep: usize) {
+        self.opened = OPENED.load(Ordering::Relaxed);
+        let mut close = |even_used| {
+            let segments = self.logs.iter_mut().flatten().flat_map(|files| &mut files.segments);
+            segments.map(|segment| segment.close(even_used)).sum::<usize>()
+        };
+        if close(false) > keep {
+            close(true);
+        }
     }
 
     fn write_log(&mut self, log: LogId, events: &mut Vec<Event>) {
@@ -252,8 +308,12 @@ impl Storage {
     }
 
     fn fail(&mut self, log: LogId, error: &io::Error, events: &mut Vec<Event>) {
-        let directory = self.logs.get_mut(log.0 as usize).and_then(Option::take).map(|files| files.directory);
-        tracing::error!(directory = %directory.unwrap_or_default().display(), %error, "the log's files fail; it goes offline");
+        match self.logs.get_mut(log.0 as usize).and_then(Option::take) {
+            Some(files) => {
+                tracing::error!(directory = %files.directory.display(), %error, "the log's files fail; it goes offline");
+            }
+            None => tracing::error!(%log, %error, "the log's files cannot be opened; it is offline"),
+        }
         events.push(Event::Offline { log, cause: error.to_string() });
     }
 
@@ -288,11 +348,13 @@ impl Storage {
         for segment in self.logs.iter_mut().flatten().flat_map(|files| &mut files.segments) {
             segment.take_dirty(&mut dirty)?;
         }
-        for files in dirty {
-            files.sync(&self.ledger)?;
-        }
+        flusher::sync(&dirty, &self.ledger)?;
+        self.save_all();
         self.flusher.finish();
-        Ok(())
+        match self.unsaved.keys().next() {
+            Some(file) => Err(io::Error::other(format!("{file} is not saved"))),
+            None => Ok(()),
+        }
     }
 
     /// The process dies: what is gathered is not written, what waits to be synced is not synced.
@@ -310,6 +372,44 @@ impl LogFiles {
         let ledger = self.active().ledger.clone();
         self.segments.push(Segment::create(&self.directory, base, &ledger)?);
         Ok(())
+    }
+}
+
+/// Moves a directory out of the way of a log that is to begin there, unless it holds nothing.
+fn set_aside(directory: &Path) -> io::Result<()> {
+    let is_empty = match fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error),
+    };
+    if is_empty {
+        return Ok(());
+    }
+    let stray = aside(directory, STRAY);
+    fs::rename(directory, &stray)?;
+    tracing::warn!(
+        directory = %directory.display(),
+        stray = %stray.display(),
+        "its files are not those of the log that begins there; they are kept aside"
+    );
+    Ok(())
+}
+
+/// Kafka's name for a log's directory that is a log's no more: `orders-0.<32 hex digits>-delete`. The topic is cut where
+/// the name would be longer than file systems take.
+fn aside(directory: &Path, suffix: &str) -> PathBuf {
+    const NAME_MAX: usize = 255;
+    let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let (topic, partition) = name.rsplit_once('-').unwrap_or((name, "0"));
+    let rest = format!("-{partition}.{}{suffix}", uuid::Uuid::new_v4().simple());
+    // Topics have ASCII names.
+    let topic = topic.get(..NAME_MAX - rest.len()).unwrap_or(topic);
+    directory.with_file_name(format!("{topic}{rest}"))
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        STORAGES.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

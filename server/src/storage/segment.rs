@@ -1,12 +1,14 @@
 //! A segment: `00000000000000000000.log` with its `.index` and `.timeindex`, named by the first offset.
 //!
-//! Index entries are written after the batches that they point to, once a drain.
+//! Index entries are written after the batches that they point to, once a drain. Files are opened when they are needed and
+//! may be closed between any two uses.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ottla_core::broker::effect::TimeEntry;
@@ -26,6 +28,15 @@ pub const TIME_ENTRY: usize = 12;
 /// Kafka's suffix of a file that is on its way out.
 pub const DELETED: &str = "deleted";
 
+/// Files opened by all segments of the process since the start.
+pub static OPENED: AtomicUsize = AtomicUsize::new(0);
+
+/// A file that holds what is not on the disk yet.
+pub enum Dirty {
+    Open(Arc<File>),
+    Closed(PathBuf),
+}
+
 pub struct Segment {
     pub base: Offset,
     /// The files' path without its extension.
@@ -40,6 +51,8 @@ pub struct Segment {
     time_index: Index,
     /// Written since it was last handed to the flusher.
     dirty: bool,
+    /// A file of it was needed since it was last asked to close them.
+    used: bool,
     pub ledger: Arc<Ledger>,
 }
 
@@ -56,28 +69,31 @@ impl Segment {
             index: Index::default(),
             time_index: Index::default(),
             dirty: false,
+            used: false,
             ledger: ledger.clone(),
         }
     }
 
-    /// A new one, its files made.
+    /// A new one, its files made, and empty.
     pub fn create(directory: &Path, base: Offset, ledger: &Arc<Ledger>) -> io::Result<Segment> {
-        let mut segment = Segment::at(directory, base, ledger);
-        segment.file()?;
-        for extension in ["index", "timeindex"] {
-            open(&segment.stem.with_extension(extension))?.set_len(0)?;
+        let segment = Segment::at(directory, base, ledger);
+        for path in segment.paths() {
+            File::create(path)?;
         }
-        ledger.writing(&segment.stem, || Ok([segment.size, 0, 0]))?;
+        ledger.writing(&segment.stem, || Ok(Lengths::default()))?;
         Ok(segment)
+    }
+
+    fn paths(&self) -> [PathBuf; 3] {
+        EXTENSIONS.map(|extension| self.stem.with_extension(extension))
     }
 
     /// Gives its files Kafka's names for those that are on their way out, and says which.
     pub fn set_aside(self) -> io::Result<Vec<PathBuf>> {
         let mut aside = Vec::new();
-        for extension in EXTENSIONS {
-            let path = self.stem.with_extension(extension);
+        for path in self.paths() {
             let name = path.with_added_extension(DELETED);
-            match std::fs::rename(&path, &name) {
+            match fs::rename(&path, &name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => aside.push(name),
             }
@@ -86,7 +102,16 @@ impl Segment {
         Ok(aside)
     }
 
+    /// Closes its files, those that were used since the last time only where `even_used`. Gives how many stay open.
+    pub fn close(&mut self, even_used: bool) -> usize {
+        if !std::mem::take(&mut self.used) || even_used {
+            (self.file, self.index.file, self.time_index.file) = (None, None, None);
+        }
+        [&self.file, &self.index.file, &self.time_index.file].into_iter().flatten().count()
+    }
+
     pub fn file(&mut self) -> io::Result<Arc<File>> {
+        self.used = true;
         if let Some(file) = &self.file {
             return Ok(file.clone());
         }
@@ -152,11 +177,16 @@ impl Segment {
     /// The files that must be synced for all of this segment to be safe; it counts as clean from here on.
     pub fn take_dirty(&mut self, dirty: &mut Vec<Unsynced>) -> io::Result<()> {
         self.write_indexes()?;
-        if std::mem::take(&mut self.dirty) {
-            let files = [Some(self.file()?), self.index.file.clone(), self.time_index.file.clone()];
-            let claim = self.ledger.claim(self.stem.clone(), self.lengths()?);
-            dirty.push(Unsynced { files: files.into_iter().flatten().collect(), claim });
+        if !std::mem::take(&mut self.dirty) {
+            return Ok(());
         }
+        let claim = self.ledger.claim(self.stem.clone(), self.lengths()?);
+        let open = [&self.file, &self.index.file, &self.time_index.file];
+        let files = open.into_iter().zip(self.paths()).map(|(open, path)| match open {
+            Some(file) => Dirty::Open(file.clone()),
+            None => Dirty::Closed(path),
+        });
+        dirty.push(Unsynced { files: files.collect(), claim });
         Ok(())
     }
 
@@ -215,6 +245,24 @@ impl Segment {
     }
 }
 
+impl Dirty {
+    pub fn open(&self) -> io::Result<Arc<File>> {
+        match self {
+            Dirty::Open(file) => Ok(file.clone()),
+            Dirty::Closed(path) => Ok(Arc::new(File::open(path)?)),
+        }
+    }
+
+    /// Waits until the file is on the disk. One that is gone needs nothing more.
+    pub fn sync(&self) -> io::Result<()> {
+        match self.open() {
+            Ok(file) => file.sync_data(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// One index file.
 #[derive(Default)]
 struct Index {
@@ -265,5 +313,6 @@ impl Index {
 }
 
 fn open(path: &Path) -> io::Result<File> {
+    OPENED.fetch_add(1, Ordering::Relaxed);
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }

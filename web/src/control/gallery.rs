@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use ottla_core::sim::scenario::prepared;
 
+use crate::control::dialog::Dialog;
 use crate::panel::lesson::Story;
 use crate::store::{Session, Sheet, Source, Tab};
 
@@ -11,19 +12,11 @@ const BLANK: &str = "# A blank cluster\n#\n# Three brokers, and nothing in them.
 
 #[component]
 pub fn Gallery() -> impl IntoView {
-    let session = Session::get();
-    let close = move || session.sheet.set(Sheet::None);
     view! {
-        <div class="veil" on:click=move |_| close()>
-            <div class="dialog" role="dialog" aria-label="Gallery" on:click=|event| event.stop_propagation()>
-                <div>
-                    <h2>"Scenarios"</h2>
-                    <button class="plain" title="Close (Esc)" on:click=move |_| close()>"✕"</button>
-                </div>
-                <p>"Each is a short text: a cluster, who uses it, and what happens when. Change whatever you like while it runs."</p>
-                <Cards few=false/>
-            </div>
-        </div>
+        <Dialog title="Scenarios">
+            <p>"Each is a short text: a cluster, who uses it, and what happens when. Change whatever you like while it runs."</p>
+            <Cards few=false/>
+        </Dialog>
     }
 }
 
@@ -47,7 +40,7 @@ pub fn Empty() -> impl IntoView {
 fn Cards(few: bool) -> impl IntoView {
     let session = Session::get();
     let open = move |text: &'static str, play: bool| {
-        let opened = if play { session.play(text) } else { session.open(text, false) };
+        let opened = if play { session.show(text, true) } else { session.open(text, false) };
         if opened {
             session.sheet.set(Sheet::None);
             session.notice.set(None);

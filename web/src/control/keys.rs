@@ -5,15 +5,17 @@ use ottla_core::time::{Duration, Instant};
 use web_sys::KeyboardEvent;
 
 use crate::browser;
+use crate::control::dialog::Dialog;
 use crate::run;
 use crate::store::{SPEED_RANGE, Session, Sheet, Source, Tab};
 
 /// What each key does, as the sheet tells it.
-const KEYS: [(&[&str], &str); 10] = [
+const KEYS: [(&[&str], &str); 11] = [
     (&["Space"], "play, pause"),
     (&["→", "←"], "one event on, one event back"),
     (&["Shift →", "Shift ←"], "one second on, one second back"),
     (&["Home"], "to the start"),
+    (&["Page ↑", "Page ↓"], "on the line of time: a tenth of it on, back"),
     (&["+", "−"], "faster, slower"),
     (&["1", "2", "3"], "lesson, scenario, events"),
     (&["S"], "share this moment"),
@@ -99,22 +101,22 @@ fn jump(session: Session, seconds: f64) {
 
 #[component]
 pub fn Help() -> impl IntoView {
-    let session = Session::get();
-    let close = move || session.sheet.set(Sheet::None);
     let rows = KEYS.map(|(keys, what)| {
         view! { <dt>{keys.iter().map(|key| view! { <kbd>{*key}</kbd> }).collect_view()}</dt><dd>{what}</dd> }
     });
     view! {
-        <div class="veil" on:click=move |_| close()>
-            <div class="dialog" role="dialog" aria-label="Keys" on:click=|event| event.stop_propagation()>
-                <div><h2>"Keys"</h2><button class="plain" title="Close (Esc)" on:click=move |_| close()>"✕"</button></div>
-                <dl class="keys">{rows.into_iter().collect_view()}</dl>
-                <p>
-                    "Everything on the stage answers to a click: a message shows its request, a cell its batch, a box its \
-                     settings and what can be done to it. What you do becomes part of the scenario, so going back in time \
-                     and sharing the link keep it."
-                </p>
-            </div>
-        </div>
+        <Dialog title="Keys">
+            <dl class="keys">{rows.into_iter().collect_view()}</dl>
+            <p>
+                "Everything on the stage answers to a click: a message shows its request, a cell its batch, a box its \
+                 settings and what can be done to it. What you do becomes part of the scenario, so going back in time \
+                 and sharing the link keep it."
+            </p>
+            <p>
+                "Tab goes through the stage, Enter takes something in hand. On a partition the arrows go from batch to \
+                 batch; on “in flight” they go from message to message. Of a broker or client in hand the panel lists the \
+                 links, to be cut and healed."
+            </p>
+        </Dialog>
     }
 }

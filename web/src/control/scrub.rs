@@ -5,16 +5,16 @@ use leptos::prelude::*;
 use ottla_core::sim::view::{Level, Mark};
 use ottla_core::time::Instant;
 use wasm_bindgen::JsCast;
-use web_sys::PointerEvent;
+use web_sys::{KeyboardEvent, PointerEvent};
 
 use crate::live;
-use crate::store::{Session, Source};
+use crate::store::{Session, Source, clock_words};
 
 /// Marks closer than this are one.
 const MERGE_PX: f64 = 14.0;
 /// A label needs this much room; without it, it drops out and the mark's title still says it.
 const LABEL_PX: f64 = 128.0;
-const TICK_PX: f64 = 72.0;
+const TICK_PX: f64 = 80.0;
 
 #[component]
 pub fn Scrub() -> impl IntoView {
@@ -63,8 +63,31 @@ pub fn Scrub() -> impl IntoView {
         seek(&event);
     };
 
+    // As a slider, where the keyboard is on it; a mouse that has been there leaves the arrows to single events.
+    let keys = move |event: KeyboardEvent| {
+        let by_keyboard = line.get_untracked().is_some_and(|line| line.matches(":focus-visible").unwrap_or(false));
+        if !by_keyboard || event.shift_key() || event.ctrl_key() || event.alt_key() || event.meta_key() {
+            return;
+        }
+        let (span, now) = (span.get_untracked(), now.get_untracked());
+        let here = span.share(now);
+        let to = match event.key().as_str() {
+            "Home" => 0.0,
+            "End" => 1.0,
+            "ArrowRight" | "ArrowUp" => here + 0.01,
+            "ArrowLeft" | "ArrowDown" => here - 0.01,
+            "PageUp" => here + 0.1,
+            "PageDown" => here - 0.1,
+            _ => return,
+        };
+        event.prevent_default();
+        event.stop_propagation();
+        session.go(span.at(to));
+    };
+
+    let live = Memo::new(move |_| session.source.get() == Source::Server);
     let ticks = move || {
-        ticks(span.get(), width.get()).into_iter().map(|(share, words)| {
+        ticks(span.get(), width.get(), live.get()).into_iter().map(|(share, words)| {
         let minor = words.is_empty();
         view! { <i class="tick" class:minor=minor style:left=format!("{:.3}%", 100.0 * share)><span>{words}</span></i> }
     }).collect_view()
@@ -79,8 +102,10 @@ pub fn Scrub() -> impl IntoView {
 
     view! {
         <div class="scrub" node_ref=line role="slider" tabindex="0" aria-label="Moment"
-            aria-valuemin="0" aria-valuemax=move || (span.get().to / 1_000_000).to_string()
+            aria-valuemin=move || (span.get().from / 1_000_000).to_string() aria-valuemax=move || (span.get().to / 1_000_000).to_string()
             aria-valuenow=move || now.get().as_millis().to_string()
+            aria-valuetext=move || clock_words(now.get())
+            on:keydown=keys
             on:pointerdown=down
             on:pointermove=move |event| if dragging.get_untracked() { seek(&event) }
             on:pointerup=move |_| dragging.set(false)
@@ -112,31 +137,42 @@ impl Span {
     }
 }
 
-/// Where along the line, and the words at every fifth.
-fn ticks(span: Span, width: f64) -> Vec<(f64, String)> {
+/// Where along the line, and the words at every fifth. Of a server only the last minutes are there: they are counted
+/// back from now.
+fn ticks(span: Span, width: f64, live: bool) -> Vec<(f64, String)> {
     let seconds = (span.to - span.from) as f64 / 1e9;
     let least = seconds * TICK_PX / width;
     let power = 10f64.powf(least.max(1e-6).log10().floor());
     let step =
         [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= least).unwrap_or(least);
     let minor = step / 5.0;
-    let first = (span.from as f64 / 1e9 / minor).ceil() as i64;
-    let last = (span.to as f64 / 1e9 / minor).floor() as i64;
+    let zero = if live { span.to } else { 0 } as f64 / 1e9;
+    let from = span.from as f64 / 1e9;
+    let first = ((from - zero) / minor).ceil() as i64;
+    let last = ((span.to as f64 / 1e9 - zero) / minor).floor() as i64;
     (first..=last.min(first + 400))
         .map(|index| {
             let at = index as f64 * minor;
-            let words = if index % 5 == 0 { moment_words(at) } else { String::new() };
-            ((at - span.from as f64 / 1e9) / seconds, words)
+            let words = match (index % 5, live) {
+                (0, true) if index == 0 => "now".to_string(),
+                (0, true) => format!("−{}", moment_words(-at)),
+                (0, false) => moment_words(at),
+                _ => String::new(),
+            };
+            ((zero + at - from) / seconds, words)
         })
         .collect()
 }
 
-/// `5 s`, `0.25 s`, `2:30`.
+/// `5 s`, `0.25 s`, `2 min`, `2 min 30.5 s`.
 fn moment_words(seconds: f64) -> String {
-    if seconds >= 120.0 {
-        format!("{}:{:02}", (seconds / 60.0) as u64, (seconds % 60.0).round() as u64)
-    } else {
-        format!("{} s", (seconds * 1e6).round() / 1e6)
+    let rounded = |seconds: f64| (seconds * 1e6).round() / 1e6;
+    if seconds < 120.0 {
+        return format!("{} s", rounded(seconds));
+    }
+    match rounded(seconds % 60.0) {
+        0.0 => format!("{} min", (seconds / 60.0) as u64),
+        rest => format!("{} min {rest} s", (seconds / 60.0) as u64),
     }
 }
 

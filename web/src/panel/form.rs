@@ -113,6 +113,21 @@ fn Send(topic: Option<String>, partition: Option<i32>) -> impl IntoView {
             timestamp: number("timestamp", &timestamp.get())?,
         }))
     });
+    // Said, not refused: to see what becomes of such a record is what a cluster of one's own is for.
+    let beyond = Memo::new(move |_| {
+        let partition = partition.get().trim().parse::<u32>().ok()?;
+        let topic = topic.get();
+        let partitions = session
+            .view
+            .with(|view| view.topics.iter().find(|known| known.name == topic.trim()).map(|known| known.partitions))?;
+        let has = if partitions == 1 {
+            "only partition 0".to_string()
+        } else {
+            format!("partitions 0 to {}", partitions - 1)
+        };
+        (partition >= partitions)
+            .then(|| format!("{} has {has}: a producer waits for {partition} until it gives up.", topic.trim()))
+    });
     let header = move |(name, value): (RwSignal<String>, RwSignal<String>)| {
         view! {
             <div class="header-row">
@@ -136,6 +151,7 @@ fn Send(topic: Option<String>, partition: Option<i32>) -> impl IntoView {
                 <button type="button" class="add-header" on:click=move |_| headers.update(|headers| headers.push(Default::default()))>"+ header"</button>
             </div>
             <Field name="timestamp" value=timestamp hint="ms since 1970; now"/>
+            {move || beyond.get().map(|words| view! { <div class="warned" role="status">{words}</div> })}
             <Do action name="Send"/>
         </form>
     }
@@ -211,6 +227,8 @@ fn Consumer() -> impl IntoView {
 fn Topic() -> impl IntoView {
     let name = RwSignal::new("clicks".to_string());
     let partitions = RwSignal::new("3".to_string());
+    let brokers = Session::get().view.with_untracked(|view| view.brokers.len());
+    let factor = RwSignal::new(brokers.clamp(1, 3).to_string());
     let config = RwSignal::new(String::new());
     let action = Signal::derive(move || {
         let configs = config
@@ -225,14 +243,15 @@ fn Topic() -> impl IntoView {
         Ok(Action::Topic {
             name: needed("name", &name.get())?,
             partitions: number("partitions", &partitions.get())?.unwrap_or(1),
-            replication_factor: 1,
+            replication_factor: number("replication.factor", &factor.get())?.unwrap_or(1),
             configs,
         })
     });
     view! {
         <form on:submit=|event| event.prevent_default()>
             <h2>"A topic"</h2>
-            <div class="pair"><Field name="name" value=name/><Field name="partitions" value=partitions/></div>
+            <Field name="name" value=name/>
+            <div class="pair"><Field name="partitions" value=partitions/><Field name="replication.factor" value=factor/></div>
             <Field name="configs" value=config hint="retention.ms=60000 …"/>
             <Do action name="Add"/>
         </form>

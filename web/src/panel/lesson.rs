@@ -74,9 +74,14 @@ pub fn title(text: &str) -> String {
     Story::of(text.split_once("\n\n").map_or(text, |(opening, _)| opening)).title
 }
 
-/// Comment lines run on; an empty one ends a paragraph.
+/// Comment lines run on; an empty one ends a paragraph. Lines that a scenario could have stay lines.
 fn paragraphs(lines: &[String]) -> Vec<String> {
-    lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).map(|lines| lines.join(" ")).collect()
+    let join = |lines: &[String]| lines.join(if are_lines(lines.iter().map(String::as_str)) { "\n" } else { " " });
+    lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).map(join).collect()
+}
+
+fn are_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> bool {
+    lines.all(|line| parse::action(line).is_ok())
 }
 
 #[component]
@@ -94,12 +99,22 @@ pub fn Lesson() -> impl IntoView {
             let producers = view.producers.iter().map(|producer| producer.name.clone());
             let consumers = view.consumers.iter().map(|consumer| consumer.name.clone());
             let topics = view.topics.iter().map(|topic| topic.name.clone());
-            brokers.chain(producers).chain(consumers).chain(topics).collect::<Vec<String>>()
+            // Names that are words of the language too would stand out where they are only words.
+            let is_word = |name: &String| name.chars().all(char::is_alphabetic);
+            let all = brokers.chain(producers).chain(consumers).chain(topics);
+            all.filter(|name| !is_word(name)).collect::<Vec<String>>()
         })
     });
     let prose = move |words: &[String]| {
         let names = names.get();
-        words.iter().map(|words| view! { <p>{emphasised(words, &names)}</p> }).collect_view()
+        let paragraph = |words: &String| match are_lines(words.lines()) {
+            true => {
+                let lines = words.lines().map(|line| view! { {colour(line)}"\n" }).collect_view();
+                view! { <code class="lines">{lines}</code> }.into_any()
+            }
+            false => view! { <p>{emphasised(words, &names)}</p> }.into_any(),
+        };
+        words.iter().map(paragraph).collect_view()
     };
     let step = move |index: usize, step: Step| {
         let state = move || match index.cmp(&reached.get()) {
@@ -164,5 +179,12 @@ mod tests {
             story.steps.iter().map(|step| (step.at.as_millis(), step.words.len(), step.lines.len())).collect();
         assert_eq!(steps, [(500, 0, 1), (5_000, 1, 2)]);
         assert_eq!(title("# A death\n\ncluster brokers=1"), "A death");
+    }
+
+    #[test]
+    fn lines_of_a_scenario_stay_lines_among_prose() {
+        let story =
+            Story::of("# A\n#\n# Write them\n# below:\n#\n# topic orders\n# producer p1 topic=orders\n\ncluster\n");
+        assert_eq!(story.prose, ["Write them below:", "topic orders\nproducer p1 topic=orders"]);
     }
 }

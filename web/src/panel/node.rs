@@ -1,13 +1,17 @@
 //! A broker, a partition, a producer, a consumer: how it is doing, and what can be done to it.
 
+use std::collections::BTreeMap;
+
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
 use ottla_core::sim::scenario::{Action, Fault};
-use ottla_core::sim::view::{BrokerView, ConsumerView, Detail, FactGroup, Health, ProducerView, ReplicaView, Target};
+use ottla_core::sim::view::{
+    BrokerView, ConsumerView, Detail, FactGroup, Health, LinkView, ProducerView, ReplicaView, Target,
+};
 use ottla_core::time::Duration;
 
 use crate::panel::znode::{Znode, ZooKeeper};
-use crate::scene::words::number;
+use crate::scene::words::{is_live, lag, number, role};
 use crate::store::{Form, Session, Source};
 
 #[component]
@@ -77,7 +81,11 @@ fn Broker(id: i32) -> impl IntoView {
     let broker =
         Memo::new(move |_| session.view.with(|view| view.brokers.iter().find(|broker| broker.id == id).cloned()));
     let health = Memo::new(move |_| broker.with(|broker| broker.as_ref().map(|broker| broker.health)));
-    let facts = move || broker.with(|broker| broker.as_ref().map(broker_facts).unwrap_or_default());
+    let live = Memo::new(move |_| session.view.with(|view| is_live(view)));
+    let facts = move || {
+        broker
+            .with(|broker| broker.as_ref().map(|broker| broker_facts(broker, live.get_untracked())).unwrap_or_default())
+    };
     let faults = Memo::new(move |_| {
         broker.with(|broker| broker.as_ref().map(|broker| broker.faults.clone()).unwrap_or_default())
     });
@@ -91,7 +99,52 @@ fn Broker(id: i32) -> impl IntoView {
             </div>
         </Show>
         <Facts facts=Signal::derive(facts)/>
+        <Links name=BrokerId(id).to_string()/>
         <More/>
+    }
+}
+
+/// Whom a node has a link with, and what can be done to each.
+#[component]
+fn Links(#[prop(into)] name: String) -> impl IntoView {
+    let session = Session::get();
+    let name = StoredValue::new(name);
+    let links = Memo::new(move |_| {
+        let other = |link: &LinkView| {
+            name.with_value(|name| match (link.from == *name, link.to == *name) {
+                (true, _) => Some((link.to.clone(), link.cut)),
+                (_, true) => Some((link.from.clone(), link.cut)),
+                _ => None,
+            })
+        };
+        // A live server's clients are not its own to cut off.
+        let editable = session.source.get() == Source::Simulated;
+        let is_broker = |name: &str| name.starts_with("broker-");
+        session.view.with(|view| {
+            let mine = view.links.iter().filter_map(other);
+            let links: BTreeMap<String, bool> = mine
+                .filter(|(other, _)| editable || (is_broker(other) && name.with_value(|name| is_broker(name))))
+                .collect();
+            links.into_iter().collect::<Vec<_>>()
+        })
+    });
+    let row = move |(other, cut): (String, bool)| {
+        let line = name.with_value(|name| format!("{} {name} {other}", if cut { "heal" } else { "cut" }));
+        let says = line.clone();
+        view! {
+            <li>
+                <span>{other}{cut.then_some(", cut")}</span>
+                <button title=says.clone() aria-label=says on:click=move |_| session.act_line(&line)>
+                    {if cut { "Heal" } else { "Cut" }}
+                </button>
+            </li>
+        }
+    };
+    view! {
+        <Show when=move || !links.with(Vec::is_empty)>
+            <h3>"Links"</h3>
+            <ul class="links-of">{move || links.get().into_iter().map(row).collect_view()}</ul>
+        </Show>
     }
 }
 
@@ -139,16 +192,19 @@ fn mend(session: Session, id: i32) {
     }
 }
 
-fn broker_facts(broker: &BrokerView) -> Vec<(&'static str, String)> {
+fn broker_facts(broker: &BrokerView, live: bool) -> Vec<(&'static str, String)> {
     let led = broker.replicas.iter().filter(|replica| replica.leader).count();
+    // A server counts what it reads and writes; what of that are records is told below.
     let mut facts = vec![
         ("listens on", format!("{}:{}", broker.host, broker.port)),
         ("leads", format!("{led} of {} partitions", broker.replicas.len())),
         ("connections", broker.connections.to_string()),
         ("parked requests", broker.parked.to_string()),
-        ("received", bytes_words(broker.bytes_in)),
-        ("sent", bytes_words(broker.bytes_out)),
     ];
+    if live {
+        facts.push(("bytes of requests in", bytes_words(broker.bytes_in)));
+        facts.push(("bytes of answers out", bytes_words(broker.bytes_out)));
+    }
     if broker.controller {
         facts.insert(0, ("duty", "controller".to_string()));
     }
@@ -165,7 +221,8 @@ fn Partition(broker: i32, topic: String, partition: i32) -> impl IntoView {
     let replica = Memo::new(move |_| {
         session.view.with(|view| {
             let broker = view.brokers.iter().find(|each| each.id == broker)?;
-            broker.replicas.iter().find(|replica| replica.topic == of && replica.partition == partition).cloned()
+            let replica = broker.replicas.iter().find(|one| one.topic == of && one.partition == partition)?;
+            Some((role(view, broker, replica), replica.clone()))
         })
     });
     let facts = move || replica.with(|replica| replica.as_ref().map(partition_facts).unwrap_or_default());
@@ -178,14 +235,9 @@ fn Partition(broker: i32, topic: String, partition: i32) -> impl IntoView {
     }
 }
 
-fn partition_facts(replica: &ReplicaView) -> Vec<(&'static str, String)> {
-    let role = match (replica.leader, replica.in_sync) {
-        (true, _) => "leader",
-        (false, true) => "follower, in sync",
-        (false, false) => "follower, out of the ISR",
-    };
+fn partition_facts((role, replica): &(String, ReplicaView)) -> Vec<(&'static str, String)> {
     vec![
-        ("role", role.to_string()),
+        ("role", role.clone()),
         ("leader epoch", replica.leader_epoch.to_string()),
         ("log start offset", replica.log_start.to_string()),
         ("high watermark", replica.high_watermark.to_string()),
@@ -222,6 +274,7 @@ fn Producer(name: String) -> impl IntoView {
         })
     });
     let health = Memo::new(move |_| producer.with(|producer| producer.as_ref().map(|producer| producer.health)));
+    let live = Memo::new(move |_| session.view.with(|view| is_live(view)));
     let rate = Memo::new(move |_| producer.with(|producer| producer.as_ref().map_or(0.0, |producer| producer.rate)));
     // While the slider is dragged it shows where it would go.
     let wish = RwSignal::new(None::<f64>);
@@ -233,7 +286,11 @@ fn Producer(name: String) -> impl IntoView {
             session.act(Action::Rate { producer: names.get_value(), milli_per_second });
         }
     };
-    let facts = move || producer.with(|producer| producer.as_ref().map(producer_facts).unwrap_or_default());
+    let facts = move || {
+        producer.with(|producer| {
+            producer.as_ref().map(|producer| producer_facts(producer, live.get_untracked())).unwrap_or_default()
+        })
+    };
     let filled = move || {
         producer.with(|producer| {
             producer
@@ -262,23 +319,33 @@ fn Producer(name: String) -> impl IntoView {
                 <button class="danger" title="It goes for good" on:click=move |_| session.act(Action::Stop(names.get_value()))>"Stop"</button>
             </div>
         </Show>
-        <h3>"Buffer"</h3>
-        <div class="bar"><i style:width=move || format!("{:.1}%", filled())></i></div>
+        <Show when=move || !live.get()>
+            <h3>"Buffer"</h3>
+            <div class="bar"><i style:width=move || format!("{:.1}%", filled())></i></div>
+        </Show>
         <Facts facts=Signal::derive(facts)/>
+        <Links name=names.get_value()/>
         <More/>
     }
 }
 
-fn producer_facts(producer: &ProducerView) -> Vec<(&'static str, String)> {
-    vec![
-        ("topic", producer.topic.clone()),
-        ("sent", number(producer.sent as i64)),
-        ("acknowledged", number(producer.acked as i64)),
-        ("failed", number(producer.failed as i64)),
-        ("retries", number(producer.retries as i64)),
-        ("requests in flight", producer.in_flight.to_string()),
-        ("buffered", format!("{} of {}", bytes_words(producer.buffered), bytes_words(producer.buffer_memory))),
-    ]
+/// What is not known is left out: a server sees requests, not what a client makes of their answers.
+fn producer_facts(producer: &ProducerView, live: bool) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("sent", number(producer.sent as i64))];
+    if !producer.topic.is_empty() {
+        facts.insert(0, ("topic", producer.topic.clone()));
+    }
+    if !live {
+        facts.push(("acknowledged", number(producer.acked as i64)));
+        facts.push(("failed", number(producer.failed as i64)));
+        facts.push(("retries", number(producer.retries as i64)));
+    }
+    facts.push(("requests in flight", producer.in_flight.to_string()));
+    if !live {
+        let (buffered, memory) = (bytes_words(producer.buffered), bytes_words(producer.buffer_memory));
+        facts.push(("buffered", format!("{buffered} of {memory}")));
+    }
+    facts
 }
 
 #[component]
@@ -315,6 +382,7 @@ fn Consumer(name: String) -> impl IntoView {
         <Facts facts=Signal::derive(facts)/>
         <h3>"Next offset to fetch"</h3>
         <dl class="facts">{positions}</dl>
+        <Links name=names.get_value()/>
         <More/>
     }
 }
@@ -322,7 +390,7 @@ fn Consumer(name: String) -> impl IntoView {
 fn consumer_facts(consumer: &ConsumerView) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("received", number(consumer.received as i64)),
-        ("lag", format!("{} records", number(consumer.lag as i64))),
+        ("lag", lag(consumer).map_or_else(|| "not known yet".to_string(), |lag| format!("{} records", number(lag)))),
     ];
     if let Some(group) = &consumer.group {
         facts.insert(0, ("group", group.clone()));

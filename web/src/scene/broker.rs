@@ -83,6 +83,13 @@ pub fn Broker(id: i32) -> impl IntoView {
     }
 }
 
+/// Who leads a partition, if somebody alive does.
+pub fn leader<'a>(view: &'a View, topic: &str, partition: i32) -> Option<&'a BrokerView> {
+    let place = view.topics.binary_search_by(|known| known.name.as_str().cmp(topic)).ok()?;
+    let id = *view.topics[place].leaders.get(usize::try_from(partition).ok()?)?;
+    find(view, id).filter(|broker| broker.health != Health::Dead)
+}
+
 fn find(view: &View, id: i32) -> Option<&BrokerView> {
     view.brokers.iter().find(|broker| broker.id == id)
 }
@@ -202,27 +209,55 @@ struct Drawn {
     hue: Option<usize>,
     /// Offsets that another replica has and this one lacks.
     behind: i64,
+    /// The broker is dead: this is what lies on its disk.
+    dead: bool,
+    /// Who leads the partition, if somebody alive does.
+    led_by: Option<String>,
 }
 
 impl Drawn {
     fn of(view: &View, broker: i32, topic: &str, partition: i32, cells: usize) -> Option<Drawn> {
-        let replicas = &find(view, broker)?.replicas;
+        let host = find(view, broker)?;
+        let replicas = &host.replicas;
         let replica = replica(replicas, topic, partition)?;
         let slot = replicas.iter().position(|known| std::ptr::eq(known, replica))?;
         let scale = Scale::of(view, topic, partition, cells);
         let behind = scale.end() - replica.end;
-        Some(Drawn { slot, replica: replica.clone(), scale, hue: hue(view, topic), behind })
+        let dead = host.health == Health::Dead;
+        let led_by = leader(view, topic, partition).map(|leader| leader.name.clone());
+        Some(Drawn { slot, replica: replica.clone(), scale, hue: hue(view, topic), behind, dead, led_by })
     }
 
-    fn note(&self, density: Density) -> String {
+    /// What is said at the right of the row, in as many words as `room` characters hold.
+    fn note(&self, room: usize) -> String {
         let end = number(self.replica.end);
-        match (density, self.replica.leader, self.replica.in_sync, self.behind) {
-            (Density::Compact, ..) => end,
-            (_, true, ..) => format!("leader · end {end}"),
-            (_, _, false, _) => format!("{end}, out of the ISR"),
-            (_, _, true, 0) => end,
-            (_, _, true, behind) => format!("{end}, {} behind", number(behind)),
-        }
+        let lag = match self.behind {
+            0 => end.clone(),
+            behind => format!("{end}, {} behind", number(behind)),
+        };
+        let words = match (self.dead, self.replica.leader, self.replica.in_sync) {
+            (true, ..) => match &self.led_by {
+                Some(leader) => vec![format!("{leader} leads · end {end}"), format!("end {end}")],
+                None => vec![format!("no leader · end {end}"), "no leader".to_string()],
+            },
+            (_, true, _) => vec![format!("leader · end {end}"), format!("end {end}")],
+            (_, _, false) => vec![format!("{end}, out of the ISR"), format!("{end}, out")],
+            (_, _, true) => vec![lag],
+        };
+        words.into_iter().find(|words| words.chars().count() <= room).unwrap_or(end)
+    }
+}
+
+/// Widths of a letter of a row's name and note.
+const LETTER: f64 = 7.2;
+const MONO: f64 = 6.4;
+
+/// How many characters are left for the note of a row, beside its name.
+fn room(density: Density, name: &str) -> usize {
+    let name = cut(name, density.parts().name).chars().count() as f64;
+    match density {
+        Density::Compact => 0,
+        Density::Roomy => ((228.0 - 29.0 - LETTER * name - 8.0) / MONO).max(0.0) as usize,
     }
 }
 
@@ -270,10 +305,12 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
     let field = move |f: fn(&Drawn) -> bool| Memo::new(move |_| drawn.with(|drawn| drawn.as_ref().is_some_and(f)));
     let leader = field(|drawn| drawn.replica.leader);
     let in_sync = field(|drawn| drawn.replica.in_sync || drawn.replica.leader);
+    let dead = field(|drawn| drawn.dead);
     let slot = Memo::new(move |_| drawn.with(|drawn| drawn.as_ref().map_or(0, |drawn| drawn.slot)));
     let hue = Memo::new(move |_| drawn.with(|drawn| drawn.as_ref().and_then(|drawn| drawn.hue)));
     let note = Memo::new(move |_| {
-        drawn.with(|drawn| drawn.as_ref().map(|drawn| drawn.note(density.get())).unwrap_or_default())
+        let room = topic.with_value(|topic| room(density.get(), &format!("{topic}-{partition}")));
+        drawn.with(|drawn| drawn.as_ref().map(|drawn| drawn.note(room)).unwrap_or_default())
     });
     let y =
         Memo::new(move |_| HEAD_HEIGHT + slot.get().saturating_sub(first.get()) as f64 * density.get().row_height());
@@ -328,6 +365,8 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
         let step: isize = match event.key().as_str() {
             "ArrowLeft" => -1,
             "ArrowRight" => 1,
+            // What the arrows have chosen is held already.
+            "Enter" | " " if chosen.get_untracked().is_some() => return event.prevent_default(),
             _ => return press_key(event),
         };
         event.prevent_default();
@@ -344,9 +383,10 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
     let label = {
         let name = name.clone();
         move || {
-            let role = match (leader.get(), in_sync.get()) {
-                (true, _) => "leader",
-                (_, true) => "follower",
+            let role = match (dead.get(), leader.get(), in_sync.get()) {
+                (true, ..) => "what lies on its disk",
+                (_, true, _) => "leader",
+                (_, _, true) => "follower",
                 _ => "follower out of the ISR",
             };
             format!("{name} on broker-{broker}, {role}; arrow keys go from batch to batch")

@@ -1,6 +1,7 @@
 //! Which part of the world the stage shows: pan and zoom.
 
 use super::geometry::{Point, point};
+use super::layout::{CARD_WIDTH, GAP};
 
 /// `screen = world × scale + (x, y)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,8 +20,9 @@ pub struct Size {
 impl Camera {
     const CLOSEST: f64 = 3.0;
     const FARTHEST: f64 = 0.15;
-    /// Text stays readable: below this a narrow stage shows a part of the world rather than all of it.
-    const READABLE: f64 = 0.8;
+    /// What a narrow stage shows at least, in units of the world: two brokers' cards, whole.
+    const COLUMNS: f64 = 2.0 * CARD_WIDTH + GAP + 2.0 * Self::EDGE;
+    const EDGE: f64 = 10.0;
     /// A small world is not blown up further than this.
     const ENOUGH: f64 = 1.15;
     /// Wider than this, a stage shows the whole world at first.
@@ -36,14 +38,14 @@ impl Camera {
         }
     }
 
-    /// What is shown before a hand has moved anything: all, or on a phone its middle at a readable size.
-    pub fn first(world: Size, stage: Size) -> Camera {
+    /// What is shown before a hand has moved anything: all, or on a phone as much as can be read, from `left` on.
+    pub fn first(world: Size, left: f64, stage: Size) -> Camera {
         let all = Camera::fit(world, stage);
-        if stage.width >= Self::WIDE || all.scale >= Self::READABLE {
+        let scale = stage.width / Self::COLUMNS;
+        if stage.width >= Self::WIDE || all.scale >= scale {
             return all;
         }
-        let scale = Self::READABLE;
-        Camera { scale, x: (stage.width - world.width * scale) / 2.0, y: all.y }
+        Camera { scale, x: (Self::EDGE - left) * scale, y: all.y }
     }
 
     pub fn zoom(self, factor: f64, at: Point) -> Camera {
@@ -95,9 +97,11 @@ mod tests {
     #[test]
     fn a_phone_opens_readable_and_a_desk_opens_whole() {
         let world = Size { width: 824.0, height: 724.0 };
-        assert!(Camera::first(world, Size { width: 390.0, height: 600.0 }).scale >= Camera::READABLE);
+        let phone = Camera::first(world, 30.0, Size { width: 390.0, height: 600.0 });
+        assert!(phone.scale > 0.7 && phone.to_screen(point(30.0, 0.0)).x > 0.0);
+        assert!(phone.to_screen(point(30.0 + 2.0 * CARD_WIDTH + GAP, 0.0)).x < 390.0, "two cards are whole");
         let desk = Size { width: 620.0, height: 700.0 };
-        assert_eq!(Camera::first(world, desk), Camera::fit(world, desk));
+        assert_eq!(Camera::first(world, 30.0, desk), Camera::fit(world, desk));
     }
 
     #[test]

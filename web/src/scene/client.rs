@@ -30,6 +30,7 @@ pub fn Producer(name: String) -> impl IntoView {
     let per_second = get(|me| format!("{}/s", rate(me.rate)));
     let settings = get(|me| me.settings.clone());
     let failed = get(|me| if me.failed > 0 { format!("{} failed", number(me.failed as i64)) } else { String::new() });
+    let buffers = Memo::new(move |_| me.with(|me| me.as_ref().is_some_and(|me| me.buffer_memory > 0)));
     let part = Memo::new(move |_| {
         let part = |me: &ProducerView| {
             let full = me.buffered as f64 / me.buffer_memory.max(1) as f64;
@@ -76,7 +77,10 @@ pub fn Producer(name: String) -> impl IntoView {
             <text class="mono failed" x=move || width() - 12.0 y="38" text-anchor="end">
                 {failed}
             </text>
-            <rect class="trough" x="12" y="46" width=move || width() - 24.0 height="8" rx="4"></rect>
+            // Only the client itself knows its buffer.
+            <Show when=move || buffers.get()>
+                <rect class="trough" x="12" y="46" width=move || width() - 24.0 height="8" rx="4"></rect>
+            </Show>
             <rect class="buffer" x="12" y="46" width=move || (width() - 24.0) * part.get() height="8" rx="4"></rect>
         </Frame>
         <Show when=move || hand.editable.get() && health.get() != Health::Dead>
@@ -95,14 +99,20 @@ pub fn Consumer(name: String) -> impl IntoView {
     let me = hand.watch(move |view| name.with_value(|name| view.consumers.iter().find(|it| it.name == *name).cloned()));
     let rect = place(hand, |layout| &layout.consumers, name);
     let health = Memo::new(move |_| me.with(|me| me.as_ref().map(|me| me.health).unwrap_or_default()));
-    let lag = Memo::new(move |_| me.with(|me| me.as_ref().map(|me| format!("lag {}", number(me.lag as i64)))));
+    let lag = Memo::new(move |_| {
+        me.with(|me| {
+            me.as_ref().map(|me| {
+                super::words::lag(me).map_or_else(|| "lag unknown".into(), |lag| format!("lag {}", number(lag)))
+            })
+        })
+    });
     let group = Memo::new(move |_| me.with(|me| me.as_ref().and_then(|me| me.group.clone())));
     let most = Memo::new(move |_| hand.layout.with(|layout| layout.density.max_positions()));
     let count = Memo::new(move |_| me.with(|me| me.as_ref().map_or(0, |me| me.positions.len().min(most.get()))));
     let rest =
         Memo::new(move |_| me.with(|me| me.as_ref().map_or(0, |me| me.positions.len().saturating_sub(most.get()))));
     let width = move || rect.get().width;
-    let room = move || ((width() - 36.0 - 9.0 * MONO) / LETTER) as usize;
+    let room = move || ((width() - 36.0 - 11.0 * MONO) / LETTER) as usize;
     let shown = move || name.with_value(|name| cut(name, room()));
     let group_x = move || 20.0 + LETTER * name.with_value(|name| name.chars().count().min(room())) as f64;
     let group_name = move || {
@@ -252,6 +262,14 @@ pub fn Frame(
     }
 }
 
+/// What somebody does who talks and is neither a producer nor a consumer.
+fn guest_words(name: &str) -> &'static str {
+    match name {
+        "admin" => "makes the topics",
+        _ => "client",
+    }
+}
+
 /// Somebody who talks and is neither a producer nor a consumer.
 #[component]
 pub fn Guest(name: String) -> impl IntoView {
@@ -266,7 +284,7 @@ pub fn Guest(name: String) -> impl IntoView {
                 {shown}
             </text>
             <text class="mono" x="12" y="44">
-                "client"
+                {guest_words(&name.get_value())}
             </text>
         </g>
     }
@@ -347,7 +365,8 @@ impl What {
     fn lines(self, view: &View) -> Vec<String> {
         let known = view.topics.iter().map(|topic| topic.name.as_str()).find(|name| !name.starts_with("__"));
         let topic = known.unwrap_or("orders");
-        let brings = known.is_none().then(|| "topic orders partitions=3 replication.factor=1".to_owned());
+        let factor = view.brokers.len().clamp(1, 3);
+        let brings = known.is_none().then(|| format!("topic orders partitions=3 replication.factor={factor}"));
         let line = match self {
             What::Producer => {
                 let name = free_name("p", view.producers.iter().map(|producer| producer.name.as_str()));
@@ -363,7 +382,7 @@ impl What {
                 let named = names.into_iter().find(|name| !taken(name)).map(str::to_owned);
                 let name =
                     named.unwrap_or_else(|| free_name("topic-", view.topics.iter().map(|topic| topic.name.as_str())));
-                return vec![format!("topic {name} partitions=3 replication.factor=1")];
+                return vec![format!("topic {name} partitions=3 replication.factor={factor}")];
             }
         };
         brings.into_iter().chain([line]).collect()
@@ -399,6 +418,6 @@ mod tests {
         let view = sample::view(3, 0, Instant::ZERO);
         assert_eq!(What::Producer.lines(&view), ["producer p3 topic=clicks rate=10/s"]);
         assert_eq!(What::Consumer.lines(&view), ["consumer c3 topics=clicks auto.offset.reset=earliest"]);
-        assert_eq!(What::Topic.lines(&view), ["topic payments partitions=3 replication.factor=1"]);
+        assert_eq!(What::Topic.lines(&view), ["topic payments partitions=3 replication.factor=3"]);
     }
 }

@@ -163,6 +163,18 @@ pub fn pressed(act: impl Fn() + 'static) -> impl Fn(KeyboardEvent) + 'static {
     }
 }
 
+/// What was pressed may go with what it did: the keyboard then stands on the part of the world that it belonged to.
+fn keep_focus(part: web_sys::Element) {
+    let look = move || {
+        let lost = document().active_element().is_none_or(|element| element.tag_name().eq_ignore_ascii_case("body"));
+        let stop = part.query_selector("[tabindex='0']").ok().flatten().filter(|_| lost);
+        if let Some(stop) = stop.and_then(|stop| stop.dyn_into::<web_sys::SvgElement>().ok()) {
+            let _ = stop.focus();
+        }
+    };
+    set_timeout(look, std::time::Duration::from_millis(150));
+}
+
 /// A small button in the world, at least 24 units each way.
 #[component]
 pub fn Chip(
@@ -184,15 +196,24 @@ pub fn Chip(
         on_press.run(());
     };
     let words = move || On::Words(says.get_untracked());
+    let chip = NodeRef::<leptos::svg::G>::new();
+    let by_key = move || {
+        let part = chip.get_untracked().and_then(|chip| chip.closest(".broker, .client, .link").ok().flatten());
+        on_press.run(());
+        if let Some(part) = part {
+            keep_focus(part);
+        }
+    };
     view! {
         <g
+            node_ref=chip
             class="chip"
             role="button"
             tabindex=move || if tab.get() { "0" } else { "-1" }
             aria-label=says
             transform=move || format!("translate({:.1} {:.1})", x.get(), y.get())
             on:click=click
-            on:keydown=pressed(move || on_press.run(()))
+            on:keydown=pressed(by_key)
             on:pointerenter=hand.enter(move |_| words())
             on:pointerleave=hand.leave()
             on:focus=hand.focus(words)
@@ -206,7 +227,7 @@ pub fn Chip(
     }
 }
 
-/// `var(--topic-3)`: the hue of a topic by its place.
+/// `var(--topic-3)`: a topic's hue.
 pub fn hue_token(hue: Option<usize>) -> String {
     match hue {
         Some(hue) => format!("--hue:var(--topic-{})", hue % super::canvas::Palette::TOPICS),

@@ -112,7 +112,7 @@ pub const POSITION_HEIGHT: f64 = 24.0;
 
 const MARGIN: f64 = 30.0;
 const TOP: f64 = 18.0;
-const GAP: f64 = 22.0;
+pub const GAP: f64 = 22.0;
 const CLIENT_WIDTH: (f64, f64) = (140.0, 190.0);
 const CLIENT_HEIGHT: f64 = 64.0;
 /// Where compact rows are taken rather than shrink roomy ones.
@@ -144,6 +144,11 @@ impl Layout {
     pub fn route(&self, from: &str, to: &str) -> Option<(&LinkPlace, bool)> {
         let find = |a: &str, b: &str| Some(&self.links[*self.routes.get(a)?.get(b)?]);
         find(from, to).map(|link| (link, false)).or_else(|| find(to, from).map(|link| (link, true)))
+    }
+
+    /// Where the brokers begin.
+    pub fn left(&self) -> f64 {
+        self.brokers.iter().map(|broker| broker.rect.x).reduce(f64::min).unwrap_or(MARGIN)
     }
 
     pub fn broker(&self, id: i32) -> Option<&BrokerPlace> {
@@ -294,39 +299,72 @@ fn path(layout: &Layout, from: &str, to: &str) -> Option<Path> {
         return Some(between(layout.density.spaces(), source, target));
     }
     if let Some(source) = client(&layout.producers).or_else(|| client(&layout.guests)) {
-        return Some(down(layout, source.bottom_center(), target));
+        let others = layout.producers.iter().chain(&layout.guests).map(|(_, rect)| *rect).chain(layout.add_producer);
+        let rows = rows(others.filter(|other| other.y > source.bottom()), |row| row.y);
+        return Some(down(layout, past(source.bottom_center(), 1.0, rows), target));
     }
-    client(&layout.consumers).map(|source| up(layout, source.top_center(), target))
+    client(&layout.consumers).map(|source| {
+        let others = layout.consumers.iter().map(|(_, rect)| *rect).chain(layout.add_consumer);
+        let rows = rows(others.filter(|other| other.bottom() < source.y), |row| -row.y);
+        up(layout, past(source.top_center(), -1.0, rows), target)
+    })
+}
+
+/// Boxes by the row that they stand in, the nearest row first.
+fn rows(boxes: impl Iterator<Item = Rect>, far: impl Fn(&Rect) -> f64) -> Vec<Vec<Rect>> {
+    let mut boxes: Vec<Rect> = boxes.collect();
+    boxes.sort_by(|a, b| far(a).total_cmp(&far(b)));
+    boxes.chunk_by(|a, b| a.y == b.y).map(<[Rect]>::to_vec).collect()
+}
+
+/// From a box through the gaps of the rows before it, down (1) or up (−1); also where that ends.
+fn past(start: Point, way: f64, rows: Vec<Vec<Rect>>) -> (Path, Point) {
+    let mut path = Path::from(start);
+    let mut at = start;
+    for row in rows {
+        let (enter, leave) = if way > 0.0 { (row[0].y, row[0].bottom()) } else { (row[0].bottom(), row[0].y) };
+        if !row.iter().any(|other| at.x > other.x - 4.0 && at.x < other.right() + 4.0) {
+            at = point(at.x, leave);
+            path = path.line(at);
+            continue;
+        }
+        let gaps = row.iter().flat_map(|other| [other.x - GAP / 2.0, other.right() + GAP / 2.0]);
+        let Some(gap) = gaps.min_by(|a, b| (a - at.x).abs().total_cmp(&(b - at.x).abs())) else { continue };
+        let middle = (at.y + enter) / 2.0;
+        path = path.curve(point(at.x, middle), point(gap, middle), point(gap, enter)).line(point(gap, leave));
+        at = point(gap, leave);
+    }
+    (path, at)
 }
 
 /// From above to a broker; past other brokers through the gap beside them.
-fn down(layout: &Layout, start: Point, target: &BrokerPlace) -> Path {
+fn down(layout: &Layout, (path, start): (Path, Point), target: &BrokerPlace) -> Path {
     let end = target.rect.top_center();
     if target.row == 0 {
-        return fall(Path::from(start), start, end);
+        return fall(path, start, end);
     }
     let first = layout.brokers.iter().find(|broker| broker.row == 0).map_or(end.y, |broker| broker.rect.y);
     let (gutter, side) = gutter(start, target);
     let enter = point(gutter, first - 6.0);
     let leave = point(gutter, target.rect.y - layout.density.spaces().between / 2.0);
     let end = point(end.x - side * 70.0, end.y);
-    let path = fall(Path::from(start), start, enter).line(leave);
+    let path = fall(path, start, enter).line(leave);
     path.curve(point(gutter, end.y - 8.0), point(end.x, end.y - 26.0), end)
 }
 
 /// From below to a broker.
-fn up(layout: &Layout, start: Point, target: &BrokerPlace) -> Path {
+fn up(layout: &Layout, (path, start): (Path, Point), target: &BrokerPlace) -> Path {
     let end = target.rect.bottom_center();
     let lowest = layout.brokers.iter().filter(|broker| broker.column == target.column).map(|broker| broker.row).max();
     let bottom = layout.brokers.iter().map(|broker| broker.rect.bottom()).fold(0.0, f64::max);
     if lowest == Some(target.row) {
-        return fall(Path::from(start), start, end);
+        return fall(path, start, end);
     }
     let (gutter, side) = gutter(start, target);
     let enter = point(gutter, bottom + 6.0);
     let leave = point(gutter, target.rect.bottom() + layout.density.spaces().between / 2.0);
     let end = point(end.x - side * 70.0, end.y);
-    let path = fall(Path::from(start), start, enter).line(leave);
+    let path = fall(path, start, enter).line(leave);
     path.curve(point(gutter, end.y + 8.0), point(end.x, end.y + 26.0), end)
 }
 
@@ -440,6 +478,24 @@ mod tests {
                 };
                 assert!(on_edge(&link.from, link.path.at(0.0)), "{} → {}", link.from, link.to);
                 assert!(on_edge(&link.to, link.path.at(1.0)), "{} → {}", link.from, link.to);
+            }
+        }
+    }
+
+    #[test]
+    fn no_link_runs_behind_another_client() {
+        for (_, layout) in worlds() {
+            let clients = layout.producers.iter().chain(&layout.consumers).chain(&layout.guests);
+            for (link, (name, rect)) in
+                layout.links.iter().flat_map(|link| clients.clone().map(move |box_| (link, box_)))
+            {
+                let inner =
+                    Rect { x: rect.x + 2.0, y: rect.y + 2.0, width: rect.width - 4.0, height: rect.height - 4.0 };
+                let behind = link
+                    .path
+                    .points()
+                    .any(|at| at.x > inner.x && at.x < inner.right() && at.y > inner.y && at.y < inner.bottom());
+                assert!(!behind, "{} → {} runs behind {name}", link.from, link.to);
             }
         }
     }

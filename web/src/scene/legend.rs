@@ -13,6 +13,10 @@ pub fn Legend() -> impl IntoView {
         view.topics.iter().any(|topic| topic.replication_factor > 1)
             || view.messages.iter().any(|message| message.kind == MessageKind::ReplicaFetch)
     });
+    let epochs = hand.watch(|view| {
+        let mut replicas = view.brokers.iter().flat_map(|broker| &broker.replicas);
+        replicas.any(|replica| replica.batches.windows(2).any(|pair| pair[0].leader_epoch != pair[1].leader_epoch))
+    });
     let several = hand.watch(|view| view.brokers.len() > 1);
     view! {
         <ul class="legend" aria-label="What the marks mean">
@@ -25,6 +29,13 @@ pub fn Legend() -> impl IntoView {
             <Sign word="Fetch">
                 <circle class="thin" cx="8" cy="8" r="4.6"></circle>
                 <circle class="dot" cx="8" cy="8" r="1.9"></circle>
+            </Sign>
+            <Sign word="empty reply">
+                <circle class="thin quiet" cx="8" cy="8" r="4.6"></circle>
+                <circle class="thin quiet" cx="8" cy="8" r="1.9"></circle>
+            </Sign>
+            <Sign word="metadata, …">
+                <circle class="full quiet" cx="8" cy="8" r="3.2"></circle>
             </Sign>
             <Show when=move || replicated.get()>
                 <Sign word="replica Fetch">
@@ -50,6 +61,12 @@ pub fn Legend() -> impl IntoView {
                 <path class="pole" d="M6 1v14"></path>
                 <path class="cloth" d="M6 1h5l-1.6 2.4l1.6 2.4h-5z"></path>
             </Sign>
+            <Show when=move || epochs.get()>
+                <Sign word="new leader epoch">
+                    <path class="epoch" d="M3 1v14"></path>
+                    <text class="epoch" x="6" y="13">"1"</text>
+                </Sign>
+            </Show>
             <Sign word="flushed to disk">
                 <rect class="line" x="1" y="7" width="13" height="1.8" rx="0.9"></rect>
             </Sign>

@@ -6,6 +6,9 @@ use ottla_core::sim::view::{Target, View};
 use super::geometry::point;
 use super::hand::{Chip, Hand, On};
 
+/// Where on its link the chip stands: what a cut link holds stays in the middle.
+const BESIDE: f64 = 0.3;
+
 #[component]
 pub fn Link(from: String, to: String) -> impl IntoView {
     let hand = expect_context::<Hand>();
@@ -20,8 +23,8 @@ pub fn Link(from: String, to: String) -> impl IntoView {
     });
     let cut = Memo::new(move |_| place.with(|place| place.as_ref().is_some_and(|(_, cut)| *cut)));
     let d = Memo::new(move |_| place.with(|place| place.as_ref().map(|(path, _)| path.d()).unwrap_or_default()));
-    let middle =
-        Memo::new(move |_| place.with(|place| place.as_ref().map_or(point(0.0, 0.0), |(path, _)| path.at(0.5))));
+    let chip =
+        Memo::new(move |_| place.with(|place| place.as_ref().map_or(point(0.0, 0.0), |(path, _)| path.at(BESIDE))));
     let lit = Memo::new(move |_| {
         let touches = |(from, to): &(String, String)| {
             let name = hand.selected.with(|selected| hand.view.with_untracked(|view| named(view, selected.as_ref()?)));
@@ -41,8 +44,8 @@ pub fn Link(from: String, to: String) -> impl IntoView {
     };
     // There are many links: Tab comes by those of the node that is held.
     let tab = Signal::derive(move || lit.get() || cut.get());
-    let x = Signal::derive(move || middle.get().x - 22.0);
-    let y = Signal::derive(move || middle.get().y - 12.0);
+    let x = Signal::derive(move || chip.get().x - 22.0);
+    let y = Signal::derive(move || chip.get().y - 12.0);
     view! {
         <g class="link" class:cut=cut class:lit=lit>
             <path class="line" d=d></path>

@@ -1,8 +1,8 @@
 //! What moves: every request and response in flight is a mark on its way.
 //!
 //! 1. The counts of all marks that are placed add up to the messages that have a way.
-//! 2. Up to [`FEW`] each message is a mark of its own; beyond, near ones of a kind are one mark with their number, and
-//!    the more there are, the wider is "near".
+//! 2. Up to [`FEW`] each message is a mark of its own, but for those that a cut link holds at one place; beyond, near
+//!    ones of a kind are one mark with their number, and the more there are, the wider is "near".
 
 use std::collections::BTreeMap;
 
@@ -53,15 +53,22 @@ pub fn place(view: &View, now: Instant, layout: &Layout, reduced: bool, near: f6
     };
     let marks: Vec<Mark> = view.messages.iter().filter_map(mark).collect();
     if marks.len() <= FEW {
-        return marks;
+        let held = |mark: &Mark| layout.links.iter().any(|link| link.cut && link.path.at(0.5).distance(mark.at) < 0.5);
+        if !layout.links.iter().any(|link| link.cut) {
+            return marks;
+        }
+        let (held, mut moving): (Vec<Mark>, Vec<Mark>) = marks.into_iter().partition(held);
+        moving.extend(merge(held, 1.0));
+        return moving;
     }
     let near = near * (marks.len() as f64 / FEW as f64).sqrt();
     merge(marks, near)
 }
 
-/// A topic's place among the topics.
+/// A topic's place in the order in which topics came.
 pub fn hue(view: &View, topic: &str) -> Option<usize> {
-    view.topics.binary_search_by(|known| known.name.as_str().cmp(topic)).ok()
+    let place = view.topics.binary_search_by(|known| known.name.as_str().cmp(topic)).ok()?;
+    Some(view.topics[place].hue as usize)
 }
 
 /// One mark for all of a kind, direction, hue and fate in a square of the world; it stands in their middle.

@@ -201,11 +201,12 @@ pub fn Stage(
         let rest = next.zip(place).map(|(id, at)| Rest { on: On::Target(Target::Message { id }), at, focus: true });
         hand.rests.set(rest);
     };
-    let flight = hand.watch(|view| view.messages.len());
+    let flight = hand.watch(|view| (view.messages.len(), words::is_live(view)));
     let in_flight = move || {
-        let count = flight.get();
+        let (count, live) = flight.get();
         let noun = if count == 1 { "message" } else { "messages" };
-        format!("{} {noun} in flight", number(count as i64))
+        let count = number(count as i64);
+        if live { format!("{count} recent {noun}") } else { format!("{count} {noun} in flight") }
     };
     let keys = move |f: fn(&Layout) -> Vec<String>| Memo::new(move |_| world.with(|world| f(world)));
     let brokers =

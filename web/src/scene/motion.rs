@@ -22,6 +22,8 @@ pub struct Motion {
     /// Where the hand has put the camera; `None` follows the world.
     moved: RwSignal<Option<Camera>>,
     current: StoredValue<(Camera, Size)>,
+    /// Where the brokers begin.
+    left: StoredValue<f64>,
     fingers: StoredValue<Vec<Finger>>,
     calm: StoredValue<Option<MediaQueryList>, LocalStorage>,
 }
@@ -45,6 +47,7 @@ impl Motion {
             dragging: RwSignal::new(false),
             moved: RwSignal::new(None),
             current: StoredValue::new((Camera { scale: 1.0, x: 0.0, y: 0.0 }, Size::default())),
+            left: StoredValue::new(0.0),
             fingers: StoredValue::new(Vec::new()),
             calm: StoredValue::new_local(media("(prefers-reduced-motion: reduce)")),
         };
@@ -101,9 +104,10 @@ impl Motion {
     /// The camera of the moment.
     pub fn view_port(self, world: Memo<Arc<Layout>>) -> Memo<Camera> {
         Memo::new(move |_| {
-            let world = world.with(|world| world.size);
-            let camera = self.moved.get().unwrap_or_else(|| Camera::first(world, self.shown(self.size.get())));
+            let (world, left) = world.with(|world| (world.size, world.left()));
+            let camera = self.moved.get().unwrap_or_else(|| Camera::first(world, left, self.shown(self.size.get())));
             self.current.set_value((camera, world));
+            self.left.set_value(left);
             camera
         })
     }
@@ -119,7 +123,7 @@ impl Motion {
         let size = self.shown(self.size.get_untracked());
         // What follows the world by itself goes on to follow it.
         let all = Camera::fit(world, size);
-        self.moved.set((all != Camera::first(world, size)).then_some(all));
+        self.moved.set((all != Camera::first(world, self.left.get_value(), size)).then_some(all));
     }
 
     pub fn zoom(&self, factor: f64) {

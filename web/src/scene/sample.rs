@@ -13,8 +13,9 @@ const TOPICS: [(&str, i32); 2] = [("clicks", 2), ("orders", 6)];
 pub fn view(brokers: usize, messages: usize, now: Instant) -> View {
     let clients = if brokers > 3 { 4 } else { 2 };
     let mut view = View { now, seed: Some(7), event: now.as_millis(), ..View::default() };
-    for (name, partitions) in TOPICS {
+    for (hue, (name, partitions)) in (0..).zip(TOPICS) {
         view.topics.push(TopicView {
+            hue,
             name: name.into(),
             partitions: partitions as u32,
             replication_factor: 3.min(brokers as u32),

@@ -4,6 +4,7 @@ use ottla_core::sim::view::{
     BatchView, BrokerView, ConsumerView, Health, ProducerView, ReplicaView, Target, View, ZooKeeperView,
 };
 
+use super::broker::leader;
 use super::strip::replica;
 
 /// The line of a target; `None` where it is gone.
@@ -15,24 +16,39 @@ pub fn line(view: &View, target: &Target) -> Option<String> {
         }
         Target::Broker { id } => view.brokers.iter().find(|broker| broker.id == *id).map(broker),
         Target::Partition { broker, topic, partition } => {
-            let (name, replica) = find(view, *broker, topic, *partition)?;
-            Some(replica_line(name, replica))
+            let (broker, replica) = find(view, *broker, topic, *partition)?;
+            Some(replica_line(view, broker, replica))
         }
         Target::Batch { broker, topic, partition, offset } => {
             let (_, replica) = find(view, *broker, topic, *partition)?;
             let batch = replica.batches.iter().find(|batch| batch.last_offset >= *offset)?;
             Some(batch_line(replica, batch))
         }
-        Target::Producer { name } => view.producers.iter().find(|producer| producer.name == *name).map(producer),
+        Target::Producer { name } => {
+            view.producers.iter().find(|producer| producer.name == *name).map(|it| producer(view, it))
+        }
         Target::Consumer { name } => view.consumers.iter().find(|consumer| consumer.name == *name).map(consumer),
         Target::ZooKeeper => Some(zookeeper(&view.zookeeper)),
         Target::Znode { path } => Some(path.clone()),
     }
 }
 
-fn find<'a>(view: &'a View, broker: i32, topic: &str, partition: i32) -> Option<(&'a str, &'a ReplicaView)> {
+fn find<'a>(view: &'a View, broker: i32, topic: &str, partition: i32) -> Option<(&'a BrokerView, &'a ReplicaView)> {
     let broker = view.brokers.iter().find(|known| known.id == broker)?;
-    Some((&broker.name, replica(&broker.replicas, topic, partition)?))
+    Some((broker, replica(&broker.replicas, topic, partition)?))
+}
+
+/// What a replica is to its partition.
+pub fn role(view: &View, broker: &BrokerView, replica: &ReplicaView) -> String {
+    let place = if replica.in_sync { "in sync" } else { "out of the ISR" };
+    match (broker.health, replica.leader) {
+        (Health::Dead, _) => match leader(view, &replica.topic, replica.partition) {
+            Some(leader) => format!("what lies on its disk, {place}; {} leads", leader.name),
+            None => format!("what lies on its disk, {place}; no broker leads"),
+        },
+        (_, true) => "leader".to_string(),
+        (_, false) => format!("follower, {place}"),
+    }
 }
 
 fn broker(broker: &BrokerView) -> String {
@@ -69,14 +85,10 @@ fn zookeeper(zookeeper: &ZooKeeperView) -> String {
     format!("{}: {sessions}, {znodes}, {} changes", zookeeper.name, number(zookeeper.zxid))
 }
 
-fn replica_line(broker: &str, replica: &ReplicaView) -> String {
-    let role = match (replica.leader, replica.in_sync) {
-        (true, _) => "leader",
-        (false, true) => "follower",
-        (false, false) => "follower out of the ISR",
-    };
+fn replica_line(view: &View, broker: &BrokerView, replica: &ReplicaView) -> String {
+    let (name, role) = (&broker.name, role(view, broker, replica));
     format!(
-        "{}-{} on {broker}: {role}, leader epoch {}, offsets {} to {}, high watermark {}, flushed to {}, {} in {}",
+        "{}-{} on {name}: {role}, leader epoch {}, offsets {} to {}, high watermark {}, flushed to {}, {} in {}",
         replica.topic,
         replica.partition,
         replica.leader_epoch,
@@ -112,15 +124,21 @@ fn batch_line(replica: &ReplicaView, batch: &BatchView) -> String {
     )
 }
 
-fn producer(producer: &ProducerView) -> String {
+fn producer(view: &View, producer: &ProducerView) -> String {
+    let to = if producer.topic.is_empty() { String::new() } else { format!(" to {}", producer.topic) };
     let mut line = format!(
-        "{} writes {} records a second to {}: {} sent, {} acknowledged",
+        "{} writes {} records a second{to}: {} sent",
         producer.name,
         rate(producer.rate),
-        producer.topic,
         number(producer.sent as i64),
-        number(producer.acked as i64)
     );
+    if is_live(view) {
+        if producer.sent == 0 {
+            line = format!("{} has sent no records", producer.name);
+        }
+        return line;
+    }
+    line += &format!(", {} acknowledged", number(producer.acked as i64));
     if producer.failed > 0 {
         line += &format!(", {} failed", number(producer.failed as i64));
     }
@@ -136,13 +154,24 @@ fn producer(producer: &ProducerView) -> String {
 fn consumer(consumer: &ConsumerView) -> String {
     let group = consumer.group.as_ref().map(|group| format!(" in group {group}")).unwrap_or_default();
     format!(
-        "{}{group}: {} received, {} behind, {}{}",
+        "{}{group}: {} received, {}, {}{}",
         consumer.name,
         counted(consumer.received, "record"),
-        number(consumer.lag as i64),
+        lag(consumer)
+            .map_or_else(|| "it is not known yet how far behind".into(), |lag| format!("{} behind", number(lag))),
         counted(consumer.positions.len() as u64, "partition"),
         health(consumer.health)
     )
+}
+
+/// How far a consumer is behind, once all its positions are known.
+pub fn lag(consumer: &ConsumerView) -> Option<i64> {
+    (consumer.unplaced == 0 && !consumer.positions.is_empty()).then_some(consumer.lag as i64)
+}
+
+/// Whether a running server made the view: of its clients it knows only what they say to it.
+pub fn is_live(view: &View) -> bool {
+    view.seed.is_none()
 }
 
 fn health(health: Health) -> &'static str {

@@ -1,6 +1,11 @@
 //! DescribeConfigs, of topics and of this broker. Types and documentation from version 3.
 //!
+//! A resource that is asked for twice in the same words is described once: clients keep the answers in a map, and an answer
+//! must not be thousands of times as long as its request.
+//!
 //! Kafka's other resources (client metrics, groups) have no settings here; this broker has no loggers to set.
+
+use std::collections::BTreeSet;
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -28,7 +33,11 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeConfigsReq
     let refused = body.resources.iter().any(|resource| !known.contains(&resource.resource_type));
     let shown =
         Shown { synonyms: body.include_synonyms, documentation: body.include_documentation, types: asked.version >= 3 };
-    let results = body.resources.iter().map(|resource| {
+    let mut asked_for = BTreeSet::new();
+    let once = body.resources.iter().filter(|&resource| {
+        asked_for.insert((resource.resource_type, &resource.resource_name, &resource.configuration_keys))
+    });
+    let results = once.map(|resource| {
         let found = if refused {
             Err((ErrorCode::InvalidRequest, Some(ErrorCode::InvalidRequest.to_string())))
         } else {

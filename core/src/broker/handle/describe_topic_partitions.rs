@@ -8,7 +8,7 @@ use kafka_protocol::messages::{
 };
 use std::collections::BTreeSet;
 
-use super::metadata::{missing_topic_error, offline, wire};
+use super::metadata::{leader, missing_topic_error, offline, wire};
 use super::{Asked, TOPIC_OPERATIONS};
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
@@ -63,7 +63,7 @@ fn page(broker: &Broker, body: &DescribeTopicPartitionsRequest) -> DescribeTopic
             .zip(&topic.partitions)
             .skip(first)
             .take(left)
-            .map(|(index, assignment)| partition(broker, index, assignment))
+            .map(|(index, assignment)| partition(broker, name, index, assignment))
             .collect();
         left -= partitions.len();
         let end = first + partitions.len();
@@ -82,18 +82,24 @@ fn page(broker: &Broker, body: &DescribeTopicPartitionsRequest) -> DescribeTopic
     response
 }
 
-fn partition(broker: &Broker, index: i32, assignment: &Assignment) -> DescribeTopicPartitionsResponsePartition {
-    let error = if assignment.leader == BrokerId::NONE { ErrorCode::LeaderNotAvailable.code() } else { 0 };
+fn partition(
+    broker: &Broker,
+    name: &TopicName,
+    index: i32,
+    assignment: &Assignment,
+) -> DescribeTopicPartitionsResponsePartition {
+    let leader = leader(broker, name, index, assignment);
+    let error = if leader == BrokerId::NONE { ErrorCode::LeaderNotAvailable.code() } else { 0 };
     DescribeTopicPartitionsResponsePartition::default()
         .with_error_code(error)
         .with_partition_index(index)
-        .with_leader_id(WireBroker(assignment.leader.0))
+        .with_leader_id(WireBroker(leader.0))
         .with_leader_epoch(assignment.leader_epoch)
         .with_replica_nodes(wire(&assignment.replicas))
         .with_isr_nodes(wire(&assignment.isr))
         .with_eligible_leader_replicas(Some(Vec::new()))
         .with_last_known_elr(Some(Vec::new()))
-        .with_offline_replicas(offline(broker, assignment))
+        .with_offline_replicas(offline(broker, name, index, assignment))
 }
 
 /// A cursor that points to a topic that was not asked for, or before a first partition: the API has no error of its own

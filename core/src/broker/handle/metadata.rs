@@ -5,6 +5,8 @@
 //!   the error that makes clients come again, as Kafka does.
 //! - v12: topics may be asked for by id.
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -30,7 +32,9 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: MetadataRequest, o
     } else {
         Vec::new()
     };
-    let mut missing: Vec<TopicName> = Vec::new();
+    // Before v4 asking was creating.
+    let creates = broker.settings.auto_create_topics_enable && (version < 4 || body.allow_auto_topic_creation);
+    let mut missing: BTreeSet<&TopicName> = BTreeSet::new();
     for requested in body.topics.iter().flatten() {
         let (name, id) = (requested.name.as_ref(), requested.topic_id);
         topics.push(if version >= 12 && !id.is_nil() {
@@ -43,8 +47,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: MetadataRequest, o
                 Some(topic) => known(broker, name, topic),
                 None => {
                     let error = missing_topic_error(name);
-                    if error == ErrorCode::UnknownTopicOrPartition && !missing.contains(name) {
-                        missing.push(name.clone());
+                    if creates && error == ErrorCode::UnknownTopicOrPartition {
+                        missing.insert(name);
                     }
                     unknown(Some(name), Uuid::nil(), error)
                 }
@@ -53,9 +57,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: MetadataRequest, o
             unknown(None, id, ErrorCode::InvalidRequest)
         });
     }
-    // Before v4 asking was creating.
-    if !missing.is_empty() && (version < 4 || body.allow_auto_topic_creation) {
-        broker.create_missing(asked.now, missing, out);
+    if !missing.is_empty() {
+        broker.create_missing(asked.now, missing.into_iter().cloned().collect(), out);
     }
 
     if version >= 8 && body.include_topic_authorized_operations {
@@ -75,7 +78,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: MetadataRequest, o
 }
 
 fn known(broker: &Broker, name: &TopicName, topic: &Topic) -> MetadataResponseTopic {
-    let partitions = (0..).zip(&topic.partitions).map(|(index, assignment)| partition(broker, index, assignment));
+    let partitions = (0..).zip(&topic.partitions).map(|(index, assignment)| partition(broker, name, index, assignment));
     MetadataResponseTopic::default()
         .with_name(Some(name.clone()))
         .with_topic_id(topic.id)
@@ -83,16 +86,17 @@ fn known(broker: &Broker, name: &TopicName, topic: &Topic) -> MetadataResponseTo
         .with_partitions(partitions.collect())
 }
 
-fn partition(broker: &Broker, index: i32, assignment: &Assignment) -> MetadataResponsePartition {
-    let error = if assignment.leader == BrokerId::NONE { ErrorCode::LeaderNotAvailable.code() } else { 0 };
+fn partition(broker: &Broker, name: &TopicName, index: i32, assignment: &Assignment) -> MetadataResponsePartition {
+    let leader = leader(broker, name, index, assignment);
+    let error = if leader == BrokerId::NONE { ErrorCode::LeaderNotAvailable.code() } else { 0 };
     MetadataResponsePartition::default()
         .with_error_code(error)
         .with_partition_index(index)
-        .with_leader_id(WireBroker(assignment.leader.0))
+        .with_leader_id(WireBroker(leader.0))
         .with_leader_epoch(assignment.leader_epoch)
         .with_replica_nodes(wire(&assignment.replicas))
         .with_isr_nodes(wire(&assignment.isr))
-        .with_offline_replicas(offline(broker, assignment))
+        .with_offline_replicas(offline(broker, name, index, assignment))
 }
 
 fn unknown(name: Option<&TopicName>, id: Uuid, error: ErrorCode) -> MetadataResponseTopic {
@@ -123,8 +127,19 @@ pub(super) fn wire(ids: &[BrokerId]) -> Vec<WireBroker> {
     ids.iter().map(|id| WireBroker(id.0)).collect()
 }
 
-/// The replicas whose brokers do not live.
-pub(super) fn offline(broker: &Broker, assignment: &Assignment) -> Vec<WireBroker> {
-    let dead = assignment.replicas.iter().filter(|id| !broker.cluster.brokers.contains_key(id));
-    dead.map(|id| WireBroker(id.0)).collect()
+/// Who leads, as clients are told: nobody where that is this broker and the disk failed under its log.
+pub(super) fn leader(broker: &Broker, name: &TopicName, index: i32, assignment: &Assignment) -> BrokerId {
+    let failed = assignment.leader == broker.id() && is_offline_here(broker, name, index);
+    if failed { BrokerId::NONE } else { assignment.leader }
+}
+
+/// The replicas whose brokers do not live, and this broker's own where the disk failed under it.
+pub(super) fn offline(broker: &Broker, name: &TopicName, index: i32, assignment: &Assignment) -> Vec<WireBroker> {
+    let own = is_offline_here(broker, name, index).then_some(broker.id());
+    let is_offline = |id: &&BrokerId| own == Some(**id) || !broker.cluster.brokers.contains_key(id);
+    assignment.replicas.iter().filter(is_offline).map(|id| WireBroker(id.0)).collect()
+}
+
+fn is_offline_here(broker: &Broker, name: &TopicName, index: i32) -> bool {
+    broker.partition(name, index).is_some_and(|partition| partition.offline.is_some())
 }

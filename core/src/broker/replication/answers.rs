@@ -9,6 +9,7 @@ use kafka_protocol::messages::{
 use super::fetcher::{Ask, Progress, Told};
 use super::truncate::{Cutoff, cutoff};
 use super::{Broker, Effect, Tag, fetcher};
+use crate::bug::Bug;
 use crate::client::connection::Answer;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, LogId, Offset};
@@ -74,6 +75,8 @@ impl Broker {
         }
         for (log, (epoch, end)) in self.answered_logs(now, leader, asked, &told, Progress::Truncating, out) {
             if let Some(partition) = self.slot(log) {
+                // Before KIP-279 the answer did not say of which epoch it is: as if it were always the one asked about.
+                let epoch = if self.config.bugs.has(Bug::Kip101Only) { -1 } else { epoch };
                 let at = cutoff(&partition.log, epoch, end);
                 self.cut(now, log, at, out);
             }

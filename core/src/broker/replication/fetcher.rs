@@ -12,6 +12,7 @@ use kafka_protocol::messages::{
 use uuid::Uuid;
 
 use super::{Broker, Effect, Tag};
+use crate::bug::{Bug, Bugs};
 use crate::client;
 use crate::client::connection::LinkId;
 use crate::config::BrokerSettings;
@@ -105,7 +106,7 @@ impl Fetcher {
     }
 
     /// Follows in that epoch from here on, if it does not yet.
-    pub fn follow(&mut self, log: LogId, partition: &Partition, epoch: LeaderEpoch) {
+    pub fn follow(&mut self, log: LogId, partition: &Partition, epoch: LeaderEpoch, bugs: Bugs) {
         if self.partitions.get(&log).is_some_and(|followed| followed.epoch == epoch) {
             return;
         }
@@ -118,7 +119,11 @@ impl Fetcher {
                 name: partition.name.clone(),
                 topic_id: partition.topic_id,
                 epoch,
-                progress: Progress::Truncating,
+                progress: match bugs.has(Bug::Kip320FirstTry) {
+                    // What this log has in common with the leader's, its answers to fetches were to tell.
+                    true => Progress::Fetching,
+                    false => Progress::Truncating,
+                },
                 rests_until: None,
                 told,
             },
@@ -274,6 +279,7 @@ impl Fetcher {
         own: BrokerId,
         version: i16,
         settings: &BrokerSettings,
+        bugs: Bugs,
         stands: impl Fn(LogId, LeaderEpoch) -> Option<Told>,
     ) -> Option<RequestKind> {
         let begins = self.session.epoch == 0;
@@ -296,9 +302,9 @@ impl Fetcher {
             }
             let partition = FetchPartition::default()
                 .with_partition(followed.name.partition)
-                .with_current_leader_epoch(now.epoch)
+                .with_current_leader_epoch(if bugs.fences_fetches() { now.epoch } else { -1 })
                 .with_fetch_offset(now.offset)
-                .with_last_fetched_epoch(now.last_fetched_epoch)
+                .with_last_fetched_epoch(if bugs.tells_last_epoch() { now.last_fetched_epoch } else { -1 })
                 .with_log_start_offset(now.log_start)
                 .with_partition_max_bytes(settings.replica_fetch_max_bytes);
             match topics.last_mut().filter(|topic| topic.topic == followed.name.topic) {
@@ -402,7 +408,7 @@ impl Broker {
             None => {
                 let version = replication.network.version(link, ApiKey::Fetch).unwrap_or_default();
                 let stands = |log, epoch| slot(log).map(|partition| Told::of(partition, epoch));
-                match fetcher.fetch(own, version, &self.settings, stands) {
+                match fetcher.fetch(own, version, &self.settings, self.config.bugs, stands) {
                     Some(body) => (ApiKey::Fetch, body, Ask::Fetch),
                     None => return,
                 }
@@ -418,7 +424,10 @@ impl Broker {
     /// A log without epochs has no records of any: nothing above its high watermark can be believed.
     fn cut_without_epochs(&mut self, now: Now, leader: BrokerId, out: &mut Vec<Effect>) {
         let Some(fetcher) = self.replication.fetchers.get(&leader).filter(|it| it.busy.is_empty()) else { return };
-        let without = |log: &LogId| self.slot(*log).is_some_and(|partition| partition.log.epochs().latest().is_none());
+        // Before KIP-101 all were: what this follower knows to be committed lags behind what its leader knows.
+        let never_asks = self.config.bugs.has(Bug::TruncateToHighWatermark);
+        let has_none = |partition: &Partition| partition.log.epochs().latest().is_none();
+        let without = |log: &LogId| self.slot(*log).is_some_and(|partition| never_asks || has_none(partition));
         let truncating = fetcher.ready(|progress| progress == Progress::Truncating).map(|(log, _)| log);
         let logs: Vec<LogId> = truncating.filter(without).collect();
         for log in logs {

@@ -99,6 +99,11 @@ impl Replication {
         }
     }
 
+    /// From how many leaders that log is fetched (1).
+    pub fn fetchers_of(&self, log: LogId) -> usize {
+        self.fetchers.values().filter(|fetcher| fetcher.partitions.contains_key(&log)).count()
+    }
+
     /// How far following that log has come.
     pub fn progress(&self, log: LogId) -> Option<Progress> {
         self.fetchers.get(self.leaders.get(&log)?)?.progress(log)
@@ -129,7 +134,7 @@ impl Broker {
         }
         let link = replication.network.link(&endpoint);
         let fetcher = replication.fetchers.entry(leader).or_insert_with(|| Fetcher::new(link));
-        fetcher.follow(log, partition, epoch);
+        fetcher.follow(log, partition, epoch, self.config.bugs);
     }
 
     /// Something happened to this broker as a client.

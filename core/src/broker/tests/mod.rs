@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::{Broker, BrokerConfig, Effect, Event, Image};
 use crate::broker::effect::Extent;
+use crate::bug::Bugs;
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, ConnId, LogId, Offset, Ticket};
 use crate::log::LogImage;
@@ -53,6 +54,8 @@ struct Room {
     said: VecDeque<Event>,
     requests: u64,
     replies: BTreeMap<u64, Response>,
+    /// Directories that had to be set aside.
+    strays: Vec<String>,
     /// What the disk and the clients did not take.
     others: Vec<Effect>,
 }
@@ -85,8 +88,14 @@ impl Room {
         now: Now,
     ) -> Room {
         let registration = Registration { id: BrokerId(1), host: "localhost".into(), port: 9092, rack: None };
-        let config =
-            BrokerConfig { registration, cluster_id: "room".into(), log_dir: "/room".into(), seed: Seed(1), settings };
+        let config = BrokerConfig {
+            registration,
+            cluster_id: "room".into(),
+            log_dir: "/room".into(),
+            bugs: Bugs::default(),
+            seed: Seed(1),
+            settings,
+        };
         let mut found: BTreeMap<String, BTreeMap<Offset, Vec<u8>>> = BTreeMap::new();
         for (path, bytes) in &files {
             if let Some((directory, file)) = path.split_once('/')
@@ -109,6 +118,7 @@ impl Room {
             held: VecDeque::new(),
             requests: 0,
             replies: BTreeMap::new(),
+            strays: Vec::new(),
             others: Vec::new(),
         };
         room.enact(out);
@@ -142,8 +152,14 @@ impl Room {
         let mut events = Vec::new();
         for effect in out {
             match effect {
-                Effect::Open { log, directory, base } => {
-                    let segments = self.found.remove(&directory).unwrap_or_default();
+                Effect::Open { log, directory, base, found } => {
+                    let inside = format!("{directory}/");
+                    if !found && self.files.keys().any(|file| file.starts_with(&inside)) {
+                        self.files.retain(|file, _| !file.starts_with(&inside));
+                        self.strays.push(directory.clone());
+                    }
+                    let segments =
+                        if found { self.found.remove(&directory).unwrap_or_default() } else { BTreeMap::new() };
                     let files = self.logs.entry(log).or_insert(LogFiles { directory, segments });
                     if files.segments.is_empty() {
                         files.segments.insert(base, Vec::new());

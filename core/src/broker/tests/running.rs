@@ -1,8 +1,14 @@
 use super::*;
 use crate::id::CallId;
-use crate::log::checkpoint::{RECOVERY_POINT, REPLICATION};
+use crate::log::checkpoint::{RECOVERY_POINT, REPLICATION, print_partition_metadata};
 use crate::protocol::cluster::{Assignment, ClusterRequest, ClusterState, Topic};
-use kafka_protocol::messages::ApiVersionsRequest;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{
+    ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataRequest,
+};
 use std::sync::Arc;
 
 /// What a controller would tell: one topic, `orders`, of one partition on brokers 1 and 2.
@@ -80,6 +86,43 @@ fn what_was_written_is_there_after_a_restart() {
     assert_eq!(room.produced(seq).unwrap().base_offset, 40);
 }
 
+/// What the broker wants to be read by whoever runs it.
+fn notes(room: &Room) -> Vec<&str> {
+    let notes = room.others.iter().filter_map(|effect| match effect {
+        Effect::Note { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    notes.collect()
+}
+
+#[test]
+fn a_directory_of_another_topic_is_set_aside_and_its_name_begins_empty() {
+    let mut room = Room::new();
+    room.create("orders", &[]);
+    room.produce("orders", 1, &batch(&["precious"]));
+    let other = Bytes::from(print_partition_metadata(Uuid::from_u128(9)));
+    room.files.insert("orders-0/partition.metadata".into(), other);
+    let mut room = room.restart();
+    assert_eq!(room.strays, ["orders-0"]);
+    assert!(notes(&room)[0].starts_with("orders-0 holds the topic of id AAAAAAAAAAAAAAAAAAAACQ, and orders has id "));
+    let seq = room.send(ApiKey::Fetch, 12, fetch("orders", &[(0, 0)]));
+    room.pass(500);
+    assert!(room.fetched_one(seq).unwrap().1.is_empty());
+}
+
+#[test]
+fn what_the_cluster_does_not_know_stays_and_is_told_of() {
+    let mut room = Room::new();
+    room.create("orders", &[]);
+    room.files.remove("cluster-state.json").expect("the controller saved it");
+    let room = room.restart();
+    assert_eq!(
+        notes(&room),
+        ["the cluster knows of no replica of orders here: orders-0, orders-1 not hosted; the files stay"]
+    );
+    assert!(room.strays.is_empty() && room.files.contains_key("orders-0/partition.metadata"));
+}
+
 #[test]
 fn a_stop_flushes_everything_then_saves_the_checkpoints_then_ends() {
     let mut room = Room::new();
@@ -119,6 +162,72 @@ fn a_broken_disk_keeps_nobody_waiting() {
     assert_eq!(room.fetched_one(consumer).unwrap().0.error_code, code(ErrorCode::KafkaStorageError));
     let facts = room.broker.partition_facts("orders", 0).unwrap();
     assert!(facts.iter().any(|group| group.title == "Offline"));
+}
+
+#[test]
+fn who_asks_is_told_that_a_log_is_offline() {
+    let mut room = Room::new();
+    room.create("orders", &[]);
+    let log = room.broker.partition(&topic("orders"), 0).unwrap().log.id();
+    room.step(Event::Offline { log, cause: "No space left on device".into() });
+    let asked = room.send(ApiKey::Metadata, 12, MetadataRequest::default().with_topics(None));
+    let ResponseKind::Metadata(body) = &room.replies[&asked].body else { panic!() };
+    let told = |index: usize| {
+        let partition = &body.topics[0].partitions[index];
+        (partition.error_code, partition.leader_id.0, partition.offline_replicas.iter().map(|id| id.0).collect())
+    };
+    assert_eq!(told(0), (code(ErrorCode::LeaderNotAvailable), -1, vec![1]));
+    assert_eq!(told(1), (0, 1, vec![]));
+}
+
+/// Names without end, as fast as they can be read: what is quadratic takes minutes.
+#[test]
+fn a_hundred_thousand_unknown_names_are_answered_and_where_creation_is_off_none_is_made() {
+    let mut room = Room::with(&[("auto.create.topics.enable", "false")]);
+    let names = (0..100_000).map(|n| MetadataRequestTopic::default().with_name(Some(topic(&format!("t{n}")))));
+    let body = MetadataRequest::default().with_topics(Some(names.collect())).with_allow_auto_topic_creation(true);
+    let asked = room.send(ApiKey::Metadata, 12, body);
+    let ResponseKind::Metadata(body) = &room.replies[&asked].body else { panic!() };
+    assert_eq!(body.topics.len(), 100_000);
+    assert!(room.broker.cluster_state().topics.is_empty());
+}
+
+#[test]
+fn a_name_that_is_asked_for_twice_is_made_once() {
+    let mut room = Room::new();
+    let names = ["a", "b", "a"].map(|name| MetadataRequestTopic::default().with_name(Some(topic(name))));
+    let body = MetadataRequest::default().with_topics(Some(names.into())).with_allow_auto_topic_creation(true);
+    let asked = room.send(ApiKey::Metadata, 12, body);
+    let ResponseKind::Metadata(body) = &room.replies[&asked].body else { panic!() };
+    assert_eq!(body.topics.len(), 3);
+    assert_eq!(room.broker.cluster_state().topics.keys().map(|name| name.0.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn a_resource_is_described_once_however_often_it_is_asked_for() {
+    let mut room = Room::new();
+    let resource = DescribeConfigsResource::default().with_resource_type(4).with_resource_name(text("1"));
+    let one = resource.clone().with_configuration_keys(Some(vec![text("log.dirs")]));
+    let mut resources = vec![resource; 2_000];
+    resources.push(one);
+    let asked = room.send(ApiKey::DescribeConfigs, 4, DescribeConfigsRequest::default().with_resources(resources));
+    let ResponseKind::DescribeConfigs(body) = &room.replies[&asked].body else { panic!() };
+    let configs = body.results.iter().map(|result| result.configs.len()).collect::<Vec<_>>();
+    assert!(configs.len() == 2 && configs[0] > 50 && configs[1] <= 1, "{configs:?}");
+}
+
+#[test]
+fn what_is_not_there_is_told_in_kafkas_words_or_in_none() {
+    let mut room = Room::new();
+    let grow = CreatePartitionsTopic::default().with_name(topic("gone")).with_count(3);
+    let asked = room.send(ApiKey::CreatePartitions, 3, CreatePartitionsRequest::default().with_topics(vec![grow]));
+    let ResponseKind::CreatePartitions(body) = &room.replies[&asked].body else { panic!() };
+    let told = (body.results[0].error_code, body.results[0].error_message.clone());
+    assert_eq!(told, (code(ErrorCode::UnknownTopicOrPartition), None));
+    let gone = DeleteTopicState::default().with_name(Some(topic("gone")));
+    let asked = room.send(ApiKey::DeleteTopics, 6, DeleteTopicsRequest::default().with_topics(vec![gone]));
+    let ResponseKind::DeleteTopics(body) = &room.replies[&asked].body else { panic!() };
+    assert_eq!(body.responses[0].error_message.as_deref(), Some("This server does not host this topic-partition."));
 }
 
 #[test]

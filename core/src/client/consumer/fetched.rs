@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::positions::Position;
-use crate::id::Offset;
+use crate::id::{LeaderEpoch, Offset};
 use crate::record::batch::{batches, computed_crc};
 use crate::record::{Batch, Record};
 
@@ -15,15 +15,33 @@ pub struct Fetched {
     /// Which position.
     pub position: usize,
     pub records: VecDeque<Record>,
+    /// From which offset on they were written in which leader epoch.
+    epochs: VecDeque<(Offset, LeaderEpoch)>,
     /// The position after the last of them: a batch may end with offsets that hold no record.
     pub next_offset: Offset,
     /// Why nothing after it can be read, if so.
     pub broken: Option<String>,
 }
 
+impl Fetched {
+    /// In which epoch the record at `offset` was written; offsets must not fall from call to call.
+    pub fn epoch_of(&mut self, offset: Offset) -> LeaderEpoch {
+        while self.epochs.get(1).is_some_and(|(from, _)| *from <= offset) {
+            self.epochs.pop_front();
+        }
+        self.epochs.front().map_or(-1, |(_, epoch)| *epoch)
+    }
+}
+
 /// Decodes the record set of a fetch from `offset` on. A last batch that is cut short is left for the next fetch.
 pub fn decode(position: &Position, index: usize, offset: Offset, bytes: &Bytes, check_crcs: bool) -> Fetched {
-    let mut fetched = Fetched { position: index, records: VecDeque::new(), next_offset: offset, broken: None };
+    let mut fetched = Fetched {
+        position: index,
+        records: VecDeque::new(),
+        epochs: VecDeque::new(),
+        next_offset: offset,
+        broken: None,
+    };
     let mut walk = batches(bytes);
     let mut whole = 0;
     for (header, batch) in &mut walk {
@@ -56,6 +74,10 @@ pub fn decode(position: &Position, index: usize, offset: Offset, bytes: &Bytes, 
                     return fetched;
                 }
             }
+        }
+        let epoch = header.partition_leader_epoch;
+        if fetched.epochs.back().is_none_or(|(_, last)| *last != epoch) {
+            fetched.epochs.push_back((header.base_offset, epoch));
         }
         fetched.next_offset = header.next_offset();
     }

@@ -6,8 +6,8 @@
 //!            └────────────── positions ←───────────────────┘
 //! ```
 //!
-//! `positions.rs` where it reads, and ListOffsets | `session.rs` fetch sessions | `fetched.rs` decoding |
-//! `settings.rs` Kafka's names
+//! `positions.rs` where it reads, and ListOffsets | `validate.rs` whether the log still holds what was read |
+//! `session.rs` fetch sessions | `fetched.rs` decoding | `settings.rs` Kafka's names
 //!
 //! 1. One fetch at a time is on its way to a broker, and none while the application has records of that broker's
 //!    partitions to poll: a slow application is not buried.
@@ -20,6 +20,7 @@ pub mod session;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod validate;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,11 +34,12 @@ use self::positions::{Position, State};
 use self::session::Session;
 use self::settings::Reset;
 pub use self::settings::Settings;
+use self::validate::{Validity, Verdict};
 use super::connection::{Answer, LinkId, Network};
 use super::metadata::Metadata;
 use super::{Command, Effect, Endpoint, Event, Report};
 use crate::error::{self, ErrorCode};
-use crate::id::Offset;
+use crate::id::{BrokerId, Offset};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::sim::view::{ConsumerView, FactGroup, Health, PositionView};
@@ -75,6 +77,10 @@ pub enum Tag {
     Fetch,
     /// The positions that asked.
     ListOffsets {
+        asked: Vec<usize>,
+    },
+    /// The positions that are doubtful.
+    Epochs {
         asked: Vec<usize>,
     },
 }
@@ -127,6 +133,7 @@ impl Consumer {
             received: self.received,
             lag: self.positions.iter().map(Position::lag).sum(),
             positions: self.positions.iter().filter_map(position).collect(),
+            unplaced: self.positions.iter().filter(|one| !matches!(one.state, State::At(_))).count() as u32,
         }
     }
 
@@ -137,7 +144,10 @@ impl Consumer {
             let state = match &position.state {
                 State::Unknown => "no position yet".to_string(),
                 State::Asked => "asks where to begin".to_string(),
-                State::At(offset) => format!("position {offset}, high watermark {}", position.high_watermark),
+                State::At(offset) => {
+                    let from = if position.preferred.is_some() { ", read from a follower" } else { "" };
+                    format!("position {offset}, high watermark {}{from}", position.high_watermark)
+                }
                 State::Halted(why) => format!("halted: {why}"),
             };
             (position.name().to_string(), state)
@@ -150,7 +160,7 @@ impl Consumer {
             group("Fetched", vec![("records that wait for poll()".to_string(), waiting.to_string())]),
             group("Fetch sessions", sessions.collect()),
             group("Connections", self.network.facts()),
-            group("Settings", super::setting::facts(settings::TABLE, &self.set)),
+            group("Settings", super::setting::facts(settings::TABLE, &self.set, &self.name)),
         ]
     }
 
@@ -174,16 +184,23 @@ impl Consumer {
         }
         for at in 0..self.sessions.len() {
             self.ask(now, at, out);
+            self.validate(now, at, out);
             self.fetch(now, at, out);
         }
     }
 
     fn assign(&mut self) {
         positions::assign(&mut self.positions, &self.metadata);
-        for (link, _) in self.positions.iter().filter_map(|position| position.leader) {
-            if !self.sessions.iter().any(|session| session.link == link) {
-                self.sessions.push(Session::new(link));
+        for at in 0..self.positions.len() {
+            if let Some((link, _)) = self.positions[at].leader {
+                self.reads_from(link);
             }
+        }
+    }
+
+    fn reads_from(&mut self, link: LinkId) {
+        if !self.sessions.iter().any(|session| session.link == link) {
+            self.sessions.push(Session::new(link));
         }
     }
 
@@ -194,9 +211,11 @@ impl Consumer {
         {
             let position = &mut self.positions[fetched.position];
             let count = fetched.records.len().min(self.settings.max_poll_records);
-            for record in fetched.records.drain(..count) {
+            for _ in 0..count {
+                let Some(record) = fetched.records.pop_front() else { break };
                 // (2)
                 position.state = State::At(record.offset + 1);
+                position.epoch = fetched.epoch_of(record.offset);
                 out.push(Effect::Report(Report::Received {
                     topic: position.topic.clone(),
                     partition: position.partition,
@@ -241,15 +260,35 @@ impl Consumer {
         }
     }
 
+    /// Asks a leader whether what was read is still there.
+    fn validate(&mut self, now: Instant, at: usize, out: &mut Vec<Effect>) {
+        let link = self.sessions[at].link;
+        let asks = |position: &Position| {
+            position.leader.is_some_and(|(leader, _)| leader == link) && position.is_doubtful(now)
+        };
+        if !self.positions.iter().any(asks) || !self.network.connect(now, link, out) {
+            return;
+        }
+        let Some(version) = self.network.version(link, ApiKey::OffsetForLeaderEpoch) else {
+            // A broker that cannot be asked is believed.
+            let doubtful = self.positions.iter_mut().filter(|position| asks(position));
+            return doubtful.for_each(|position| position.validity = Validity::Valid);
+        };
+        if let Some((request, asked)) = validate::ask(&mut self.positions, now, link) {
+            let (api, tag) = ((ApiKey::OffsetForLeaderEpoch, version), Tag::Epochs { asked });
+            self.network.send(now, link, api, request.into(), Some(tag), out);
+        }
+    }
+
     fn fetch(&mut self, now: Instant, at: usize, out: &mut Vec<Effect>) {
         let session = &mut self.sessions[at];
         let link = session.link;
-        let led = |position: &&Position| position.leader.is_some_and(|(leader, _)| leader == link);
+        let read = |position: &&Position| position.source(now).is_some_and(|(source, _)| source == link);
         // (1)
-        if session.in_flight || session.retry_at > now || self.positions.iter().filter(led).any(|led| led.buffered) {
+        if session.in_flight || session.retry_at > now || self.positions.iter().filter(read).any(|read| read.buffered) {
             return;
         }
-        if !self.positions.iter().filter(led).any(|led| led.fetchable(now).is_some()) {
+        if !self.positions.iter().filter(read).any(|read| read.fetchable(now).is_some()) {
             return;
         }
         if !self.network.connect(now, link, out) {
@@ -275,6 +314,15 @@ impl Consumer {
                     }
                 }
             }
+            (Tag::Epochs { asked }, ResponseKind::OffsetForLeaderEpoch(body)) => {
+                for (index, verdict) in validate::told(&mut self.positions, &asked, &body, self.settings.reset) {
+                    match verdict {
+                        Verdict::Valid => self.positions[index].failures = 0,
+                        Verdict::Truncated(note) => out.push(Effect::Report(Report::Note(note))),
+                        Verdict::Failed(error) => self.back_off(now, index, error, out),
+                    }
+                }
+            }
             (Tag::Fetch, ResponseKind::Fetch(body)) => self.fetch_answered(now, answer.link, body, out),
             // An answer of another kind is none.
             (tag, _) => self.lost(now, answer.link, tag),
@@ -286,6 +334,16 @@ impl Consumer {
             Tag::Metadata => self.metadata.lost(now, &self.settings.connection),
             Tag::Fetch => {
                 self.sessions.iter_mut().filter(|session| session.link == link).for_each(Session::lost);
+                // A follower that cannot be heard is not read from.
+                let preferred =
+                    |position: &&mut Position| position.preferred.is_some_and(|(follower, _)| follower == link);
+                self.positions.iter_mut().filter(preferred).for_each(|position| position.preferred = None);
+                self.metadata.stale(now);
+            }
+            Tag::Epochs { asked } => {
+                for index in asked {
+                    self.positions[index].validity = Validity::Doubtful;
+                }
                 self.metadata.stale(now);
             }
             Tag::ListOffsets { asked } => {
@@ -318,9 +376,13 @@ impl Consumer {
                     };
                     same && position.partition == answer.partition_index
                 };
-                // An answer that nobody awaits (the topic was made anew meanwhile) is dropped.
+                // An answer that nobody awaits (the topic was made anew meanwhile, it is read elsewhere now) is dropped.
                 let Some(index) = self.positions.iter().position(of) else { continue };
-                if let State::At(offset) = self.positions[index].state {
+                let position = &self.positions[index];
+                let awaited = !position.buffered && position.source(now).is_some_and(|(source, _)| source == link);
+                if let State::At(offset) = position.state
+                    && awaited
+                {
                     let endpoint =
                         response.node_endpoints.iter().find(|node| node.node_id == answer.current_leader.leader_id);
                     let endpoint =
@@ -342,6 +404,18 @@ impl Consumer {
     ) {
         let position = &mut self.positions[index];
         match ErrorCode::try_from_code(answer.error_code) {
+            None if answer.preferred_read_replica.0 >= 0 => {
+                let until = now + self.settings.connection.metadata_max_age;
+                let follower = self.metadata.broker(BrokerId(answer.preferred_read_replica.0));
+                position.preferred = follower.map(|link| (link, until));
+                match follower {
+                    Some(link) => self.reads_from(link),
+                    None => {
+                        position.retry_at = now + self.settings.connection.retry_backoff.after(0, &mut self.dice);
+                        self.metadata.stale(now);
+                    }
+                }
+            }
             None => {
                 position.failures = 0;
                 position.high_watermark = answer.high_watermark;
@@ -351,6 +425,8 @@ impl Consumer {
                     self.fetched.push_back(fetched);
                 }
             }
+            // A follower may lag: only the leader's word counts.
+            Some(ErrorCode::OffsetOutOfRange) if position.preferred.take().is_some() => {}
             Some(ErrorCode::OffsetOutOfRange) => {
                 let name = position.name();
                 let note = match self.settings.reset {
@@ -369,6 +445,7 @@ impl Consumer {
                 out.push(Effect::Report(Report::Note(note)));
             }
             Some(error) => {
+                position.preferred = None;
                 let (topic, partition) = (position.topic.clone(), position.partition);
                 let leader = (answer.current_leader.leader_id.0, answer.current_leader.leader_epoch);
                 self.back_off(now, index, error, out);

@@ -5,11 +5,15 @@
 //!    ↑                                      │ → Halted [no reset wanted, or the log is broken]
 //!    └──── OFFSET_OUT_OF_RANGE ─────────────┘
 //! ```
+//!
+//! A position is read from its partition's leader, or from the follower that the leader named (KIP-392), until that one
+//! refuses or `metadata.max.age.ms` have passed.
 
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use super::settings::{Reset, Settings};
+use super::validate::Validity;
 use crate::client::connection::LinkId;
 use crate::client::metadata::Metadata;
 use crate::error::ErrorCode;
@@ -29,6 +33,11 @@ pub struct Position {
     pub state: State,
     /// Who leads it, at which epoch.
     pub leader: Option<(LinkId, LeaderEpoch)>,
+    /// The follower to read from, and until when.
+    pub preferred: Option<(LinkId, Instant)>,
+    /// In which epoch the record before the offset was written; −1 is not known.
+    pub epoch: LeaderEpoch,
+    pub validity: Validity,
     /// Something went wrong: not before this.
     pub retry_at: Instant,
     /// In a row.
@@ -52,9 +61,22 @@ impl Position {
     /// The offset to fetch from, if it can be fetched from now.
     pub fn fetchable(&self, now: Instant) -> Option<Offset> {
         match self.state {
-            State::At(offset) if self.retry_at <= now => Some(offset),
+            State::At(offset) if self.retry_at <= now && self.validity == Validity::Valid => Some(offset),
             _ => None,
         }
+    }
+
+    /// Whether it must be asked now if the log still holds what was read.
+    pub fn is_doubtful(&self, now: Instant) -> bool {
+        let at = matches!(self.state, State::At(_));
+        at && self.validity == Validity::Doubtful && self.retry_at <= now && !self.buffered
+    }
+
+    /// The broker to read from, and the leader epoch that it should be in.
+    pub fn source(&self, now: Instant) -> Option<(LinkId, LeaderEpoch)> {
+        let (leader, epoch) = self.leader?;
+        let preferred = self.preferred.filter(|(_, until)| now < *until);
+        Some((preferred.map_or(leader, |(follower, _)| follower), epoch))
     }
 
     pub fn name(&self) -> TopicPartition {
@@ -79,6 +101,9 @@ pub fn assign(positions: &mut Vec<Position>, metadata: &Metadata) {
             partition: partition as i32,
             state: State::Unknown,
             leader: None,
+            preferred: None,
+            epoch: -1,
+            validity: Validity::Valid,
             retry_at: Instant::ZERO,
             failures: 0,
             high_watermark: -1,
@@ -93,6 +118,10 @@ pub fn assign(positions: &mut Vec<Position>, metadata: &Metadata) {
         if leader != position.leader {
             // Another leader deserves a try at once.
             position.leader = leader;
+            position.preferred = None;
+            if position.epoch >= 0 && leader.is_some() {
+                position.validity = Validity::Doubtful;
+            }
             position.retry_at = Instant::ZERO;
             position.failures = 0;
         }
@@ -162,6 +191,8 @@ pub fn told(
             Ok(offset) => State::At(offset),
             Err(_) => State::Unknown,
         };
+        position.epoch = answer.map_or(-1, |answer| answer.leader_epoch);
+        position.validity = Validity::Valid;
         results.push((*index, result));
     }
     results

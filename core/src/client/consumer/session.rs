@@ -56,7 +56,7 @@ impl Session {
         }
         let mut wanted = 0;
         for position in positions {
-            let Some((_, epoch)) = position.leader.filter(|(leader, _)| *leader == self.link) else { continue };
+            let Some((_, epoch)) = position.source(now).filter(|(source, _)| *source == self.link) else { continue };
             let Some(offset) = position.fetchable(now) else { continue };
             wanted += 1;
             let known = self.told.iter_mut().find(|told| told.is(position));
@@ -99,8 +99,8 @@ impl Session {
         if self.told.len() > wanted {
             self.told.retain(|told| {
                 let of = |position: &Position| {
-                    let led = position.leader.is_some_and(|(leader, _)| leader == self.link);
-                    led && position.fetchable(now).is_some() && told.is(position)
+                    let read = position.source(now).is_some_and(|(source, _)| source == self.link);
+                    read && position.fetchable(now).is_some() && told.is(position)
                 };
                 let keep = positions.iter().any(of);
                 if !keep {

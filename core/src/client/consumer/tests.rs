@@ -1,7 +1,8 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_response::FetchableTopicResponse;
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use kafka_protocol::messages::{FetchRequest, ListOffsetsResponse};
+use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
+use kafka_protocol::messages::{FetchRequest, ListOffsetsResponse, OffsetForLeaderEpochResponse};
 
 use super::*;
 use crate::client::fake::{Fake, TOPIC_ID, endpoint, topic};
@@ -178,21 +179,87 @@ fn a_broken_batch_halts_its_partition_and_says_why() {
     assert_eq!(body(&request).forgotten_topics_data[0].partitions, [0]);
 }
 
-#[test]
-fn a_new_leader_is_fetched_from_at_the_same_position() {
-    let mut fake = consumer("", &[(1, 0)]);
+/// A consumer that has read 0 and 1 of epoch 0 from broker 1, and hears that broker 2 leads in epoch 1. Gives its
+/// question about that.
+fn read_two_and_lose_the_leader(fake: &mut Fake<Consumer>) -> (Endpoint, ConnId, Request) {
     fake.pass(1);
-    list_offsets(&mut fake, 0);
+    list_offsets(fake, 0);
     let (_, conn, request) = fake.request();
-    answer(&mut fake, conn, &request, 5, vec![partition_with(0, 0, 2)]);
+    answer(fake, conn, &request, 5, vec![partition_with(0, 0, 2)]);
     fake.pass(200);
     let (_, conn, request) = fake.request();
     fake.leaders = vec![(2, 1)];
     let moved = partition(0, -1, None).with_error_code(ErrorCode::NotLeaderOrFollower.code());
-    answer(&mut fake, conn, &request, 5, vec![moved]);
+    answer(fake, conn, &request, 5, vec![moved]);
+    fake.request()
+}
+
+fn ended(fake: &mut Fake<Consumer>, conn: ConnId, request: &Request, epoch: i32, end: i64) {
+    let RequestKind::OffsetForLeaderEpoch(asked) = &request.body else { panic!("{request:?}") };
+    let asked = &asked.topics[0].partitions[0];
+    assert_eq!((asked.partition, asked.current_leader_epoch, asked.leader_epoch), (0, 1, 0));
+    let answer = EpochEndOffset::default().with_leader_epoch(epoch).with_end_offset(end);
+    let topic = OffsetForLeaderTopicResult::default().with_topic(topic()).with_partitions(vec![answer]);
+    let body = OffsetForLeaderEpochResponse::default().with_topics(vec![topic]);
+    fake.answer(conn, request, ResponseKind::OffsetForLeaderEpoch(body));
+}
+
+#[test]
+fn a_new_leader_that_has_what_was_read_is_fetched_from_at_the_same_position() {
+    let mut fake = consumer("", &[(1, 0)]);
+    let (to, conn, request) = read_two_and_lose_the_leader(&mut fake);
+    assert_eq!(to, endpoint(2));
+    ended(&mut fake, conn, &request, 0, 2);
     let (to, _, request) = fake.request();
     assert_eq!((to, asked(&request)), (endpoint(2), vec![(0, 2)]));
     assert_eq!(body(&request).topics[0].partitions[0].current_leader_epoch, 1);
+}
+
+#[test]
+fn where_the_new_leader_has_less_reading_goes_on_where_the_logs_part_or_halts() {
+    for (reset, end, expected) in [
+        ("latest", 1, Some("resetting offset to the first offset known to diverge 1")),
+        ("latest", -1, Some("resetting offset")),
+        ("none", 1, None),
+    ] {
+        let mut fake = consumer(&format!("auto.offset.reset={reset}"), &[(1, 0)]);
+        let (_, conn, request) = read_two_and_lose_the_leader(&mut fake);
+        ended(&mut fake, conn, &request, if end < 0 { -1 } else { 0 }, end);
+        let note = notes(&fake).pop().unwrap();
+        assert!(note.starts_with("Truncation detected for partition orders-0 at offset 2"), "{note}");
+        match expected {
+            Some(expected) => {
+                assert!(note.ends_with(expected), "{note}");
+                let (_, _, request) = fake.request();
+                match &request.body {
+                    RequestKind::ListOffsets(_) => assert_eq!(end, -1),
+                    _ => assert_eq!(asked(&request), [(0, 1)]),
+                }
+            }
+            None => assert!(note.ends_with("no reset policy is set") && fake.requests.is_empty(), "{note}"),
+        }
+    }
+}
+
+#[test]
+fn the_replica_that_the_leader_names_is_read_until_it_lags() {
+    let mut fake = consumer("client.rack=b", &[(1, 0)]);
+    fake.pass(1);
+    list_offsets(&mut fake, 0);
+    let (to, conn, request) = fake.request();
+    assert_eq!((to, body(&request).rack_id.as_str()), (endpoint(1), "b"));
+    answer(&mut fake, conn, &request, 5, vec![partition(0, 9, None).with_preferred_read_replica(2.into())]);
+    let (to, conn, request) = fake.request();
+    assert_eq!((to, asked(&request)), (endpoint(2), vec![(0, 0)]));
+    answer(&mut fake, conn, &request, 6, vec![partition_with(0, 0, 2)]);
+    assert_eq!(received(&fake), [0, 1]);
+    let (to, conn, request) = fake.request();
+    assert_eq!((to, asked(&request)), (endpoint(2), vec![(0, 2)]));
+    let lags = partition(0, -1, None).with_error_code(ErrorCode::OffsetOutOfRange.code());
+    answer(&mut fake, conn, &request, 6, vec![lags]);
+    let (to, _, request) = fake.request();
+    assert_eq!((to, asked(&request)), (endpoint(1), vec![(0, 2)]));
+    assert!(notes(&fake).is_empty(), "{:?}", notes(&fake));
 }
 
 #[test]

@@ -126,7 +126,8 @@ impl Producer {
     pub fn view(&self) -> ProducerView {
         ProducerView {
             name: self.name.clone(),
-            settings: self.set.to_string(),
+            // The rate of the moment stands beside it, and a hand may have changed it.
+            settings: self.set.split(' ').filter(|pair| !pair.starts_with("rate=")).collect::<Vec<_>>().join(" "),
             topic: self.topic.to_string(),
             health: Health::Running,
             rate: self.application.rate(),
@@ -172,7 +173,7 @@ impl Producer {
             group("Sender", vec![fact("batches in flight", self.sender.in_flight().to_string())]),
             group("Metadata", leaders.collect()),
             group("Connections", self.network.facts()),
-            group("Settings", super::setting::facts(settings::TABLE, &self.set)),
+            group("Settings", super::setting::facts(settings::TABLE, &self.set, &self.name)),
         ]
     }
 

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use super::{Ledger, Received, Verdict};
+use super::ledger::Ledger;
+use super::{Received, Verdict};
 use crate::id::Offset;
 
 const CHUNK: usize = 1024;

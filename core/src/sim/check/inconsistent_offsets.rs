@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::TopicName;
 
-use super::{Ledger, Verdict};
+use super::Verdict;
+use super::ledger::Ledger;
 use crate::id::Offset;
 
 pub(super) fn check(

@@ -1,18 +1,49 @@
 //! What must always hold, checked as it happens: one invariant, one file, by the names of the field (Kafka's TLA+
 //! specifications, Jepsen's reports).
 //!
-//! The checkers see what the outside sees: what producers were told, what consumers got, what lies on disks. Where Kafka
-//! does not promise anything (a machine died with unflushed data and there is no other replica) a breach is recorded as
-//! exempt and shown as such, not hidden.
+//! The checkers see what the outside sees: what producers were told, what consumers got, what lies in logs and on disks;
+//! and what every broker believes of itself, as the TLA+ specifications do. Where Kafka does not promise anything (every
+//! machine that was in sync died with unflushed data) a breach is recorded as exempt and shown as such, not hidden.
+//!
+//! | of replication | what brokers, the controller and logs show | `ledger.rs`, `marks.rs` |
+//! | --- | --- | --- |
+//! | StrongIsr, WeakIsr, ValidHighWatermark | the ISR has what lies below the high watermark | `strong_isr.rs` … |
+//! | LogMatching | all logs agree below their high watermarks | `log_matching.rs` |
+//! | LeaderInIsr, LeaderCompleteness | who is elected, and what it has | `leader_in_isr.rs` … |
+//! | MonotonicEpochs, EpochFencedTruncation | epochs fence | `monotonic_epochs.rs` … |
+//! | ValidFetcherState, RackSpread | who fetches, where replicas lie | `valid_fetcher_state.rs` … |
+//! | Liveness | all settles after the faults | `liveness.rs` |
+//!
+//! | of clients | what producers and consumers show | |
+//! | --- | --- | --- |
+//! | NoCommittedRecordLost | what is committed stays | `no_committed_record_lost.rs` |
+//! | ConsistentRead, InconsistentOffsets | an offset is one record | `consistent_read.rs` … |
+//! | LostWrite, PollSkip, NonmonotonicPoll | consumers get all, in order | `lost_write.rs` … |
 
 mod consistent_read;
+mod epoch_fenced_truncation;
 mod inconsistent_offsets;
+mod leader_completeness;
+mod leader_in_isr;
+mod ledger;
 pub(super) mod liveness;
+mod log_matching;
 mod lost_write;
+mod marks;
+mod monotonic_epochs;
 mod no_committed_record_lost;
 mod nonmonotonic_poll;
 mod poll_skip;
+mod rack_spread;
 mod ranges;
+mod replication;
+mod strong_isr;
+mod valid_fetcher_state;
+mod valid_high_watermark;
+mod weak_isr;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +51,11 @@ use std::sync::Arc;
 use kafka_protocol::messages::TopicName;
 
 use crate::client::Report;
-use crate::id::Offset;
+use crate::id::{BrokerId, Offset};
 use crate::time::Instant;
 
-use consistent_read::Seen;
-use ranges::Ranges;
+use ledger::Ledger;
+pub(super) use replication::{Death, UNCLEAN_SETTING};
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,25 +74,19 @@ const MOST: usize = 1_000;
 /// What has been promised and seen so far.
 #[derive(Clone, Default)]
 pub(super) struct Checks {
-    topics: BTreeMap<TopicName, Vec<Ledger>>,
+    /// Partitions that were ever there; those that are gone stay, unnamed.
+    ledgers: Vec<Ledger>,
+    /// Which ledger a partition has.
+    index: BTreeMap<TopicName, Vec<usize>>,
+    /// Which ledger a broker's log has, by its slot.
+    logs: BTreeMap<BrokerId, Vec<Option<usize>>>,
+    /// The version of the controller's decisions that was seen last.
+    version: u64,
     /// By consumer, topic and partition: the offset that comes next; −1 where any may.
     next: BTreeMap<Arc<str>, BTreeMap<TopicName, Vec<Offset>>>,
     violations: Vec<Arc<Violation>>,
     /// Acknowledged records that are gone, exempt or not.
     lost: u64,
-}
-
-/// What is known of one partition.
-#[derive(Clone, Default)]
-struct Ledger {
-    acked: Ranges,
-    /// Acknowledged by a leader alone (acks=1) that has followers: nobody promises that they stay.
-    alone: Ranges,
-    seen: Seen,
-    /// Retention removed what is below.
-    deleted: Offset,
-    /// When a machine last died, and where the log ended then.
-    torn: Option<(Instant, Offset)>,
 }
 
 /// One record at a consumer.
@@ -74,32 +99,47 @@ struct Received<'a> {
 type Verdict = Result<(), (&'static str, String, Option<&'static str>)>;
 
 impl Checks {
-    /// `said` is when the broker said what the client reports of now; `alone` is whether its leader said it for itself.
+    /// `said` is when the broker said what the client reports of now; `alone` is that it asked for the leader's
+    /// acknowledgement alone (acks=1).
     pub fn report(&mut self, at: Instant, said: Instant, name: &Arc<str>, alone: bool, report: &Report) {
         match report {
             // Without acknowledgements (acks=0) nothing is promised.
             Report::Acked { offset: -1, .. } => {}
             Report::Acked { topic, partition, sequence, offset } => {
-                let ledger = ledger(&mut self.topics, topic, *partition);
-                // The acknowledgement was on its way while the machine died: it is of a record that is gone already.
-                if ledger.torn.is_some_and(|(died, end)| said <= died && *offset >= end) {
+                let Some(place) = self.place(topic, *partition) else { return };
+                let ledger = &mut self.ledgers[place];
+                // The acknowledgement was on its way while the record was lost.
+                if ledger.is_torn(said, *offset) {
                     self.lost += 1;
                     return;
                 }
-                // What stood there is gone, as another record has its place.
-                let (lost, gone) = no_committed_record_lost::replaced(ledger, topic, *partition, *offset);
-                let verdict = inconsistent_offsets::check(ledger, topic, *partition, *offset, name, *sequence);
-                let acked = if alone { &mut ledger.alone } else { &mut ledger.acked };
-                acked.insert(*offset, *offset + 1);
-                self.lost += lost;
-                self.judge(at, gone);
-                self.judge(at, verdict);
+                let again = ledger.acked.contains(*offset);
+                let verdict = match again && (alone || ledger.single.contains(*offset)) {
+                    // One of the two was a leader's word alone.
+                    true => {
+                        self.lost += 1;
+                        no_committed_record_lost::twice(ledger, *offset)
+                    }
+                    false => inconsistent_offsets::check(ledger, topic, *partition, *offset, name, *sequence),
+                };
+                ledger.acked.insert(*offset, *offset + 1);
+                if alone {
+                    ledger.single.insert(*offset, *offset + 1);
+                }
+                let verdict = verdict.and_then(|()| ledger.promise(*offset, alone));
+                self.judge_once(at, place, verdict);
             }
             Report::Received { topic, partition, offset, timestamp, key, value } => {
                 let received = Received { topic, partition: *partition, offset: *offset };
-                let ledger = ledger(&mut self.topics, topic, *partition);
+                let Some(place) = self.place(topic, *partition) else { return };
+                let ledger = &mut self.ledgers[place];
                 let hash = consistent_read::hash(*timestamp, key.as_deref(), value.as_deref());
                 let next = next(&mut self.next, name, topic, *partition);
+                // The answer was on its way while the record was lost.
+                if ledger.is_torn(said, *offset) {
+                    *next = -1;
+                    return;
+                }
                 let expected = *next;
                 *next = offset + 1;
                 let verdicts = [
@@ -116,54 +156,9 @@ impl Checks {
         }
     }
 
-    /// All copies of a partition end at `end` or before.
-    pub fn ends(&mut self, at: Instant, topic: &TopicName, partition: i32, end: Offset, exempt: Option<&'static str>) {
-        let Some(ledger) = self.topics.get_mut(topic).and_then(|ledgers| ledgers.get_mut(partition as usize)) else {
-            return;
-        };
-        if exempt.is_some() {
-            ledger.torn = Some((at, end));
-        }
-        let (lost, verdict) = no_committed_record_lost::check(ledger, topic, partition, end, exempt);
-        self.lost += lost;
-        if ledger.seen.forget(end) || lost > 0 {
-            // Consumers beyond the end start anew, and what comes there now is something else.
-            for offsets in self.next.values_mut().filter_map(|topics| topics.get_mut(topic)) {
-                if let Some(next) = offsets.get_mut(partition as usize) {
-                    *next = -1;
-                }
-            }
-        }
-        self.judge(at, verdict);
-    }
-
-    /// Retention removed what is below.
-    pub fn deleted(&mut self, topic: &TopicName, partition: i32, below: Offset) {
-        let ledger = ledger(&mut self.topics, topic, partition);
-        ledger.deleted = ledger.deleted.max(below);
-        ledger.acked.remove(Offset::MIN, below);
-        ledger.alone.remove(Offset::MIN, below);
-    }
-
-    /// The topic is gone: one of the same name is another.
-    pub fn removed(&mut self, topic: &TopicName) {
-        self.topics.remove(topic);
-        for topics in self.next.values_mut() {
-            topics.remove(topic);
-        }
-    }
-
     /// A consumer starts, perhaps under the name of one that was stopped.
     pub fn began(&mut self, name: &str) {
         self.next.remove(name);
-    }
-
-    /// Partitions of which records were acknowledged or consumed.
-    pub fn partitions(&self) -> Vec<(TopicName, i32)> {
-        let partitions = |(topic, ledgers): (&TopicName, &Vec<Ledger>)| {
-            (0..ledgers.len() as i32).map(|partition| (topic.clone(), partition)).collect::<Vec<_>>()
-        };
-        self.topics.iter().flat_map(partitions).collect()
     }
 
     /// Acknowledged records that are gone, exempt or not.
@@ -175,6 +170,10 @@ impl Checks {
         &self.violations
     }
 
+    fn place(&self, topic: &TopicName, partition: i32) -> Option<usize> {
+        self.index.get(topic)?.get(usize::try_from(partition).ok()?).copied()
+    }
+
     fn judge(&mut self, at: Instant, verdict: Verdict) {
         if let Err((invariant, found, exempt)) = verdict
             && self.violations.len() < MOST
@@ -182,18 +181,6 @@ impl Checks {
             self.violations.push(Arc::new(Violation { invariant, at, found, exempt }));
         }
     }
-}
-
-fn ledger<'a>(topics: &'a mut BTreeMap<TopicName, Vec<Ledger>>, topic: &TopicName, partition: i32) -> &'a mut Ledger {
-    if !topics.contains_key(topic) {
-        topics.insert(topic.clone(), Vec::new());
-    }
-    let ledgers = topics.get_mut(topic).expect("it was put in");
-    let place = partition as usize;
-    if ledgers.len() <= place {
-        ledgers.resize(place + 1, Ledger::default());
-    }
-    &mut ledgers[place]
 }
 
 fn next<'a>(

@@ -1,41 +1,108 @@
-//! **NoCommittedRecordLost**: a record that was acknowledged is in a log for as long as retention keeps it.
+//! **NoCommittedRecordLost**: what was committed is in the log of some replica for as long as retention keeps it.
 //!
-//! Exempt: as many machines died with unflushed data as `min.insync.replicas` asks for (at replication factor 1 that is
-//! one machine); a leader with followers acknowledged it alone (acks=1).
+//! Exempt, and told as such: what every in-sync replica's machine lost when it died, or its disk (with all of them in
+//! sync that takes as many simultaneous losses as `min.insync.replicas`; the last replica standing can do it alone, which
+//! KIP-966 is about); what an unclean election gave up; and what a leader alone had acknowledged (acks=1).
 
-use kafka_protocol::messages::TopicName;
+use super::Verdict;
+use super::ledger::Ledger;
+use crate::id::{BrokerId, Offset};
+use crate::time::Instant;
 
-use super::{Ledger, Verdict};
-use crate::id::Offset;
+pub(super) const LOSSY: &str = "every machine that was in sync lost what it had not flushed";
+pub(super) const WIPED: &str = "every disk that was in sync is gone";
+pub(super) const UNCLEAN: &str = "unclean.leader.election.enable allows it";
+const ALONE: &str = "acks=1 promises what the leader has";
 
-const ALONE: &str = "the leader had acknowledged them alone (acks=1)";
-
-/// Another record is acknowledged at an offset. Gives how many acknowledged ones are gone with that.
-pub(super) fn replaced(ledger: &mut Ledger, topic: &TopicName, partition: i32, offset: Offset) -> (u64, Verdict) {
-    if !ledger.alone.contains(offset) {
-        return (0, Ok(()));
+/// A log was cut back, or is gone. Gives how many acknowledged records are lost with that. `exempt` says why the
+/// in-sync replicas can lose what they had, where they can.
+pub(super) fn check(ledger: &mut Ledger, at: Instant, exempt: Option<&'static str>) -> (u64, Vec<Verdict>) {
+    let in_sync = ledger.authority.as_ref().map_or_else(Vec::new, |authority| authority.isr.clone());
+    let survives = match exempt {
+        // Who is not in sync will be cut back to what those are.
+        Some(_) if !in_sync.is_empty() => ledger.survives(|id| in_sync.contains(id)),
+        _ => ledger.survives(|_| true),
+    };
+    let mut lost = Loss::default();
+    if survives < ledger.truth.end() {
+        lost.committed(ledger, at, survives, &in_sync, exempt);
     }
-    ledger.alone.remove(offset, offset + 1);
-    let found = format!("{}-{partition} has another record at {offset} than the acknowledged one", topic.0);
-    (1, Err(("NoCommittedRecordLost", found, Some(ALONE))))
+    lost.alone(ledger, |ledger, offset, mark| {
+        offset < ledger.truth.end() || ledger.replicas.values().any(|replica| replica.marks.get(offset) == mark)
+    });
+    (lost.acked, lost.verdicts)
 }
 
-/// All logs of the partition end at `end` or before. Gives how many acknowledged records are gone with that.
-pub(super) fn check(
-    ledger: &mut Ledger,
-    topic: &TopicName,
-    partition: i32,
-    end: Offset,
-    exempt: Option<&'static str>,
-) -> (u64, Verdict) {
-    let (lost, alone) = (ledger.acked.count(end, Offset::MAX), ledger.alone.count(end, Offset::MAX));
-    ledger.acked.remove(end, Offset::MAX);
-    ledger.alone.remove(end, Offset::MAX);
-    let (lost, exempt) = match (lost, alone) {
-        (0, 0) => return (0, Ok(())),
-        (0, alone) => (alone, Some(ALONE)),
-        (lost, alone) => (lost + alone, exempt),
-    };
-    let found = format!("{}-{partition} ends at {end}: {lost} acknowledged records are gone", topic.0);
-    (lost, Err(("NoCommittedRecordLost", found, exempt)))
+/// The controller chose a leader that was not in sync: what it does not have is given up.
+pub(super) fn elected(ledger: &mut Ledger, at: Instant, leader: BrokerId) -> (u64, Vec<Verdict>) {
+    let survives = ledger.survives(|id| *id == leader);
+    let mut lost = Loss::default();
+    if survives < ledger.truth.end() {
+        lost.committed(ledger, at, survives, &[leader], Some(UNCLEAN));
+    }
+    (lost.acked, lost.verdicts)
+}
+
+/// More is committed: what leaders had acknowledged alone is among it, or is gone.
+pub(super) fn committed(ledger: &mut Ledger) -> (u64, Vec<Verdict>) {
+    let mut lost = Loss::default();
+    lost.alone(ledger, |ledger, offset, mark| offset >= ledger.truth.end() || ledger.truth.get(offset) == mark);
+    while ledger.alone.front().is_some_and(|(offset, _)| *offset < ledger.truth.end()) {
+        ledger.alone.pop_front();
+    }
+    (lost.acked, lost.verdicts)
+}
+
+/// An offset was acknowledged twice, at least once by a leader alone.
+pub(super) fn twice(ledger: &Ledger, offset: Offset) -> Verdict {
+    let found = format!("{} offset {offset} is another record: an acknowledged one is gone", ledger.name);
+    Err(("NoCommittedRecordLost", found, Some(ALONE)))
+}
+
+#[derive(Default)]
+struct Loss {
+    acked: u64,
+    verdicts: Vec<Verdict>,
+}
+
+impl Loss {
+    fn committed(
+        &mut self,
+        ledger: &mut Ledger,
+        at: Instant,
+        end: Offset,
+        heirs: &[BrokerId],
+        exempt: Option<&'static str>,
+    ) {
+        let gone = ledger.truth.end() - end;
+        let acked = ledger.acked.count(end, Offset::MAX);
+        ledger.acked.remove(end, Offset::MAX);
+        ledger.forget(at, end, heirs);
+        self.acked += acked;
+        let found =
+            format!("{} ends at {end}: {gone} committed records are gone, {acked} of them acknowledged", ledger.name);
+        self.verdicts.push(Err(("NoCommittedRecordLost", found, exempt)));
+    }
+
+    fn alone(&mut self, ledger: &mut Ledger, is_there: impl Fn(&Ledger, Offset, u64) -> bool) {
+        if ledger.alone.is_empty() {
+            return;
+        }
+        let all = std::mem::take(&mut ledger.alone);
+        let (there, gone) = all.into_iter().partition(|(offset, mark)| is_there(ledger, *offset, *mark));
+        ledger.alone = there;
+        let gone: std::collections::VecDeque<(Offset, u64)> = gone;
+        if gone.is_empty() {
+            return;
+        }
+        let mut acked = 0;
+        for (offset, _) in &gone {
+            acked += ledger.acked.count(*offset, offset + 1);
+            ledger.acked.remove(*offset, offset + 1);
+        }
+        self.acked += acked;
+        let (name, first) = (&ledger.name, gone[0].0);
+        let found = format!("{name} is something else from {first} on: {acked} acknowledged records are gone");
+        self.verdicts.push(Err(("NoCommittedRecordLost", found, Some(ALONE))));
+    }
 }

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use super::{Ledger, Received, Verdict};
+use super::ledger::Ledger;
+use super::{Received, Verdict};
 use crate::id::Offset;
 
 /// `next` is the offset after the last one that this consumer got; −1 where there is none.

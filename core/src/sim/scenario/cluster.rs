@@ -24,6 +24,10 @@ pub(super) const PROPERTIES: [&str; 8] = ["brokers", "racks", "latency", "loss",
 const PLACEMENT: &str = "placement";
 const PLACEMENT_SETTING: &str = "ottla.placement";
 
+/// With none at all, two that answer each other at once would keep the clock where it is.
+const SHORTEST: Duration = Duration::from_micros(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     pub brokers: u32,
@@ -138,10 +142,10 @@ impl Line<'_> {
                 "latency" => {
                     let (from, to) = value.split_once("..").unwrap_or((&value, &value));
                     match (duration(from), duration(to)) {
-                        (Some(from), Some(to)) if from <= to && to <= Duration::from_secs(60) => {
+                        (Some(from), Some(to)) if from >= SHORTEST && (from..=LONGEST).contains(&to) => {
                             cluster.latency = Some((from, to));
                         }
-                        _ => return self.at(&word, "expected a latency up to 60s, such as 5ms or 1ms..5ms"),
+                        _ => return self.at(&word, "expected a latency from 1us to 60s, such as 5ms or 1ms..5ms"),
                     }
                 }
                 "loss" => match value.strip_suffix('%').and_then(|percent| decimal(percent, 10_000)) {

@@ -30,6 +30,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::bug::{Bug, Bugs};
 use crate::client::SendRecord;
 use crate::rng::Seed;
 use crate::time::Instant;
@@ -56,12 +57,22 @@ pub struct Scenario {
     pub opening: Vec<String>,
     pub seed: Seed,
     pub cluster: Cluster,
+    /// Kafka's historic mistakes that are to be seen.
+    pub bugs: Vec<BugLine>,
     /// Faults that the seed draws.
     pub swarm: Option<Swarm>,
     /// In order of time, ties in the order of the text. What has no `@time` happens at 0.
     pub actions: Vec<Timed>,
     /// The comments and blank lines after the last action.
     pub closing: Vec<String>,
+}
+
+/// `bug truncate-to-high-watermark`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BugLine {
+    pub bug: Bug,
+    /// The comments and blank lines above it.
+    pub above: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -132,12 +143,14 @@ pub const COUNTS: [(&str, &str); 6] = [
 ];
 
 /// What an `expect` can count of one partition: `end:orders-0`.
-pub const PARTITION_COUNTS: [(&str, &str); 5] = [
+pub const PARTITION_COUNTS: [(&str, &str); 7] = [
     ("end", "the leader's log end offset"),
     ("start", "the leader's log start offset"),
     ("segments", "the leader's segments"),
     ("isr", "in-sync replicas"),
     ("leader", "the leader's broker id, -1 where there is none"),
+    ("epoch", "the leader epoch"),
+    ("high-watermark", "the leader's high watermark"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,10 +177,32 @@ impl Scenario {
         self.actions.insert(place, Timed { at, action, above: Vec::new() });
     }
 
+    /// Takes the rate away that the last action of that moment sets, if `action` sets it anew. False where it does not.
+    pub fn take_back(&mut self, at: Instant, action: &Action) -> bool {
+        let Action::Rate { producer, .. } = action else { return false };
+        let place = self.actions.partition_point(|timed| timed.at <= at);
+        let same = |timed: &Timed| {
+            timed.at == at
+                && timed.above.is_empty()
+                && matches!(&timed.action, Action::Rate { producer: known, .. } if known == producer)
+        };
+        match place.checked_sub(1).filter(|last| self.actions.get(*last).is_some_and(same)) {
+            Some(last) => {
+                self.actions.remove(last);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// When the last thing that it says happens.
     pub fn last(&self) -> Instant {
         let drawn = self.swarm.as_ref().map_or(Instant::ZERO, |swarm| swarm.until);
         self.actions.last().map_or(drawn, |timed| timed.at.max(drawn))
+    }
+
+    pub fn bugs(&self) -> Bugs {
+        self.bugs.iter().map(|line| line.bug).collect()
     }
 
     /// Its first comment line without the `#`.

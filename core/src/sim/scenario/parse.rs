@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lex::{self, Word};
 use super::names::{Names, is_name, topic_config, topic_name};
-use super::{Action, COUNTS, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Swarm, Timed, fault};
+use super::{
+    Action, BugLine, COUNTS, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Swarm, Timed, fault,
+};
+use crate::bug::Bug;
 use crate::client::setting::{decimal, rate};
 use crate::client::{SendRecord, consumer, producer};
 use crate::config::{BrokerSettings, TopicConfig};
@@ -30,8 +33,8 @@ pub const MAX_CLIENTS: usize = 100;
 pub const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The words that open a line, besides those about faults ([`fault::WORDS`]).
-const STATEMENTS: [&str; 11] =
-    ["seed", "cluster", "swarm", "topic", "producer", "consumer", "rate", "send", "add", "stop", "expect"];
+const STATEMENTS: [&str; 12] =
+    ["seed", "cluster", "bug", "swarm", "topic", "producer", "consumer", "rate", "send", "add", "stop", "expect"];
 
 fn statements() -> impl Iterator<Item = &'static str> {
     STATEMENTS.into_iter().chain(fault::WORDS)
@@ -47,6 +50,8 @@ pub fn scenario(text: &str) -> Result<Scenario, Vec<ParseError>> {
     }
     let mut errors = Vec::new();
     let mut lines = Vec::new();
+    // Some editors begin a text with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, number) in text.lines().zip(1..) {
         match lex::words(line, number) {
             Ok((words, comment)) => lines.push((Line { number, words, names: None }, line, comment)),
@@ -135,6 +140,14 @@ impl Reader {
                 }
                 self.open();
                 self.scenario.cluster = line.cluster()?;
+                Ok(())
+            }
+            Some("bug") => {
+                let bug = line.bug()?;
+                if self.scenario.bugs().has(bug) {
+                    return line.wrong(1, format!("{bug} is on already"));
+                }
+                self.scenario.bugs.push(BugLine { bug, above: std::mem::take(&mut self.above) });
                 Ok(())
             }
             Some("swarm") => {
@@ -295,6 +308,19 @@ impl Line<'_> {
                 let hint = hint(&statement, statements());
                 let known: Vec<&str> = statements().collect();
                 self.wrong(from, format!("expected one of {}, found {statement}.{hint}", known.join(", ")))
+            }
+        }
+    }
+
+    fn bug(&self) -> Parsed<Bug> {
+        let known = Bug::ALL.map(Bug::name);
+        let name = self.text(1, &format!("one of {}", known.join(", ")))?;
+        self.end(2)?;
+        match Bug::ALL.into_iter().find(|bug| bug.name() == name) {
+            Some(bug) => Ok(bug),
+            None => {
+                let hint = hint(&name, known);
+                self.wrong(1, format!("expected one of {}, found {name}.{hint}", known.join(", ")))
             }
         }
     }
@@ -534,6 +560,7 @@ impl Line<'_> {
         let brokers = self.names.map_or(MAX_BROKERS, |names| names.brokers);
         match text.strip_prefix("broker-").and_then(|id| id.parse::<u32>().ok()) {
             Some(id) if (1..=brokers).contains(&id) => Ok(BrokerId(id as i32)),
+            Some(_) if brokers == 1 => self.wrong(index, format!("expected broker-1, the only broker, found {text}")),
             Some(_) => self.wrong(index, format!("expected broker-1 to broker-{brokers}, found {text}")),
             None => self.wrong(index, format!("expected a broker, such as broker-1, found {text}")),
         }

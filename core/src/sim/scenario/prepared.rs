@@ -27,6 +27,7 @@ prepared![
     "acks-1-loses-what-acks-all-keeps",
     "slow-follower-leaves-the-isr",
     "not-enough-replicas",
+    "fetch-from-follower",
     "crash-loses-what-was-not-flushed",
     "cut-link-and-retry",
     "log-append-time",

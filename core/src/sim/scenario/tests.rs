@@ -32,6 +32,15 @@ fn the_text_in_the_module_header_is_read_as_it_says() {
 }
 
 #[test]
+fn a_network_without_latency_is_refused_for_time_would_stand_still() {
+    for latency in ["0ms", "0ms..0ms", "0ms..5ms", "999ns", "61s", "5ms..1ms"] {
+        let errors = errors(&format!("cluster brokers=1 latency={latency}\n"));
+        assert!(errors[0].contains("expected a latency from 1us to 60s"), "{latency}: {errors:?}");
+    }
+    assert!(parse::scenario("cluster brokers=1 latency=1us..1us\n").is_ok());
+}
+
+#[test]
 fn what_is_written_is_read_back_with_comments_and_odd_bytes() {
     let text = "\
 # A title
@@ -166,7 +175,10 @@ fn a_fault_that_makes_no_sense_is_refused_with_what_was_expected() {
     let opening = "cluster brokers=2 racks=a,b\nproducer p1 topic=t\n";
     for (line, expected) in [
         ("kill p1", "column 10: expected a broker, such as broker-1, rack a, controller or zookeeper, found p1"),
-        ("start controller", "column 11: expected a broker, a rack or zookeeper, such as broker-1 or rack a, found controller"),
+        (
+            "start controller",
+            "column 11: expected a broker, a rack or zookeeper, such as broker-1 or rack a, found controller",
+        ),
         ("kill rack c", "column 15: no broker is in a rack c."),
         ("crash rack", "column 16: expected a rack's name"),
         ("cut broker-1 broker-1", "column 18: expected another node than broker-1"),
@@ -253,6 +265,7 @@ const FLIPS: &[(&str, &str, &str)] = &[
     ("leader-failover", "acks=all", "acks=1"),
     ("acks-1-loses-what-acks-all-keeps", "rate=40/s acks=1", "rate=40/s acks=all"),
     ("slow-follower-leaves-the-isr", "replica.lag.time.max.ms=4000", "replica.lag.time.max.ms=30000"),
+    ("fetch-from-follower", "client.rack=b", "client.rack=a"),
     ("not-enough-replicas", "min.insync.replicas=2", "min.insync.replicas=1"),
 ];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::lex::quote;
-use super::{Action, Expectation, ParseError, Scenario, Timed};
+use super::{Action, BugLine, Expectation, ParseError, Scenario, Timed};
 use crate::client::SendRecord;
 use crate::time::{Duration, Instant};
 
@@ -17,6 +17,10 @@ impl Display for Scenario {
             writeln!(f, "seed {}", self.seed.0)?;
         }
         writeln!(f, "{}", self.cluster)?;
+        for BugLine { bug, above } in &self.bugs {
+            above.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+            writeln!(f, "bug {bug}")?;
+        }
         if let Some(swarm) = &self.swarm {
             writeln!(f, "{swarm}")?;
         }

@@ -125,6 +125,8 @@ impl Search<'_> {
                 candidates.push(simpler);
             }
         };
+        // If it breaks without its bug, that is news.
+        offer(&|scenario| scenario.bugs.clear());
         offer(&|scenario| scenario.cluster.brokers = 1);
         offer(&|scenario| scenario.cluster.brokers -= scenario.cluster.brokers / 2);
         offer(&|scenario| scenario.cluster.brokers -= u32::from(scenario.cluster.brokers > 1));

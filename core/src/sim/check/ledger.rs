@@ -1,0 +1,238 @@
+//! What is known of one partition: what lies in the logs of its replicas, what of that is committed, what was promised
+//! to producers and seen by consumers.
+//!
+//! What is committed is what a leader's high watermark has passed. It is written down once ([`Ledger::truth`]), and every
+//! replica's log is compared with it once, so that looking on costs a step for every record and no more.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+
+use uuid::Uuid;
+
+use super::Verdict;
+use super::consistent_read::Seen;
+use super::marks::Marks;
+use super::no_committed_record_lost::UNCLEAN;
+use super::ranges::Ranges;
+use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use crate::partition::{Partition, Role};
+use crate::protocol::cluster::Assignment;
+use crate::time::Instant;
+
+#[derive(Clone)]
+pub(super) struct Ledger {
+    pub name: TopicPartition,
+    pub topic_id: Uuid,
+    /// The topic says `unclean.leader.election.enable`.
+    pub unclean: bool,
+    /// What the controller decided last.
+    pub authority: Option<Assignment>,
+    /// Who led in an epoch, as far as anybody believed it of itself.
+    pub leaders: BTreeMap<LeaderEpoch, BrokerId>,
+    pub replicas: BTreeMap<BrokerId, Replica>,
+    /// What is committed.
+    pub truth: Marks,
+    /// What was acknowledged and is not known to be gone.
+    pub acked: Ranges,
+    /// Of that, what a leader alone acknowledged.
+    pub single: Ranges,
+    /// Everything that was acknowledged by all in-sync replicas lies below.
+    pub promised: Offset,
+    /// What was acknowledged by a leader alone and is not committed: offsets and marks.
+    pub alone: VecDeque<(Offset, u64)>,
+    pub seen: Seen,
+    /// Retention removed what is below.
+    pub deleted: Offset,
+    /// When something committed was last lost as Kafka allows it, and from where on.
+    pub torn: Option<(Instant, Offset)>,
+    /// Invariants that are broken here: each is told once.
+    pub broken: Vec<&'static str>,
+}
+
+/// One replica's log, and its process.
+#[derive(Clone)]
+pub(super) struct Replica {
+    pub marks: Marks,
+    /// Below, it is what is committed. Looking on moves it.
+    agrees: Cell<Offset>,
+    /// Its machine lost what was not flushed, or its disk; until it has everything again.
+    pub lossy: bool,
+    /// It has more than that, and answers for none of it: that was lost as Kafka allows it. Until it is cut back.
+    trusted: Offset,
+    /// `None` while no process runs.
+    pub process: Option<Process>,
+}
+
+/// What a broker believes of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Process {
+    pub leads: bool,
+    pub epoch: LeaderEpoch,
+    pub high_watermark: Offset,
+    /// Of a leader: where its epoch began, and who is in sync with it.
+    pub epoch_start: Offset,
+    pub isr: Vec<BrokerId>,
+}
+
+impl Process {
+    /// Whether it leads, or in which epoch.
+    pub fn is_changed_by(&self, partition: &Partition) -> bool {
+        self.epoch != partition.leader_epoch() || self.leads != matches!(partition.role, Role::Leader(_))
+    }
+
+    pub fn set(&mut self, partition: &Partition) {
+        self.high_watermark = partition.log.high_watermark();
+        self.epoch = partition.leader_epoch();
+        match &partition.role {
+            Role::Leader(leader) => {
+                self.leads = true;
+                self.epoch_start = leader.epoch_start;
+                if self.isr != leader.isr() {
+                    self.isr = leader.isr().to_vec();
+                }
+            }
+            Role::Follower(_) => {
+                self.leads = false;
+                self.isr.clear();
+            }
+        }
+    }
+}
+
+impl Default for Replica {
+    fn default() -> Self {
+        let (marks, agrees) = (Marks::default(), Cell::default());
+        Replica { marks, agrees, lossy: false, trusted: Offset::MAX, process: None }
+    }
+}
+
+impl Replica {
+    /// As far as this log is what is committed, looked at up to `to`.
+    pub fn agrees(&self, truth: &Marks, to: Offset) -> Offset {
+        let to = to.min(self.marks.end()).min(truth.end());
+        let mut agrees = self.agrees.get();
+        while agrees < to {
+            let (own, committed) = (self.marks.get(agrees), truth.get(agrees));
+            // A log that began later knows nothing of what was before, and cannot contradict.
+            if own != committed && own != 0 && committed != 0 {
+                break;
+            }
+            agrees += 1;
+        }
+        self.agrees.set(agrees);
+        agrees
+    }
+
+    /// The log ends there now.
+    pub fn cut(&mut self, end: Offset) {
+        self.marks.cut(end);
+        self.agrees.set(self.agrees.get().min(self.marks.end()));
+        if self.marks.end() <= self.trusted {
+            self.trusted = Offset::MAX;
+        }
+    }
+
+    pub fn begin_at(&mut self, start: Offset) {
+        self.marks.begin_at(start);
+        self.agrees.set(0);
+        self.trusted = Offset::MAX;
+    }
+
+    /// The high watermark that it must answer for.
+    pub fn high_watermark(&self) -> Offset {
+        self.process.as_ref().map_or(0, |process| process.high_watermark.min(self.trusted))
+    }
+}
+
+impl Ledger {
+    pub fn new(name: TopicPartition, topic_id: Uuid) -> Ledger {
+        Ledger {
+            name,
+            topic_id,
+            unclean: false,
+            authority: None,
+            leaders: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            truth: Marks::default(),
+            acked: Ranges::default(),
+            single: Ranges::default(),
+            promised: 0,
+            alone: VecDeque::new(),
+            seen: Seen::default(),
+            deleted: 0,
+            torn: None,
+            broken: Vec::new(),
+        }
+    }
+
+    /// What was said then of that offset is of a record that was lost since.
+    pub fn is_torn(&self, said: Instant, offset: Offset) -> bool {
+        self.torn.is_some_and(|(torn, end)| said <= torn && offset >= end)
+    }
+
+    /// A producer was told that its record has that offset.
+    pub fn promise(&mut self, offset: Offset, alone: bool) -> Verdict {
+        if offset < self.truth.end() {
+            self.promised = self.promised.max(if alone { 0 } else { offset + 1 });
+            return Ok(());
+        }
+        if alone {
+            let marks = self.replicas.values().map(|replica| replica.marks.get(offset));
+            self.alone.extend(marks.max().filter(|mark| *mark != 0).map(|mark| (offset, mark)));
+            return Ok(());
+        }
+        // A leader that was given up goes on promising for a while.
+        let exempt = (self.unclean && self.torn.is_some()).then_some(UNCLEAN);
+        let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);
+        Err(("NoCommittedRecordLost", found, exempt))
+    }
+
+    pub fn replica(&mut self, id: BrokerId) -> &mut Replica {
+        self.replicas.entry(id).or_default()
+    }
+
+    /// Those that believe to lead, with the high watermark that they must answer for.
+    pub fn leaders(&self) -> impl Iterator<Item = (BrokerId, &Replica, &Process)> {
+        self.replicas.iter().filter_map(|(id, replica)| {
+            let process = replica.process.as_ref().filter(|process| process.leads)?;
+            Some((*id, replica, process))
+        })
+    }
+
+    /// A leader's high watermark has risen: what it has below is committed from now on. False where what is committed
+    /// already is not what it has.
+    pub fn commit(&mut self, leader: BrokerId) -> bool {
+        let Some(replica) = self.replicas.get(&leader) else { return true };
+        let end = self.truth.end();
+        let high_watermark = replica.high_watermark();
+        if high_watermark <= end {
+            return true;
+        }
+        if replica.agrees(&self.truth, end) < end {
+            return false;
+        }
+        for offset in end..high_watermark {
+            self.truth.append(offset + 1, replica.marks.get(offset));
+        }
+        replica.agrees.set(self.truth.end());
+        true
+    }
+
+    /// The most of what is committed that any of them has.
+    pub fn survives(&self, on: impl Fn(&BrokerId) -> bool) -> Offset {
+        let replicas = self.replicas.iter().filter(|(id, _)| on(id));
+        replicas.map(|(_, replica)| replica.agrees(&self.truth, self.truth.end())).max().unwrap_or(0)
+    }
+
+    /// What was committed from `end` on is gone; the logs of `heirs` say what comes there now.
+    pub fn forget(&mut self, at: Instant, end: Offset, heirs: &[BrokerId]) {
+        self.truth.cut(end);
+        self.promised = self.promised.min(end);
+        self.torn = Some((at, end));
+        for (id, replica) in &mut self.replicas {
+            replica.agrees.set(replica.agrees.get().min(end));
+            let answers = heirs.contains(id) || replica.marks.end() <= end;
+            replica.trusted = if answers { Offset::MAX } else { end };
+        }
+    }
+}

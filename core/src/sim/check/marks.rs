@@ -1,0 +1,63 @@
+//! What lies in a log, as marks: one for every offset, the same where the record is the same. Chunks are shared between
+//! checkpoints.
+
+use std::sync::Arc;
+
+use crate::id::Offset;
+use crate::record::BatchHeader;
+
+const CHUNK: usize = 1024;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks {
+    chunks: Vec<Arc<[u64; CHUNK]>>,
+    end: Offset,
+}
+
+/// What every offset of a batch is marked with: where it lies, who wrote it, and its bytes by their CRC.
+pub(super) fn mark(header: &BatchHeader) -> u64 {
+    let mut mark = 0xcbf2_9ce4_8422_2325_u64;
+    for word in [header.base_offset as u64, header.partition_leader_epoch as u64, u64::from(header.crc)] {
+        mark = (mark ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+    mark | 1
+}
+
+impl Marks {
+    pub fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// 0 where nothing is known of the offset.
+    pub fn get(&self, offset: Offset) -> u64 {
+        let known = usize::try_from(offset).ok().filter(|_| offset < self.end);
+        let chunk = known.and_then(|place| Some((self.chunks.get(place / CHUNK)?, place % CHUNK)));
+        chunk.map_or(0, |(chunk, place)| chunk[place])
+    }
+
+    /// Everything from the end up to `to` is that.
+    pub fn append(&mut self, to: Offset, mark: u64) {
+        while self.end < to {
+            let place = self.end as usize;
+            let (chunk, place) = (place / CHUNK, place % CHUNK);
+            while self.chunks.len() <= chunk {
+                self.chunks.push(Arc::new([0; CHUNK]));
+            }
+            Arc::make_mut(&mut self.chunks[chunk])[place] = mark;
+            self.end += 1;
+        }
+    }
+
+    pub fn cut(&mut self, end: Offset) {
+        if end < self.end {
+            self.end = end.max(0);
+            self.chunks.truncate((self.end as usize).div_ceil(CHUNK));
+        }
+    }
+
+    /// The log begins anew at `start`, empty.
+    pub fn begin_at(&mut self, start: Offset) {
+        self.cut(0);
+        self.append(start, 0);
+    }
+}

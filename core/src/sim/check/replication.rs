@@ -1,0 +1,268 @@
+//! What the checkers of replication are told: what the controller decides, what brokers write and believe, how they die.
+
+use super::ledger::Ledger;
+use super::{
+    Checks, Verdict, epoch_fenced_truncation, leader_completeness, leader_in_isr, log_matching, monotonic_epochs,
+    no_committed_record_lost, rack_spread, strong_isr, valid_fetcher_state, valid_high_watermark, weak_isr,
+};
+use crate::broker::Broker;
+use crate::id::{BrokerId, LogId, Offset, TopicPartition};
+use crate::protocol::cluster::{Assignment, ClusterState};
+use crate::record::BatchHeader;
+use crate::sim::tally::Tally;
+use crate::time::Instant;
+
+pub(in crate::sim) const UNCLEAN_SETTING: &str = "unclean.leader.election.enable";
+
+/// What made a log shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sim) enum Death {
+    /// The process died; what it wrote stays.
+    Killed,
+    /// The machine died, and with it what was not flushed.
+    Crashed,
+    /// The disk is another one.
+    Wiped,
+}
+
+impl Checks {
+    /// What the controller's state is now; `unclean` is what topics inherit for `unclean.leader.election.enable`.
+    pub fn decided(&mut self, at: Instant, state: &ClusterState, unclean: bool, tally: &mut Tally) {
+        if state.version <= self.version {
+            return;
+        }
+        self.version = state.version;
+        self.index.retain(|name, _| state.topics.contains_key(name));
+        for (name, topic) in &state.topics {
+            let unclean = topic.configs.get(UNCLEAN_SETTING).map_or(unclean, |value| value == "true");
+            for (partition, assignment) in (0..).zip(&topic.partitions) {
+                let place = self.ledger_of(TopicPartition::new(name.clone(), partition), topic.id);
+                let ledger = &mut self.ledgers[place];
+                ledger.unclean = unclean;
+                if ledger.authority.as_ref() == Some(assignment) {
+                    continue;
+                }
+                let spread = match &ledger.authority {
+                    None => rack_spread::check(ledger, assignment, &state.brokers),
+                    Some(before) => {
+                        tally.elections += u64::from(before.leader != assignment.leader);
+                        tally.isr_changes += u64::from(before.isr != assignment.isr);
+                        Ok(())
+                    }
+                };
+                self.judge(at, spread);
+                self.partition_decided(at, place, assignment);
+            }
+        }
+    }
+
+    fn partition_decided(&mut self, at: Instant, place: usize, assignment: &Assignment) {
+        let ledger = &mut self.ledgers[place];
+        let verdicts = [
+            leader_in_isr::check(ledger, assignment),
+            monotonic_epochs::decided(ledger, assignment),
+            epoch_fenced_truncation::joins(ledger, assignment),
+        ];
+        let unclean = leader_in_isr::is_unclean(ledger, assignment) && ledger.unclean;
+        ledger.authority = Some(assignment.clone());
+        for id in &assignment.replicas {
+            ledger.replica(*id);
+        }
+        if unclean {
+            let lost = no_committed_record_lost::elected(ledger, at, assignment.leader);
+            self.lose(at, place, lost);
+        }
+        for verdict in verdicts {
+            self.judge(at, verdict);
+        }
+        self.look(at, place);
+    }
+
+    /// A broker calls a directory's log by that slot from now on.
+    pub fn log_opened(&mut self, broker: BrokerId, log: LogId, name: &TopicPartition, base: Offset) {
+        let Some(place) = self.place(&name.topic, name.partition) else { return };
+        let logs = self.logs.entry(broker).or_default();
+        let slot = log.0 as usize;
+        if logs.len() <= slot {
+            logs.resize(slot + 1, None);
+        }
+        logs[slot] = Some(place);
+        let replica = self.ledgers[place].replica(broker);
+        if replica.marks.end() == 0 && base > 0 {
+            replica.begin_at(base);
+        }
+    }
+
+    pub fn appended(&mut self, at: Instant, broker: BrokerId, log: LogId, header: &BatchHeader) {
+        let Some(place) = self.log(broker, log) else { return };
+        let ledger = &mut self.ledgers[place];
+        let verdict = epoch_fenced_truncation::appends(ledger, broker, header.base_offset);
+        let replica = ledger.replica(broker);
+        if replica.marks.end() < header.base_offset {
+            replica.begin_at(header.base_offset);
+        }
+        replica.marks.append(header.next_offset(), super::marks::mark(header));
+        self.judge_once(at, place, verdict);
+    }
+
+    /// A broker cuts a log back, or (`end` is 0) removes it.
+    pub fn truncated(&mut self, at: Instant, broker: BrokerId, log: LogId, end: Offset) {
+        let Some(place) = self.log(broker, log) else { return };
+        self.ledgers[place].replica(broker).cut(end);
+        self.look_for_losses(at, place, None);
+    }
+
+    /// Retention removed what is below.
+    pub fn deleted(&mut self, broker: BrokerId, log: LogId, below: Offset) {
+        let Some(place) = self.log(broker, log) else { return };
+        let ledger = &mut self.ledgers[place];
+        ledger.deleted = ledger.deleted.max(below);
+        ledger.acked.remove(Offset::MIN, below);
+    }
+
+    /// A broker's process is gone; `end` says where a directory's log ends on its disk now.
+    pub fn died(&mut self, at: Instant, broker: BrokerId, how: Death, end: impl Fn(&TopicPartition) -> Offset) {
+        self.logs.remove(&broker);
+        let exempt = match how {
+            Death::Killed => None,
+            Death::Crashed => Some(no_committed_record_lost::LOSSY),
+            Death::Wiped => Some(no_committed_record_lost::WIPED),
+        };
+        let places: Vec<usize> = self.index.values().flatten().copied().collect();
+        for place in places {
+            let ledger = &mut self.ledgers[place];
+            let end = end(&ledger.name);
+            let Some(replica) = ledger.replicas.get_mut(&broker) else { continue };
+            replica.process = None;
+            if end < replica.marks.end() {
+                replica.lossy |= how != Death::Killed;
+                replica.cut(end);
+                self.look_for_losses(at, place, exempt);
+            }
+        }
+    }
+
+    /// A broker has taken a step in which it touched those logs.
+    pub fn stepped(&mut self, at: Instant, id: BrokerId, broker: &Broker, touched: &[LogId]) {
+        for &log in touched {
+            let (Some(place), Some(partition)) = (self.log(id, log), broker.slot(log)) else { continue };
+            let ledger = &mut self.ledgers[place];
+            let replica = ledger.replica(id);
+            let end = partition.log.end();
+            if replica.marks.end() < end {
+                replica.begin_at(end);
+            }
+            replica.cut(end);
+            let before = replica.process.take();
+            let changes = before.as_ref().is_none_or(|before| before.is_changed_by(partition));
+            let epoch_before = before.as_ref().map(|before| before.epoch);
+            let mut now = before.unwrap_or_default();
+            now.set(partition);
+            let verdict = match changes {
+                true => monotonic_epochs::believed(ledger, id, epoch_before, &now),
+                false => Ok(()),
+            };
+            let fetches = valid_fetcher_state::check(ledger, id, now.leads, broker.fetchers_of(log));
+            let rises = epoch_fenced_truncation::epochs(ledger, id, partition.log.epochs());
+            ledger.replica(id).process = Some(now);
+            for verdict in [verdict, fetches, rises] {
+                self.judge_once(at, place, verdict);
+            }
+            self.commit(at, place, id);
+            let matches = log_matching::check(&self.ledgers[place], id);
+            self.judge_once(at, place, matches);
+            self.look(at, place);
+        }
+    }
+
+    /// A leader's high watermark may have risen.
+    fn commit(&mut self, at: Instant, place: usize, id: BrokerId) {
+        let ledger = &mut self.ledgers[place];
+        let leads = ledger.replicas.get(&id).and_then(|replica| replica.process.as_ref()).is_some_and(|it| it.leads);
+        let end = ledger.truth.end();
+        if leads && ledger.commit(id) && ledger.truth.end() > end {
+            let lost = no_committed_record_lost::committed(&mut self.ledgers[place]);
+            self.lose(at, place, lost);
+        }
+    }
+
+    /// What holds between the replicas of a partition.
+    fn look(&mut self, at: Instant, place: usize) {
+        let ledger = &mut self.ledgers[place];
+        for replica in ledger.replicas.values_mut().filter(|replica| replica.lossy) {
+            replica.lossy = replica.agrees(&ledger.truth, Offset::MAX) < ledger.truth.end();
+        }
+        let verdicts = [
+            valid_high_watermark::check(ledger),
+            strong_isr::check(ledger),
+            weak_isr::check(ledger),
+            leader_completeness::check(ledger),
+        ];
+        for verdict in verdicts {
+            self.judge_once(at, place, verdict);
+        }
+    }
+
+    fn look_for_losses(&mut self, at: Instant, place: usize, exempt: Option<&'static str>) {
+        let lost = no_committed_record_lost::check(&mut self.ledgers[place], at, exempt);
+        self.lose(at, place, lost);
+        self.look(at, place);
+    }
+
+    /// Acknowledged records are gone. Consumers that were beyond start anew, and what comes there now is something else.
+    fn lose(&mut self, at: Instant, place: usize, (lost, verdicts): (u64, Vec<Verdict>)) {
+        if verdicts.is_empty() {
+            return;
+        }
+        self.lost += lost;
+        let ledger = &mut self.ledgers[place];
+        let name = ledger.name.clone();
+        if ledger.seen.forget(ledger.truth.end()) || lost > 0 {
+            for offsets in self.next.values_mut().filter_map(|topics| topics.get_mut(&name.topic)) {
+                if let Some(next) = offsets.get_mut(name.partition as usize) {
+                    *next = -1;
+                }
+            }
+        }
+        for verdict in verdicts {
+            self.judge(at, verdict);
+        }
+    }
+
+    /// The same invariant is told once for a partition: what is broken stays so for a while.
+    pub(super) fn judge_once(&mut self, at: Instant, place: usize, verdict: Verdict) {
+        let Err((invariant, ..)) = &verdict else { return };
+        let broken = &mut self.ledgers[place].broken;
+        if !broken.contains(invariant) {
+            broken.push(invariant);
+            self.judge(at, verdict);
+        }
+    }
+
+    /// The ledger of a broker's log, unless its topic is gone.
+    fn log(&self, broker: BrokerId, log: LogId) -> Option<usize> {
+        let place = (*self.logs.get(&broker)?.get(log.0 as usize)?)?;
+        let name = &self.ledgers[place].name;
+        (self.place(&name.topic, name.partition) == Some(place)).then_some(place)
+    }
+
+    /// A topic of the same name and another id is another one.
+    fn ledger_of(&mut self, name: TopicPartition, topic_id: uuid::Uuid) -> usize {
+        if let Some(place) = self.place(&name.topic, name.partition).filter(|at| self.ledgers[*at].topic_id == topic_id)
+        {
+            return place;
+        }
+        let place = self.ledgers.len();
+        let places = self.index.entry(name.topic.clone()).or_default();
+        if name.partition == 0 {
+            places.clear();
+            let topic: &str = &name.topic.0;
+            for topics in self.next.values_mut() {
+                topics.retain(|known, _| &*known.0 != topic);
+            }
+        }
+        places.push(place);
+        self.ledgers.push(Ledger::new(name, topic_id));
+        place
+    }
+}

@@ -1,0 +1,274 @@
+//! Every checker fires where its rule is broken, and only there: a partition of three replicas as it should be, then with
+//! one thing wrong.
+
+use bytes::Bytes;
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
+
+use super::ledger::{Ledger, Process};
+use super::no_committed_record_lost::{LOSSY, UNCLEAN};
+use super::*;
+use crate::id::{LogId, TopicPartition};
+use crate::log::epoch::EpochCache;
+use crate::protocol::cluster::{Assignment, ClusterState, Registration, Topic};
+use crate::record::{BatchBuilder, BatchHeader, Compression, Stamp};
+use crate::sim::Tally;
+use crate::time::Timestamp;
+
+const LEADER: BrokerId = BrokerId(1);
+const FOLLOWER: BrokerId = BrokerId(2);
+const LATE: BrokerId = BrokerId(3);
+const NOW: Instant = Instant::from_millis(1_000);
+
+fn topic() -> TopicName {
+    TopicName(StrBytes::from_static_str("orders"))
+}
+
+fn assignment(leader: BrokerId, leader_epoch: i32, isr: &[BrokerId]) -> Assignment {
+    let replicas = vec![LEADER, FOLLOWER, LATE];
+    Assignment {
+        replicas,
+        isr: isr.to_vec(),
+        leader,
+        leader_epoch,
+        partition_epoch: leader_epoch,
+        ..Assignment::default()
+    }
+}
+
+fn follows(epoch: i32, high_watermark: Offset) -> Process {
+    Process { leads: false, epoch, high_watermark, epoch_start: 0, isr: Vec::new() }
+}
+
+fn leads(epoch: i32, high_watermark: Offset, epoch_start: Offset) -> Process {
+    Process { leads: true, epoch, high_watermark, epoch_start, isr: vec![LEADER, FOLLOWER] }
+}
+
+/// One leader with ten records, eight of them committed; a follower in sync has nine, another one has five.
+fn sound() -> Ledger {
+    let mut ledger = Ledger::new(TopicPartition::new(topic(), 0), Uuid::from_u128(1));
+    ledger.authority = Some(assignment(LEADER, 3, &[LEADER, FOLLOWER]));
+    for (id, end, process) in [(LEADER, 10, leads(3, 8, 2)), (FOLLOWER, 9, follows(3, 7)), (LATE, 5, follows(3, 5))] {
+        let replica = ledger.replica(id);
+        for offset in 0..end {
+            replica.marks.append(offset + 1, offset as u64 + 100);
+        }
+        replica.process = Some(process);
+    }
+    ledger.leaders.insert(3, LEADER);
+    assert!(ledger.commit(LEADER));
+    ledger.acked.insert(0, 8);
+    ledger.promised = 8;
+    ledger
+}
+
+fn process(ledger: &mut Ledger, id: BrokerId) -> &mut Process {
+    ledger.replica(id).process.as_mut().unwrap()
+}
+
+/// Another record than was there.
+fn rewrite(ledger: &mut Ledger, id: BrokerId, from: Offset, to: Offset) {
+    let replica = ledger.replica(id);
+    replica.cut(from);
+    replica.marks.append(to, 7);
+}
+
+#[track_caller]
+fn fires(verdict: Verdict, invariant: &str) -> Option<&'static str> {
+    let (fired, found, exempt) = verdict.expect_err("the rule is broken");
+    assert_eq!(fired, invariant, "{found}");
+    exempt
+}
+
+#[test]
+fn what_is_as_it_should_be_breaks_nothing() {
+    let ledger = sound();
+    for verdict in [
+        valid_high_watermark::check(&ledger),
+        strong_isr::check(&ledger),
+        weak_isr::check(&ledger),
+        leader_completeness::check(&ledger),
+        log_matching::check(&ledger, LEADER),
+        log_matching::check(&ledger, FOLLOWER),
+        log_matching::check(&ledger, LATE),
+        leader_in_isr::check(&ledger, &assignment(FOLLOWER, 4, &[FOLLOWER])),
+        monotonic_epochs::decided(&ledger, &assignment(FOLLOWER, 4, &[FOLLOWER])),
+        epoch_fenced_truncation::appends(&ledger, LATE, 5),
+        epoch_fenced_truncation::joins(&ledger, &assignment(LEADER, 3, &[LEADER, FOLLOWER, LATE])),
+        valid_fetcher_state::check(&ledger, LEADER, true, 0),
+        valid_fetcher_state::check(&ledger, FOLLOWER, false, 1),
+    ] {
+        assert_eq!(verdict, Ok(()));
+    }
+}
+
+#[test]
+fn a_replica_in_sync_that_ends_below_the_high_watermark_breaks_valid_high_watermark() {
+    let mut ledger = sound();
+    ledger.replica(FOLLOWER).cut(7);
+    assert_eq!(fires(valid_high_watermark::check(&ledger), "ValidHighWatermark"), None);
+    ledger.replica(FOLLOWER).lossy = true;
+    assert_eq!(valid_high_watermark::check(&ledger), Ok(()), "its machine lost them");
+}
+
+#[test]
+fn another_record_on_a_member_of_the_controllers_isr_breaks_strong_isr_and_of_the_leaders_weak_isr() {
+    let mut ledger = sound();
+    rewrite(&mut ledger, FOLLOWER, 7, 9);
+    assert_eq!(fires(strong_isr::check(&ledger), "StrongIsr"), None);
+    assert_eq!(fires(weak_isr::check(&ledger), "WeakIsr"), None);
+    // For the leader it has left already: only the controller could still elect it.
+    process(&mut ledger, LEADER).isr = vec![LEADER];
+    assert_eq!(weak_isr::check(&ledger), Ok(()));
+    assert_eq!(fires(strong_isr::check(&ledger), "StrongIsr"), None);
+    // And the other way round.
+    process(&mut ledger, LEADER).isr = vec![LEADER, FOLLOWER];
+    ledger.authority = Some(assignment(LEADER, 3, &[LEADER]));
+    assert_eq!(strong_isr::check(&ledger), Ok(()));
+    assert_eq!(fires(weak_isr::check(&ledger), "WeakIsr"), None);
+}
+
+#[test]
+fn two_logs_that_differ_below_both_high_watermarks_break_log_matching() {
+    let mut ledger = sound();
+    rewrite(&mut ledger, LATE, 3, 5);
+    assert_eq!(fires(log_matching::check(&ledger, LATE), "LogMatching"), None);
+    process(&mut ledger, LATE).high_watermark = 3;
+    assert_eq!(log_matching::check(&ledger, LATE), Ok(()), "it does not know them to be committed");
+    // A second leader that commits something else.
+    let mut ledger = sound();
+    rewrite(&mut ledger, FOLLOWER, 4, 9);
+    *process(&mut ledger, FOLLOWER) = leads(4, 9, 4);
+    assert!(!ledger.commit(FOLLOWER));
+    assert_eq!(fires(log_matching::check(&ledger, FOLLOWER), "LogMatching"), None);
+}
+
+#[test]
+fn a_leader_outside_the_isr_and_a_stranger_in_it_break_leader_in_isr() {
+    let mut ledger = sound();
+    let check = |ledger: &Ledger, now: &Assignment| fires(leader_in_isr::check(ledger, now), "LeaderInIsr");
+    assert_eq!(check(&ledger, &assignment(LATE, 4, &[LEADER])), None);
+    assert_eq!(check(&ledger, &assignment(LEADER, 4, &[])), None);
+    assert_eq!(check(&ledger, &assignment(LEADER, 4, &[LEADER, BrokerId(9)])), None);
+    assert_eq!(check(&ledger, &assignment(LATE, 4, &[LATE])), None, "it was not in sync");
+    ledger.unclean = true;
+    assert_eq!(check(&ledger, &assignment(LATE, 4, &[LATE])), Some(UNCLEAN));
+}
+
+#[test]
+fn a_leader_without_an_acknowledged_record_breaks_leader_completeness() {
+    let mut ledger = sound();
+    ledger.authority = Some(assignment(LATE, 4, &[LATE]));
+    *process(&mut ledger, LATE) = leads(4, 5, 5);
+    assert_eq!(fires(leader_completeness::check(&ledger), "LeaderCompleteness"), None);
+    process(&mut ledger, LATE).leads = false;
+    assert_eq!(leader_completeness::check(&ledger), Ok(()), "it does not know yet that it leads");
+}
+
+#[test]
+fn an_epoch_that_falls_or_has_two_leaders_breaks_monotonic_epochs() {
+    let mut ledger = sound();
+    let decided = |now: &Assignment| monotonic_epochs::decided(&sound(), now);
+    assert_eq!(fires(decided(&assignment(LEADER, 2, &[LEADER])), "MonotonicEpochs"), None);
+    assert_eq!(fires(decided(&assignment(FOLLOWER, 3, &[FOLLOWER])), "MonotonicEpochs"), None);
+    let mut believed = |id, before, now: &Process| monotonic_epochs::believed(&mut ledger, id, before, now);
+    assert_eq!(fires(believed(LEADER, Some(4), &leads(3, 8, 2)), "MonotonicEpochs"), None);
+    assert_eq!(fires(believed(FOLLOWER, Some(2), &leads(3, 8, 2)), "MonotonicEpochs"), None);
+    assert_eq!(believed(FOLLOWER, Some(3), &leads(4, 8, 9)), Ok(()));
+}
+
+#[test]
+fn a_follower_that_appends_behind_a_record_of_its_own_breaks_epoch_fenced_truncation() {
+    let mut ledger = sound();
+    rewrite(&mut ledger, LATE, 4, 5);
+    assert_eq!(fires(epoch_fenced_truncation::appends(&ledger, LATE, 5), "EpochFencedTruncation"), None);
+    let rise = |text: &[u8]| EpochCache::parse(text).unwrap();
+    assert_eq!(epoch_fenced_truncation::epochs(&ledger, LATE, &rise(b"0\n2\n0 0\n3 4\n")), Ok(()));
+    process(&mut ledger, LEADER).epoch_start = 6;
+    let joins = epoch_fenced_truncation::joins(&ledger, &assignment(LEADER, 3, &[LEADER, FOLLOWER, LATE]));
+    assert_eq!(fires(joins, "EpochFencedTruncation"), None);
+}
+
+#[test]
+fn a_leader_that_fetches_and_a_follower_with_two_leaders_break_valid_fetcher_state() {
+    let ledger = sound();
+    assert_eq!(fires(valid_fetcher_state::check(&ledger, LEADER, true, 1), "ValidFetcherState"), None);
+    assert_eq!(fires(valid_fetcher_state::check(&ledger, FOLLOWER, false, 2), "ValidFetcherState"), None);
+}
+
+#[test]
+fn replicas_in_one_rack_where_there_are_two_break_rack_spread() {
+    let alive = |racks: [Option<&str>; 3]| {
+        let broker = |(id, rack): (BrokerId, Option<&str>)| {
+            (id, Registration { id, host: String::new(), port: 0, rack: rack.map(str::to_owned) })
+        };
+        [LEADER, FOLLOWER, LATE].into_iter().zip(racks).map(broker).collect::<BTreeMap<_, _>>()
+    };
+    let two = Assignment { replicas: vec![LEADER, LATE], ..assignment(LEADER, 0, &[LEADER, LATE]) };
+    let check = |racks| rack_spread::check(&sound(), &two, &alive(racks));
+    assert_eq!(fires(check([Some("a"), Some("b"), Some("a")]), "RackSpread"), None);
+    assert_eq!(check([Some("a"), Some("b"), Some("b")]), Ok(()));
+    assert_eq!(check([Some("a"), None, Some("a")]), Ok(()), "Kafka spreads only where every broker has a rack");
+}
+
+#[test]
+fn what_no_replica_has_any_more_breaks_no_committed_record_lost_unless_all_machines_in_sync_lost_it() {
+    let mut ledger = sound();
+    ledger.replica(LEADER).cut(5);
+    assert_eq!(no_committed_record_lost::check(&mut ledger, NOW, None), (0, vec![]), "the follower has them");
+    ledger.replica(FOLLOWER).cut(6);
+    let (lost, verdicts) = no_committed_record_lost::check(&mut ledger, NOW, None);
+    assert_eq!((lost, ledger.truth.end()), (2, 6));
+    assert_eq!(fires(verdicts.into_iter().next().unwrap(), "NoCommittedRecordLost"), None);
+
+    let mut ledger = sound();
+    ledger.replica(LEADER).cut(5);
+    ledger.replica(FOLLOWER).cut(6);
+    let (lost, verdicts) = no_committed_record_lost::check(&mut ledger, NOW, Some(LOSSY));
+    assert_eq!(lost, 2);
+    assert_eq!(fires(verdicts.into_iter().next().unwrap(), "NoCommittedRecordLost"), Some(LOSSY));
+}
+
+#[test]
+fn a_record_that_a_leader_alone_acknowledged_may_be_lost_and_is_told() {
+    let mut ledger = sound();
+    assert_eq!(ledger.promise(9, true), Ok(()));
+    assert_eq!(fires(ledger.promise(9, false), "NoCommittedRecordLost"), None);
+    ledger.acked.insert(9, 10);
+    ledger.replica(LEADER).cut(9);
+    let (lost, verdicts) = no_committed_record_lost::check(&mut ledger, NOW, None);
+    assert_eq!(lost, 1);
+    assert!(fires(verdicts.into_iter().next().unwrap(), "NoCommittedRecordLost").is_some());
+}
+
+/// The whole way, from what the simulator observes to what is told.
+#[test]
+fn what_brokers_write_and_cut_is_seen() {
+    let header = |base_offset: Offset| -> BatchHeader {
+        let mut batch = BatchBuilder::new(Compression::None);
+        batch.append(Timestamp(base_offset), None, Some(&Bytes::from_static(b"x")), &[]);
+        let batch = batch.build();
+        Stamp { base_offset, leader_epoch: 0, append_time: None }.header(&batch)
+    };
+    let mut checks = Checks::default();
+    let partitions = vec![assignment(LEADER, 0, &[LEADER, FOLLOWER])];
+    let topics = [(topic(), Topic { id: Uuid::from_u128(1), configs: BTreeMap::new(), partitions })].into();
+    let state = ClusterState { version: 1, topics, ..ClusterState::default() };
+    checks.decided(NOW, &state, false, &mut Tally::default());
+    let (name, log) = (TopicPartition::new(topic(), 0), LogId(0));
+    for broker in [LEADER, FOLLOWER] {
+        checks.log_opened(broker, log, &name, 0);
+        for offset in 0..10 {
+            checks.appended(NOW, broker, log, &header(offset));
+        }
+    }
+    let ledger = &mut checks.ledgers[0];
+    ledger.replica(LEADER).process = Some(leads(0, 10, 0));
+    assert!(ledger.commit(LEADER));
+    checks.truncated(NOW, FOLLOWER, log, 9);
+    let told: Vec<_> = checks.violations().iter().map(|violation| violation.invariant).collect();
+    assert_eq!(told, ["ValidHighWatermark", "StrongIsr", "WeakIsr"]);
+    checks.died(NOW, LEADER, Death::Killed, |_| 9);
+    assert_eq!(checks.violations().last().unwrap().invariant, "NoCommittedRecordLost");
+}

@@ -1,0 +1,109 @@
+//! Connections to the page that must ask for something before long: one that says nothing, or half a request and then
+//! nothing, does not hold its descriptor for ever.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep};
+
+/// Until the first answer is sent; far more than any request here takes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Patient {
+    pub listener: TcpListener,
+    pub patience: Duration,
+}
+
+impl Listener for Patient {
+    type Io = Opened;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Opened, SocketAddr) {
+        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        (Opened { stream, patience: Some(Box::pin(sleep(self.patience))) }, peer)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+pub struct Opened {
+    stream: TcpStream,
+    /// `None` once something was answered.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl AsyncRead for Opened {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Opened {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.patience = None;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        runs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.patience = None;
+        Pin::new(&mut self.stream).poll_write_vectored(context, runs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_never_ends_a_request_is_cut_off_and_who_was_answered_is_not() {
+        let patience = Duration::from_millis(50);
+        let mut listener = Patient { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), patience };
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut opened, _) = listener.accept().await;
+        client.write_all(b"GET / HTT").await.unwrap();
+        let read = opened.read_to_end(&mut Vec::new()).await;
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut opened, _) = listener.accept().await;
+        opened.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        let mut bytes = Vec::new();
+        let reads = tokio::time::timeout(patience * 4, opened.read_to_end(&mut bytes));
+        assert!(reads.await.is_err(), "it is read on");
+        client.shutdown().await.unwrap();
+    }
+}

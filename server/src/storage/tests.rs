@@ -1,0 +1,169 @@
+//! Storage over a directory of the test's own.
+
+use ottla_core::record::{BatchBuilder, Compression, Stamp};
+use ottla_core::time::Timestamp;
+
+use super::*;
+
+const LOG: LogId = LogId(0);
+
+fn storage(root: &Path) -> Storage {
+    storage_telling(root, |_| {})
+}
+
+fn storage_telling(root: &Path, tell: impl Fn(Event) + Send + 'static) -> Storage {
+    let ledger = Arc::new(Ledger::default());
+    let flusher = Flusher::start("flush".into(), ledger.clone(), tell).unwrap();
+    Storage::new(root.to_owned(), flusher, ledger, Clock::start())
+}
+
+fn open(directory: &str, found: bool) -> Effect {
+    Effect::Open { log: LOG, directory: directory.into(), base: 0, found }
+}
+
+fn append(base_offset: Offset) -> Effect {
+    append_to(LOG, base_offset)
+}
+
+fn append_to(log: LogId, base_offset: Offset) -> Effect {
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.append(Timestamp(1), None, Some(b"value"), &[]);
+    let stamp = Stamp { base_offset, leader_epoch: 0, append_time: None };
+    Effect::Append { log, stamp, batch: builder.build(), index: None }
+}
+
+/// Carries out the effects; gives what the core is told.
+fn enact(storage: &mut Storage, effects: impl IntoIterator<Item = Effect>) -> Vec<Event> {
+    let mut events = Vec::new();
+    for effect in effects {
+        storage.execute(effect, &mut events);
+    }
+    storage.write(&mut events);
+    events
+}
+
+fn names(root: &Path) -> Vec<String> {
+    let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names = fs::read_dir(root).unwrap().map(name).collect::<Vec<_>>();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_topic_with_the_longest_name_can_be_removed_and_made_again() {
+    let root = tempfile::tempdir().unwrap();
+    let name = format!("{}-12", "n".repeat(249));
+    let mut storage = storage(root.path());
+    let events = enact(&mut storage, [open(&name, false), append(0), Effect::Remove { log: LOG }]);
+    assert!(!events.iter().any(|event| matches!(event, Event::Offline { .. })), "{events:?}");
+    let events = enact(&mut storage, [open(&name, false), append(0)]);
+    assert!(matches!(events[..], [Event::Appended { end: 1, .. }]), "{events:?}");
+    storage.close(&mut Vec::new()).unwrap();
+    assert_eq!(names(root.path()), [name]);
+}
+
+#[test]
+fn a_new_log_never_adopts_files_that_lie_there() {
+    let root = tempfile::tempdir().unwrap();
+    let mut before = storage(root.path());
+    enact(&mut before, [open("orders-0", false), append(0)]);
+    before.close(&mut Vec::new()).unwrap();
+    let segment = root.path().join("orders-0/00000000000000000000.log");
+    let written = fs::read(&segment).unwrap();
+    let mut storage = storage(root.path());
+    enact(&mut storage, [open("orders-0", false)]);
+    assert_eq!(fs::metadata(&segment).unwrap().len(), 0);
+    let [own, stray] = &names(root.path())[..] else { panic!("{:?}", names(root.path())) };
+    assert_eq!(own, "orders-0");
+    assert!(stray.starts_with("orders-0.") && stray.ends_with("-stray"), "{stray}");
+    assert_eq!(fs::read(root.path().join(stray).join("00000000000000000000.log")).unwrap(), written);
+    // The next start leaves it alone, too.
+    let image = read(root.path()).unwrap();
+    assert_eq!(image.logs.keys().collect::<Vec<_>>(), ["orders-0"]);
+}
+
+#[test]
+fn only_names_of_20_digits_are_segments() {
+    let root = tempfile::tempdir().unwrap();
+    let mut storage = storage(root.path());
+    enact(&mut storage, [open("orders-0", false), append(0)]);
+    for stray in ["5.log", "-5.log", "+0000000000000000005.log", "0000000000000000000x.log"] {
+        fs::write(root.path().join("orders-0").join(stray), "what is this").unwrap();
+    }
+    assert_eq!(image::bases(&root.path().join("orders-0")).unwrap(), [0]);
+}
+
+/// Files under `root` that this process has open.
+fn open_files(root: &Path) -> usize {
+    let links = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|file| file.starts_with(root)).count()
+}
+
+#[test]
+fn idle_logs_keep_no_file_open_and_busy_ones_no_more_than_allowed() {
+    let root = tempfile::tempdir().unwrap();
+    let mut storage = storage(root.path());
+    let logs = (0..200).map(LogId);
+    let create = |log: LogId| Effect::Open { log, directory: format!("orders-{}", log.0), base: 0, found: false };
+    enact(&mut storage, logs.clone().map(create));
+    assert_eq!(open_files(root.path()), 0);
+    storage.max_open = 40;
+    for round in 0..3 {
+        for log in logs.clone() {
+            let events = enact(&mut storage, [append_to(log, round)]);
+            assert!(matches!(events[..], [Event::Appended { .. }]), "{events:?}");
+            let open = open_files(root.path());
+            assert!(open <= 40, "{open}");
+        }
+    }
+    storage.close(&mut Vec::new()).unwrap();
+    let image = read(root.path()).unwrap();
+    assert!(image.logs.values().all(|log| log.segments[0].next_offset == 3));
+}
+
+#[test]
+fn a_segment_that_begins_where_another_was_cut_keeps_its_files() {
+    let root = tempfile::tempdir().unwrap();
+    let mut storage = storage(root.path());
+    let roll = || Effect::Roll { log: LOG, base: 1, last: None };
+    let cut = Effect::Truncate { log: LOG, end: 1, segment: 0, position: 0 };
+    enact(&mut storage, [open("orders-0", false), append(0), roll(), append(1), cut, roll(), append(1)]);
+    storage.close(&mut Vec::new()).unwrap();
+    let names = names(&root.path().join("orders-0"));
+    assert_eq!(names.iter().filter(|name| name.starts_with("00000000000000000001")).count(), 3, "{names:?}");
+    assert!(names.iter().all(|name| !name.ends_with(".deleted")), "{names:?}");
+}
+
+#[test]
+fn what_could_not_be_saved_is_saved_later_or_the_end_is_not_clean() {
+    let root = tempfile::tempdir().unwrap();
+    let mut storage = storage(root.path());
+    let save = |file: &str| Effect::Save { file: file.into(), contents: Bytes::from_static(b"text") };
+    // A directory stands in the way.
+    fs::create_dir(root.path().join("state")).unwrap();
+    enact(&mut storage, [save("state")]);
+    assert_eq!(storage.close(&mut Vec::new()).unwrap_err().to_string(), "state is not saved");
+    fs::remove_dir(root.path().join("state")).unwrap();
+    enact(&mut storage, [save("other")]);
+    assert_eq!(fs::read(root.path().join("state")).unwrap(), b"text");
+    storage.close(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn many_logs_are_synced_at_once_and_each_is_answered() {
+    let root = tempfile::tempdir().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut storage = storage_telling(root.path(), move |event| tell.send(event).unwrap());
+    let logs = (0..100).map(LogId);
+    let create = |log: LogId| Effect::Open { log, directory: format!("orders-{}", log.0), base: 0, found: false };
+    enact(&mut storage, logs.clone().map(create));
+    enact(&mut storage, logs.clone().map(|log| append_to(log, 0)));
+    enact(&mut storage, logs.clone().map(|log| Effect::Flush { log, end: 1 }));
+    storage.close(&mut Vec::new()).unwrap();
+    drop(storage);
+    let flushed = told.iter().map(|event| match event {
+        Event::Flushed { log, end: 1 } => log,
+        other => panic!("{other}"),
+    });
+    assert_eq!(flushed.collect::<Vec<_>>(), logs.collect::<Vec<_>>());
+}
