@@ -18,6 +18,7 @@ use crate::broker::event::Unreachable;
 use crate::controller::{Answer, Origin, Work};
 use crate::id::{BrokerId, CallId};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+use crate::sim::view::Level;
 use crate::time::Now;
 
 /// What a call's answer is for.
@@ -77,6 +78,10 @@ impl Broker {
             (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward(body))) => asked.reply(*body, out),
             (Some(Pending::Forward { asked, unreachable }), _) => asked.reply(*unreachable, out),
             (Some(Pending::Shutdown), _) => self.handed_over(now, out),
+            // Nothing depends on it: what this one would write is refused by ZooKeeper.
+            (Some(Pending::Update), Ok(response @ ClusterResponse::StaleControllerEpoch(_))) => {
+                out.push(Effect::Note { level: Level::Warn, text: format!("is refused as controller, {response}") });
+            }
             // A broker that could not be told is told again when the connection with it is up (`peer`).
             (Some(Pending::Update | Pending::Create) | None, _) => {}
         }

@@ -16,6 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::{Controller, Refusal, assignment, placement};
+use crate::config::broker::Placement;
 use crate::config::{describe, topic::TopicConfig};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
@@ -185,7 +186,7 @@ impl Controller {
         }
     }
 
-    fn decide_placement(&self, topic: &CreatableTopic, in_batch: usize) -> Result<Vec<Assignment>, Refusal> {
+    fn decide_placement(&mut self, topic: &CreatableTopic, in_batch: usize) -> Result<Vec<Assignment>, Refusal> {
         if topic.replication_factor < -1 || topic.replication_factor == 0 {
             return refuse(
                 ErrorCode::InvalidReplicationFactor,
@@ -211,7 +212,7 @@ impl Controller {
                 format!("Excessively large number of partitions per request: more than {MAX_PARTITIONS_PER_BATCH}."),
             ));
         }
-        self.place(count, factor)
+        self.place(0, count, factor)
     }
 
     fn decide_manual(&self, topic: &CreatableTopic) -> Result<Vec<Assignment>, Refusal> {
@@ -248,7 +249,7 @@ impl Controller {
     }
 
     /// The partitions that a topic grows by.
-    fn decide_growth(&self, topic: &CreatePartitionsTopic) -> Result<Vec<Assignment>, Refusal> {
+    fn decide_growth(&mut self, topic: &CreatePartitionsTopic) -> Result<Vec<Assignment>, Refusal> {
         let known = self.state.topics.get(&topic.name).ok_or_else(|| plain(ErrorCode::UnknownTopicOrPartition))?;
         let has = known.partitions.len();
         if topic.count == has as i32 {
@@ -268,7 +269,7 @@ impl Controller {
             return Err((ErrorCode::PolicyViolation, message));
         }
         let factor = known.partitions.first().map_or(1, |partition| partition.replicas.len());
-        let Some(assignments) = &topic.assignments else { return self.place(additional, factor) };
+        let Some(assignments) = &topic.assignments else { return self.place(has, additional, factor) };
         if assignments.len() != additional {
             let message = format!(
                 "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
@@ -280,10 +281,14 @@ impl Controller {
         indices.zip(assignments).map(|(index, manual)| self.manual(&manual.broker_ids, Some(factor), index)).collect()
     }
 
-    fn place(&self, count: usize, factor: usize) -> Result<Vec<Assignment>, Refusal> {
+    /// `first` is the index of the first of them.
+    fn place(&mut self, first: usize, count: usize, factor: usize) -> Result<Vec<Assignment>, Refusal> {
         let start = self.state.topics.values().map(|topic| topic.partitions.len()).sum();
         let brokers = self.placeable();
-        let placed = placement::place(&brokers, start, count, factor)?;
+        let placed = match self.settings.placement {
+            Placement::Notes => placement::place(&brokers, start, count, factor)?,
+            Placement::Kafka => placement::place_as_kafka(&brokers, first, count, factor, &mut self.dice)?,
+        };
         // Only brokers that live were placed on.
         Ok(placed.into_iter().filter_map(|replicas| assignment(replicas, &brokers)).collect())
     }

@@ -12,6 +12,7 @@ use crate::broker;
 use crate::client;
 use crate::id::Offset;
 use crate::protocol::cluster::Assignment;
+use crate::protocol::znode::BROKER_IDS;
 
 impl Simulation {
     pub(super) fn report(&mut self, node: NodeId, report: client::Report) {
@@ -117,7 +118,8 @@ impl Simulation {
     }
 
     /// One of [`COUNTS`](super::scenario::COUNTS), all in all or of one node, or of
-    /// [`PARTITION_COUNTS`](super::scenario::PARTITION_COUNTS).
+    /// [`PARTITION_COUNTS`](super::scenario::PARTITION_COUNTS), [`BROKER_COUNTS`](super::scenario::BROKER_COUNTS) or
+    /// [`CLUSTER_COUNTS`](super::scenario::CLUSTER_COUNTS).
     fn count(&self, what: &str) -> Option<i64> {
         let (what, of) = what.split_once(':').map_or((what, None), |(what, of)| (what, Some(of)));
         let view = self.view();
@@ -132,6 +134,7 @@ impl Simulation {
             self.assignment(&topic, partition)
         };
         let producers = || view.producers.iter().filter(|producer| mine(&producer.name));
+        let brokers = || view.brokers.iter().filter(|broker| mine(&broker.name));
         let consumers = || view.consumers.iter().filter(|consumer| mine(&consumer.name));
         if of.is_some_and(|of| !of.contains('-') && !self.names.contains_key(of)) {
             return None;
@@ -148,6 +151,11 @@ impl Simulation {
             "segments" => return Some(i64::from(partition()?.segments)),
             "isr" => return i64::try_from(assigned()?.isr.len()).ok(),
             "leader" => return Some(i64::from(assigned()?.leader.0)),
+            "replicas" => brokers().map(|broker| broker.replicas.len() as u64).sum(),
+            "leaders" => brokers().flat_map(|broker| &broker.replicas).filter(|replica| replica.leader).count() as u64,
+            "controllers" => brokers().filter(|broker| broker.controller).count() as u64,
+            "controller-epoch" => return Some(i64::from(self.cluster_state()?.controller_epoch)),
+            "registered" => self.znode(BROKER_IDS)?.children.len() as u64,
             _ => return None,
         };
         i64::try_from(sum).ok()

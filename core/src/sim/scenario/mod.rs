@@ -152,6 +152,17 @@ pub const COUNTS: [(&str, &str); 6] = [
     ("lag", "records between consumers' positions and the high watermarks"),
 ];
 
+/// What an `expect` can count of the cluster.
+pub const CLUSTER_COUNTS: [(&str, &str); 3] = [
+    ("controllers", "brokers that believe to be the controller"),
+    ("controller-epoch", "how many controllers there have been"),
+    ("registered", "brokers that are registered in ZooKeeper"),
+];
+
+/// What an `expect` can count over all brokers, or of one: `replicas:broker-1`.
+pub const BROKER_COUNTS: [(&str, &str); 2] =
+    [("replicas", "replicas of partitions"), ("leaders", "partitions that are led")];
+
 /// What an `expect` can count of one partition: `end:orders-0`.
 pub const PARTITION_COUNTS: [(&str, &str); 5] = [
     ("end", "the leader's log end offset"),

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lex::{self, Word};
 use super::names::{Names, broker_setting, is_name, topic_config, topic_name};
 use super::{
-    Action, COUNTS, Cluster, Comparison, Expectation, Machine, PARTITION_COUNTS, PLACEMENT, PLACEMENT_SETTING,
-    ParseError, Scenario, Timed,
+    Action, BROKER_COUNTS, CLUSTER_COUNTS, COUNTS, Cluster, Comparison, Expectation, Machine, PARTITION_COUNTS,
+    PLACEMENT, PLACEMENT_SETTING, ParseError, Scenario, Timed,
 };
 use crate::client::setting::{decimal, rate};
 use crate::client::{SendRecord, consumer, producer};
@@ -463,7 +463,12 @@ impl Line<'_> {
         }
         let counts = COUNTS.map(|(name, _)| name);
         let of_partitions = PARTITION_COUNTS.map(|(name, _)| name);
-        let known = || counts.into_iter().chain(of_partitions).chain(["no-acked-record-lost"]);
+        let of_cluster = CLUSTER_COUNTS.map(|(name, _)| name);
+        let of_brokers = BROKER_COUNTS.map(|(name, _)| name);
+        let known = || {
+            let all = counts.into_iter().chain(of_partitions).chain(of_cluster).chain(of_brokers);
+            all.chain(["no-acked-record-lost"])
+        };
         let Some(at) = text.find(['<', '=', '>']) else {
             let hint = hint(&text, known());
             let message =
@@ -473,7 +478,8 @@ impl Line<'_> {
         let (what, rest) = text.split_at(at);
         let (count, of) = what.split_once(':').map_or((what, None), |(count, of)| (count, Some(of)));
         match of {
-            None if counts.contains(&count) => {}
+            None if counts.contains(&count) || of_cluster.contains(&count) || of_brokers.contains(&count) => {}
+            Some(of) if of_brokers.contains(&count) => drop(self.broker_named(from + 1, of)?),
             Some(of) if counts.contains(&count) => self.known_client(from + 1, of, true, true)?,
             Some(of) if of_partitions.contains(&count) => {
                 let partition =
@@ -562,6 +568,10 @@ impl Line<'_> {
 
     fn broker(&self, index: usize) -> Parsed<BrokerId> {
         let text = self.text(index, "a broker, such as broker-1")?;
+        self.broker_named(index, &text)
+    }
+
+    fn broker_named(&self, index: usize, text: &str) -> Parsed<BrokerId> {
         let brokers = self.names.map_or(MAX_BROKERS, |names| names.brokers);
         match text.strip_prefix("broker-").and_then(|id| id.parse::<u32>().ok()) {
             Some(id) if (1..=brokers).contains(&id) => Ok(BrokerId(id as i32)),
