@@ -14,7 +14,8 @@
 //! | [`log`] | offsets, segments, indexes, look-ups, recovery: which bytes lie where; a driver owns the bytes |
 //! | [`broker::replication`] | the same record at a follower: what it fetches from leaders, and where its log parts from theirs |
 //!
-//! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`].
+//! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`]. What must outlive them all
+//! lies in [`zookeeper`].
 //!
 //! **Who talks to brokers**: [`client`], producers and consumers as nodes.
 //!
@@ -39,3 +40,4 @@ pub mod record;
 pub mod rng;
 pub mod sim;
 pub mod time;
+pub mod zookeeper;

@@ -1,9 +1,10 @@
 //! The thread of a broker: drain what has arrived, read the clock once, step each event, carry out one list of effects.
 //!
 //! ```text
-//! connections ─┐                         ┌─ writes, one a log a drain ── Appended ─┐
-//! other brokers ┼─▶ inbox ─▶ step, step… ─┼─ answers to connections                 ├─▶ step…, until nothing is left
-//! the flusher ─┘                         └─ calls to other brokers, jobs ──────────┘
+//! connections ──┐                         ┌─ writes, one a log a drain ── Appended ─┐
+//! other brokers ┤                         ├─ answers to connections                 │
+//! ZooKeeper ────┼─▶ inbox ─▶ step, step… ─┼─ calls to other brokers, to ZooKeeper   ├─▶ step…, until nothing is left
+//! the flusher ──┘                         └─ jobs ──────────────────────────────────┘
 //! ```
 //!
 //! 1. Nothing in a drain waits: not for a disk, not for a client, not for another broker.
@@ -41,6 +42,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::peer::Peers;
 use crate::storage::{Storage, read_slice};
+use crate::zookeeper::Link;
 
 /// Messages that one drain takes.
 const DRAIN: usize = 512;
@@ -121,6 +123,7 @@ pub struct Driver {
     pub id: BrokerId,
     pub broker: Broker,
     pub storage: Storage,
+    pub zookeeper: Link,
     pub clock: Clock,
     pub inbox: Receiver<Inbox>,
     /// Its other end.
@@ -140,6 +143,8 @@ pub struct Driver {
     pub paused: bool,
     /// Its process has died: it does nothing more.
     pub died: Arc<AtomicBool>,
+    /// Why the broker cannot go on.
+    pub failed: Option<String>,
 }
 
 /// What is left of a broker whose driver has ended.
@@ -155,7 +160,7 @@ impl Driver {
         let mut events = Vec::new();
         self.execute(self.clock.now(), &mut effects, &mut events);
         self.exchange.join(self.id, self.own.clone());
-        while !self.stopped && !self.has_died() {
+        while !self.stopped && self.failed.is_none() && !self.has_died() {
             let first = self.wait();
             let now = self.clock.now();
             let mut next = first;
@@ -182,6 +187,7 @@ impl Driver {
             }
             false => self.storage.close(&mut events),
         };
+        let result = result.and(self.failed.map_or(Ok(()), |why| Err(io::Error::other(why))));
         self.exchange.leave(self.id);
         Ended { result, view: self.broker.view() }
     }
@@ -295,6 +301,7 @@ impl Driver {
             }
             Effect::Answer { to, call, response } => self.exchange.answer(self.id, to, call, response),
             Effect::Read { read, extent } => self.read(read, extent, events),
+            Effect::ZooKeeper(effect) => self.zookeeper.execute(effect, events),
             Effect::Note { level, text } => {
                 match level {
                     Level::Bad => error!(broker = %self.id, "{text}"),
@@ -302,6 +309,11 @@ impl Driver {
                     Level::Good | Level::Info => info!(broker = %self.id, "{text}"),
                 }
                 self.live.say(&self.id.to_string(), text, level);
+            }
+            Effect::Fail { why } => {
+                error!(broker = %self.id, "cannot go on: {why}");
+                self.live.say(&self.id.to_string(), format!("cannot go on: {why}"), Level::Bad);
+                self.failed = Some(why);
             }
             Effect::Stopped => self.stopped = true,
             storage => self.storage.execute(storage, events),

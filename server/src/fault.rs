@@ -96,7 +96,7 @@ fn refusal(server: &Server, action: &Action) -> Option<(String, String)> {
 fn whom(fault: &Fault) -> Vec<&Who> {
     match fault {
         Fault::Kill(who) | Fault::Crash(who) | Fault::Start(who) | Fault::Pause(who) | Fault::Resume(who) => vec![who],
-        Fault::SlowDisk(who, _) | Fault::Quicken(who) | Fault::Skew(who, _) => vec![who],
+        Fault::SlowDisk(who, _) | Fault::Quicken(who) | Fault::Skew(who, _) | Fault::Expire(who) => vec![who],
         Fault::Fill(who) | Fault::Free(who) | Fault::Wipe(who) | Fault::Tear(who) | Fault::Corrupt(who) => vec![who],
         Fault::Cut(link) | Fault::Heal(link) | Fault::SlowLink(link, _) | Fault::Hold(link, _) => {
             vec![&link.from, &link.to]
@@ -114,6 +114,10 @@ fn unknown(server: &Server, who: &Who) -> Option<(String, String)> {
         Who::Controller => None,
         Who::Rack(rack) if server.hosts.iter().any(|host| host.registration.rack.as_ref() == Some(rack)) => None,
         Who::Rack(rack) => Some((rack.clone(), format!("no broker is in a rack {rack}"))),
+        Who::ZooKeeper => Some((
+            who.to_string(),
+            format!("expected a broker, such as broker-1, found {who}: it lives as long as the server does"),
+        )),
         Who::Client(name) => Some((
             name.clone(),
             format!("expected a broker, such as broker-1, found {name}: clients are not the server's"),
@@ -204,6 +208,13 @@ async fn hit(server: &Server, host: &Host, fault: &Fault) -> anyhow::Result<Stri
             host.ail(|ailments| ailments.full_disk = matches!(fault, Fault::Fill(_)));
             "from now on"
         }
+        Fault::Expire(_) => {
+            let Some(broker) = host.broker() else { bail!("{} is not running", host.id()) };
+            let session = broker.look(|broker| broker.session()).await;
+            let Some(session) = session else { bail!("{} has stopped", host.id()) };
+            server.zookeeper.expire(session);
+            "its session with ZooKeeper has ended"
+        }
         Fault::Skew(_, millis) => {
             host.ail(|ailments| ailments.skew_millis = *millis);
             "from now on"
@@ -258,7 +269,7 @@ async fn resolve(server: &Server, who: &Who) -> Result<Vec<BrokerId>, String> {
             }
             newest.map(|(_, id)| vec![id]).ok_or_else(|| "no broker runs that knows of a controller".to_owned())
         }
-        Who::Client(name) => Err(format!("{name} is no broker")),
+        Who::ZooKeeper | Who::Client(_) => Err(format!("{who} is no broker")),
     }
 }
 

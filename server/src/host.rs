@@ -56,8 +56,7 @@ pub struct Site {
     pub exchange: Arc<Exchange>,
     pub settings: BrokerSettings,
     pub cluster_id: String,
-    /// Every broker of the cluster.
-    pub brokers: Vec<BrokerId>,
+    pub zookeeper: crate::zookeeper::Handle,
     /// Where what the brokers advertise is found from within.
     pub routes: BTreeMap<Endpoint, SocketAddr>,
     pub deaths: UnboundedSender<BrokerId>,
@@ -193,7 +192,6 @@ impl Host {
             registration: self.registration.clone(),
             cluster_id: site.cluster_id.clone(),
             log_dir: std::path::absolute(&self.root)?.display().to_string(),
-            peers: site.brokers.clone(),
             bugs: ottla_core::bug::Bugs::default(),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
             settings: site.settings.set().clone(),
@@ -218,6 +216,7 @@ impl Host {
             id,
             broker,
             storage: Storage::new(self.root.clone(), flusher, self.ledger.clone(), site.clock),
+            zookeeper: site.zookeeper.link(inbox.clone()),
             clock: site.clock,
             inbox: queue,
             own: inbox,
@@ -230,6 +229,7 @@ impl Host {
             kept: VecDeque::new(),
             paused: false,
             died: died.clone(),
+            failed: None,
         };
         driver.ail(*self.ailments());
         let (end, ended) = oneshot::channel();
@@ -287,7 +287,7 @@ impl Host {
             bail!("{} stands still: it does not hear that it is to stop", self.id());
         }
         let mut running = self.take()?;
-        let _ = running.handle.send(Inbox::Event(Event::Stop));
+        let _ = running.handle.send(Inbox::Event(Event::Stop { controlled: true }));
         match tokio::time::timeout(PATIENCE, &mut running.ended).await {
             Ok(ended) => self.stopped(ended?, running.listening).await,
             Err(_) => {
@@ -306,7 +306,8 @@ impl Host {
         self.ail(|ailments| ailments.slow_disk = Duration::ZERO);
         self.resume();
         let running = self.take()?;
-        let _ = running.handle.send(Inbox::Event(Event::Stop));
+        // All of them stop: there is nobody to hand anything to.
+        let _ = running.handle.send(Inbox::Event(Event::Stop { controlled: false }));
         self.stopped(running.ended.await?, running.listening).await
     }
 

@@ -4,6 +4,7 @@
 //! `serve.rs` brings brokers up and down | `config.rs` flags | `host.rs` one broker's machine, its process killed and
 //! started | `driver.rs` a broker's thread | `listen.rs` its port | `connection.rs` a client's connection, with `frame.rs`,
 //! `buffer.rs` on the way in and `splice.rs` on the way out | `exchange.rs` what brokers say to each other, by `link.rs` |
+//! `peer.rs` what they fetch from each other | `zookeeper.rs` ZooKeeper's thread and files, `zk.rs` a look into it |
 //! `storage/` the data directory | `fault.rs` what a line of a scenario does here | `live/` what the page sees | `http/`
 //! the page, the live view, actions, metrics | `metrics.rs` counters | `alloc.rs` memory that nobody touches | `run.rs`
 //! scenarios, headless, `search.rs` with many seeds | `act.rs` the same lines, sent to a server
@@ -29,6 +30,8 @@ mod search;
 mod serve;
 mod splice;
 mod storage;
+mod zk;
+mod zookeeper;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -57,6 +60,8 @@ enum Command {
     Search(search::SearchArgs),
     /// Do lines of a scenario on a server that runs: ottla do 'kill broker-2'
     Do(act::DoArgs),
+    /// Look into the ZooKeeper of a server that runs
+    Zk(zk::ZkArgs),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +78,7 @@ fn main() -> ExitCode {
         Command::Run(args) => return run::run(args),
         Command::Search(args) => return search::search(args),
         Command::Do(args) => return act::act(args),
+        Command::Zk(args) => zk::zk(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,12 +29,14 @@ use crate::listen::Port;
 use crate::live::{Live, view};
 use crate::metrics::AllMetrics;
 use crate::storage::{self, DataLock};
+use crate::zookeeper;
 
 /// A server that runs.
 pub struct Server {
     /// In the order of their ids, from 1 on.
     pub hosts: Vec<Host>,
     pub exchange: Arc<Exchange>,
+    pub zookeeper: zookeeper::Handle,
     pub live: Arc<Live>,
     pub metrics: Arc<AllMetrics>,
     /// Views as JSON, made while someone subscribes.
@@ -99,14 +101,23 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     let roots = (1..=ports.len()).map(|id| data.join(format!("broker-{id}"))).collect::<Vec<_>>();
     let images = roots.iter().map(|root| storage::read(root)).collect::<Result<Vec<_>, _>>()?;
     let registrations = register(args, &ports);
-    let brokers = registrations.iter().map(|registration| registration.id).collect::<Vec<_>>();
     let session = settings.broker_session_timeout;
     let exchange = Exchange::new(registrations.clone(), session, tokio::runtime::Handle::current(), live.clone());
     let (deaths, mut died) = unbounded_channel();
     let cluster_id = cluster_id(&images);
+    let (zookeeper, queue) = zookeeper::Handle::new();
+    let mut keeper = zookeeper::Thread::start(data.join("zookeeper"), clock, live.clone(), queue)?;
     let routes = routes(&registrations, &ports);
-    let site =
-        Site { clock, live: live.clone(), exchange: exchange.clone(), settings, cluster_id, brokers, routes, deaths };
+    let site = Site {
+        clock,
+        live: live.clone(),
+        exchange: exchange.clone(),
+        settings,
+        cluster_id,
+        zookeeper: zookeeper.clone(),
+        routes,
+        deaths,
+    };
     let site = Arc::new(site);
 
     let addresses = ports.iter().map(|port| port.address).collect::<Vec<_>>();
@@ -125,7 +136,15 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
 
     let page = http.local_addr()?;
     let views = watch::Sender::new(Utf8Bytes::default());
-    let server = Arc::new(Server { hosts, exchange, live, metrics, views: views.clone(), acting: Mutex::default() });
+    let server = Arc::new(Server {
+        hosts,
+        exchange,
+        zookeeper: zookeeper.clone(),
+        live,
+        metrics,
+        views: views.clone(),
+        acting: Mutex::default(),
+    });
     tokio::spawn(view::broadcast(server.clone(), views));
     tokio::spawn(crate::http::serve(http, server.clone(), args.page.clone()));
     announce(page, &addresses, args.data.as_deref(), data);
@@ -133,8 +152,10 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     tokio::select! {
         name = signals.next() => info!("{name}: stopping"),
         Some(broker) = died.recv() => error!("{broker} ended; the others are stopped"),
+        why = keeper.ended() => error!("zookeeper ended ({why}); the brokers are stopped"),
     }
-    stop(server, data, signals).await
+    stop(server, data, signals).await?;
+    keeper.stop(&zookeeper).await
 }
 
 /// Kafka's names only, values that Kafka would take; what has no effect yet is said.

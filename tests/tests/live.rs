@@ -26,7 +26,8 @@ fn a_client_its_offsets_and_its_requests_are_seen() {
         view.brokers.iter().map(|broker| &*broker.name).collect::<Vec<_>>(),
         ["broker-1", "broker-2", "broker-3"]
     );
-    assert!(view.brokers[0].controller && view.producers.is_empty());
+    assert!(view.producers.is_empty());
+    page.wait_for(|view| view.brokers.iter().any(|broker| broker.controller) && view.zookeeper.sessions == 3);
 
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", server.bootstrap()).set("client.id", "till-7").create().unwrap();

@@ -47,11 +47,29 @@ pub(super) struct Chores {
     stop: Option<Stop>,
 }
 
-/// The end has been asked for; these logs have not been flushed yet.
+/// How far a stop has come.
+///
+/// `Handing [the controller has found others to lead] → Flushing [every log is flushed, checkpoints are saved] → Leaving
+/// [the session is closed] → Stopped`
 #[derive(Clone)]
-struct Stop {
-    waiting: BTreeMap<LogId, Offset>,
+enum Stop {
+    Handing {
+        until: Instant,
+    },
+    /// These logs have not been flushed yet.
+    Flushing {
+        waiting: BTreeMap<LogId, Offset>,
+    },
+    Leaving {
+        until: Instant,
+    },
+    Stopped,
 }
+
+/// How long the controller may take to find others to lead.
+const HAND_OVER: Duration = Duration::from_millis(3_000);
+/// How long ZooKeeper may take to close the session; it would end by itself.
+const LEAVE: Duration = Duration::from_millis(1_000);
 
 impl Chores {
     pub fn new(now: Instant, settings: &BrokerSettings) -> Chores {
@@ -76,8 +94,12 @@ impl Chores {
 
     pub fn deadline(&self) -> Option<Instant> {
         let flush = self.flushes.first().map(|&(instant, _)| instant);
+        let stop = match self.stop {
+            Some(Stop::Handing { until } | Stop::Leaving { until }) => Some(until),
+            Some(Stop::Flushing { .. } | Stop::Stopped) | None => None,
+        };
         let fixed = [self.recovery_points, self.log_starts, self.retention, self.isrs].map(Some);
-        fixed.into_iter().chain([self.high_watermarks, flush]).flatten().min()
+        fixed.into_iter().chain([self.high_watermarks, flush, stop]).flatten().min()
     }
 
     pub fn flush_at(&mut self, instant: Instant, log: LogId) {
@@ -93,6 +115,11 @@ impl Broker {
     /// Does what is due.
     pub(super) fn do_chores(&mut self, now: Now, out: &mut Vec<Effect>) {
         let instant = now.instant;
+        match self.chores.stop {
+            Some(Stop::Handing { until }) if until <= instant => self.handed_over(now, out),
+            Some(Stop::Leaving { until }) if until <= instant => self.session_closed(out),
+            _ => {}
+        }
         while let Some(&(due, log)) = self.chores.flushes.first().filter(|(due, _)| *due <= instant) {
             self.chores.flushes.remove(&(due, log));
             let Some(partition) = self.partition_mut(log) else { continue };
@@ -168,14 +195,30 @@ impl Broker {
     pub(super) fn flushed(&mut self, now: Now, log: LogId, end: Offset, out: &mut Vec<Effect>) {
         let Some(partition) = self.partition_mut(log) else { return };
         partition.log.flushed(now, end);
-        let all = self.chores.stop.as_ref().and_then(|stop| stop.waiting.get(&log)).is_some_and(|&asked| end >= asked);
+        let all = match &self.chores.stop {
+            Some(Stop::Flushing { waiting }) => waiting.get(&log).is_some_and(|&asked| end >= asked),
+            _ => false,
+        };
         if all {
-            self.stopped_waiting_for(log, out);
+            self.stopped_waiting_for(now, log, out);
         }
     }
 
-    /// Flushes every log; when all are flushed, the checkpoints are saved, and that is the end.
-    pub(super) fn stop(&mut self, _now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn stop(&mut self, now: Now, controlled: bool, out: &mut Vec<Effect>) {
+        if self.chores.stop.is_some() {
+            return;
+        }
+        self.retire();
+        self.chores.stop = Some(Stop::Handing { until: now.instant + HAND_OVER });
+        let hands_over = controlled && self.settings.controlled_shutdown_enable && self.membership.is_member();
+        if !(hands_over && self.hand_over(now, out)) {
+            self.handed_over(now, out);
+        }
+    }
+
+    /// Others lead, as far as they can: every log is flushed.
+    pub(super) fn handed_over(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Some(Stop::Handing { .. }) = self.chores.stop else { return };
         let mut waiting = BTreeMap::new();
         for slot in self.partitions.iter_mut().flatten() {
             if slot.offline.is_none() && slot.log.recovery_point() < slot.log.end() {
@@ -184,22 +227,32 @@ impl Broker {
                 waiting.insert(partition.log.id(), partition.log.end());
             }
         }
-        self.chores.stop = Some(Stop { waiting });
-        self.end_if_flushed(out);
+        self.chores.stop = Some(Stop::Flushing { waiting });
+        self.leave_if_flushed(now, out);
     }
 
     /// That log will not be flushed any further: it is, or it is gone.
-    pub(super) fn stopped_waiting_for(&mut self, log: LogId, out: &mut Vec<Effect>) {
-        if let Some(stop) = &mut self.chores.stop
-            && stop.waiting.remove(&log).is_some()
+    pub(super) fn stopped_waiting_for(&mut self, now: Now, log: LogId, out: &mut Vec<Effect>) {
+        if let Some(Stop::Flushing { waiting }) = &mut self.chores.stop
+            && waiting.remove(&log).is_some()
         {
-            self.end_if_flushed(out);
+            self.leave_if_flushed(now, out);
         }
     }
 
-    fn end_if_flushed(&mut self, out: &mut Vec<Effect>) {
-        if self.chores.stop.as_ref().is_some_and(|stop| stop.waiting.is_empty()) {
+    /// All is flushed: the checkpoints are saved, and the broker leaves the cluster.
+    fn leave_if_flushed(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if matches!(&self.chores.stop, Some(Stop::Flushing { waiting }) if waiting.is_empty()) {
             self.save_checkpoints(out);
+            self.chores.stop = Some(Stop::Leaving { until: now.instant + LEAVE });
+            self.leave(now, out);
+        }
+    }
+
+    /// The session is closed, or ends by itself.
+    pub(super) fn session_closed(&mut self, out: &mut Vec<Effect>) {
+        if let Some(Stop::Leaving { .. }) = self.chores.stop {
+            self.chores.stop = Some(Stop::Stopped);
             out.push(Effect::Stopped);
         }
     }

@@ -1,9 +1,12 @@
-//! This broker and the cluster: joining it, applying what the controller decided, carrying clients' requests to it.
+//! This broker and the others: applying what the controller decided, carrying clients' requests to it, and, on the
+//! controller's broker, carrying out what it wants.
 //!
 //! 1. A new state comes from one place, [`Broker::apply`]: partitions are created, removed, led and followed nowhere
-//!    else. States of an old version are ignored.
-//! 2. On the controller's broker every decision goes through [`Broker::publish`]: saved first, then applied, then told
-//!    to the others, then answered.
+//!    else. States of an old version, or of a controller that is not the newest, are ignored.
+//! 2. On the controller's broker every decision is in ZooKeeper before it is published here: applied, then told to the
+//!    others, then answered.
+//! 3. A broker that was restarted, or whose session was lost, takes nothing until the controller knows of its new
+//!    registration: it would lead in an epoch that it has led in before.
 
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind, TopicName};
@@ -12,41 +15,27 @@ use kafka_protocol::protocol::Message;
 use super::handle::Asked;
 use super::{Broker, Effect};
 use crate::broker::event::Unreachable;
-use crate::controller::Controller;
+use crate::controller::{Answer, Origin, Work};
 use crate::id::{BrokerId, CallId};
-use crate::protocol::cluster::{ClusterRequest, ClusterResponse, IsrChange};
+use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+use crate::sim::view::Level;
 use crate::time::Now;
 
 /// What a call's answer is for.
 #[derive(Clone)]
 pub(super) enum Pending {
-    /// This broker waits to be let in.
-    Register,
     /// The other broker's business.
     Update,
-    /// The proposals of this broker as a leader.
-    AlterIsr(Vec<IsrChange>),
     /// Nobody waits: whoever asked for a missing topic's metadata asks again.
     Create,
     /// A client waits; where the controller cannot be reached it gets this answer, made beforehand.
     Forward { asked: Asked, unreachable: Box<ResponseKind> },
+    /// This broker is about to stop.
+    Shutdown,
 }
 
 impl Broker {
-    /// First thing: the controller's broker applies its own state, every other one registers.
-    pub(super) fn join(&mut self, now: Now, out: &mut Vec<Effect>) {
-        match &self.controller {
-            Some(_) => self.publish(now, out),
-            None => self.register(out),
-        }
-    }
-
-    fn register(&mut self, out: &mut Vec<Effect>) {
-        let request = ClusterRequest::Register(self.config.registration.clone());
-        self.call(self.config.controller(), request, Pending::Register, out);
-    }
-
-    /// Another broker, or this one, calls.
+    /// Another broker calls.
     pub(super) fn called(
         &mut self,
         now: Now,
@@ -55,35 +44,32 @@ impl Broker {
         request: ClusterRequest,
         out: &mut Vec<Effect>,
     ) {
-        let response = match (request, &mut self.controller) {
-            (ClusterRequest::Update(state), _) => {
-                self.apply(now, state, out);
-                ClusterResponse::Done
+        let origin = Origin::Broker { from, call };
+        let work = match request {
+            ClusterRequest::Update(state) => {
+                let response = if state.controller_epoch < self.cluster.controller_epoch {
+                    ClusterResponse::StaleControllerEpoch(self.cluster.controller_epoch)
+                } else if state.broker_epochs.get(&self.id()) != Some(&self.membership.epoch) {
+                    // (3)
+                    ClusterResponse::StaleBrokerEpoch(self.membership.epoch)
+                } else {
+                    self.apply(now, state, out);
+                    ClusterResponse::Done
+                };
+                return out.push(Effect::Answer { to: from, call, response });
             }
-            (ClusterRequest::Register(registration), Some(controller)) => {
-                controller.register(registration);
-                self.publish(now, out);
-                ClusterResponse::Done
-            }
-            (ClusterRequest::Forward { version, body }, Some(controller)) => {
-                let response = controller.decide(now, version, *body);
-                self.publish(now, out);
-                ClusterResponse::Forward(Box::new(response))
-            }
-            (ClusterRequest::AlterIsr(changes), Some(controller)) => {
-                let results = controller.alter_isr(from, &changes);
-                self.publish(now, out);
-                ClusterResponse::AlterIsr(results)
-            }
-            (_, None) => ClusterResponse::NotController,
+            ClusterRequest::Forward { version, body } => Work::Request { origin, version, body },
+            ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin, broker, epoch },
         };
-        out.push(Effect::Answer { to: from, call, response });
+        if !self.enqueue(now, work, out) {
+            out.push(Effect::Answer { to: from, call, response: ClusterResponse::NotController });
+        }
     }
 
     /// The answer to one of this broker's own calls.
     pub(super) fn answered(
         &mut self,
-        _now: Now,
+        now: Now,
         call: CallId,
         result: Result<ClusterResponse, Unreachable>,
         out: &mut Vec<Effect>,
@@ -91,28 +77,22 @@ impl Broker {
         match (self.calls.remove(&call), result) {
             (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward(body))) => asked.reply(*body, out),
             (Some(Pending::Forward { asked, unreachable }), _) => asked.reply(*unreachable, out),
-            (Some(Pending::AlterIsr(changes)), Ok(ClusterResponse::AlterIsr(results))) => {
-                self.isr_decided(&changes, &results);
+            (Some(Pending::Shutdown), _) => self.handed_over(now, out),
+            // Nothing depends on it: what this one would write is refused by ZooKeeper.
+            (Some(Pending::Update), Ok(response @ ClusterResponse::StaleControllerEpoch(_))) => {
+                out.push(Effect::Note { level: Level::Warn, text: format!("is refused as controller, {response}") });
             }
-            // Proposed again with the next check of the ISRs.
-            (Some(Pending::AlterIsr(_)), _) => {}
-            // A controller that could not be reached is called again when the connection with it is up (`peer`).
-            (Some(Pending::Register | Pending::Update | Pending::Create) | None, _) => {}
+            // A broker that could not be told is told again when the connection with it is up (`peer`).
+            (Some(Pending::Update | Pending::Create) | None, _) => {}
         }
     }
 
     /// The connection with another broker came up or went down.
-    pub(super) fn peer(&mut self, now: Now, id: BrokerId, up: bool, out: &mut Vec<Effect>) {
-        match &mut self.controller {
-            Some(controller) => {
-                controller.peer(id, up);
-                self.publish(now, out);
-            }
-            None if up && id == self.config.controller() => {
-                self.register(out);
-                self.check_isrs(now, out);
-            }
-            None => {}
+    pub(super) fn peer(&mut self, id: BrokerId, up: bool, out: &mut Vec<Effect>) {
+        let Some(controller) = self.controller.as_ref().filter(|_| up) else { return };
+        let state = controller.committed().clone();
+        if state.brokers.contains_key(&id) {
+            self.call(id, ClusterRequest::Update(state), Pending::Update, out);
         }
     }
 
@@ -125,15 +105,17 @@ impl Broker {
         unreachable: impl FnOnce() -> ResponseKind,
         out: &mut Vec<Effect>,
     ) {
-        let request = request.into();
-        if let Some(controller) = &mut self.controller {
-            let response = controller.decide(asked.now, asked.version, request);
-            self.publish(asked.now, out);
-            asked.reply(response, out);
+        let (now, version, body) = (asked.now, asked.version, Box::new(request.into()));
+        let unreachable = Box::new(unreachable());
+        let controller = self.cluster.controller;
+        if self.controller.is_some() {
+            let origin = Origin::Client { asked, otherwise: unreachable };
+            self.enqueue(now, Work::Request { origin, version, body }, out);
+        } else if controller == BrokerId::NONE || controller == self.id() {
+            asked.reply(*unreachable, out);
         } else {
-            let body = ClusterRequest::Forward { version: asked.version, body: Box::new(request) };
-            let pending = Pending::Forward { asked, unreachable: Box::new(unreachable()) };
-            self.call(self.config.controller(), body, pending, out);
+            let body = ClusterRequest::Forward { version, body };
+            self.call(controller, body, Pending::Forward { asked, unreachable }, out);
         }
     }
 
@@ -144,13 +126,61 @@ impl Broker {
             |name| CreatableTopic::default().with_name(name).with_num_partitions(-1).with_replication_factor(-1);
         let request = CreateTopicsRequest::default().with_topics(names.into_iter().map(topic).collect());
         // The newest version that may leave both counts to the cluster.
-        let (version, request) = (CreateTopicsRequest::VERSIONS.max, RequestKind::from(request));
+        let (version, body) = (CreateTopicsRequest::VERSIONS.max, Box::new(RequestKind::from(request)));
+        let controller = self.cluster.controller;
+        if self.controller.is_some() {
+            self.enqueue(now, Work::Request { origin: Origin::Nobody, version, body }, out);
+        } else if controller != BrokerId::NONE && controller != self.id() {
+            self.call(controller, ClusterRequest::Forward { version, body }, Pending::Create, out);
+        }
+    }
+
+    /// Asks the controller to let others lead what this broker leads; goes on in [`Broker::handed_over`]. False where
+    /// there is no controller to ask.
+    pub(super) fn hand_over(&mut self, now: Now, out: &mut Vec<Effect>) -> bool {
+        let (broker, epoch, controller) = (self.id(), self.membership.epoch, self.cluster.controller);
+        if self.enqueue(now, Work::Shutdown { origin: Origin::OwnStop, broker, epoch }, out) {
+            return true;
+        }
+        if controller == BrokerId::NONE || controller == broker {
+            return false;
+        }
+        self.call(controller, ClusterRequest::ControlledShutdown { broker, epoch }, Pending::Shutdown, out);
+        true
+    }
+
+    /// False where this broker is not the controller.
+    fn enqueue(&mut self, now: Now, work: Work, out: &mut Vec<Effect>) -> bool {
+        let mut outputs = Vec::new();
+        let Some(controller) = &mut self.controller else { return false };
+        controller.enqueue(now, work, &mut outputs);
+        self.follow(now, outputs, out);
+        true
+    }
+
+    pub(super) fn controller_timer(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let mut outputs = Vec::new();
         if let Some(controller) = &mut self.controller {
-            controller.decide(now, version, request);
-            self.publish(now, out);
-        } else {
-            let body = ClusterRequest::Forward { version, body: Box::new(request) };
-            self.call(self.config.controller(), body, Pending::Create, out);
+            controller.timer(now, &mut outputs);
+        }
+        self.follow(now, outputs, out);
+    }
+
+    /// What the controller says to whoever asked.
+    pub(super) fn answer(&mut self, now: Now, origin: Origin, answer: Answer, out: &mut Vec<Effect>) {
+        match (origin, answer) {
+            (Origin::Client { asked, .. }, Answer::Response(body)) => asked.reply(body, out),
+            (Origin::Client { asked, otherwise }, _) => asked.reply(*otherwise, out),
+            (Origin::Broker { from, call }, answer) => {
+                let response = match answer {
+                    Answer::Response(body) => ClusterResponse::Forward(Box::new(body)),
+                    Answer::Remaining(partitions) => ClusterResponse::Remaining(partitions),
+                    Answer::NotController => ClusterResponse::NotController,
+                };
+                out.push(Effect::Answer { to: from, call, response });
+            }
+            (Origin::OwnStop, _) => self.handed_over(now, out),
+            (Origin::Nobody, _) => {}
         }
     }
 
@@ -161,14 +191,10 @@ impl Broker {
         out.push(Effect::Call { call, to, request });
     }
 
-    /// If the controller has decided something: save it, live by it, tell the other brokers.
+    /// The controller has decided something, and ZooKeeper holds it: live by it, tell the other brokers. (2)
     pub(super) fn publish(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(controller) = &self.controller else { return };
-        let state = controller.state().clone();
-        if state.version <= self.cluster.version {
-            return;
-        }
-        out.push(Effect::Save { file: Controller::FILE.to_owned(), contents: controller.contents() });
+        let state = controller.committed().clone();
         self.apply(now, state.clone(), out);
         let own = self.id();
         for &id in state.brokers.keys().filter(|&&id| id != own) {

@@ -10,6 +10,7 @@ use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::{Batch, Stamp};
 use crate::sim::view::Level;
+use crate::zookeeper;
 
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -26,6 +27,8 @@ pub enum Effect {
     Call { call: CallId, to: BrokerId, request: ClusterRequest },
     /// Answer another broker's call.
     Answer { to: BrokerId, call: CallId, response: ClusterResponse },
+    /// On one of this broker's connections with ZooKeeper; what comes of it is a [`ZooKeeper`](super::Event::ZooKeeper).
+    ZooKeeper(zookeeper::client::Effect),
 
     /// From here on `log` means that directory of the data directory (`orders-0`); it is made if it is not there, with
     /// a first segment at `base` if it holds none. Where the log was not `found` by the start, the directory is to be
@@ -54,6 +57,8 @@ pub enum Effect {
     Save { file: String, contents: Bytes },
     /// Something that whoever runs the broker should read.
     Note { level: Level, text: String },
+    /// This broker cannot go on, and says why; it takes no more events.
+    Fail { why: String },
     /// The answer to [`Stop`](super::Event::Stop): nothing is left to do; logs may be synced and closed.
     Stopped,
 }
@@ -126,7 +131,9 @@ impl fmt::Display for Effect {
             Effect::Remove { log } => write!(f, "remove {log}"),
             Effect::Read { read, extent } => write!(f, "read {read} {extent}"),
             Effect::Save { file, contents } => write!(f, "save {file} {} B", contents.len()),
+            Effect::ZooKeeper(effect) => write!(f, "zookeeper {effect}"),
             Effect::Note { text, .. } => write!(f, "note {text}"),
+            Effect::Fail { why } => write!(f, "fail: {why}"),
             Effect::Stopped => f.write_str("stopped"),
         }
     }

@@ -11,6 +11,7 @@ use crate::protocol::Request;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::check::Invalid;
 use crate::record::{Batch, replicated};
+use crate::zookeeper;
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -41,8 +42,11 @@ pub enum Event {
     Answer { call: CallId, result: Result<ClusterResponse, Unreachable> },
     /// The connection with another broker came up or went down.
     Peer { id: BrokerId, up: bool },
-    /// The process is asked to stop: checkpoint everything, then say [`Stopped`](super::Effect::Stopped).
-    Stop,
+    /// Of one of this broker's connections with ZooKeeper.
+    ZooKeeper(zookeeper::client::Event),
+    /// The process is asked to stop: checkpoint everything, then say [`Stopped`](super::Effect::Stopped). `controlled`
+    /// where the cluster goes on without it: then others lead first what it leads.
+    Stop { controlled: bool },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +86,9 @@ impl fmt::Display for Event {
             Event::Answer { call, result: Err(Unreachable) } => write!(f, "answer {call} unreachable"),
             Event::Peer { id, up: true } => write!(f, "peer {id} up"),
             Event::Peer { id, up: false } => write!(f, "peer {id} down"),
-            Event::Stop => f.write_str("stop"),
+            Event::ZooKeeper(event) => write!(f, "zookeeper {event}"),
+            Event::Stop { controlled: true } => f.write_str("stop"),
+            Event::Stop { controlled: false } => f.write_str("stop with all others"),
         }
     }
 }

@@ -58,6 +58,7 @@ impl Broker {
             return;
         }
         let before = std::mem::replace(&mut self.cluster, state.clone());
+        let is_first = before.version == 0;
         self.topic_names = Arc::new(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
         self.drop_what_is_gone(&state, out);
         for (name, topic) in &state.topics {
@@ -72,8 +73,9 @@ impl Broker {
             self.look_who_lives(now, out);
         }
         self.replicate(now, out);
-        if before.version == 0 {
+        if is_first {
             self.tell_what_is_not_hosted(out);
+            self.admit_those_who_waited(now, out);
         }
     }
 
@@ -147,7 +149,7 @@ impl Broker {
         for (&log, name) in gone.iter().zip(&removed) {
             let error = self.hosted(&name.topic, name.partition).err().unwrap_or(ErrorCode::NotLeaderOrFollower);
             self.forsake(log, error, out);
-            self.stopped_waiting_for(log, out);
+            self.stopped_waiting_for(self.now, log, out);
             out.push(Effect::Remove { log });
         }
     }

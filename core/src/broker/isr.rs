@@ -1,17 +1,20 @@
-//! The ISR of the partitions that this broker leads: who joins, who leaves, and what the controller says to it.
+//! The ISR of the partitions that this broker leads: who joins and who leaves. The leader writes it to ZooKeeper, over the
+//! state that it knows, and believes it when the controller tells it.
 //!
 //! ```text
-//! a follower fetches ─▶ it has caught up ─┐                   ┌─▶ the new state comes: hosting.rs applies it
-//! every replica.lag.time.max.ms / 2 ─▶ it lags ─┴▶ propose_isr ─┴─▶ refused: stale (the newer state comes), or for good
+//! a follower fetches ─▶ it has caught up ─┐
+//! every replica.lag.time.max.ms / 2 ─▶ it lags ─┴▶ propose ─▶ ZooKeeper ─▶ the controller reads it ─▶ hosting.rs applies it
 //! ```
+//!
+//! A write that comes too late changes nothing: another has changed the state, and what it is now comes the same way. One
+//! whose answer is lost is made again, so that nobody believes in a smaller ISR than ZooKeeper may hold.
 
 use super::{Broker, Effect};
-use crate::broker::cluster::Pending;
 use crate::broker::session::Wanted;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LogId};
-use crate::partition::{Partition, Role};
-use crate::protocol::cluster::{ClusterRequest, IsrChange};
+use crate::partition::{IsrChange, Partition, Role};
+use crate::protocol::cluster::Assignment;
 use crate::sim::view::Level;
 use crate::time::Now;
 
@@ -67,39 +70,13 @@ impl Broker {
         }
     }
 
-    /// The one way to a new ISR: the controller is asked for it, and until its answer is here nothing is believed.
+    /// The one way to a new ISR.
     fn propose_isr(&mut self, now: Now, changes: Vec<IsrChange>, out: &mut Vec<Effect>) {
         let own = self.id();
-        if let Some(controller) = &mut self.controller {
-            let results = controller.alter_isr(own, &changes);
-            self.publish(now, out);
-            self.isr_decided(&changes, &results);
-        } else {
-            let request = ClusterRequest::AlterIsr(changes.clone());
-            self.call(self.config.controller(), request, Pending::AlterIsr(changes), out);
+        for IsrChange { partition, leader_epoch, partition_epoch, isr } in changes {
+            let state = Assignment { isr, leader: own, leader_epoch, partition_epoch, ..Assignment::default() };
+            self.write_isr(now, &partition, &state, out);
         }
-    }
-
-    /// What became of proposals. A change that was made came with the state, and so does what made a proposal stale; only
-    /// one that was refused for good leaves everything as it was.
-    pub(super) fn isr_decided(&mut self, changes: &[IsrChange], results: &[Result<(), ErrorCode>]) {
-        for (change, result) in changes.iter().zip(results) {
-            let log = self.hosted(&change.partition.topic, change.partition.partition);
-            if let (Err(ErrorCode::IneligibleReplica), Ok(log)) = (result, log)
-                && !self.is_proposed(change)
-                && let Some(Role::Leader(leader)) = self.partition_mut(log).map(|partition| &mut partition.role)
-            {
-                leader.refused(change.partition_epoch);
-            }
-        }
-    }
-}
-
-impl Broker {
-    /// The same proposal is on its way once more, and may yet be made: the controller may know by now that the replica
-    /// lives.
-    fn is_proposed(&self, change: &IsrChange) -> bool {
-        self.calls.values().any(|pending| matches!(pending, Pending::AlterIsr(changes) if changes.contains(change)))
     }
 }
 

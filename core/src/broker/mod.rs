@@ -1,9 +1,10 @@
 //! A broker: a router over closed sets of events. One file per API is in `handle/`.
 //!
 //! `event.rs`, `effect.rs` what comes in and goes out | `handle/` clients' requests | `purgatory.rs` requests that wait |
-//! `session.rs` what consumers fetch | `cluster.rs` the cluster's state, applied; the controller and its calls |
-//! `isr.rs` who is in sync | `replication/` what it fetches from leaders | `replica_selector.rs` whom consumers read from |
-//! `hosting.rs` partitions come, change and go | `chores.rs` what is done by the clock, and at the end |
+//! `session.rs` what consumers fetch | `membership.rs` registered in ZooKeeper, candidate for controller | `cluster.rs`
+//! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
+//! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
+//! `chores.rs` what is done by the clock, and at the end |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -18,6 +19,7 @@ pub mod event;
 pub mod handle;
 pub mod hosting;
 mod isr;
+pub mod membership;
 pub mod producer_id;
 pub mod purgatory;
 mod replica_selector;
@@ -57,21 +59,12 @@ pub struct BrokerConfig {
     pub cluster_id: String,
     /// Its data directory, as clients are told of it.
     pub log_dir: String,
-    /// Every broker of the cluster, this one included; the lowest id is the controller.
-    pub peers: Vec<BrokerId>,
     /// Topic ids and whatever else this broker draws.
     pub seed: Seed,
     /// Kafka's historic mistakes that a scenario wants to see; none natively.
     pub bugs: Bugs,
     /// Kafka's broker settings that were set, by name, as they were given; [`Broker::open`] checks them.
     pub settings: BTreeMap<String, String>,
-}
-
-impl BrokerConfig {
-    /// The lowest id is the controller.
-    pub fn controller(&self) -> BrokerId {
-        self.peers.iter().copied().min().unwrap_or(self.registration.id)
-    }
 }
 
 /// What a driver found in a broker's data directory.
@@ -84,6 +77,9 @@ pub struct Image {
     pub logs: BTreeMap<String, LogImage>,
 }
 
+/// Where a controller without ZooKeeper kept the cluster's topics.
+const BEFORE_ZOOKEEPER: &str = "cluster-state.json";
+
 /// One broker.
 #[derive(Clone)]
 pub struct Broker {
@@ -94,6 +90,7 @@ pub struct Broker {
     pub(crate) cluster: Arc<ClusterState>,
     /// `cluster.topics` by id.
     pub(crate) topic_names: Arc<BTreeMap<Uuid, TopicName>>,
+    membership: membership::Membership,
     /// On the broker that is the controller.
     pub(crate) controller: Option<Controller>,
     /// Calls to other brokers that have no answer yet.
@@ -128,13 +125,14 @@ impl Broker {
     /// A broker over what its data directory holds. The first effects open its logs and cut their torn tails.
     ///
     /// Fails, naming the file or the setting, where one that cannot be rebuilt is damaged or wrong.
-    pub fn open(config: BrokerConfig, mut image: Image, now: Now, out: &mut Vec<Effect>) -> Result<Broker, String> {
+    pub fn open(config: BrokerConfig, image: Image, now: Now, out: &mut Vec<Effect>) -> Result<Broker, String> {
         let settings = Arc::new(BrokerSettings::parse(&config.settings).map_err(|error| error.to_string())?);
-        let controller = (config.controller() == config.registration.id)
-            .then(|| Controller::open(&config, settings.clone(), image.files.get(Controller::FILE)))
-            .transpose()?;
+        if image.files.contains_key(BEFORE_ZOOKEEPER) {
+            return Err(format!(
+                "{BEFORE_ZOOKEEPER} is of an Ottla that had no ZooKeeper: its topics would be lost from sight"
+            ));
+        }
         let slots = settings.max_incremental_fetch_session_cache_slots.max(0) as usize;
-        let producer_ids = producer_id::ProducerIds::open(config.registration.id, &mut image)?;
         let mut broker = Broker {
             // A stream of its own for every start: a client may still hold a session's id from before.
             sessions: session::Sessions::new(slots, config.seed.stream(&format!("fetch-sessions-{}", now.wall))),
@@ -145,24 +143,25 @@ impl Broker {
             ),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),
+            membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant),
             settings,
             cluster: Arc::default(),
             topic_names: Arc::default(),
-            controller,
+            controller: None,
             calls: BTreeMap::new(),
             next_call: 0,
             hosted: BTreeMap::new(),
             partitions: Vec::new(),
             found: Arc::new(hosting::Found::new(image)),
             purgatory: purgatory::Purgatory::default(),
-            producer_ids,
+            producer_ids: producer_id::ProducerIds::default(),
             now,
             connections: BTreeSet::new(),
             touched: None,
             bytes_in: 0,
             bytes_out: 0,
         };
-        broker.join(now, out);
+        broker.zookeeper_timer(now, out);
         Ok(broker)
     }
 
@@ -173,6 +172,11 @@ impl Broker {
     /// Topics by id, for [`crate::protocol::line`].
     pub fn topic_names(&self) -> &Arc<BTreeMap<Uuid, TopicName>> {
         &self.topic_names
+    }
+
+    /// Whether it believes to be the controller.
+    pub fn is_controller(&self) -> bool {
+        self.controller.is_some()
     }
 
     /// The newest state of the cluster that this broker knows.
@@ -262,10 +266,11 @@ impl Node for Broker {
             // Clients' requests: one file per API in `handle/`, chosen by the table in `handle/mod.rs`.
             Event::Request { ticket, request } => {
                 self.connections.insert(ticket.conn);
-                handle::route(self, now, ticket, *request, out);
+                self.admit(now, ticket, request, out);
             }
             Event::Closed { conn } => {
                 self.connections.remove(&conn);
+                self.gone_while_waiting(conn);
                 self.purgatory.closed(conn);
             }
 
@@ -275,7 +280,10 @@ impl Node for Broker {
             // The cluster: the controller's decisions and everything that follows from them, in `cluster.rs`.
             Event::Call { from, call, request } => self.called(now, from, call, request, out),
             Event::Answer { call, result } => self.answered(now, call, result, out),
-            Event::Peer { id, up } => self.peer(now, id, up, out),
+            Event::Peer { id, up } => self.peer(id, up, out),
+
+            // The cluster's memory: registration and candidacy in `membership.rs`.
+            Event::ZooKeeper(event) => self.zookeeper(now, event, out),
 
             // The logs.
             Event::Appended { log, end } => self.appended(log, end, out),
@@ -285,15 +293,19 @@ impl Node for Broker {
 
             Event::Timer => {
                 self.expire(now, out);
+                self.zookeeper_timer(now, out);
+                self.controller_timer(now, out);
                 self.do_chores(now, out);
                 self.replicate(now, out);
             }
-            Event::Stop => self.stop(now, out),
+            Event::Stop { controlled } => self.stop(now, controlled, out),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline()].into_iter().flatten().min()
+        let controller = self.controller.as_ref().and_then(Controller::deadline);
+        let own = [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline()];
+        own.into_iter().chain([self.membership.deadline(), controller]).flatten().min()
     }
 }
 
@@ -350,7 +362,7 @@ impl Broker {
         let Some(partition) = self.partition_mut(log) else { return };
         partition.offline = Some(cause);
         self.forsake(log, ErrorCode::KafkaStorageError, out);
-        self.stopped_waiting_for(log, out);
+        self.stopped_waiting_for(self.now, log, out);
         self.refollow(log);
         self.replicate(self.now, out);
     }

@@ -1,49 +1,106 @@
 //! Ids for idempotent producers.
 //!
-//! As Kafka does, a broker takes ids from a block that it has reserved on disk beforehand, so that no id is given out
-//! twice, whatever happens. Kafka's controller hands the blocks out; here every broker has a range of its own.
+//! As Kafka does, a broker takes ids from a block of its own. The newest block that anyone has is in ZooKeeper
+//! (`/latest_producer_id_block`); a broker takes the next one by writing it there, if nobody else did so since it looked,
+//! so that no id is given out twice. Producers wait meanwhile, or come again where ZooKeeper cannot be reached.
 
-use bytes::Bytes;
+use std::collections::VecDeque;
 
-use super::{Effect, Image};
-use crate::id::BrokerId;
+use kafka_protocol::messages::{InitProducerIdResponse, ProducerId};
+
+use super::handle::Asked;
+use super::membership::Purpose;
+use super::{Broker, Effect};
+use crate::error::ErrorCode;
+use crate::protocol::znode;
+use crate::sim::view::Level;
+use crate::time::Now;
+use crate::zookeeper::{Error, Op, Reply};
 
 /// Kafka's PRODUCER_ID_BLOCK_SIZE.
 const BLOCK: i64 = 1_000;
 
-/// Ids of one broker: far more than it can give out.
-const RANGE_BITS: u32 = 32;
-
-/// The first id that is not reserved, as a decimal number.
-const FILE: &str = "producer-id-block";
-
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct ProducerIds {
     next: i64,
-    /// Ids below are reserved on disk.
-    reserved: i64,
+    /// The first id that is not ours.
+    end: i64,
+    /// They wait for the next block, which is on its way.
+    waiting: VecDeque<Asked>,
 }
 
-impl ProducerIds {
-    pub fn open(broker: BrokerId, image: &mut Image) -> Result<ProducerIds, String> {
-        let next = match image.files.get(FILE) {
-            None => i64::from(broker.0) << RANGE_BITS,
-            Some(text) => std::str::from_utf8(text)
-                .ok()
-                .and_then(|text| text.trim().parse().ok())
-                .ok_or_else(|| format!("{FILE}: expected a number, found {:?}", String::from_utf8_lossy(text)))?,
-        };
-        Ok(ProducerIds { next, reserved: next })
+impl Broker {
+    /// Replies with an id that nobody has, now or when there is one.
+    pub(super) fn give_producer_id(&mut self, asked: Asked, out: &mut Vec<Effect>) {
+        let ids = &mut self.producer_ids;
+        if ids.next < ids.end {
+            ids.next += 1;
+            return asked.reply(given(Ok(ids.next - 1)), out);
+        }
+        if !self.membership.is_connected() {
+            return asked.reply(given(Err(ErrorCode::CoordinatorLoadInProgress)), out);
+        }
+        let now = asked.now;
+        ids.waiting.push_back(asked);
+        if ids.waiting.len() == 1 {
+            self.read_producer_ids(now, out);
+        }
     }
 
-    /// An id that nobody has.
-    pub fn next(&mut self, out: &mut Vec<Effect>) -> i64 {
-        if self.next == self.reserved {
-            self.reserved += BLOCK;
-            let contents = Bytes::from(format!("{}\n", self.reserved));
-            out.push(Effect::Save { file: FILE.to_owned(), contents });
+    fn read_producer_ids(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let op = Op::GetData { path: znode::PRODUCER_IDS.into(), watch: false };
+        self.ask_zookeeper(now, op, Purpose::ProducerIds, out);
+    }
+
+    pub(super) fn producer_ids_read(&mut self, now: Now, result: Result<Reply, Error>, out: &mut Vec<Effect>) {
+        let Ok(Reply::GetData { data, stat }) = result else { return self.no_producer_ids(out) };
+        let start = match data.filter(|data| !data.is_empty()) {
+            None => 0,
+            Some(json) => match znode::parse_producer_ids(&json) {
+                Ok(end) => end + 1,
+                Err(why) => {
+                    out.push(Effect::Note { level: Level::Bad, text: why });
+                    return self.no_producer_ids(out);
+                }
+            },
+        };
+        let data = Some(znode::producer_ids(self.id(), start, start + BLOCK - 1));
+        let op = Op::SetData { path: znode::PRODUCER_IDS.into(), data, version: stat.version };
+        self.ask_zookeeper(now, op, Purpose::NextProducerIds { start }, out);
+    }
+
+    pub(super) fn producer_ids_written(
+        &mut self,
+        now: Now,
+        start: i64,
+        result: Result<Reply, Error>,
+        out: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok(_) => {
+                (self.producer_ids.next, self.producer_ids.end) = (start, start + BLOCK);
+                for asked in std::mem::take(&mut self.producer_ids.waiting) {
+                    self.give_producer_id(asked, out);
+                }
+            }
+            // Another broker was faster.
+            Err(Error::BadVersion) => self.read_producer_ids(now, out),
+            Err(_) => self.no_producer_ids(out),
         }
-        self.next += 1;
-        self.next - 1
+    }
+
+    fn no_producer_ids(&mut self, out: &mut Vec<Effect>) {
+        for asked in std::mem::take(&mut self.producer_ids.waiting) {
+            asked.reply(given(Err(ErrorCode::CoordinatorLoadInProgress)), out);
+        }
+    }
+}
+
+/// The answer to InitProducerId.
+pub(super) fn given(id: Result<i64, ErrorCode>) -> InitProducerIdResponse {
+    let response = InitProducerIdResponse::default();
+    match id {
+        Ok(id) => response.with_producer_id(ProducerId(id)).with_producer_epoch(0),
+        Err(error) => response.with_error_code(error.code()).with_producer_id(ProducerId(-1)).with_producer_epoch(-1),
     }
 }

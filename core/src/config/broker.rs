@@ -9,12 +9,16 @@ use crate::time::Duration;
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
 const WITH_EFFECT: &[&str] = &[
     "auto.create.topics.enable",
+    "auto.leader.rebalance.enable",
     "broker.session.timeout.ms",
     "compression.type",
     "connections.max.idle.ms",
+    "controlled.shutdown.enable",
     "default.replication.factor",
     "delete.topic.enable",
     "fetch.max.bytes",
+    "leader.imbalance.check.interval.seconds",
+    "leader.imbalance.per.broker.percentage",
     "log.cleanup.policy",
     "log.flush.interval.messages",
     "log.flush.interval.ms",
@@ -41,6 +45,7 @@ const WITH_EFFECT: &[&str] = &[
     "message.max.bytes",
     "min.insync.replicas",
     "num.partitions",
+    "ottla.placement",
     "queued.max.requests",
     "replica.fetch.backoff.ms",
     "replica.fetch.max.bytes",
@@ -53,6 +58,8 @@ const WITH_EFFECT: &[&str] = &[
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
+    "unclean.leader.election.enable",
+    "zookeeper.session.timeout.ms",
 ];
 
 /// Settings that the broker itself decides, so that nobody else may: who it is and where it listens and stores.
@@ -84,19 +91,24 @@ pub struct BrokerSettings {
     set: BTreeMap<String, String>,
 
     pub auto_create_topics_enable: bool,
+    pub auto_leader_rebalance_enable: bool,
     /// How long two brokers may hear nothing of each other.
     pub broker_session_timeout: Duration,
     pub connections_max_idle: Duration,
+    pub controlled_shutdown_enable: bool,
     pub default_replication_factor: i16,
     pub delete_topic_enable: bool,
     /// Bytes of one Fetch response, whatever the client allows.
     pub fetch_max_bytes: i32,
+    pub leader_imbalance_check_interval: Duration,
+    pub leader_imbalance_per_broker_percentage: usize,
     pub log_flush_offset_checkpoint_interval: Duration,
     pub log_flush_start_offset_checkpoint_interval: Duration,
     pub log_retention_check_interval: Duration,
     pub max_connections: i32,
     pub max_incremental_fetch_session_cache_slots: i32,
     pub num_partitions: i32,
+    pub placement: Placement,
     /// Requests of all connections that wait for the broker before it stops reading.
     pub queued_max_requests: i32,
     /// What a follower waits after a fetch that failed.
@@ -121,6 +133,15 @@ pub struct BrokerSettings {
     pub socket_receive_buffer: Option<u32>,
     /// SO_SNDBUF of clients' connections, in bytes; `None` leaves it to the system.
     pub socket_send_buffer: Option<u32>,
+    pub zookeeper_session_timeout: Duration,
+}
+
+/// How partitions are placed on brokers: [`crate::controller::placement`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    #[default]
+    Notes,
+    Kafka,
 }
 
 impl BrokerSettings {
@@ -133,10 +154,16 @@ impl BrokerSettings {
         Ok(BrokerSettings {
             auto_create_topics_enable: reader.boolean("auto.create.topics.enable"),
             broker_session_timeout: reader.millis("broker.session.timeout.ms"),
+            auto_leader_rebalance_enable: reader.boolean("auto.leader.rebalance.enable"),
             connections_max_idle: reader.millis("connections.max.idle.ms"),
+            controlled_shutdown_enable: reader.boolean("controlled.shutdown.enable"),
             default_replication_factor: reader.integer("default.replication.factor") as i16,
             delete_topic_enable: reader.boolean("delete.topic.enable"),
             fetch_max_bytes: reader.integer("fetch.max.bytes") as i32,
+            leader_imbalance_check_interval: Duration::from_secs(
+                reader.integer("leader.imbalance.check.interval.seconds").max(1) as u64,
+            ),
+            leader_imbalance_per_broker_percentage: reader.integer("leader.imbalance.per.broker.percentage") as usize,
             log_flush_offset_checkpoint_interval: reader.millis("log.flush.offset.checkpoint.interval.ms"),
             log_flush_start_offset_checkpoint_interval: reader.millis("log.flush.start.offset.checkpoint.interval.ms"),
             log_retention_check_interval: reader.millis("log.retention.check.interval.ms"),
@@ -144,6 +171,10 @@ impl BrokerSettings {
             max_incremental_fetch_session_cache_slots: reader.integer("max.incremental.fetch.session.cache.slots")
                 as i32,
             num_partitions: reader.integer("num.partitions") as i32,
+            placement: match reader.value("ottla.placement") {
+                Value::Text(name) if name == "kafka" => Placement::Kafka,
+                _ => Placement::Notes,
+            },
             queued_max_requests: reader.integer("queued.max.requests") as i32,
             replica_fetch_backoff: reader.millis("replica.fetch.backoff.ms"),
             replica_fetch_max_bytes: reader.integer("replica.fetch.max.bytes") as i32,
@@ -157,6 +188,7 @@ impl BrokerSettings {
             // Kafka's −1.
             socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
             socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),
+            zookeeper_session_timeout: reader.millis("zookeeper.session.timeout.ms"),
             set: set.clone(),
         })
     }

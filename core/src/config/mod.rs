@@ -5,7 +5,7 @@
 //!
 //! The tables, `topic.tsv` and `broker.tsv`, are what Kafka 4.3 itself says when it is asked: a line a setting, in the
 //! order in which Kafka defines (and checks) them. A default of `null` is none, `required` has none, all others follow
-//! an `=`.
+//! an `=`. `own.tsv` has in the same form what went from Kafka with ZooKeeper, and what is only here.
 
 pub mod broker;
 pub mod describe;

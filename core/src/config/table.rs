@@ -1,4 +1,4 @@
-//! All settings of Kafka 4.3, from the tables beside this file.
+//! All settings of Kafka 4.3, and the few that are not its, from the tables beside this file.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -7,8 +7,9 @@ use super::setting::{Dynamic, Kind, Setting, Valid};
 
 /// What a topic can be set to.
 pub static TOPIC: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("topic.tsv")));
-/// What a broker can be set to.
-pub static BROKER: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("broker.tsv")));
+/// What a broker can be set to. What Kafka 4.3 has no more, or never had, DescribeConfigs shows only where it is set.
+pub static BROKER: LazyLock<Table> =
+    LazyLock::new(|| Table::parse(concat!(include_str!("broker.tsv"), include_str!("own.tsv"))));
 
 /// Settings in the order in which Kafka defines them.
 #[derive(Clone, Debug)]

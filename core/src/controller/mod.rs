@@ -1,120 +1,446 @@
 //! The controller: decides what the cluster is. Which brokers live, which topics there are, where their partitions lie
-//! and who leads them. A broker with extra duties, not a master.
+//! and who leads them. A broker with extra duties, not a master: the one whose `/controller` stands in ZooKeeper.
 //!
-//! It only decides: it holds the newest [`ClusterState`] and answers. Its broker ([`crate::broker::cluster`]) sees after
-//! every call whether [`Controller::state`] has a new version, and then saves it, applies it and tells the others,
-//! before it passes the answer on.
+//! It is one queue. Each piece of [`Work`] is read for, decided, written, told and answered before the next one begins:
 //!
 //! ```text
-//! a broker registers ──▶ its partitions without a leader get one
-//! a broker is gone   ──▶ it leaves the ISRs; what it led is led by another in-sync replica that lives, or by none
-//! a leader says who is in sync with it ──▶ the ISR changes, or the proposal is stale and refused
-//! CreateTopics, DeleteTopics, CreatePartitions, …AlterConfigs ──▶ changed and answered, or refused with Kafka's error
+//! Idle ─ work ─▶ Reading ─ all is read ─▶ decided ─▶ Writing ─ all is written ─▶ told to the brokers, answered ─▶ Idle
+//!                   │                                  │  another has changed it meanwhile: loaded anew, decided anew
+//!                   └───── the connection is lost ─────┴▶ Waiting ─ connected ─▶ loaded anew, decided anew
 //! ```
+//!
+//! Its broker ([`crate::broker::cluster`]) carries its operations to ZooKeeper and its decisions to the other brokers.
 //!
 //! Invariants:
 //! 1. `state.version` rises with every change and stands still otherwise.
-//! 2. A leader is alive and in its ISR; the ISR is a subset of the replicas and never empty: the last member stays, dead
-//!    or alive.
-//! 3. A leader epoch rises whenever the leader changes.
+//! 2. A leader is alive and in its ISR; the ISR is a subset of the replicas and never empty: the last
+//!    member stays, dead or alive.
+//! 3. A leader epoch rises whenever the leader changes, or the ISR by the controller's hand.
+//! 4. Brokers are told what ZooKeeper holds, and nothing else.
+//! 5. Every write stands beside a check of `/controller_epoch`: who is not the controller any more writes nothing.
 //!
-//! `topic.rs` creation, deletion, growth | `isr.rs` the ISR | `config.rs` settings changed | `placement.rs` which brokers a partition goes
-//! to | `store.rs` what survives a restart
+//! `load.rs` what is read | `write.rs` what is written | `elect.rs` leaders | `topic.rs` creation, deletion, growth |
+//! `config.rs` settings changed | `placement.rs` which brokers a partition goes to
 
 pub mod config;
-mod isr;
+pub mod elect;
+pub mod load;
 pub mod placement;
-pub mod store;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod topic;
+pub mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use kafka_protocol::messages::{RequestKind, ResponseKind};
+use kafka_protocol::messages::{RequestKind, ResponseKind, TopicName};
 
 use crate::broker::BrokerConfig;
+use crate::broker::handle::Asked;
 use crate::config::broker::BrokerSettings;
 use crate::error::ErrorCode;
-use crate::id::BrokerId;
+use crate::id::{BrokerId, CallId};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
+use crate::protocol::znode;
 use crate::rng::Stream;
-use crate::time::Now;
+use crate::time::{Duration, Instant, Now};
+use crate::zookeeper::protocol::{Failed, Op, Reply};
+use crate::zookeeper::{Error, Path};
+
+use load::Reads;
+use write::Writes;
 
 /// Kafka's error with the message that goes with it.
 pub type Refusal = (ErrorCode, String);
 
+/// How often a decision is made anew because others had changed what it was made for.
+const MAX_TRIES: u32 = 5;
+/// After it is elected, until it first looks whether leaders should move.
+const FIRST_REBALANCE: Duration = Duration::from_secs(5);
+
 #[derive(Clone)]
 pub struct Controller {
+    epoch: i32,
+    /// The version of `/controller_epoch` that says `epoch`. (5)
+    fence: i32,
+    /// What ZooKeeper holds and brokers have been told. (4)
+    committed: Arc<ClusterState>,
+    /// What is decided.
     state: Arc<ClusterState>,
-    /// Draws topic ids.
-    ids: Stream,
-    /// What topics inherit.
+    /// They are about to stop: they live, but lead nothing new.
+    shutting_down: BTreeSet<BrokerId>,
+    /// Topics whose deletion is marked in ZooKeeper.
+    marked: BTreeSet<TopicName>,
+    queue: VecDeque<Work>,
+    step: Step,
+    /// Answers of earlier turns are not waited for any more.
+    turn: u64,
+    /// How often what is being done was refused.
+    tries: u32,
+    rebalance: Option<Instant>,
+    /// Draws topic ids, and where `placement=kafka` begins.
+    dice: Stream,
     settings: Arc<BrokerSettings>,
 }
 
-impl Controller {
-    /// The file that [`Controller::contents`] is saved in.
-    pub const FILE: &str = "cluster-state.json";
+/// What there is to do.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Learn everything from ZooKeeper.
+    Load,
+    /// Brokers came or went.
+    Brokers,
+    /// Leaders have changed ISRs.
+    IsrChanges,
+    /// A client's request that only the controller may decide.
+    Request { origin: Origin, version: i16, body: Box<RequestKind> },
+    /// A broker is about to stop.
+    Shutdown { origin: Origin, broker: BrokerId, epoch: i64 },
+    /// Leaders go back to where they are preferred.
+    Rebalance,
+}
 
-    /// Goes on from what was saved, if anything was; its own broker is registered and alive.
-    ///
-    /// Fails where the saved state cannot be understood: what is on disk is not overwritten by guesses.
-    pub fn open(
+/// Who waits for an answer.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A client of this broker; where it turns out that this is not the controller any more it gets `otherwise`.
+    Client {
+        asked: Asked,
+        otherwise: Box<ResponseKind>,
+    },
+    Broker {
+        from: BrokerId,
+        call: CallId,
+    },
+    /// This broker, which is about to stop.
+    OwnStop,
+    /// Nobody waits: whoever asked for a missing topic's metadata asks again.
+    Nobody,
+}
+
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Response(ResponseKind),
+    Remaining(usize),
+    NotController,
+}
+
+/// What the controller wants of its broker, in that order.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// To ZooKeeper; answered by [`Controller::answered`].
+    Ask {
+        tag: Tag,
+        op: Op,
+    },
+    /// There is a new state to live by.
+    Publish,
+    Answer {
+        origin: Origin,
+        answer: Answer,
+    },
+    /// For the log.
+    Note(String),
+    /// Another one is the controller.
+    Resign,
+    /// What lies in ZooKeeper makes no sense: guesses would write over it.
+    Fail(String),
+}
+
+/// What an operation was asked for.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    pub epoch: i32,
+    turn: u64,
+    children: bool,
+    path: Path,
+}
+
+#[derive(Clone)]
+enum Step {
+    Idle,
+    Reading { work: Work, reads: Reads },
+    Writing { work: Work, answer: Option<(Origin, Answer)>, writes: Writes },
+    Waiting,
+}
+
+impl Controller {
+    /// Elected; it begins with reading everything.
+    pub fn new(
         config: &BrokerConfig,
         settings: Arc<BrokerSettings>,
-        saved: Option<&Bytes>,
-    ) -> Result<Controller, String> {
-        let mut state = match saved {
-            Some(bytes) => store::load(bytes)?,
-            None => ClusterState { cluster_id: config.cluster_id.clone(), ..ClusterState::default() },
+        cluster_id: String,
+        epoch: i32,
+        fence: i32,
+    ) -> Controller {
+        let state = ClusterState {
+            version: (epoch as u64) << 32,
+            cluster_id,
+            controller: config.registration.id,
+            controller_epoch: epoch,
+            ..ClusterState::default()
         };
-        state.controller = config.registration.id;
-        // A stream of its own for every start, or a restarted controller would draw the ids again that it has given out.
-        let ids = config.seed.stream(&format!("topic-ids-{}", state.version));
-        let mut controller = Controller { state: Arc::new(state), ids, settings };
-        controller.register(config.registration.clone());
-        Ok(controller)
+        let state = Arc::new(state);
+        Controller {
+            epoch,
+            fence,
+            committed: state.clone(),
+            state,
+            shutting_down: BTreeSet::new(),
+            marked: BTreeSet::new(),
+            queue: [Work::Load].into(),
+            step: Step::Idle,
+            turn: 0,
+            tries: 0,
+            rebalance: None,
+            // A stream of its own for every controller, or another one would draw the ids again that this gives out.
+            dice: config.seed.stream(&format!("controller-{epoch}")),
+            settings,
+        }
     }
 
+    /// First thing.
+    pub fn begin(&mut self, now: Now, out: &mut Vec<Output>) {
+        self.go_on(now, out);
+    }
+
+    pub fn epoch(&self) -> i32 {
+        self.epoch
+    }
+
+    /// What brokers live by. (4)
+    pub fn committed(&self) -> &Arc<ClusterState> {
+        &self.committed
+    }
+
+    /// What is decided, written or not.
     pub fn state(&self) -> &Arc<ClusterState> {
         &self.state
     }
 
-    /// The state as the file's contents.
-    pub fn contents(&self) -> Bytes {
-        store::save(&self.state)
+    pub fn deadline(&self) -> Option<Instant> {
+        self.rebalance
     }
 
-    /// A broker started and is alive.
-    pub fn register(&mut self, registration: Registration) {
-        self.change(|state| {
-            state.brokers.insert(registration.id, registration);
-            elect(state);
-        });
+    /// There is more to do.
+    pub fn enqueue(&mut self, now: Now, work: Work, out: &mut Vec<Output>) {
+        self.queue.push_back(work);
+        self.go_on(now, out);
     }
 
-    /// The connection with a broker came up or went down. One that comes up registers before it counts.
-    pub fn peer(&mut self, id: BrokerId, up: bool) {
-        if !up && self.state.brokers.contains_key(&id) {
-            self.change(|state| {
-                state.brokers.remove(&id);
-                isr::leave(state, id);
-                elect(state);
-            });
+    /// A watch of ours has fired.
+    pub fn watched(&mut self, now: Now, path: &str, out: &mut Vec<Output>) {
+        match path {
+            znode::BROKER_IDS if !self.queue.iter().any(|work| matches!(work, Work::Brokers)) => {
+                self.enqueue(now, Work::Brokers, out);
+            }
+            znode::ISR_CHANGES if !self.queue.iter().any(|work| matches!(work, Work::IsrChanges)) => {
+                self.enqueue(now, Work::IsrChanges, out);
+            }
+            _ => {}
         }
+    }
+
+    /// Does what is due.
+    pub fn timer(&mut self, now: Now, out: &mut Vec<Output>) {
+        if self.rebalance.is_some_and(|due| due <= now.instant) {
+            self.rebalance = Some(now.instant + self.settings.leader_imbalance_check_interval);
+            self.enqueue(now, Work::Rebalance, out);
+        }
+    }
+
+    /// The connection with ZooKeeper is back, and the session the same.
+    pub fn reconnected(&mut self, now: Now, out: &mut Vec<Output>) {
+        if let Step::Waiting = self.step {
+            self.step = Step::Idle;
+            self.go_on(now, out);
+        }
+    }
+
+    /// ZooKeeper has answered.
+    pub fn answered(&mut self, now: Now, tag: Tag, result: Result<Reply, Error>, out: &mut Vec<Output>) {
+        if tag.turn != self.turn {
+            return;
+        }
+        match (std::mem::replace(&mut self.step, Step::Idle), result) {
+            // What was under way may be done or not: it is looked at again.
+            (Step::Reading { work, .. }, Err(Error::ConnectionLoss)) => self.interrupted(work, false),
+            (Step::Writing { work, .. }, Err(Error::ConnectionLoss)) => self.interrupted(work, true),
+            // The session is gone: its broker learns it too, and drops this controller.
+            (Step::Reading { work, .. } | Step::Writing { work, .. }, Err(Error::SessionExpired)) => {
+                self.interrupted(work, false);
+            }
+            (Step::Reading { work, mut reads }, result) => {
+                reads.found(tag.children, tag.path, result);
+                self.read_on(now, work, reads, out);
+            }
+            (Step::Writing { work, answer, mut writes }, Ok(Reply::Multi(Ok(replies)))) => {
+                writes.written(&replies, Arc::make_mut(&mut self.state));
+                self.write_on(now, work, answer, writes, out);
+            }
+            (Step::Writing { work, .. }, Ok(Reply::Multi(Err(failed)))) => self.refused(now, work, failed, out),
+            (step, _) => self.step = step,
+        }
+    }
+
+    /// It is the controller no more: whoever waits is told so.
+    pub fn resign(&mut self) -> Vec<Output> {
+        let step = std::mem::replace(&mut self.step, Step::Waiting);
+        let begun = match step {
+            Step::Reading { work, .. } | Step::Writing { work, .. } => Some(work),
+            Step::Idle | Step::Waiting => None,
+        };
+        let works = begun.into_iter().chain(std::mem::take(&mut self.queue));
+        let origins = works.filter_map(Work::origin);
+        origins.map(|origin| Output::Answer { origin, answer: Answer::NotController }).collect()
+    }
+
+    fn go_on(&mut self, now: Now, out: &mut Vec<Output>) {
+        while let Step::Idle = self.step {
+            let Some(work) = self.queue.pop_front() else { return };
+            match work {
+                Work::Load | Work::Brokers | Work::IsrChanges => self.read_on(now, work, Reads::default(), out),
+                Work::Request { .. } | Work::Shutdown { .. } | Work::Rebalance => {
+                    self.decide_work(now, work, &Reads::default(), out);
+                }
+            }
+        }
+    }
+
+    /// Asks for what is still to be read, or decides.
+    fn read_on(&mut self, now: Now, work: Work, mut reads: Reads, out: &mut Vec<Output>) {
+        if reads.is_waiting() {
+            self.step = Step::Reading { work, reads };
+            return;
+        }
+        let wanted = load::wanted(&work, &reads);
+        if wanted.is_empty() {
+            self.decide_work(now, work, &reads, out);
+            return self.go_on(now, out);
+        }
+        self.turn += 1;
+        for (children, path, watch) in wanted {
+            let tag = Tag { epoch: self.epoch, turn: self.turn, children, path: path.clone() };
+            reads.asked(children, path.clone());
+            let op = if children { Op::GetChildren { path, watch } } else { Op::GetData { path, watch } };
+            out.push(Output::Ask { tag, op });
+        }
+        self.step = Step::Reading { work, reads };
+    }
+
+    /// The table of contents: every piece of work and what it changes.
+    fn decide_work(&mut self, now: Now, work: Work, reads: &Reads, out: &mut Vec<Output>) {
+        let mut writes = Writes::default();
+        let mut answer = None;
+        let decided = match &work {
+            Work::Load => self.loaded(now, reads, &mut writes, out),
+            Work::Brokers => {
+                self.brokers_changed(reads, out);
+                Ok(())
+            }
+            Work::IsrChanges => {
+                self.isrs_changed(reads, &mut writes, out);
+                Ok(())
+            }
+            Work::Request { origin, version, body } => {
+                let response = self.decide(*version, body);
+                answer = Some((origin.clone(), Answer::Response(response)));
+                Ok(())
+            }
+            Work::Shutdown { origin, broker, epoch } => {
+                let remaining = self.shut_down(*broker, *epoch);
+                answer = Some((origin.clone(), Answer::Remaining(remaining)));
+                Ok(())
+            }
+            Work::Rebalance => {
+                self.rebalance();
+                Ok(())
+            }
+        };
+        if let Err(why) = decided {
+            self.step = Step::Waiting;
+            return out.push(Output::Fail(why));
+        }
+        writes.difference(&self.committed, &self.state, self.epoch, &mut self.marked);
+        self.write_on(now, work, answer, writes, out);
+    }
+
+    /// Writes what is still to be written, or is done with this piece of work.
+    fn write_on(
+        &mut self,
+        now: Now,
+        work: Work,
+        answer: Option<(Origin, Answer)>,
+        mut writes: Writes,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(ops) = writes.next() else {
+            if self.state.version != self.committed.version {
+                self.committed = self.state.clone();
+                out.push(Output::Publish);
+            }
+            out.extend(answer.map(|(origin, answer)| Output::Answer { origin, answer }));
+            if !matches!(work, Work::Load) {
+                self.tries = 0;
+            }
+            self.step = Step::Idle;
+            return self.go_on(now, out);
+        };
+        self.turn += 1;
+        // (5)
+        let fence = Op::Check { path: znode::CONTROLLER_EPOCH.into(), version: self.fence };
+        let op = Op::Multi([fence].into_iter().chain(ops).collect());
+        let tag = Tag { epoch: self.epoch, turn: self.turn, children: false, path: znode::CONTROLLER_EPOCH.into() };
+        out.push(Output::Ask { tag, op });
+        self.step = Step::Writing { work, answer, writes };
+    }
+
+    /// ZooKeeper refused: another has changed what this was decided for.
+    fn refused(&mut self, now: Now, work: Work, failed: Failed, out: &mut Vec<Output>) {
+        if failed.at == 0 {
+            out.push(Output::Note(format!("controller epoch {} is over ({})", self.epoch, failed.error)));
+            self.queue.push_front(work);
+            self.step = Step::Waiting;
+            out.push(Output::Resign);
+            return;
+        }
+        self.tries += 1;
+        if self.tries < MAX_TRIES {
+            self.interrupted(work, true);
+            self.step = Step::Idle;
+            return self.go_on(now, out);
+        }
+        self.tries = 0;
+        self.state = self.committed.clone();
+        out.push(Output::Note(format!("given up: {} at operation {} again and again", failed.error, failed.at)));
+        out.extend(work.origin().map(|origin| Output::Answer { origin, answer: Answer::NotController }));
+        self.step = Step::Idle;
+        self.go_on(now, out);
+    }
+
+    /// That piece of work begins anew, after everything was loaded where what was written is not known.
+    fn interrupted(&mut self, work: Work, reload: bool) {
+        self.state = self.committed.clone();
+        self.turn += 1;
+        let is_load = matches!(work, Work::Load);
+        self.queue.push_front(work);
+        if reload && !is_load {
+            self.queue.push_front(Work::Load);
+        }
+        self.step = Step::Waiting;
     }
 
     /// Answers a request that only the controller may decide (CreateTopics, DeleteTopics, CreatePartitions,
     /// AlterConfigs, IncrementalAlterConfigs).
-    pub fn decide(&mut self, _now: Now, version: i16, request: RequestKind) -> ResponseKind {
+    pub fn decide(&mut self, version: i16, request: &RequestKind) -> ResponseKind {
         match request {
-            RequestKind::CreateTopics(request) => self.create_topics(&request, version).into(),
-            RequestKind::DeleteTopics(request) => self.delete_topics(&request, version).into(),
-            RequestKind::CreatePartitions(request) => self.create_partitions(&request).into(),
-            RequestKind::AlterConfigs(request) => self.alter_configs(&request).into(),
-            RequestKind::IncrementalAlterConfigs(request) => self.incremental_alter_configs(&request).into(),
-            other => crate::broker::handle::unsupported::response(version, &other),
+            RequestKind::CreateTopics(request) => self.create_topics(request, version).into(),
+            RequestKind::DeleteTopics(request) => self.delete_topics(request, version).into(),
+            RequestKind::CreatePartitions(request) => self.create_partitions(request).into(),
+            RequestKind::AlterConfigs(request) => self.alter_configs(request).into(),
+            RequestKind::IncrementalAlterConfigs(request) => self.incremental_alter_configs(request).into(),
+            other => crate::broker::handle::unsupported::response(version, other),
         }
     }
 
@@ -130,23 +456,19 @@ impl Controller {
                     || partition.isr.contains(&partition.leader) && state.brokers.contains_key(&partition.leader))
         }));
     }
+
+    /// The brokers that partitions may be placed on.
+    fn placeable(&self) -> BTreeMap<BrokerId, Registration> {
+        let live = self.state.brokers.iter().filter(|(id, _)| !self.shutting_down.contains(id));
+        live.map(|(id, broker)| (*id, broker.clone())).collect()
+    }
 }
 
-/// Gives every partition the leader that it should have now: the first of its replicas that is in sync and lives.
-/// A leader that lives stays.
-fn elect(state: &mut ClusterState) {
-    let brokers = &state.brokers;
-    for partition in state.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
-        if brokers.contains_key(&partition.leader) {
-            continue;
-        }
-        let in_sync_and_alive = |id: &BrokerId| partition.isr.contains(id) && brokers.contains_key(id);
-        let leader = partition.replicas.iter().copied().find(in_sync_and_alive).unwrap_or(BrokerId::NONE);
-        if leader != partition.leader {
-            partition.leader = leader;
-            // (3)
-            partition.leader_epoch += 1;
-            partition.partition_epoch += 1;
+impl Work {
+    fn origin(self) -> Option<Origin> {
+        match self {
+            Work::Request { origin, .. } | Work::Shutdown { origin, .. } => Some(origin),
+            Work::Load | Work::Brokers | Work::IsrChanges | Work::Rebalance => None,
         }
     }
 }
@@ -155,67 +477,5 @@ fn elect(state: &mut ClusterState) {
 fn assignment(replicas: Vec<BrokerId>, alive: &BTreeMap<BrokerId, Registration>) -> Option<Assignment> {
     let isr: Vec<BrokerId> = replicas.iter().copied().filter(|id| alive.contains_key(id)).collect();
     let leader = *isr.first()?;
-    Some(Assignment { replicas, isr, leader, leader_epoch: 0, partition_epoch: 0 })
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use kafka_protocol::messages::TopicName;
-    use kafka_protocol::protocol::StrBytes;
-
-    use super::*;
-    use crate::bug::Bugs;
-    use crate::rng::Seed;
-
-    pub(crate) fn broker(id: i32, rack: Option<&str>) -> Registration {
-        Registration {
-            id: BrokerId(id),
-            host: format!("broker-{id}"),
-            port: 9091 + id as u16,
-            rack: rack.map(str::to_string),
-        }
-    }
-
-    pub(crate) fn open(saved: Option<&Bytes>) -> Result<Controller, String> {
-        let config = BrokerConfig {
-            registration: broker(1, None),
-            cluster_id: "cluster".to_string(),
-            log_dir: "/cluster".to_string(),
-            peers: vec![BrokerId(1)],
-            bugs: Bugs::default(),
-            seed: Seed(7),
-            settings: BTreeMap::new(),
-        };
-        let settings = BrokerSettings::parse(&config.settings).unwrap();
-        Controller::open(&config, Arc::new(settings), saved)
-    }
-
-    pub(crate) fn cluster(brokers: i32) -> Controller {
-        let mut controller = open(None).unwrap();
-        for id in 2..=brokers {
-            controller.register(broker(id, None));
-        }
-        controller
-    }
-
-    pub(crate) fn topic(name: &str) -> TopicName {
-        TopicName(StrBytes::from_string(name.to_string()))
-    }
-
-    #[test]
-    fn a_dead_broker_leaves_its_partitions_without_a_leader_and_returns_with_a_new_epoch() {
-        let mut controller = cluster(3);
-        controller.create_topics(&topic::tests::request("orders", 3, 1), 7);
-        let on_broker_2 = |controller: &Controller| {
-            let partitions = &controller.state().topics[&topic("orders")].partitions;
-            let partition = partitions.iter().find(|partition| partition.replicas == [BrokerId(2)]).unwrap();
-            (partition.leader, partition.leader_epoch, partition.isr.clone())
-        };
-        assert_eq!(on_broker_2(&controller), (BrokerId(2), 0, vec![BrokerId(2)]));
-        controller.peer(BrokerId(2), false);
-        assert_eq!(on_broker_2(&controller), (BrokerId::NONE, 1, vec![BrokerId(2)]));
-        controller.peer(BrokerId(2), true);
-        controller.register(broker(2, None));
-        assert_eq!(on_broker_2(&controller), (BrokerId(2), 2, vec![BrokerId(2)]));
-    }
+    Some(Assignment { replicas, isr, leader, leader_epoch: 0, ..Assignment::default() })
 }

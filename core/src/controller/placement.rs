@@ -1,4 +1,6 @@
-//! Which brokers a partition's replicas go to: the notes' chapter "Partition Allocation", step by step.
+//! Which brokers a partition's replicas go to.
+//!
+//! `placement=notes`, the notes' chapter "Partition Allocation", step by step:
 //!
 //! 1. Put the brokers into an ordered list in which the next broker is from another rack than the last, as long as racks
 //!    last.
@@ -7,39 +9,94 @@
 //!
 //! The notes draw the first broker of the list by lot; here the list is rotated by how many partitions the cluster has
 //! already, so that small topics do not pile up on one broker and the same history places the same way.
+//!
+//! `placement=kafka`, Kafka 3.9's `AdminUtils.assignReplicasToBrokers`: the same list and the same round robin, but from a
+//! random broker on; the further replicas are a random number of brokers away, one more with every time round the list,
+//! and skip a rack that has one while there is one that has none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Refusal;
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::protocol::cluster::Registration;
+use crate::rng::Stream;
 
-/// The replicas of `count` new partitions, the preferred leader first.
+type Brokers = BTreeMap<BrokerId, Registration>;
+
+/// The replicas of `count` new partitions, the preferred leader first, as the notes place them.
 pub fn place(
-    brokers: &BTreeMap<BrokerId, Registration>,
+    brokers: &Brokers,
     start: usize,
     count: usize,
     replication_factor: usize,
 ) -> Result<Vec<Vec<BrokerId>>, Refusal> {
-    if replication_factor > brokers.len() {
-        return Err((
-            ErrorCode::InvalidReplicationFactor,
-            format!(
-                "Unable to replicate the partition {replication_factor} time(s): The target replication factor of \
-                 {replication_factor} cannot be reached because only {} broker(s) are registered.",
-                brokers.len()
-            ),
-        ));
-    }
+    check(brokers, replication_factor)?;
     let list = alternate_racks(brokers);
     Ok((0..count)
         .map(|partition| (0..replication_factor).map(|round| list[(start + partition + round) % list.len()]).collect())
         .collect())
 }
 
+/// The same as Kafka places them; `first` is the index of the first of the new partitions.
+pub fn place_as_kafka(
+    brokers: &Brokers,
+    first: usize,
+    count: usize,
+    replication_factor: usize,
+    dice: &mut Stream,
+) -> Result<Vec<Vec<BrokerId>>, Refusal> {
+    check(brokers, replication_factor)?;
+    let racked = brokers.values().filter(|broker| broker.rack.is_some()).count();
+    if racked > 0 && racked < brokers.len() {
+        let message = "Not all brokers have rack information for replica rack aware assignment.".to_owned();
+        return Err((ErrorCode::InvalidReplicationFactor, message));
+    }
+    let list = if racked > 0 { alternate_racks(brokers) } else { brokers.keys().copied().collect() };
+    let racks = brokers.values().map(|broker| &broker.rack).collect::<BTreeSet<_>>().len();
+    let (start, mut shift) = (dice.below(list.len() as u64) as usize, dice.below(list.len() as u64) as usize);
+    let mut placed = Vec::with_capacity(count);
+    for partition in first..first + count {
+        if partition > 0 && partition % list.len() == 0 {
+            shift += 1;
+        }
+        let leader = (partition + start) % list.len();
+        let mut replicas = vec![list[leader]];
+        // Every broker comes by within as many steps as there are others.
+        for step in (0..).take((list.len() - 1) * replication_factor) {
+            if replicas.len() == replication_factor {
+                break;
+            }
+            let shift = if racked > 0 { shift * racks } else { shift };
+            let broker = list[(leader + 1 + (shift + step) % (list.len() - 1)) % list.len()];
+            let rack = |id: &BrokerId| &brokers[id].rack;
+            let used: BTreeSet<_> = replicas.iter().map(rack).collect();
+            let rack_fits = racked == 0 || !used.contains(rack(&broker)) || used.len() == racks;
+            if rack_fits && !replicas.contains(&broker) {
+                replicas.push(broker);
+            }
+        }
+        placed.push(replicas);
+    }
+    Ok(placed)
+}
+
+fn check(brokers: &Brokers, replication_factor: usize) -> Result<(), Refusal> {
+    if replication_factor <= brokers.len() {
+        return Ok(());
+    }
+    Err((
+        ErrorCode::InvalidReplicationFactor,
+        format!(
+            "Unable to replicate the partition {replication_factor} time(s): The target replication factor of \
+             {replication_factor} cannot be reached because only {} broker(s) are registered.",
+            brokers.len()
+        ),
+    ))
+}
+
 /// The brokers, racks in turn: from each rack its first, then from each its second, and so on.
-fn alternate_racks(brokers: &BTreeMap<BrokerId, Registration>) -> Vec<BrokerId> {
+fn alternate_racks(brokers: &Brokers) -> Vec<BrokerId> {
     let mut racks: BTreeMap<Option<&str>, Vec<BrokerId>> = BTreeMap::new();
     for broker in brokers.values() {
         racks.entry(broker.rack.as_deref()).or_default().push(broker.id);
@@ -52,8 +109,9 @@ fn alternate_racks(brokers: &BTreeMap<BrokerId, Registration>) -> Vec<BrokerId> 
 mod tests {
     use super::super::tests::broker;
     use super::*;
+    use crate::rng::Seed;
 
-    fn cluster(racks: &[(i32, &str)]) -> BTreeMap<BrokerId, Registration> {
+    fn cluster(racks: &[(i32, &str)]) -> Brokers {
         racks.iter().map(|&(id, rack)| (BrokerId(id), broker(id, Some(rack)))).collect()
     }
 
@@ -69,6 +127,36 @@ mod tests {
             let on_a = replicas.iter().filter(|id| id.0 <= 3).count();
             assert!(on_a == 1 || on_a == 2, "{replicas:?} lie in one rack");
         }
+    }
+
+    #[test]
+    fn kafkas_way_spreads_leaders_and_racks_whatever_the_dice_say() {
+        let brokers =
+            cluster(&[(1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "c"), (6, "c"), (7, "c"), (8, "a"), (9, "b")]);
+        for seed in 0..50 {
+            let placed = place_as_kafka(&brokers, 0, 27, 3, &mut Seed(seed).stream("place")).unwrap();
+            let mut all = BTreeMap::<BrokerId, (usize, usize)>::new();
+            for replicas in &placed {
+                let racks: BTreeSet<_> = replicas.iter().map(|id| &brokers[id].rack).collect();
+                assert_eq!((replicas.len(), racks.len()), (3, 3), "{replicas:?}");
+                all.entry(replicas[0]).or_default().0 += 1;
+                replicas.iter().for_each(|id| all.entry(*id).or_default().1 += 1);
+            }
+            assert!(all.values().all(|counts| *counts == (3, 9)), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn kafkas_way_without_racks_is_its_own_example() {
+        // From a random broker on, with a shift that grows by one with every time round: AdminUtils' own table begins at
+        // broker 0 with a shift of 0.
+        let brokers: Brokers = (0..5).map(|id| (BrokerId(id), broker(id, None))).collect();
+        let table = [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0], [4, 0, 1], [0, 2, 3], [1, 3, 4], [2, 4, 0]];
+        let found = (0..500).any(|seed| {
+            let placed = place_as_kafka(&brokers, 0, 8, 3, &mut Seed(seed).stream("place")).unwrap();
+            placed == table.map(|ids| ids.map(BrokerId).to_vec())
+        });
+        assert!(found, "no roll of two dice gives it");
     }
 
     #[test]

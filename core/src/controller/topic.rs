@@ -16,6 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::{Controller, Refusal, assignment, placement};
+use crate::config::broker::Placement;
 use crate::config::{describe, topic::TopicConfig};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
@@ -166,7 +167,7 @@ impl Controller {
         } else {
             self.decide_manual(topic)?
         };
-        Ok(Topic { id: self.ids.uuid(), configs, partitions })
+        Ok(Topic { id: self.dice.uuid(), configs, partitions })
     }
 
     fn decide_configs(&self, topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refusal> {
@@ -187,7 +188,7 @@ impl Controller {
         }
     }
 
-    fn decide_placement(&self, topic: &CreatableTopic, in_batch: usize) -> Result<Vec<Assignment>, Refusal> {
+    fn decide_placement(&mut self, topic: &CreatableTopic, in_batch: usize) -> Result<Vec<Assignment>, Refusal> {
         if topic.replication_factor < -1 || topic.replication_factor == 0 {
             return refuse(
                 ErrorCode::InvalidReplicationFactor,
@@ -213,7 +214,7 @@ impl Controller {
                 format!("Excessively large number of partitions per request: more than {MAX_PARTITIONS_PER_BATCH}."),
             ));
         }
-        self.place(count, factor)
+        self.place(0, count, factor)
     }
 
     fn decide_manual(&self, topic: &CreatableTopic) -> Result<Vec<Assignment>, Refusal> {
@@ -250,7 +251,7 @@ impl Controller {
     }
 
     /// The partitions that a topic grows by.
-    fn decide_growth(&self, topic: &CreatePartitionsTopic) -> Result<Vec<Assignment>, Refusal> {
+    fn decide_growth(&mut self, topic: &CreatePartitionsTopic) -> Result<Vec<Assignment>, Refusal> {
         let unknown = || (ErrorCode::UnknownTopicOrPartition, String::new());
         let known = self.state.topics.get(&topic.name).ok_or_else(unknown)?;
         let has = known.partitions.len();
@@ -271,7 +272,7 @@ impl Controller {
             return Err((ErrorCode::PolicyViolation, message));
         }
         let factor = known.partitions.first().map_or(1, |partition| partition.replicas.len());
-        let Some(assignments) = &topic.assignments else { return self.place(additional, factor) };
+        let Some(assignments) = &topic.assignments else { return self.place(has, additional, factor) };
         if assignments.len() != additional {
             let message = format!(
                 "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
@@ -283,11 +284,16 @@ impl Controller {
         indices.zip(assignments).map(|(index, manual)| self.manual(&manual.broker_ids, Some(factor), index)).collect()
     }
 
-    fn place(&self, count: usize, factor: usize) -> Result<Vec<Assignment>, Refusal> {
+    /// `first` is the index of the first of them.
+    fn place(&mut self, first: usize, count: usize, factor: usize) -> Result<Vec<Assignment>, Refusal> {
         let start = self.state.topics.values().map(|topic| topic.partitions.len()).sum();
-        let placed = placement::place(&self.state.brokers, start, count, factor)?;
+        let brokers = self.placeable();
+        let placed = match self.settings.placement {
+            Placement::Notes => placement::place(&brokers, start, count, factor)?,
+            Placement::Kafka => placement::place_as_kafka(&brokers, first, count, factor, &mut self.dice)?,
+        };
         // Only brokers that live were placed on.
-        Ok(placed.into_iter().filter_map(|replicas| assignment(replicas, &self.state.brokers)).collect())
+        Ok(placed.into_iter().filter_map(|replicas| assignment(replicas, &brokers)).collect())
     }
 
     /// A partition that the client places itself; `factor` is that of the partitions before it.

@@ -192,13 +192,6 @@ impl Leader {
     pub fn proposed(&self) -> Option<&[BrokerId]> {
         self.pending.as_ref().map(|pending| &pending.isr[..])
     }
-
-    /// The proposal over that state was refused for good: it was never made.
-    pub fn refused(&mut self, partition_epoch: i32) {
-        if self.partition_epoch == partition_epoch {
-            self.pending = None;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -218,7 +211,14 @@ mod tests {
     }
 
     fn assignment(isr: &[BrokerId], partition_epoch: i32) -> Assignment {
-        Assignment { replicas: IDS.to_vec(), isr: isr.to_vec(), leader: IDS[0], leader_epoch: 4, partition_epoch }
+        Assignment {
+            replicas: IDS.to_vec(),
+            isr: isr.to_vec(),
+            leader: IDS[0],
+            leader_epoch: 4,
+            partition_epoch,
+            ..Assignment::default()
+        }
     }
 
     fn leader(isr: &[BrokerId], end: Offset) -> Leader {
@@ -280,10 +280,10 @@ mod tests {
         assert!(leader.expand(late, 11) && !leader.expand(late, 11));
         assert_eq!(leader.proposed(), Some(&IDS[..]));
         assert_eq!((leader.high_watermark(12, at(90_000)), leader.in_sync()), (11, 2));
-        leader.refused(6);
-        assert!(leader.proposed().is_some(), "an answer about an older state says nothing");
-        leader.refused(7);
-        assert_eq!((leader.proposed(), leader.high_watermark(12, at(90_000))), (None, 12));
+        set_isr(&mut leader, &[own, fast], 7);
+        assert!(leader.proposed().is_some(), "the state that it was proposed over says nothing");
+        set_isr(&mut leader, &[own, fast], 8);
+        assert_eq!((leader.proposed(), leader.high_watermark(12, at(90_000))), (None, 12), "another was faster");
     }
 
     #[test]

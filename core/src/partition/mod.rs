@@ -30,7 +30,7 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::log::checkpoint::{self, PARTITION_METADATA};
 use crate::log::{Log, Placed};
-use crate::protocol::cluster::{Assignment, IsrChange, Registration};
+use crate::protocol::cluster::{Assignment, Registration};
 use crate::record::Batch;
 use crate::record::check::{Checked, Invalid};
 use crate::time::{Duration, Instant, Now};
@@ -61,6 +61,15 @@ pub struct Around<'a> {
     /// Kafka's `replica.lag.time.max.ms`.
     pub lag: Duration,
     pub now: Instant,
+}
+
+/// A new ISR, as a leader proposes it. It is made only where the state is still the one that the leader knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IsrChange {
+    pub partition: TopicPartition,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: i32,
+    pub isr: Vec<BrokerId>,
 }
 
 /// What a leader tells with the batches that it sends.
@@ -259,7 +268,6 @@ impl Partition {
     pub fn proposal(&self) -> Option<IsrChange> {
         let Role::Leader(leader) = &self.role else { return None };
         Some(IsrChange {
-            topic_id: self.topic_id,
             partition: self.name.clone(),
             leader_epoch: leader.epoch,
             partition_epoch: leader.partition_epoch(),

@@ -1,5 +1,5 @@
-//! What brokers say to each other. One broker is the controller; the others register with it, forward what only it may
-//! decide, and receive the state of the cluster from it.
+//! What brokers say to each other. One broker is the controller; the others forward what only it may decide, and receive
+//! the state of the cluster from it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,40 +10,32 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::line;
-use crate::error::{self, ErrorCode};
-use crate::id::{BrokerId, LeaderEpoch, TopicPartition};
+use crate::id::{BrokerId, LeaderEpoch};
 
 #[derive(Clone, Debug)]
 pub enum ClusterRequest {
-    /// A broker that started, to the controller.
-    Register(Registration),
     /// A client's request that only the controller may decide (CreateTopics, …), with its API version.
     Forward { version: i16, body: Box<RequestKind> },
-    /// A leader, to the controller: who is in sync with it now.
-    AlterIsr(Vec<IsrChange>),
     /// The controller, to every live broker: all of the cluster's state.
     Update(Arc<ClusterState>),
+    /// A broker that is about to stop, to the controller: its partitions should be led by others. `epoch` is that of its
+    /// registration.
+    ControlledShutdown { broker: BrokerId, epoch: i64 },
 }
 
 #[derive(Clone, Debug)]
 pub enum ClusterResponse {
-    /// To `Register` and `Update`.
+    /// To `Update`.
     Done,
     Forward(Box<ResponseKind>),
-    /// What became of each change. Those that were made are in the state that the controller told before.
-    AlterIsr(Vec<Result<(), ErrorCode>>),
+    /// To `ControlledShutdown`: how many partitions the broker leads that have other replicas.
+    Remaining(usize),
     /// The receiver is not the controller.
     NotController,
-}
-
-/// A new ISR, as the leader proposes it. It is made only where both epochs are still those that the leader knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IsrChange {
-    pub topic_id: Uuid,
-    pub partition: TopicPartition,
-    pub leader_epoch: LeaderEpoch,
-    pub partition_epoch: i32,
-    pub isr: Vec<BrokerId>,
+    /// The receiver has heard of a later controller than the sender of this `Update`.
+    StaleControllerEpoch(i32),
+    /// The `Update` is for an earlier process, or session, of the receiver.
+    StaleBrokerEpoch(i64),
 }
 
 /// Who a broker is and where clients find it.
@@ -58,13 +50,23 @@ pub struct Registration {
 /// What the controller has decided, whole. Brokers take the newest `version` and derive what to host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterState {
-    /// Counts up with every change.
+    /// Counts up with every change: the controller's epoch, and in the lower 32 bits what that controller has decided.
     pub version: u64,
     pub cluster_id: String,
     pub controller: BrokerId,
+    /// Counts controllers.
+    pub controller_epoch: i32,
     /// The live ones.
     pub brokers: BTreeMap<BrokerId, Registration>,
+    /// Kafka's broker epochs: under which zxid each of them has registered.
+    pub broker_epochs: BTreeMap<BrokerId, i64>,
     pub topics: BTreeMap<TopicName, Topic>,
+}
+
+impl ClusterState {
+    pub fn partition_mut(&mut self, topic: &TopicName, partition: i32) -> Option<&mut Assignment> {
+        self.topics.get_mut(topic)?.partitions.get_mut(usize::try_from(partition).ok()?)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,29 +85,48 @@ pub struct Assignment {
     /// [`BrokerId::NONE`] while no replica that may lead is alive.
     pub leader: BrokerId,
     pub leader_epoch: LeaderEpoch,
-    /// How often anything of this has changed: Kafka's partition epoch, in ZooKeeper the version of the partition's state.
+    /// The version of the partition's state in ZooKeeper: whoever changes the state names the one that it knows. Kafka's
+    /// partition epoch.
     pub partition_epoch: i32,
+    /// Of `replicas`, those that a reassignment brings.
+    pub adding: Vec<BrokerId>,
+    /// Of `replicas`, those that go when the reassignment is complete.
+    pub removing: Vec<BrokerId>,
+}
+
+impl Assignment {
+    /// Its state is not in ZooKeeper yet.
+    pub const NEW: i32 = -1;
+}
+
+impl Default for Assignment {
+    /// New, and on no broker.
+    fn default() -> Assignment {
+        Assignment {
+            replicas: Vec::new(),
+            isr: Vec::new(),
+            leader: BrokerId::NONE,
+            leader_epoch: 0,
+            partition_epoch: Assignment::NEW,
+            adding: Vec::new(),
+            removing: Vec::new(),
+        }
+    }
 }
 
 impl fmt::Display for ClusterRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClusterRequest::Register(who) => write!(f, "register {} at {}:{}", who.id, who.host, who.port),
             ClusterRequest::Forward { version, body } => write!(f, "forward {} v{version}", line::variant(body)),
-            ClusterRequest::AlterIsr(changes) => {
-                f.write_str("alter")?;
-                changes.iter().try_for_each(|change| {
-                    let ids: Vec<_> = change.isr.iter().map(|id| id.0.to_string()).collect();
-                    write!(f, " {} isr={}", change.partition, ids.join(","))
-                })
-            }
             ClusterRequest::Update(state) => write!(
                 f,
-                "update to state {}: {} brokers, {} topics",
-                state.version,
+                "update {}.{}: {} brokers, {} topics",
+                state.controller_epoch,
+                state.version as u32,
                 state.brokers.len(),
                 state.topics.len()
             ),
+            ClusterRequest::ControlledShutdown { broker, .. } => write!(f, "controlled shutdown of {broker}"),
         }
     }
 }
@@ -115,11 +136,10 @@ impl fmt::Display for ClusterResponse {
         match self {
             ClusterResponse::Done => f.write_str("done"),
             ClusterResponse::Forward(body) => write!(f, "forward {}", line::variant(body)),
-            ClusterResponse::AlterIsr(results) => {
-                f.write_str("altered")?;
-                results.iter().try_for_each(|result| write!(f, " {}", error::name(error::code(result))))
-            }
+            ClusterResponse::Remaining(partitions) => write!(f, "{partitions} partitions remain"),
             ClusterResponse::NotController => f.write_str("not the controller"),
+            ClusterResponse::StaleControllerEpoch(epoch) => write!(f, "stale: the controller epoch is {epoch}"),
+            ClusterResponse::StaleBrokerEpoch(epoch) => write!(f, "stale: the broker epoch is {epoch}"),
         }
     }
 }

@@ -42,6 +42,11 @@ pub fn of_response(response: &Response) -> String {
     text.lines().map(line).collect()
 }
 
+/// What goes to ZooKeeper or comes from it.
+pub fn of_zookeeper(message: &impl Debug) -> String {
+    print(message)
+}
+
 fn print(message: &dyn Debug) -> String {
     let text = format!("{message:?}");
     let mut out = String::with_capacity(text.len());

@@ -1,7 +1,8 @@
 //! The words on the wire. Messages are kafka-protocol's structs; this room adds what a driver and a broker say about them.
 //!
 //! `request.rs`, `response.rs` a decoded message and its frame | `version.rs` which APIs at which versions |
-//! `cluster.rs` what brokers say to each other | `line.rs` one line for a message, for traces and for the page | `fields.rs` all its fields
+//! `cluster.rs` what brokers say to each other | `znode.rs` what Kafka keeps in ZooKeeper | `line.rs` one line for a
+//! message, for traces and for the page | `fields.rs` all its fields
 
 pub mod cluster;
 pub mod fields;
@@ -9,6 +10,7 @@ pub mod line;
 pub mod request;
 pub mod response;
 pub mod version;
+pub mod znode;
 
 pub use request::{Request, Unchecked};
 pub use response::Response;

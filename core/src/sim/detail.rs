@@ -9,6 +9,7 @@ use super::view::{BatchDetail, Detail, FactGroup, MessageDetail, MessageView, Re
 use super::workload::App;
 use crate::protocol::fields;
 use crate::record::{Batch, Record};
+use crate::zookeeper::{ToClient, ToServer};
 
 /// Records that a detail shows.
 const RECORDS: usize = 100;
@@ -31,6 +32,8 @@ impl Simulation {
             Target::Partition { broker, topic, partition } => {
                 self.partition_facts(*broker, topic, *partition).map(Detail::Facts)
             }
+            Target::ZooKeeper => Some(Detail::Facts(self.zookeeper_facts())),
+            Target::Znode { path } => self.znode(path).map(Detail::Znode),
             Target::Producer { name } | Target::Consumer { name } => {
                 let facts = match &self.client_of(name)?.app {
                     App::Producer(producer) => producer.facts(),
@@ -118,6 +121,16 @@ fn of_body(message: &Message, names: &crate::protocol::line::Names, view: Messag
         }
         Body::Answer { response, .. } => {
             MessageDetail { api: "cluster".to_owned(), fields: response.to_string(), ..detail }
+        }
+        Body::ToZooKeeper(message) => {
+            let xid = if let ToServer::Request { xid, .. } = message { *xid } else { 0 };
+            let fields = fields::of_zookeeper(message);
+            MessageDetail { api: "ZooKeeper".to_owned(), correlation_id: xid, fields, ..detail }
+        }
+        Body::FromZooKeeper(message) => {
+            let xid = if let ToClient::Response { xid, .. } = message { *xid } else { 0 };
+            let fields = fields::of_zookeeper(message);
+            MessageDetail { api: "ZooKeeper".to_owned(), correlation_id: xid, fields, ..detail }
         }
         Body::Connect | Body::Accept | Body::Close | Body::Unreachable { .. } => detail,
     }

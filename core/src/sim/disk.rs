@@ -33,7 +33,7 @@ use crate::time::{Duration, Instant, Now, Timestamp};
 /// From a write's begin until it is in the page cache.
 const WRITE: Duration = Duration::from_micros(50);
 /// An fsync of a good SSD.
-const SYNC: Duration = Duration::from_millis(1);
+pub(super) const SYNC: Duration = Duration::from_millis(1);
 /// A read of a few KiB.
 const READ: Duration = Duration::from_micros(100);
 /// Linux's `vm.dirty_expire_centisecs`.

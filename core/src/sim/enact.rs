@@ -6,11 +6,12 @@ use kafka_protocol::messages::{ApiKey, ResponseKind};
 use super::disk::{Disk, Written};
 use super::network::{Answer, Arrival, Body, EndState, Header, Message, NodeId, Pending, Use};
 use super::view::Level;
-use super::{Actor, Process, Simulation, What};
+use super::{Actor, Power, Simulation, What};
 use crate::broker::{self, event};
 use crate::client;
 use crate::id::{CallId, ConnId, LogId, Ticket};
 use crate::protocol::{Request, Response, line};
+use crate::zookeeper::{self, server};
 
 /// Linux's words for ENOSPC.
 const NO_ROOM: &str = "No space left on device";
@@ -47,6 +48,11 @@ impl Simulation {
                 }
             }
 
+            Effect::ZooKeeper(effect) => self.enact_client_of_zookeeper(node, effect),
+            // The event log has it (`observe_effect`).
+            Effect::Note { .. } => {}
+            Effect::Fail { .. } => self.failed(node),
+
             Effect::Append { log, .. }
             | Effect::Flush { log, .. }
             | Effect::Roll { log, .. }
@@ -67,10 +73,6 @@ impl Simulation {
                 let loaded = self.disk(node).load(now, read, extent);
                 let incarnation = self.incarnation(node);
                 self.schedule(loaded, What::Loaded { node, incarnation });
-            }
-            Effect::Note { level, text } => {
-                let name = self.name(node).clone();
-                self.story.say(self.now, name, level, text);
             }
             Effect::Stopped => self.stopped(node),
         }
@@ -140,7 +142,7 @@ impl Simulation {
             EndState::Opening if end == 0 => self.accepted(conn, message),
             EndState::Opening => self.called(arrival, message),
             EndState::Open => self.deliver(conn, end, node, sender, message),
-            EndState::Gone => match self.host(node).is_some_and(|host| matches!(host.process, Process::Crashed)) {
+            EndState::Gone => match self.machine(node) == Some(Power::Off) {
                 true => connection_mut(self, conn).unacknowledged = true,
                 false => self.reset(conn, end),
             },
@@ -160,6 +162,7 @@ impl Simulation {
             Use::Client { own, .. } => self.lost(opener, own),
             Use::Peer { .. } if up => self.peer(opener, callee, true),
             Use::Peer { .. } => {}
+            Use::ZooKeeper { own } => self.zookeeper_connected(opener, own, up),
         }
     }
 
@@ -167,8 +170,8 @@ impl Simulation {
     fn called(&mut self, arrival: Arrival, message: Message) {
         let conn = arrival.conn;
         let [opener, callee] = connection_mut(self, conn).ends.map(|end| end.node);
-        match self.host(callee).map(|host| &host.process) {
-            Some(Process::Running(_)) => {
+        match self.machine(callee) {
+            Some(Power::Running) => {
                 connection_mut(self, conn).ends[1].state = EndState::Open;
                 self.send(conn, 1, Body::Accept);
                 if let Use::Peer { .. } = connection_mut(self, conn).use_ {
@@ -176,7 +179,7 @@ impl Simulation {
                     self.peer(callee, opener, true);
                 }
             }
-            Some(Process::Crashed) => {
+            Some(Power::Off) => {
                 let mut again = Vec::new();
                 if self.network.retry(self.now, arrival, message, &mut again) {
                     self.schedule_all(again);
@@ -184,7 +187,7 @@ impl Simulation {
                     self.reset(conn, 1);
                 }
             }
-            Some(Process::Killed) | None => self.reset(conn, 1),
+            Some(Power::NoProcess) | None => self.reset(conn, 1),
         }
     }
 
@@ -222,6 +225,13 @@ impl Simulation {
                     calls.retain(|made| *made != (end, call));
                 }
                 self.tell_broker(node, broker::Event::Answer { call, result: Ok(response) });
+            }
+            Body::ToZooKeeper(message) => self.tell_zookeeper(server::Event::Message { conn, message }),
+            Body::FromZooKeeper(message) => {
+                if let Some(Use::ZooKeeper { own }) = self.network.get(conn).map(|connection| &connection.use_) {
+                    let event = zookeeper::client::Event::Message { conn: *own, message };
+                    self.tell_broker(node, broker::Event::ZooKeeper(event));
+                }
             }
             Body::Unreachable { call } => {
                 self.tell_broker(node, broker::Event::Answer { call, result: Err(event::Unreachable) });
@@ -333,6 +343,11 @@ impl Simulation {
                 self.lost(node, own);
             }
             Use::Client { .. } => self.tell_broker(node, broker::Event::Closed { conn }),
+            Use::ZooKeeper { own } if end == 0 => {
+                let own = *own;
+                self.zookeeper_connected(node, own, false);
+            }
+            Use::ZooKeeper { .. } => self.tell_zookeeper(server::Event::Closed { conn }),
             Use::Peer { calls } => {
                 let calls = std::mem::take(calls);
                 let (own, others): (Vec<_>, Vec<_>) = calls.into_iter().partition(|(side, _)| *side == end);
@@ -378,7 +393,7 @@ impl Simulation {
     fn disk(&mut self, node: NodeId) -> &mut Disk {
         match &mut self.nodes[node.0 as usize].actor {
             Actor::Broker(host) => &mut host.disk,
-            Actor::Client(_) => unreachable!("only brokers have effects on disks"),
+            Actor::ZooKeeper(_) | Actor::Client(_) => unreachable!("only brokers have effects on these disks"),
         }
     }
 }

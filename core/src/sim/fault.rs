@@ -77,14 +77,7 @@ impl Simulation {
         broker.watch();
         host.process = Process::Running(broker);
         host.incarnation += 1;
-        for (conn, side) in self.network.of(node) {
-            let Some(connection) = self.network.get_mut(conn) else { continue };
-            // The senders try again what was not acknowledged, and meet a kernel that knows nothing of it.
-            if connection.ends[side].state == EndState::Gone && connection.unacknowledged {
-                self.reset(conn, side);
-                self.network.sweep(conn);
-            }
-        }
+        self.reset_what_is_not_known(node);
         // To itself there is a connection always.
         self.network.open(node, node, Use::Peer { calls: Vec::new() }, EndState::Open, self.now);
         self.enact_all(node, out);
@@ -94,11 +87,20 @@ impl Simulation {
 
     /// A machine more, with the next id, whose broker starts and joins the others.
     pub(super) fn add_broker(&mut self) -> Result<(), String> {
-        let mut peers: Vec<BrokerId> = self.hosts().map(|(_, host)| host.id()).collect();
-        let id = BrokerId(peers.iter().map(|id| id.0).max().unwrap_or(0) + 1);
-        peers.push(id);
-        self.add_host(id, peers);
+        let id = BrokerId(self.hosts().map(|(_, host)| host.id().0).max().unwrap_or(0) + 1);
+        self.add_host(id);
         self.start(id)
+    }
+
+    /// A machine runs again: the senders try again what was not acknowledged, and meet a kernel that knows nothing of it.
+    pub(super) fn reset_what_is_not_known(&mut self, node: NodeId) {
+        for (conn, side) in self.network.of(node) {
+            let Some(connection) = self.network.get_mut(conn) else { continue };
+            if connection.ends[side].state == EndState::Gone && connection.unacknowledged {
+                self.reset(conn, side);
+                self.network.sweep(conn);
+            }
+        }
     }
 
     /// The process is asked to stop: it flushes, and ends when it is ready.
@@ -107,7 +109,7 @@ impl Simulation {
         if self.host(node).and_then(|host| host.broker()).is_none() {
             return Err(format!("{id} is not running"));
         }
-        self.tell_broker(node, broker::Event::Stop);
+        self.tell_broker(node, broker::Event::Stop { controlled: true });
         Ok(())
     }
 
@@ -149,6 +151,15 @@ impl Simulation {
             self.break_off(conn);
         }
         self.join_peers(one, other);
+    }
+
+    /// A broker says that it cannot go on.
+    pub(super) fn failed(&mut self, node: NodeId) {
+        if let Some(id) = self.host(node).map(|host| host.id())
+            && self.die(id, Process::Killed).is_ok()
+        {
+            self.hang_up(node);
+        }
     }
 
     /// A client goes, in order.
@@ -245,6 +256,7 @@ impl Simulation {
         let Some(broker) = host.broker() else { return Err(format!("{id} is not running")) };
         host.last_seen = broker.replicas().into();
         host.process = how;
+        host.zookeeper.clear();
         host.disk.killed();
         host.look_at_disk();
         slot.connections.clear();
@@ -255,13 +267,14 @@ impl Simulation {
                 Use::Client { pending, .. } => pending.clear(),
                 Use::Peer { .. } if connection.ends[0].node == connection.ends[1].node => self.network.remove(conn),
                 Use::Peer { calls } => calls.retain(|(made, _)| *made != side),
+                Use::ZooKeeper { .. } => {}
             }
         }
         Ok(node)
     }
 
     /// Ends all connections of a node, as the kernel does for a process that is gone.
-    fn hang_up(&mut self, node: NodeId) {
+    pub(super) fn hang_up(&mut self, node: NodeId) {
         for (conn, side) in self.network.of(node) {
             // Nobody has accepted yet what others want to open: that will be refused when it comes.
             if side == 1 && self.network.get(conn).is_some_and(|one| one.ends[1].state == EndState::Opening) {

@@ -24,6 +24,7 @@ impl Simulation {
             seed: Some(self.seed.0),
             brokers: self.hosts().map(|(node, host)| self.broker_view(node, host, state)).collect(),
             log: self.story.lines().cloned().collect(),
+            zookeeper: self.zookeeper_view(),
             messages: self.messages(&names),
             links: self.links(),
             ..View::default()
@@ -84,7 +85,7 @@ impl Simulation {
                 Process::Running(_) => Health::Running,
                 Process::Killed | Process::Crashed => Health::Dead,
             },
-            controller: state.is_some_and(|state| state.controller == id),
+            controller: host.broker().is_some_and(|broker| broker.is_controller()),
             replicas,
             connections: self.network.iter().filter(open).count() as u32,
             bytes_in: host.bytes_in,
@@ -155,9 +156,9 @@ impl Simulation {
     fn links(&self) -> Vec<LinkView> {
         let mut links = Vec::new();
         let pair = |from: NodeId, to: NodeId, cut: bool| {
-            // The client's name first, and of two brokers the lower one's.
-            let swapped = self.host(from).is_some() && (self.host(to).is_none() || to < from);
-            let (from, to) = if swapped { (to, from) } else { (from, to) };
+            // Whoever asks first: a client, then a broker; of two brokers the lower one.
+            let rank = |node: NodeId| (node == self.zookeeper_node(), self.host(node).is_some(), node);
+            let (from, to) = if rank(from) > rank(to) { (to, from) } else { (from, to) };
             LinkView { from: self.name(from).to_string(), to: self.name(to).to_string(), cut }
         };
         for (_, connection) in self.network.iter() {
@@ -213,6 +214,8 @@ pub(super) fn describe(body: &Body, names: &Names) -> MessageView {
         }
         Body::Call { request, .. } => (MessageKind::Cluster, false, None, request.to_string(), false),
         Body::Answer { response, .. } => (MessageKind::Cluster, true, None, response.to_string(), false),
+        Body::ToZooKeeper(message) => (MessageKind::ZooKeeper, false, None, message.to_string(), false),
+        Body::FromZooKeeper(message) => (MessageKind::ZooKeeper, true, None, message.to_string(), message.is_error()),
         Body::Connect | Body::Accept | Body::Close | Body::Unreachable { .. } => {
             (MessageKind::Other, false, None, String::new(), false)
         }

@@ -9,8 +9,10 @@
 //! 3. A copy of a simulation is a checkpoint: it goes on exactly as the original does, and is cheap to make.
 //! 4. Nobody but the clock changes anything: [`Simulation::view`] and [`Simulation::detail`] only look.
 //!
-//! `network.rs` connections, `capacity.rs` how busy machines are | `disk.rs` what brokers write | `strike.rs` whom a fault
-//! strikes, `fault.rs` what breaks then, `tally.rs` how often | `workload.rs` who is there and what they do | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects, carried out | `observe.rs`, `check/` what must always hold |
+//! `network.rs` connections, `capacity.rs` how busy machines are | `disk.rs` what brokers write | `zookeeper.rs` the machine
+//! with ZooKeeper | `strike.rs` whom a fault strikes, `fault.rs` what breaks then, `tally.rs` how often | `workload.rs` who
+//! is there and what they do | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects,
+//! carried out | `observe.rs`, `check/` what must always hold |
 //! `story.rs` the event log | `trace.rs` every event as a line | `inspect.rs`, `detail.rs` what the page sees (`view.rs`) |
 //! `history.rs` time travel | `scenario/` runs as texts and links | `search.rs` for what breaks an invariant
 
@@ -34,6 +36,7 @@ mod tally;
 pub mod trace;
 pub mod view;
 mod workload;
+pub mod zookeeper;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -132,6 +135,7 @@ struct Paused {
 #[derive(Clone)]
 enum Told {
     Broker(broker::Event),
+    ZooKeeper(crate::zookeeper::server::Event),
     /// With the moment when that was said.
     Client(client::Event, Instant),
 }
@@ -139,6 +143,7 @@ enum Told {
 #[derive(Clone)]
 enum Actor {
     Broker(Box<Host>),
+    ZooKeeper(Box<zookeeper::Machine>),
     Client(Box<workload::Client>),
 }
 
@@ -150,6 +155,8 @@ struct Host {
     /// Counts processes: what was meant for an earlier one is dropped.
     incarnation: u32,
     disk: Disk,
+    /// Its own numbers of its connections with ZooKeeper, and the network's.
+    zookeeper: Vec<(ConnId, ConnId)>,
     /// Bytes of record batches that clients sent and got.
     bytes_in: u64,
     bytes_out: u64,
@@ -166,6 +173,15 @@ enum Process {
     Running(Broker),
     Killed,
     Crashed,
+}
+
+/// How it stands with a machine that others can connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Power {
+    Running,
+    /// The machine runs, and its kernel refuses.
+    NoProcess,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +213,10 @@ enum What {
         node: NodeId,
         incarnation: u32,
     },
+    /// ZooKeeper's log is written.
+    Logged {
+        incarnation: u32,
+    },
     /// Two brokers may have heard nothing of each other for too long.
     Silence {
         conn: ConnId,
@@ -207,6 +227,7 @@ enum What {
 #[derive(Default)]
 struct Scratch {
     broker: Vec<broker::Effect>,
+    zookeeper: Vec<crate::zookeeper::server::Effect>,
     client: Vec<client::Effect>,
     touched: Vec<LogId>,
 }
@@ -244,10 +265,12 @@ impl Simulation {
         };
         let ids: Vec<BrokerId> = (1..=cluster.brokers as i32).map(BrokerId).collect();
         for &id in &ids {
-            simulation.add_host(id, ids.clone());
+            simulation.add_host(id);
         }
+        simulation.join(zookeeper::NAME, Actor::ZooKeeper(Box::new(zookeeper::Machine::new())));
         simulation
             .join(admin::NAME, Actor::Client(Box::new(workload::Client::admin(Admin::new(simulation.brokers())))));
+        simulation.start_zookeeper()?;
         for id in ids {
             simulation.start(id)?;
         }
@@ -255,7 +278,7 @@ impl Simulation {
     }
 
     /// A machine for a broker; nothing runs on it yet.
-    fn add_host(&mut self, id: BrokerId, peers: Vec<BrokerId>) {
+    fn add_host(&mut self, id: BrokerId) {
         let rack = match self.cluster.racks.len() {
             0 => None,
             racks => Some(self.cluster.racks[(id.0 - 1) as usize % racks].clone()),
@@ -269,7 +292,6 @@ impl Simulation {
             registration: Registration { id, host: name.clone(), port: PORT, rack },
             cluster_id: "ottla-simulated-cluster".to_owned(),
             log_dir: format!("/var/lib/kafka/{name}"),
-            peers,
             seed: Seed(self.seed.stream(&name).next()),
             bugs: self.bugs,
             settings,
@@ -279,6 +301,7 @@ impl Simulation {
             process: Process::Killed,
             incarnation: 0,
             disk: Disk::new(self.cluster.capacity.disk_bytes),
+            zookeeper: Vec::new(),
             bytes_in: 0,
             bytes_out: 0,
             last_seen: Arc::default(),
@@ -393,6 +416,7 @@ impl Simulation {
             What::Arrive(arrival) => self.arrive(arrival),
             What::Timer { node } => self.timer(node),
             What::Silence { conn } => self.silence(conn),
+            What::Logged { incarnation } => self.logged(incarnation),
             What::Wrote { node, incarnation, log } => {
                 let now = self.time_of(node);
                 let Some(host) = self.host_mut(node, incarnation) else { return false };
@@ -430,6 +454,7 @@ impl Simulation {
         }
         match slot.actor {
             Actor::Broker(_) => self.tell_broker(node, broker::Event::Timer),
+            Actor::ZooKeeper(_) => self.tell_zookeeper(crate::zookeeper::server::Event::Timer),
             Actor::Client(_) => self.tell_client(node, client::Event::Timer),
         }
         true
@@ -498,6 +523,8 @@ impl Simulation {
         match self.nodes[node.0 as usize].actor {
             Actor::Broker(_) => self.tell_broker(node, broker::Event::client(event)),
             Actor::Client(_) => self.tell_client(node, event),
+            // It opens none.
+            Actor::ZooKeeper(_) => {}
         }
     }
 
@@ -546,7 +573,7 @@ impl Simulation {
     fn hosts(&self) -> impl Iterator<Item = (NodeId, &Host)> {
         self.nodes.iter().enumerate().filter_map(|(node, slot)| match &slot.actor {
             Actor::Broker(host) => Some((NodeId(node as u32), &**host)),
-            Actor::Client(_) => None,
+            Actor::ZooKeeper(_) | Actor::Client(_) => None,
         })
     }
 
@@ -557,8 +584,25 @@ impl Simulation {
     fn host(&self, node: NodeId) -> Option<&Host> {
         match &self.nodes.get(node.0 as usize)?.actor {
             Actor::Broker(host) => Some(host),
-            Actor::Client(_) => None,
+            Actor::ZooKeeper(_) | Actor::Client(_) => None,
         }
+    }
+
+    /// `None` where nothing listens.
+    fn machine(&self, node: NodeId) -> Option<Power> {
+        Some(match &self.nodes.get(node.0 as usize)?.actor {
+            Actor::Broker(host) => match host.process {
+                Process::Running(_) => Power::Running,
+                Process::Killed => Power::NoProcess,
+                Process::Crashed => Power::Off,
+            },
+            Actor::ZooKeeper(machine) => match machine.process {
+                zookeeper::Process::Running(_) => Power::Running,
+                zookeeper::Process::Killed => Power::NoProcess,
+                zookeeper::Process::Crashed => Power::Off,
+            },
+            Actor::Client(_) => return None,
+        })
     }
 
     /// The machine, while that process runs on it.
@@ -589,6 +633,7 @@ impl Slot {
                 Process::Running(broker) => broker.deadline(),
                 Process::Killed | Process::Crashed => None,
             },
+            Actor::ZooKeeper(machine) => machine.deadline(),
             Actor::Client(client) if client.running => client.app.deadline(),
             Actor::Client(_) => None,
         }

@@ -1,4 +1,5 @@
-//! The network: connections as TCP makes them, between clients and brokers and between brokers.
+//! The network: connections as TCP makes them, between clients and brokers, between brokers, and between brokers and
+//! ZooKeeper.
 //!
 //! 1. Order holds per connection and direction, and nowhere else.
 //! 2. While both machines live nothing is lost for good and nothing comes twice. A lost packet is sent again after
@@ -27,6 +28,7 @@ use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::protocol::{Request, Response};
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant};
+use crate::zookeeper::{ToClient, ToServer};
 
 /// A node of a simulation: its place in the table of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,6 +117,11 @@ pub(super) enum Use {
         /// Calls without an answer, and which end made them.
         calls: Vec<(usize, CallId)>,
     },
+    /// A broker's with ZooKeeper.
+    ZooKeeper {
+        /// The broker's own number for it.
+        own: ConnId,
+    },
 }
 
 /// What a response has of its request.
@@ -183,6 +190,8 @@ pub(super) enum Body {
         call: CallId,
         response: ClusterResponse,
     },
+    ToZooKeeper(ToServer),
+    FromZooKeeper(ToClient),
     /// To oneself: there is no connection for that call.
     Unreachable {
         call: CallId,
@@ -192,7 +201,7 @@ pub(super) enum Body {
 impl Body {
     /// Whether a person sees it as a message: handshakes are the network's own.
     pub fn is_message(&self) -> bool {
-        matches!(self, Body::Request(_) | Body::Response { .. } | Body::Call { .. } | Body::Answer { .. })
+        !matches!(self, Body::Connect | Body::Accept | Body::Close | Body::Unreachable { .. })
     }
 
     /// What it asks of machines: its record batches, and something for all else.

@@ -12,6 +12,7 @@ use super::{Actor, Process, Simulation, story};
 use crate::broker;
 use crate::client;
 use crate::id::TopicPartition;
+use crate::protocol::znode::BROKER_IDS;
 
 impl Simulation {
     pub(super) fn report(&mut self, node: NodeId, report: client::Report) {
@@ -24,7 +25,7 @@ impl Simulation {
                 App::Producer(producer) => producer.acks() == 1,
                 _ => false,
             },
-            Actor::Broker(_) => false,
+            Actor::Broker(_) | Actor::ZooKeeper(_) => false,
         };
         let before = self.checks.violations().len();
         self.checks.report(self.now, self.said, &name, alone, &report);
@@ -34,7 +35,7 @@ impl Simulation {
     /// A broker has taken a step: if it is the controller it may have decided something.
     pub(super) fn observe_decisions(&mut self, node: NodeId) {
         let Some(broker) = self.host(node).and_then(|host| host.broker()) else { return };
-        let Some(state) = broker.controller.as_ref().map(|controller| controller.state().clone()) else { return };
+        let Some(state) = broker.controller.as_ref().map(|controller| controller.committed().clone()) else { return };
         let unclean = self.cluster.settings.get(UNCLEAN_SETTING).is_some_and(|value| value == "true");
         let before = self.checks.violations().len();
         self.checks.decided(self.now, &state, unclean, &mut self.tally);
@@ -72,7 +73,7 @@ impl Simulation {
             | Effect::Truncate { log, .. }
             | Effect::Delete { log, .. }
             | Effect::Remove { log } => Some(*log),
-            Effect::Open { .. } | Effect::Close { .. } => None,
+            Effect::Open { .. } | Effect::Close { .. } | Effect::Note { .. } | Effect::Fail { .. } => None,
             _ => return,
         };
         let directory = log.and_then(|log| host.disk.directory(log)).unwrap_or_default().to_owned();
@@ -140,7 +141,8 @@ impl Simulation {
     }
 
     /// One of [`COUNTS`](super::scenario::COUNTS), all in all or of one node, or of
-    /// [`PARTITION_COUNTS`](super::scenario::PARTITION_COUNTS).
+    /// [`PARTITION_COUNTS`](super::scenario::PARTITION_COUNTS), [`BROKER_COUNTS`](super::scenario::BROKER_COUNTS) or
+    /// [`CLUSTER_COUNTS`](super::scenario::CLUSTER_COUNTS).
     fn count(&self, what: &str) -> Option<i64> {
         let (what, of) = what.split_once(':').map_or((what, None), |(what, of)| (what, Some(of)));
         let view = self.view();
@@ -157,6 +159,7 @@ impl Simulation {
             self.cluster_state()?.topics.get(&topic)?.partitions.get(usize::try_from(partition).ok()?)
         };
         let producers = || view.producers.iter().filter(|producer| mine(&producer.name));
+        let brokers = || view.brokers.iter().filter(|broker| mine(&broker.name));
         let consumers = || view.consumers.iter().filter(|consumer| mine(&consumer.name));
         if of.is_some_and(|of| !of.contains('-') && !self.names.contains_key(of)) {
             return None;
@@ -175,6 +178,11 @@ impl Simulation {
             "isr" => return i64::try_from(assigned()?.isr.len()).ok(),
             "leader" => return Some(i64::from(assigned()?.leader.0)),
             "epoch" => return Some(i64::from(assigned()?.leader_epoch)),
+            "replicas" => brokers().map(|broker| broker.replicas.len() as u64).sum(),
+            "leaders" => brokers().flat_map(|broker| &broker.replicas).filter(|replica| replica.leader).count() as u64,
+            "controllers" => brokers().filter(|broker| broker.controller).count() as u64,
+            "controller-epoch" => return Some(i64::from(self.cluster_state()?.controller_epoch)),
+            "registered" => self.znode(BROKER_IDS)?.children.len() as u64,
             _ => return None,
         };
         i64::try_from(sum).ok()

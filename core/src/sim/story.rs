@@ -9,7 +9,6 @@ use super::view::{Level, LogLine, View};
 use crate::broker;
 use crate::client::{self, Report};
 use crate::error::ErrorCode;
-use crate::protocol::cluster::ClusterRequest;
 use crate::protocol::line;
 use crate::time::Instant;
 
@@ -42,9 +41,6 @@ impl Story {
         match event {
             Event::Peer { id, up: true } => self.say(at, name, Level::Good, format!("connected with {id}")),
             Event::Peer { id, up: false } => self.say(at, name, Level::Warn, format!("lost {id}")),
-            Event::Call { from, request: ClusterRequest::Register(_), .. } => {
-                self.say(at, name, Level::Info, format!("{from} registers with the controller"));
-            }
             Event::Offline { cause, .. } => self.say(at, name, Level::Bad, format!("a log went offline: {cause}")),
             _ => {}
         }
@@ -67,6 +63,8 @@ impl Story {
                 self.say(at, name, Level::Info, format!("{directory}: segments below offset {below} are deleted"));
             }
             Effect::Remove { .. } => self.say(at, name, Level::Warn, format!("{directory} is removed")),
+            Effect::Note { level, text } => self.say(at, name, *level, text.clone()),
+            Effect::Fail { why } => self.say(at, name, Level::Bad, format!("cannot go on: {why}")),
             Effect::Close { why, .. } => self.say(at, name, Level::Warn, format!("cuts a client off: {why}")),
             _ => {}
         }

@@ -16,6 +16,9 @@ impl Simulation {
         self.may(fault)?;
         self.tally.struck(fault);
         match fault {
+            Fault::Kill(Who::ZooKeeper) => self.kill_zookeeper(),
+            Fault::Crash(Who::ZooKeeper) => self.crash_zookeeper(),
+            Fault::Start(Who::ZooKeeper) => self.start_zookeeper(),
             Fault::Kill(who) => self.each_host(who, runs, Simulation::kill),
             Fault::Crash(who) => self.each_host(who, runs, Simulation::crash),
             Fault::Start(who) => self.each_host(who, is_down, Simulation::start),
@@ -53,13 +56,21 @@ impl Simulation {
                 }
                 Ok(())
             }
+            Fault::Expire(who) => self.each_host(who, runs, Simulation::expire_session),
         }
     }
 
     /// Whether there is anybody now whom it can strike; an error in words where there is nobody.
     pub(super) fn may(&self, fault: &Fault) -> Result<(), String> {
         match fault {
-            Fault::Kill(who) | Fault::Crash(who) | Fault::Tear(who) | Fault::Corrupt(who) => {
+            Fault::Kill(Who::ZooKeeper) | Fault::Crash(Who::ZooKeeper) if self.zookeeper().server().is_none() => {
+                Err(format!("{} is not running", Who::ZooKeeper))
+            }
+            Fault::Start(Who::ZooKeeper) if self.zookeeper().server().is_some() => {
+                Err(format!("{} is running", Who::ZooKeeper))
+            }
+            Fault::Kill(Who::ZooKeeper) | Fault::Crash(Who::ZooKeeper) | Fault::Start(Who::ZooKeeper) => Ok(()),
+            Fault::Kill(who) | Fault::Crash(who) | Fault::Tear(who) | Fault::Corrupt(who) | Fault::Expire(who) => {
                 self.any_host(who, runs, "is not running")
             }
             Fault::Start(who) | Fault::Wipe(who) => self.any_host(who, is_down, "is running"),
@@ -87,6 +98,7 @@ impl Simulation {
                 Ok(vec![node])
             }
             Who::Client(name) => Ok(vec![self.node(name)?]),
+            Who::ZooKeeper => Ok(vec![self.zookeeper_node()]),
             Who::Controller => {
                 let state = self.cluster_state().filter(|state| state.controller != BrokerId::NONE);
                 let id = state.map(|state| state.controller).ok_or("nobody is the controller")?;
@@ -182,6 +194,7 @@ impl Simulation {
         for told in inbox {
             match told {
                 Told::Broker(event) => self.tell_broker(node, event),
+                Told::ZooKeeper(event) => self.tell_zookeeper(event),
                 Told::Client(event, said) => {
                     self.said = said;
                     self.tell_client(node, event);
@@ -231,6 +244,7 @@ impl Simulation {
     fn is_up(&self, node: NodeId) -> bool {
         match &self.nodes[node.0 as usize].actor {
             Actor::Broker(host) => runs(host),
+            Actor::ZooKeeper(machine) => machine.server().is_some(),
             Actor::Client(client) => client.running,
         }
     }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
+use crate::zookeeper::Stat;
 
 /// One moment of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ pub struct View {
     /// `None` on a live server.
     pub seed: Option<u64>,
     pub brokers: Vec<BrokerView>,
+    #[serde(default)]
+    pub zookeeper: ZooKeeperView,
     /// Sorted by name.
     pub topics: Vec<TopicView>,
     pub producers: Vec<ProducerView>,
@@ -57,6 +60,18 @@ pub struct BrokerView {
     /// What is wrong with its machine, in words: `its disk is full`.
     #[serde(default)]
     pub faults: Vec<String>,
+}
+
+/// The machine that keeps the cluster's memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ZooKeeperView {
+    /// `zookeeper`.
+    pub name: String,
+    pub health: Health,
+    pub znodes: u32,
+    pub sessions: u32,
+    /// Changes so far.
+    pub zxid: i64,
 }
 
 /// One replica of a partition, on one broker.
@@ -165,6 +180,8 @@ pub enum MessageKind {
     ReplicaFetch,
     /// Between brokers, about the cluster.
     Cluster,
+    /// With ZooKeeper.
+    ZooKeeper,
     /// ApiVersions, Metadata, ListOffsets, admin calls.
     #[default]
     Other,
@@ -245,6 +262,11 @@ pub enum Target {
     Consumer {
         name: String,
     },
+    ZooKeeper,
+    /// What ZooKeeper holds there.
+    Znode {
+        path: String,
+    },
 }
 
 /// What there is to see of a [`Target`]: everything that needs bytes or message bodies and is not in the [`View`].
@@ -252,6 +274,7 @@ pub enum Target {
 pub enum Detail {
     Message(MessageDetail),
     Batch(BatchDetail),
+    Znode(ZnodeDetail),
     /// Everything else: names and values, in groups.
     Facts(Vec<FactGroup>),
 }
@@ -302,6 +325,24 @@ pub struct BatchDetail {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ZnodeDetail {
+    pub path: String,
+    /// As text; `None` where there is none.
+    pub data: Option<String>,
+    pub stat: Stat,
+    /// Sorted by name.
+    pub children: Vec<ZnodeChild>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ZnodeChild {
+    pub name: String,
+    /// How many it has itself.
+    pub children: i32,
+    pub ephemeral: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HeaderField {
     pub name: String,
     pub value: String,
@@ -323,6 +364,13 @@ pub struct RecordView {
 pub struct FactGroup {
     pub title: String,
     pub facts: Vec<(String, String)>,
+}
+
+impl ZooKeeperView {
+    /// One that does not run.
+    pub fn dead() -> ZooKeeperView {
+        ZooKeeperView { name: super::zookeeper::NAME.to_owned(), health: Health::Dead, ..ZooKeeperView::default() }
+    }
 }
 
 impl View {

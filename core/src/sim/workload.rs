@@ -182,7 +182,7 @@ impl Simulation {
                     Actor::Client(client) => {
                         !client.running && std::mem::discriminant(&client.app) == std::mem::discriminant(&app)
                     }
-                    Actor::Broker(_) => false,
+                    Actor::Broker(_) | Actor::ZooKeeper(_) => false,
                 };
                 if !same {
                     return Err(format!("there is a {name} already"));
@@ -227,14 +227,14 @@ impl Simulation {
     pub(super) fn client_mut(&mut self, node: NodeId) -> &mut Client {
         match &mut self.nodes[node.0 as usize].actor {
             Actor::Client(client) => client,
-            Actor::Broker(_) => unreachable!("only clients have clients' effects"),
+            Actor::Broker(_) | Actor::ZooKeeper(_) => unreachable!("only clients have clients' effects"),
         }
     }
 
     pub(super) fn clients(&self) -> impl Iterator<Item = (NodeId, &Client)> {
         self.nodes.iter().enumerate().filter_map(|(node, slot)| match &slot.actor {
             Actor::Client(client) => Some((NodeId(node as u32), &**client)),
-            Actor::Broker(_) => None,
+            Actor::Broker(_) | Actor::ZooKeeper(_) => None,
         })
     }
 }

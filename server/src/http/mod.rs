@@ -32,6 +32,7 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, page: Option<Path
         .route("/api/live", get(live::upgrade))
         .route("/api/detail", get(show))
         .route("/api/actions", post(actions::act).layer(DefaultBodyLimit::max(MAX_TEXT)))
+        .route("/api/zk", get(znode))
         .with_state(server.clone())
         .merge(page::router(page))
         // By this the page knows that there is a server to watch; a static host has none.
@@ -55,6 +56,19 @@ async fn metrics(State(server): State<Arc<Server>>) -> impl IntoResponse {
 struct Asked {
     /// A [`Target`] as JSON.
     target: String,
+}
+
+#[derive(Deserialize)]
+struct Path {
+    path: String,
+}
+
+/// A znode as JSON.
+async fn znode(State(server): State<Arc<Server>>, Query(Path { path }): Query<Path>) -> Response {
+    match detail::znode(&server, path.clone()).await {
+        Some(znode) => Json(znode).into_response(),
+        None => (StatusCode::NOT_FOUND, format!("Node does not exist: {path}")).into_response(),
+    }
 }
 
 /// The detail of a target as JSON; `null` where there is none (any more).

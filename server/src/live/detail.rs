@@ -8,7 +8,8 @@ use ottla_core::id::BrokerId;
 use ottla_core::protocol::fields;
 use ottla_core::record::Batch;
 use ottla_core::sim::detail;
-use ottla_core::sim::view::{BatchDetail, Detail, MessageDetail, Target};
+use ottla_core::sim::view::{BatchDetail, Detail, MessageDetail, Target, ZnodeDetail};
+use ottla_core::zookeeper;
 use rustix::io::ReadWriteFlags;
 
 use super::{Kept, Message, hand};
@@ -39,9 +40,16 @@ pub async fn of(server: &Arc<Server>, target: &Target) -> Option<Detail> {
             let facts = move |broker: &Broker| broker.partition_facts(&topic, partition);
             server.broker(BrokerId(*broker))?.look(facts).await?.map(Detail::Facts)
         }
+        Target::ZooKeeper => server.zookeeper.look(zookeeper::Server::facts).await.map(Detail::Facts),
+        Target::Znode { path } => znode(server, path.clone()).await.map(Detail::Znode),
         // What a server knows of a client is all in the view.
         Target::Producer { .. } | Target::Consumer { .. } => Some(Detail::Facts(Vec::new())),
     }
+}
+
+/// What ZooKeeper holds there.
+pub async fn znode(server: &Server, path: String) -> Option<ZnodeDetail> {
+    server.zookeeper.look(move |server| server.znode(&path)).await?
 }
 
 fn message_detail(mut message: Message) -> MessageDetail {

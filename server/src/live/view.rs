@@ -15,9 +15,10 @@ use ottla_core::broker::view::{bury, order, topics};
 use ottla_core::id::ConnId;
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::sim::view::{
-    BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
+    BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View, ZooKeeperView,
 };
 use ottla_core::time::Instant;
+use ottla_core::zookeeper;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -115,6 +116,7 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         order(&mut view.topics, |name| came.get(name).copied());
         server.live.set_names(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
     }
+    view.zookeeper = server.zookeeper.look(zookeeper::Server::view).await.unwrap_or_else(ZooKeeperView::dead);
     clients(server, &mut view, passed, rates);
     view.log = server.live.story().lines();
     view

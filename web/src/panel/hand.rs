@@ -60,6 +60,8 @@ pub fn Hand() -> impl IntoView {
         (None, Some(Target::Batch { .. })) => "Batch",
         (None, Some(Target::Producer { .. })) => "Producer",
         (None, Some(Target::Consumer { .. })) => "Consumer",
+        (None, Some(Target::ZooKeeper)) => "ZooKeeper",
+        (None, Some(Target::Znode { .. })) => "Znode",
         (None, None) => "In hand",
     };
     let tabs = move || {
@@ -111,7 +113,7 @@ fn Held(side: Signal<Option<Side>>) -> impl IntoView {
                     let batch = match &*detail {
                         Detail::Message(message) => message.batch.clone(),
                         Detail::Batch(batch) => Some(batch.clone()),
-                        Detail::Facts(_) => None,
+                        Detail::Znode(_) | Detail::Facts(_) => None,
                     };
                     match (side, batch, &*detail) {
                         (Side::Message, _, Detail::Message(message)) => {
@@ -159,6 +161,7 @@ fn Nothing() -> impl IntoView {
                 <button on:click=fill(Form::Consumer)>"Add a consumer…"</button>
             </Show>
             <button on:click=fill(Form::Topic)>"Add a topic…"</button>
+            <button on:click=move |_| session.held.set(Some(Target::Znode { path: "/".to_owned() }))>"Browse ZooKeeper"</button>
         </div>
     }
 }

@@ -1,6 +1,6 @@
 //! What lies beside the stage. Left, three views of one run: `lesson.rs` its prose, `script.rs` its text, `events.rs` what
-//! happened; `story.rs` holds their tabs. Right, what one holds: `hand.rs`, with `message.rs`, `batch.rs`, `node.rs` and
-//! the `form.rs`s by which one adds to the run.
+//! happened; `story.rs` holds their tabs. Right, what one holds: `hand.rs`, with `message.rs`, `batch.rs`, `node.rs`,
+//! `znode.rs` and the `form.rs`s by which one adds to the run.
 
 pub mod batch;
 pub mod events;
@@ -11,3 +11,4 @@ pub mod message;
 pub mod node;
 pub mod script;
 pub mod story;
+pub mod znode;

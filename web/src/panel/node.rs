@@ -10,6 +10,7 @@ use ottla_core::sim::view::{
 };
 use ottla_core::time::Duration;
 
+use crate::panel::znode::{Znode, ZooKeeper};
 use crate::scene::words::{is_live, lag, number, role};
 use crate::store::{Form, Session, Source};
 
@@ -20,13 +21,15 @@ pub fn NodeView(target: Target) -> impl IntoView {
         Target::Partition { broker, topic, partition } => view! { <Partition broker topic partition/> }.into_any(),
         Target::Producer { name } => view! { <Producer name/> }.into_any(),
         Target::Consumer { name } => view! { <Consumer name/> }.into_any(),
+        Target::ZooKeeper => view! { <ZooKeeper/> }.into_any(),
+        Target::Znode { path } => view! { <Znode path/> }.into_any(),
         Target::Message { .. } | Target::Batch { .. } => ().into_any(),
     }
 }
 
 /// Names and values, looked up anew with every view, written only where they changed.
 #[component]
-fn Facts(#[prop(into)] facts: Signal<Vec<(&'static str, String)>>) -> impl IntoView {
+pub fn Facts(#[prop(into)] facts: Signal<Vec<(&'static str, String)>>) -> impl IntoView {
     let names = Memo::new(move |_| facts.with(|facts| facts.iter().map(|(name, _)| *name).collect::<Vec<_>>()));
     let rows = move || {
         names
@@ -46,7 +49,7 @@ fn Facts(#[prop(into)] facts: Signal<Vec<(&'static str, String)>>) -> impl IntoV
 
 /// What only the node itself can tell.
 #[component]
-fn More() -> impl IntoView {
+pub fn More() -> impl IntoView {
     let session = Session::get();
     let groups = Memo::new(move |_| {
         session.detail.with(|detail| match detail.as_deref() {
@@ -62,7 +65,7 @@ fn More() -> impl IntoView {
 }
 
 #[component]
-fn State(#[prop(into)] health: Signal<Option<Health>>) -> impl IntoView {
+pub fn State(#[prop(into)] health: Signal<Option<Health>>) -> impl IntoView {
     let words = move || match health.get() {
         Some(Health::Running) => ("state level-good", "running"),
         Some(Health::Paused) => ("state level-warn", "paused"),

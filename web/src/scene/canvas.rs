@@ -53,7 +53,7 @@ impl Palette {
     fn of(&self, mark: &Mark) -> &str {
         match (mark.error, mark.kind, mark.hue) {
             (true, ..) => &self.warn,
-            (_, MessageKind::Cluster, _) => &self.control,
+            (_, MessageKind::Cluster | MessageKind::ZooKeeper, _) => &self.control,
             (_, _, Some(hue)) => &self.topics[hue % self.topics.len()],
             _ => &self.quiet,
         }
@@ -236,6 +236,13 @@ fn outline(context: &CanvasRenderingContext2d, kind: MessageKind, r: f64) {
             context.close_path();
         }
         MessageKind::Cluster => context.rect(-r * 0.85, -r * 0.85, r * 1.7, r * 1.7),
+        MessageKind::ZooKeeper => {
+            let r = r * 1.15;
+            context.move_to(0.0, -r);
+            context.line_to(r, r * 0.8);
+            context.line_to(-r, r * 0.8);
+            context.close_path();
+        }
         MessageKind::Other => circle(context, r * 0.62),
     }
 }

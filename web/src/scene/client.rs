@@ -188,7 +188,7 @@ fn Position(me: Signal<Option<ConsumerView>>, line: usize, y: f64, width: Signal
 
 /// The box of a client: chosen by click or Enter, stopped by the small cross at its corner.
 #[component]
-fn Frame(
+pub fn Frame(
     name: StoredValue<String>,
     health: Memo<Health>,
     rect: Memo<Rect>,
@@ -201,14 +201,18 @@ fn Frame(
     let target = StoredValue::new(target);
     let choose = move || hand.hold(target.get_value());
     let about = move || On::Target(target.get_value());
-    let kind = if matches!(target.get_value(), Target::Producer { .. }) { "producer" } else { "consumer" };
+    let kind = match target.get_value() {
+        Target::Producer { .. } => "producer ",
+        Target::Consumer { .. } => "consumer ",
+        _ => "",
+    };
     let label = move || {
         let state = match health.get() {
             Health::Running => "",
             Health::Paused => ", paused",
             Health::Dead => ", stopped",
         };
-        format!("{kind} {}{state}", name.get_value())
+        format!("{kind}{}{state}", name.get_value())
     };
     let says = Signal::derive(move || format!("stop {}", name.get_value()));
     view! {
@@ -385,7 +389,7 @@ impl What {
     }
 }
 
-fn place(hand: Hand, of: fn(&Layout) -> &Vec<(String, Rect)>, name: StoredValue<String>) -> Memo<Rect> {
+pub fn place(hand: Hand, of: fn(&Layout) -> &Vec<(String, Rect)>, name: StoredValue<String>) -> Memo<Rect> {
     Memo::new(move |_| {
         let find = |name: &String| {
             hand.layout.with(|layout| of(layout).iter().find(|(known, _)| known == name).map(|(_, rect)| *rect))

@@ -47,6 +47,9 @@ pub fn Legend() -> impl IntoView {
                     <rect class="control" x="4" y="4" width="8" height="8"></rect>
                 </Sign>
             </Show>
+            <Sign word="ZooKeeper">
+                <path class="control" d="M8 2.6L13.4 12.4H2.6z"></path>
+            </Sign>
             <Sign word="committed">
                 <rect class="cell" x="4" y="1.5" width="7.2" height="13" rx="1.5"></rect>
             </Sign>

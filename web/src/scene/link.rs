@@ -78,6 +78,7 @@ fn named(view: &View, target: &Target) -> Option<String> {
     match target {
         Target::Producer { name } | Target::Consumer { name } => Some(name.clone()),
         Target::Broker { id } => view.brokers.iter().find(|broker| broker.id == *id).map(|broker| broker.name.clone()),
+        Target::ZooKeeper => Some(view.zookeeper.name.clone()),
         _ => None,
     }
 }

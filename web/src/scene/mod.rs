@@ -5,7 +5,7 @@
 //!
 //! `shape.rs` what of a view decides where things lie | `layout.rs` where they lie | `geometry.rs` paths |
 //! `camera.rs` pan and zoom | `strip.rs` a log as cells | `marks.rs` messages as marks, merged when many |
-//! `canvas.rs` draws them | `broker.rs` `client.rs` `link.rs` the SVG parts | `hand.rs` what the hand rests on and holds |
+//! `canvas.rs` draws them | `broker.rs` `client.rs` `zookeeper.rs` `link.rs` the SVG parts | `hand.rs` what the hand rests on and holds |
 //! `words.rs` the one-line texts | `sample.rs` `stress.rs` a made-up cluster, and how fast it is drawn
 //!
 //! 1. Nothing here changes the cluster: what the hand does leaves as an action line of a scenario.
@@ -27,6 +27,7 @@ mod shape;
 mod stress;
 mod strip;
 pub mod words;
+mod zookeeper;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ use leptos::ev::{KeyboardEvent, MouseEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
 use ottla_core::sim::view::{Target, View};
+use ottla_core::sim::zookeeper::NAME as ZOOKEEPER;
 use ottla_core::time::Instant;
 
 use self::broker::Broker;
@@ -50,6 +52,7 @@ use self::motion::Motion;
 use self::shape::{Links, Shape};
 pub use self::stress::Stress;
 use self::words::number;
+use self::zookeeper::ZooKeeper;
 
 /// A mark is hit within this many pixels: targets are 24 px wide even where the mark is 10.
 const REACH: f64 = 12.0;
@@ -265,7 +268,13 @@ pub fn Stage(
                         <Producer name />
                     </For>
                     <For each=move || guests.get() key=|name| name.clone() let:name>
-                        <Guest name />
+                        {
+                            if name == ZOOKEEPER {
+                                view! { <ZooKeeper name /> }.into_any()
+                            } else {
+                                view! { <Guest name /> }.into_any()
+                            }
+                        }
                     </For>
                     <Add what=What::Producer />
                     <Add what=What::Topic />

@@ -11,7 +11,7 @@ pub struct Shape {
     pub brokers: Vec<BrokerShape>,
     pub producers: Vec<String>,
     pub consumers: Vec<ConsumerShape>,
-    /// Whoever else talks: a shell's admin client, a hand.
+    /// Whoever else talks: ZooKeeper, a shell's admin client, a hand.
     pub guests: Vec<String>,
     /// A client, or the lower of two brokers, comes first.
     pub links: Vec<LinkShape>,
@@ -63,8 +63,8 @@ impl Shape {
             .chain(producers.iter().map(|name| &**name))
             .chain(consumers.iter().map(|consumer| &*consumer.name))
             .collect();
-        let guests: BTreeSet<&str> =
-            links.iter().flat_map(|link| [&*link.from, &*link.to]).filter(|name| !known.contains(name)).collect();
+        let talk = links.iter().flat_map(|link| [&*link.from, &*link.to]).chain([&*view.zookeeper.name]);
+        let guests: BTreeSet<&str> = talk.filter(|name| !name.is_empty() && !known.contains(name)).collect();
         let guests = guests.into_iter().map(str::to_owned).collect();
         Shape { brokers, producers, consumers, guests, links, editable }
     }

@@ -1,6 +1,8 @@
 //! What each thing on the stage says about itself in one line, when a hand or the keyboard rests on it.
 
-use ottla_core::sim::view::{BatchView, BrokerView, ConsumerView, Health, ProducerView, ReplicaView, Target, View};
+use ottla_core::sim::view::{
+    BatchView, BrokerView, ConsumerView, Health, ProducerView, ReplicaView, Target, View, ZooKeeperView,
+};
 
 use super::broker::leader;
 use super::strip::replica;
@@ -26,6 +28,8 @@ pub fn line(view: &View, target: &Target) -> Option<String> {
             view.producers.iter().find(|producer| producer.name == *name).map(|it| producer(view, it))
         }
         Target::Consumer { name } => view.consumers.iter().find(|consumer| consumer.name == *name).map(consumer),
+        Target::ZooKeeper => Some(zookeeper(&view.zookeeper)),
+        Target::Znode { path } => Some(path.clone()),
     }
 }
 
@@ -70,6 +74,15 @@ fn broker(broker: &BrokerView) -> String {
         line += &format!(", {} parked", counted(u64::from(broker.parked), "request"));
     }
     line
+}
+
+fn zookeeper(zookeeper: &ZooKeeperView) -> String {
+    if zookeeper.health == Health::Dead {
+        return format!("{}, dead", zookeeper.name);
+    }
+    let sessions = counted(u64::from(zookeeper.sessions), "session");
+    let znodes = counted(u64::from(zookeeper.znodes), "znode");
+    format!("{}: {sessions}, {znodes}, {} changes", zookeeper.name, number(zookeeper.zxid))
 }
 
 fn replica_line(view: &View, broker: &BrokerView, replica: &ReplicaView) -> String {

@@ -1,9 +1,10 @@
 //! InitProducerId: an id for an idempotent producer, new each time. Transactions are not served: a request that names
 //! one is UNSUPPORTED_VERSION.
 
-use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
+use kafka_protocol::messages::InitProducerIdRequest;
 
 use super::Asked;
+use crate::broker::producer_id::given;
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 
@@ -16,14 +17,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: InitProducerIdRequ
         None if has_id != has_epoch => Some(ErrorCode::InvalidRequest),
         None => None,
     };
-    let response = match refused {
-        Some(error) => InitProducerIdResponse::default()
-            .with_error_code(error.code())
-            .with_producer_id(ProducerId(-1))
-            .with_producer_epoch(-1),
-        None => InitProducerIdResponse::default()
-            .with_producer_id(ProducerId(broker.producer_ids.next(out)))
-            .with_producer_epoch(0),
-    };
-    asked.reply(response, out);
+    match refused {
+        Some(error) => asked.reply(given(Err(error)), out),
+        None => broker.give_producer_id(asked, out),
+    }
 }

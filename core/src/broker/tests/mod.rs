@@ -33,6 +33,7 @@ use crate::protocol::{Request, Response};
 use crate::record::{Batch, BatchBuilder, Compression, Record};
 use crate::rng::Seed;
 use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::zookeeper;
 
 const CLIENT: ConnId = ConnId(7);
 
@@ -42,11 +43,16 @@ const EPOCH_MS: i64 = 1_700_000_000_000;
 struct Room {
     broker: Broker,
     now: Now,
+    /// By directory, what the last process has left.
+    found: BTreeMap<String, BTreeMap<Offset, Vec<u8>>>,
     logs: BTreeMap<LogId, LogFiles>,
     files: BTreeMap<String, Bytes>,
     /// Appends are not answered while the disk is slow.
     slow: bool,
     held: VecDeque<Event>,
+    /// It answers at once, whatever the disk does.
+    zookeeper: zookeeper::Server,
+    said: VecDeque<Event>,
     requests: u64,
     replies: BTreeMap<u64, Response>,
     /// Directories that had to be set aside.
@@ -69,33 +75,44 @@ impl Room {
     fn with(settings: &[(&str, &str)]) -> Room {
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let now = Now { instant: Instant::ZERO, wall: Timestamp(EPOCH_MS) };
-        Room::open(settings, Image::default(), BTreeMap::new(), now)
+        let image = zookeeper::store::Image::default();
+        let config = zookeeper::server::Config::default();
+        let (zookeeper, _) = zookeeper::Server::open(config, &image, now, &mut Vec::new()).unwrap();
+        Room::open(settings, Image::default(), BTreeMap::new(), zookeeper, now)
     }
 
-    fn open(settings: BTreeMap<String, String>, image: Image, files: BTreeMap<String, Bytes>, now: Now) -> Room {
+    fn open(
+        settings: BTreeMap<String, String>,
+        image: Image,
+        files: BTreeMap<String, Bytes>,
+        zookeeper: zookeeper::Server,
+        now: Now,
+    ) -> Room {
         let registration = Registration { id: BrokerId(1), host: "localhost".into(), port: 9092, rack: None };
         let config = BrokerConfig {
             registration,
             cluster_id: "room".into(),
             log_dir: "/room".into(),
-            peers: vec![BrokerId(1)],
             bugs: Bugs::default(),
             seed: Seed(1),
             settings,
         };
-        let mut logs: BTreeMap<String, BTreeMap<Offset, Vec<u8>>> = BTreeMap::new();
+        let mut found: BTreeMap<String, BTreeMap<Offset, Vec<u8>>> = BTreeMap::new();
         for (path, bytes) in &files {
             if let Some((directory, file)) = path.split_once('/')
                 && let Some(base) = file.strip_suffix(".log")
             {
-                logs.entry(directory.to_owned()).or_default().insert(base.parse().unwrap(), bytes.to_vec());
+                found.entry(directory.to_owned()).or_default().insert(base.parse().unwrap(), bytes.to_vec());
             }
         }
         let mut out = Vec::new();
         let broker = Broker::open(config, image, now, &mut out).unwrap();
         let mut room = Room {
             broker,
+            zookeeper,
+            said: VecDeque::new(),
             now,
+            found,
             logs: BTreeMap::new(),
             files: files.into_iter().filter(|(path, _)| !path.ends_with(".log")).collect(),
             slow: false,
@@ -105,18 +122,14 @@ impl Room {
             strays: Vec::new(),
             others: Vec::new(),
         };
-        for effect in &out {
-            if let Effect::Open { log, directory, found: true, .. } = effect {
-                let segments = logs.remove(directory).unwrap_or_default();
-                room.logs.insert(*log, LogFiles { directory: directory.clone(), segments });
-            }
-        }
         room.enact(out);
         room
     }
 
     /// The process dies; a new one finds what was written.
-    fn restart(self) -> Room {
+    fn restart(mut self) -> Room {
+        let gone = zookeeper::server::Event::Closed { conn: ConnId(0) };
+        self.zookeeper.step(self.now, gone, &mut Vec::new());
         let mut image = Image { files: self.files.clone(), ..Image::default() };
         let mut files = self.files;
         for LogFiles { directory, segments } in self.logs.into_values() {
@@ -127,7 +140,7 @@ impl Room {
             );
         }
         let settings = self.broker.config.settings.clone();
-        Room::open(settings, image, files, self.now)
+        Room::open(settings, image, files, self.zookeeper, self.now)
     }
 
     fn step(&mut self, event: Event) {
@@ -146,7 +159,9 @@ impl Room {
                         self.files.retain(|file, _| !file.starts_with(&inside));
                         self.strays.push(directory.clone());
                     }
-                    let files = self.logs.entry(log).or_insert_with(|| LogFiles { directory, ..LogFiles::default() });
+                    let segments =
+                        if found { self.found.remove(&directory).unwrap_or_default() } else { BTreeMap::new() };
+                    let files = self.logs.entry(log).or_insert(LogFiles { directory, segments });
                     if files.segments.is_empty() {
                         files.segments.insert(base, Vec::new());
                     }
@@ -181,7 +196,8 @@ impl Room {
                     response.body.encode(&mut BytesMut::new(), response.version).expect("a reply can be sent");
                     self.replies.insert(ticket.seq, *response);
                 }
-                Effect::Reindex { .. } => {}
+                Effect::Reindex { .. } | Effect::Note { .. } => {}
+                Effect::ZooKeeper(effect) => self.ask_zookeeper(effect),
                 other => self.others.push(other),
             }
         }
@@ -190,6 +206,36 @@ impl Room {
                 self.held.push_back(event);
             } else {
                 self.step(event);
+            }
+        }
+        while let Some(event) = self.said.pop_front() {
+            self.step(event);
+        }
+    }
+
+    /// ZooKeeper's disk is never slow, and what it says arrives at once.
+    fn ask_zookeeper(&mut self, effect: zookeeper::client::Effect) {
+        use zookeeper::{client, server};
+        let mut out = Vec::new();
+        let event = match effect {
+            client::Effect::Open { conn } => {
+                return self.said.push_back(Event::ZooKeeper(client::Event::Opened { conn }));
+            }
+            client::Effect::Send { conn, message } => server::Event::Message { conn, message },
+            client::Effect::Close { conn } => server::Event::Closed { conn },
+        };
+        self.zookeeper.step(self.now, event, &mut out);
+        let mut said = |event| self.said.push_back(Event::ZooKeeper(event));
+        while !out.is_empty() {
+            for effect in std::mem::take(&mut out) {
+                match effect {
+                    server::Effect::Send { conn, message } => said(client::Event::Message { conn, message }),
+                    server::Effect::Close { conn } => said(client::Event::Closed { conn }),
+                    server::Effect::Append { zxid, .. } => {
+                        self.zookeeper.step(self.now, server::Event::Written { zxid }, &mut out);
+                    }
+                    _ => {}
+                }
             }
         }
     }

@@ -15,14 +15,16 @@ use std::sync::Arc;
 pub(super) fn tell(room: &mut Room, version: u64, leader: BrokerId, leader_epoch: i32) {
     let [one, two] = [BrokerId(1), BrokerId(2)];
     let partition =
-        Assignment { replicas: vec![one, two], isr: vec![one, two], leader, leader_epoch, partition_epoch: 0 };
+        Assignment { replicas: vec![one, two], isr: vec![one, two], leader, leader_epoch, ..Assignment::default() };
     let orders = Topic { id: Uuid::from_u128(5), configs: BTreeMap::new(), partitions: vec![partition] };
     let registration = |id| Registration { id, host: "localhost".into(), port: 9091 + id.0 as u16, rack: None };
     let state = ClusterState {
-        version,
+        version: (2 << 32) + version,
+        controller_epoch: 2,
         cluster_id: "room".into(),
         controller: one,
         brokers: [one, two].map(|id| (id, registration(id))).into(),
+        broker_epochs: [(one, room.broker.membership.epoch)].into(),
         topics: [(topic("orders"), orders)].into(),
     };
     let request = ClusterRequest::Update(Arc::new(state));
@@ -127,7 +129,7 @@ fn a_stop_flushes_everything_then_saves_the_checkpoints_then_ends() {
     room.create("orders", &[]);
     room.produce("orders", 1, &batch(&["a"]));
     room.slow = true;
-    room.step(Event::Stop);
+    room.step(Event::Stop { controlled: false });
     assert!(room.others.is_empty());
     room.catch_up();
     assert!(matches!(room.others[..], [Effect::Stopped]));

@@ -27,7 +27,14 @@ fn topic() -> TopicName {
 
 fn assignment(leader: BrokerId, leader_epoch: i32, isr: &[BrokerId]) -> Assignment {
     let replicas = vec![LEADER, FOLLOWER, LATE];
-    Assignment { replicas, isr: isr.to_vec(), leader, leader_epoch, partition_epoch: leader_epoch }
+    Assignment {
+        replicas,
+        isr: isr.to_vec(),
+        leader,
+        leader_epoch,
+        partition_epoch: leader_epoch,
+        ..Assignment::default()
+    }
 }
 
 fn follows(epoch: i32, high_watermark: Offset) -> Process {

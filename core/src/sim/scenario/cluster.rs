@@ -1,7 +1,7 @@
 //! What the cluster is made of: the line `cluster`.
 //!
 //! ```text
-//! cluster brokers=3 racks=a,b,c latency=1ms..5ms loss=0.1% link=10MB/s disk=50MB/s requests=2000/s log.segment.bytes=1048576
+//! cluster brokers=3 racks=a,b,c latency=1ms..5ms loss=0.1% link=10MB/s disk=50MB/s requests=2000/s placement=kafka log.segment.bytes=1048576
 //! ```
 //!
 //! Without `link`, `disk` and `requests` nothing is ever busy. With them a broker's network card passes so many bytes a
@@ -18,7 +18,11 @@ use crate::client::setting::decimal;
 use crate::time::Duration;
 
 /// Those that are ours; all others are Kafka's broker settings.
-pub(super) const PROPERTIES: [&str; 7] = ["brokers", "racks", "latency", "loss", "link", "disk", "requests"];
+pub(super) const PROPERTIES: [&str; 8] = ["brokers", "racks", "latency", "loss", "link", "disk", "requests", PLACEMENT];
+
+/// `cluster placement=kafka`, and the setting that it is short for.
+const PLACEMENT: &str = "placement";
+const PLACEMENT_SETTING: &str = "ottla.placement";
 
 /// With none at all, two that answer each other at once would keep the clock where it is.
 const SHORTEST: Duration = Duration::from_micros(1);
@@ -84,7 +88,11 @@ impl Display for Cluster {
         if let Some(requests) = requests {
             write!(f, " requests={requests}/s")?;
         }
-        properties(f, &self.settings)
+        let mut settings = self.settings.clone();
+        if let Some(placement) = settings.remove(PLACEMENT_SETTING) {
+            write!(f, " {PLACEMENT}={placement}")?;
+        }
+        properties(f, &settings)
     }
 }
 
@@ -159,6 +167,7 @@ impl Line<'_> {
                     _ => return self.at(&word, "expected requests from 1/s to 1000000/s, such as requests=2000/s"),
                 },
                 _ => {
+                    let name = if name == PLACEMENT { PLACEMENT_SETTING.to_owned() } else { name };
                     broker_setting(&name, &value).or_else(|message| self.at(&word, message))?;
                     cluster.settings.insert(name, value);
                 }

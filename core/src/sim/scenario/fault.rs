@@ -21,8 +21,11 @@
 //! | `corrupt X` | when it crashes next, what was not flushed is there, with a wrong byte |
 //! | `skew X +5s`, `skew X -5s`, `skew X off` | its wall clock is wrong by that much |
 //!
-//! `X` is `broker-2`, `rack a` (every broker of it) or `controller`: who that is at the moment when the line is done. `A`
-//! and `B`, and the `X` of `pause`, `resume` and `skew`, can be producers and consumers too.
+//! | `expire X` | a broker's session with ZooKeeper ends, as if nothing had been heard of it for its time |
+//!
+//! `X` is `broker-2`, `rack a` (every broker of it) or `controller`: who that is at the moment when the line is done. What is
+//! killed, crashed, started, paused, resumed or skewed can be `zookeeper` too. `A` and `B` can be that as well, and, like the
+//! `X` of `pause`, `resume` and `skew`, producers and consumers.
 //!
 //! There is no line that duplicates or reorders messages at will: nodes talk over TCP, which does neither within a
 //! connection. A request comes twice where its sender, after a `reset` or a time-out, sends it again; two messages change
@@ -35,6 +38,7 @@ use super::text::Span;
 use super::{Action, ParseError};
 use crate::id::BrokerId;
 use crate::sim::view::Level;
+use crate::sim::zookeeper::NAME as ZOOKEEPER;
 use crate::time::Duration;
 
 /// Longest delay of a link or disk.
@@ -45,9 +49,9 @@ const MAX_HOLD: Duration = Duration::from_secs(3600);
 const MAX_SKEW: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The words that open a line about a fault.
-pub const WORDS: [&str; 16] = [
+pub const WORDS: [&str; 17] = [
     "kill", "crash", "start", "pause", "resume", "cut", "heal", "slow", "hold", "reset", "fill", "free", "wipe",
-    "tear", "corrupt", "skew",
+    "tear", "corrupt", "skew", "expire",
 ];
 
 /// Names that nobody can be given, because lines about faults use them.
@@ -79,6 +83,8 @@ pub enum Fault {
     Corrupt(Who),
     /// By milliseconds; 0 is off.
     Skew(Who, i64),
+    /// Its session with ZooKeeper ends.
+    Expire(Who),
 }
 
 /// Whom a line is about.
@@ -89,6 +95,7 @@ pub enum Who {
     Controller,
     /// Every broker of that rack.
     Rack(String),
+    ZooKeeper,
     /// A producer or consumer.
     Client(String),
 }
@@ -122,6 +129,7 @@ impl Fault {
             Fault::Tear(_) => "tear",
             Fault::Corrupt(_) => "corrupt",
             Fault::Skew(..) => "skew",
+            Fault::Expire(_) => "expire",
         }
     }
 
@@ -129,7 +137,7 @@ impl Fault {
     pub fn level(&self) -> Level {
         match self {
             Fault::Kill(_) | Fault::Crash(_) | Fault::Pause(_) | Fault::Cut(_) | Fault::Reset(..) => Level::Bad,
-            Fault::Fill(_) | Fault::Wipe(_) | Fault::Tear(_) | Fault::Corrupt(_) => Level::Bad,
+            Fault::Fill(_) | Fault::Wipe(_) | Fault::Tear(_) | Fault::Corrupt(_) | Fault::Expire(_) => Level::Bad,
             Fault::Start(_) | Fault::Resume(_) | Fault::Heal(_) | Fault::HealAll => Level::Good,
             Fault::Quicken(_) | Fault::Free(_) | Fault::Skew(_, 0) => Level::Good,
             Fault::SlowLink(_, by) | Fault::SlowDisk(_, by) if by.is_zero() => Level::Good,
@@ -158,7 +166,7 @@ impl Display for Fault {
             Fault::Kill(who) | Fault::Crash(who) | Fault::Start(who) => write!(f, " {who}"),
             Fault::Pause(who) | Fault::Resume(who) => write!(f, " {who}"),
             Fault::Fill(who) | Fault::Free(who) | Fault::Wipe(who) => write!(f, " {who}"),
-            Fault::Tear(who) | Fault::Corrupt(who) => write!(f, " {who}"),
+            Fault::Tear(who) | Fault::Corrupt(who) | Fault::Expire(who) => write!(f, " {who}"),
             Fault::Cut(link) | Fault::Heal(link) => write!(f, " {link}"),
             Fault::SlowLink(link, by) => write!(f, " {link} {}", OrOff(*by)),
             Fault::SlowDisk(who, by) => write!(f, " {who} disk {}", OrOff(*by)),
@@ -179,6 +187,7 @@ impl Display for Who {
             Who::Broker(id) => id.fmt(f),
             Who::Controller => f.write_str("controller"),
             Who::Rack(rack) => write!(f, "rack {rack}"),
+            Who::ZooKeeper => f.write_str(ZOOKEEPER),
             Who::Client(name) => f.write_str(name),
         }
     }
@@ -206,6 +215,10 @@ type Parsed<T> = Result<T, ParseError>;
 enum Of {
     /// What can be started: nobody is the controller before that.
     Machines,
+    /// The same, where it is not ZooKeeper's.
+    Disks,
+    /// What can die.
+    Processes,
     Brokers,
     All,
 }
@@ -213,7 +226,9 @@ enum Of {
 impl Of {
     fn expected(self) -> &'static str {
         match self {
-            Of::Machines => "a broker or a rack, such as broker-1 or rack a",
+            Of::Machines => "a broker, a rack or zookeeper, such as broker-1 or rack a",
+            Of::Disks => "a broker or a rack, such as broker-1 or rack a",
+            Of::Processes => "a broker, such as broker-1, rack a, controller or zookeeper",
             Of::Brokers => "a broker, such as broker-1, rack a or controller",
             Of::All => "a node, such as broker-1, rack a, controller or p1",
         }
@@ -225,14 +240,14 @@ impl Line<'_> {
     pub(super) fn fault(&self, at: usize, word: &str) -> Parsed<Fault> {
         let next = at + 1;
         match word {
-            "kill" => self.alone(next, Of::Brokers).map(Fault::Kill),
-            "crash" => self.alone(next, Of::Brokers).map(Fault::Crash),
+            "kill" => self.alone(next, Of::Processes).map(Fault::Kill),
+            "crash" => self.alone(next, Of::Processes).map(Fault::Crash),
             "start" => self.alone(next, Of::Machines).map(Fault::Start),
             "pause" => self.alone(next, Of::All).map(Fault::Pause),
             "resume" => self.alone(next, Of::All).map(Fault::Resume),
             "fill" => self.alone(next, Of::Brokers).map(Fault::Fill),
             "free" => self.alone(next, Of::Brokers).map(Fault::Free),
-            "wipe" => self.alone(next, Of::Machines).map(Fault::Wipe),
+            "wipe" => self.alone(next, Of::Disks).map(Fault::Wipe),
             "tear" => self.alone(next, Of::Brokers).map(Fault::Tear),
             "corrupt" => self.alone(next, Of::Brokers).map(Fault::Corrupt),
             "heal" if self.words.len() == next => Ok(Fault::HealAll),
@@ -254,6 +269,7 @@ impl Line<'_> {
             }
             "slow" => self.slow(next),
             "skew" => self.skew(next),
+            "expire" => self.alone(next, Of::Brokers).map(Fault::Expire),
             _ => self.wrong(at, format!("expected one of {}, found {word}", WORDS.join(", "))),
         }
     }
@@ -267,8 +283,8 @@ impl Line<'_> {
                 Ok(Fault::Quicken(who))
             }
             "disk" => {
-                if let Who::Client(name) = who {
-                    return self.wrong(at, format!("expected a broker: {name} has no disk"));
+                if let Who::Client(_) | Who::ZooKeeper = who {
+                    return self.wrong(at, format!("expected a broker: {who} has no disk that can be slow"));
                 }
                 let by = self.span_or_off(next + 1)?;
                 self.end(next + 2)?;
@@ -324,7 +340,8 @@ impl Line<'_> {
     fn who(&self, at: usize, of: Of) -> Parsed<(Who, usize)> {
         let text = self.text(at, of.expected())?;
         match text.as_str() {
-            "controller" if of != Of::Machines => Ok((Who::Controller, at + 1)),
+            "controller" if !matches!(of, Of::Machines | Of::Disks) => Ok((Who::Controller, at + 1)),
+            ZOOKEEPER if !matches!(of, Of::Disks | Of::Brokers) => Ok((Who::ZooKeeper, at + 1)),
             "rack" => {
                 let rack = self.text(at + 1, "a rack's name, such as rack a")?;
                 self.known_rack(at + 1, &rack)?;

@@ -14,6 +14,7 @@
 //! @9s  heal p1 broker-2
 //! @12s start broker-1
 //! @13s add broker
+//! @14s expire broker-1
 //! @15s stop p1
 //! @20s expect no-acked-record-lost
 //! @20s expect acked >= 100
@@ -140,6 +141,17 @@ pub const COUNTS: [(&str, &str); 6] = [
     ("received", "records that reached consumers"),
     ("lag", "records between consumers' positions and the high watermarks"),
 ];
+
+/// What an `expect` can count of the cluster.
+pub const CLUSTER_COUNTS: [(&str, &str); 3] = [
+    ("controllers", "brokers that believe to be the controller"),
+    ("controller-epoch", "how many controllers there have been"),
+    ("registered", "brokers that are registered in ZooKeeper"),
+];
+
+/// What an `expect` can count over all brokers, or of one: `replicas:broker-1`.
+pub const BROKER_COUNTS: [(&str, &str); 2] =
+    [("replicas", "replicas of partitions"), ("leaders", "partitions that are led")];
 
 /// What an `expect` can count of one partition: `end:orders-0`.
 pub const PARTITION_COUNTS: [(&str, &str); 7] = [

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lex::{self, Word};
 use super::names::{Names, is_name, topic_config, topic_name};
 use super::{
-    Action, BugLine, COUNTS, Comparison, Expectation, PARTITION_COUNTS, ParseError, Scenario, Swarm, Timed, fault,
+    Action, BROKER_COUNTS, BugLine, CLUSTER_COUNTS, COUNTS, Comparison, Expectation, PARTITION_COUNTS, ParseError,
+    Scenario, Swarm, Timed, fault,
 };
 use crate::bug::Bug;
 use crate::client::setting::{decimal, rate};
@@ -19,6 +20,7 @@ use crate::near::hint;
 use crate::rng::Seed;
 use crate::sim::admin::NAME as ADMIN;
 use crate::sim::workload::HAND;
+use crate::sim::zookeeper::NAME as ZOOKEEPER;
 use crate::time::{Duration, Instant};
 
 /// Bytes of a text.
@@ -453,8 +455,12 @@ impl Line<'_> {
         }
         let counts = COUNTS.map(|(name, _)| name);
         let of_partitions = PARTITION_COUNTS.map(|(name, _)| name);
-        let known =
-            || counts.into_iter().chain(of_partitions).chain(["no-acked-record-lost", "invariants-hold", "settled"]);
+        let of_cluster = CLUSTER_COUNTS.map(|(name, _)| name);
+        let of_brokers = BROKER_COUNTS.map(|(name, _)| name);
+        let known = || {
+            let all = counts.into_iter().chain(of_partitions).chain(of_cluster).chain(of_brokers);
+            all.chain(["no-acked-record-lost", "invariants-hold", "settled"])
+        };
         let Some(at) = text.find(['<', '=', '>']) else {
             let hint = hint(&text, known());
             let message =
@@ -464,7 +470,8 @@ impl Line<'_> {
         let (what, rest) = text.split_at(at);
         let (count, of) = what.split_once(':').map_or((what, None), |(count, of)| (count, Some(of)));
         match of {
-            None if counts.contains(&count) => {}
+            None if counts.contains(&count) || of_cluster.contains(&count) || of_brokers.contains(&count) => {}
+            Some(of) if of_brokers.contains(&count) => drop(self.broker_named(from + 1, of)?),
             Some(of) if counts.contains(&count) => self.known_client(from + 1, of, true, true)?,
             Some(of) if of_partitions.contains(&count) => {
                 let partition =
@@ -522,7 +529,7 @@ impl Line<'_> {
         if name.contains('=') || !is_name(&name) {
             return self.wrong(index, format!("expected a name of letters, digits, - and _, such as p1, found {name}"));
         }
-        if [HAND, ADMIN].contains(&&name[..]) {
+        if [HAND, ADMIN, ZOOKEEPER].contains(&&name[..]) {
             return self.wrong(index, format!("expected another name: {name} is there in every run"));
         }
         if name.starts_with("broker-") {
@@ -556,6 +563,10 @@ impl Line<'_> {
 
     pub(super) fn broker(&self, index: usize) -> Parsed<BrokerId> {
         let text = self.text(index, "a broker, such as broker-1")?;
+        self.broker_named(index, &text)
+    }
+
+    fn broker_named(&self, index: usize, text: &str) -> Parsed<BrokerId> {
         let brokers = self.names.map_or(MAX_BROKERS, |names| names.brokers);
         match text.strip_prefix("broker-").and_then(|id| id.parse::<u32>().ok()) {
             Some(id) if (1..=brokers).contains(&id) => Ok(BrokerId(id as i32)),
@@ -577,7 +588,10 @@ impl Line<'_> {
     }
 
     fn node(&self, index: usize) -> Parsed<String> {
-        let name = self.text(index, "a broker, producer or consumer")?;
+        let name = self.text(index, "a broker, zookeeper, producer or consumer")?;
+        if name == ZOOKEEPER {
+            return Ok(name);
+        }
         match name.starts_with("broker-") {
             true => self.broker(index).map(|broker| broker.to_string()),
             false => self.client(index, true, true),

@@ -1,0 +1,391 @@
+//! The thread of ZooKeeper: drain what has arrived, step each message, write and sync its log once, answer.
+//!
+//! Brokers reach it through a [`Link`], which numbers connections as a listener would: what is behind it could be a socket.
+//!
+//! 1. A drain is answered when its log is on the disk, so a drain costs one sync, however much it changes.
+//! 2. Where the disk fails the thread ends, and with it the server: nothing that was answered may be lost.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use ottla_core::broker;
+use ottla_core::id::ConnId;
+use ottla_core::node::Node;
+use ottla_core::sim::view::Level;
+use ottla_core::zookeeper::server::{Config, Effect, Event};
+use ottla_core::zookeeper::store::Image;
+use ottla_core::zookeeper::{Server, SessionId, ToClient, ToServer, Zxid, client};
+use tokio::sync::oneshot;
+use tracing::{info, trace, warn};
+
+use crate::driver::{Clock, Inbox as BrokerInbox};
+use crate::live::Live;
+
+/// ZooKeeper's name of the directory that its files lie in.
+const VERSION: &str = "version-2";
+/// Messages that one drain takes.
+const DRAIN: usize = 512;
+
+/// What the thread takes.
+pub enum Inbox {
+    Opened {
+        conn: ConnId,
+        /// Where what is said to the client goes.
+        client: Box<dyn Fn(Said) + Send>,
+    },
+    Message {
+        conn: ConnId,
+        message: ToServer,
+    },
+    Closed {
+        conn: ConnId,
+    },
+    /// Someone wants to see the server; it runs between two drains.
+    Look(Box<dyn FnOnce(&Server) + Send>),
+    Expire(SessionId),
+    Stop,
+}
+
+/// To a client.
+pub enum Said {
+    Message(ToClient),
+    Closed,
+}
+
+/// Where to reach ZooKeeper.
+#[derive(Clone)]
+pub struct Handle {
+    inbox: Sender<Inbox>,
+}
+
+impl Handle {
+    pub fn new() -> (Handle, Receiver<Inbox>) {
+        let (inbox, queue) = channel();
+        (Handle { inbox }, queue)
+    }
+
+    /// A link for the broker that takes what is said to it there.
+    pub fn link(&self, broker: Sender<BrokerInbox>) -> Link {
+        Link { inbox: self.inbox.clone(), broker, conns: BTreeMap::new() }
+    }
+
+    /// Runs `look` on ZooKeeper's thread; `None` if it has stopped.
+    pub async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Server) -> T + Send + 'static) -> Option<T> {
+        let (answer, seen) = tokio::sync::oneshot::channel();
+        let look = move |server: &Server| {
+            let _ = answer.send(look(server));
+        };
+        self.inbox.send(Inbox::Look(Box::new(look))).ok()?;
+        seen.await.ok()
+    }
+
+    /// Ends a session as if nothing had been heard of it for its time.
+    pub fn expire(&self, session: SessionId) {
+        let _ = self.inbox.send(Inbox::Expire(session));
+    }
+
+    pub fn stop(&self) {
+        let _ = self.inbox.send(Inbox::Stop);
+    }
+}
+
+/// A broker's way to ZooKeeper.
+pub struct Link {
+    inbox: Sender<Inbox>,
+    broker: Sender<BrokerInbox>,
+    /// The broker's numbers of its connections, and ours.
+    conns: BTreeMap<ConnId, ConnId>,
+}
+
+impl Link {
+    /// Carries out what a broker wants of ZooKeeper. What must be told at once goes to `events`.
+    pub fn execute(&mut self, effect: client::Effect, events: &mut Vec<broker::Event>) {
+        static NEXT_CONN: AtomicU64 = AtomicU64::new(0);
+        match effect {
+            client::Effect::Open { conn: own } => {
+                let conn = ConnId(NEXT_CONN.fetch_add(1, Ordering::Relaxed));
+                let broker = self.broker.clone();
+                let client = Box::new(move |said| {
+                    let event = match said {
+                        Said::Message(message) => client::Event::Message { conn: own, message },
+                        Said::Closed => client::Event::Closed { conn: own },
+                    };
+                    let _ = broker.send(BrokerInbox::Event(broker::Event::ZooKeeper(event)));
+                });
+                let event = match self.inbox.send(Inbox::Opened { conn, client }) {
+                    Ok(()) => {
+                        self.conns.insert(own, conn);
+                        client::Event::Opened { conn: own }
+                    }
+                    Err(_) => client::Event::Closed { conn: own },
+                };
+                events.push(broker::Event::ZooKeeper(event));
+            }
+            client::Effect::Send { conn, message } => {
+                if let Some(&conn) = self.conns.get(&conn) {
+                    let _ = self.inbox.send(Inbox::Message { conn, message });
+                }
+            }
+            client::Effect::Close { conn } => {
+                if let Some(conn) = self.conns.remove(&conn) {
+                    let _ = self.inbox.send(Inbox::Closed { conn });
+                }
+            }
+        }
+    }
+}
+
+/// What a broker that is gone held open is closed.
+impl Drop for Link {
+    fn drop(&mut self) {
+        for &conn in self.conns.values() {
+            let _ = self.inbox.send(Inbox::Closed { conn });
+        }
+    }
+}
+
+/// The thread, as whoever started it sees it.
+pub struct Thread {
+    thread: Option<JoinHandle<()>>,
+    ended: oneshot::Receiver<anyhow::Result<()>>,
+}
+
+impl Thread {
+    /// It reads what is on the disk first; until then whoever connects waits.
+    pub fn start(root: PathBuf, clock: Clock, live: Arc<Live>, inbox: Receiver<Inbox>) -> io::Result<Thread> {
+        let (end, ended) = oneshot::channel();
+        let run = move || {
+            let _ = end.send(Driver::open(&root, clock, live, inbox).and_then(Driver::run));
+        };
+        let thread = thread::Builder::new().name("zookeeper".to_owned()).spawn(run)?;
+        Ok(Thread { thread: Some(thread), ended })
+    }
+
+    /// Why it ended unasked.
+    pub async fn ended(&mut self) -> String {
+        match (&mut self.ended).await {
+            Ok(Ok(())) => "without a reason".to_owned(),
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => "it died".to_owned(),
+        }
+    }
+
+    /// When nobody needs it any more.
+    pub async fn stop(mut self, handle: &Handle) -> anyhow::Result<()> {
+        handle.stop();
+        let result = if self.ended.is_terminated() { None } else { (&mut self.ended).await.ok() };
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        result.unwrap_or(Err(anyhow!("zookeeper did not end in order")))
+    }
+}
+
+struct Driver {
+    server: Server,
+    clock: Clock,
+    live: Arc<Live>,
+    inbox: Receiver<Inbox>,
+    clients: BTreeMap<ConnId, Box<dyn Fn(Said) + Send>>,
+    disk: Disk,
+}
+
+impl Driver {
+    fn open(root: &Path, clock: Clock, live: Arc<Live>, inbox: Receiver<Inbox>) -> anyhow::Result<Driver> {
+        let root = root.join(VERSION);
+        let image = read(&root).with_context(|| format!("cannot read {}", root.display()))?;
+        let mut effects = Vec::new();
+        let (server, notes) = Server::open(Config::default(), &image, clock.now(), &mut effects)
+            .map_err(|why| anyhow!("{}: {why}", root.display()))?;
+        for note in notes {
+            warn!("zookeeper: {note}");
+        }
+        let disk = Disk { root, log: None, written: None };
+        let mut driver = Driver { server, clock, live, inbox, clients: BTreeMap::new(), disk };
+        driver.execute(&mut effects)?;
+        Ok(driver)
+    }
+
+    fn run(mut self) -> anyhow::Result<()> {
+        let mut effects = Vec::new();
+        loop {
+            let mut next = self.wait();
+            for _ in 0..DRAIN {
+                match next.take() {
+                    Some(Inbox::Stop) => return Ok(()),
+                    Some(message) => self.take(message, &mut effects),
+                    None => break,
+                }
+                next = self.inbox.try_recv().ok();
+            }
+            match next {
+                Some(Inbox::Stop) => return Ok(()),
+                Some(message) => self.take(message, &mut effects),
+                None => {}
+            }
+            if self.server.deadline().is_some_and(|deadline| deadline <= self.clock.instant()) {
+                self.step(Event::Timer, &mut effects);
+            }
+            self.execute(&mut effects)?;
+        }
+    }
+
+    /// The next message; `None` when the deadline comes first.
+    fn wait(&mut self) -> Option<Inbox> {
+        let received = match self.server.deadline() {
+            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(deadline) => match deadline.since(self.clock.instant()) {
+                Duration::ZERO => return self.inbox.try_recv().ok(),
+                left => self.inbox.recv_timeout(left),
+            },
+        };
+        match received {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Inbox::Stop),
+        }
+    }
+
+    fn take(&mut self, message: Inbox, effects: &mut Vec<Effect>) {
+        match message {
+            Inbox::Opened { conn, client } => {
+                self.clients.insert(conn, client);
+            }
+            Inbox::Message { conn, message } => {
+                // One that was closed has nothing to say any more.
+                if self.clients.contains_key(&conn) {
+                    self.step(Event::Message { conn, message }, effects);
+                }
+            }
+            Inbox::Closed { conn } => {
+                if self.clients.remove(&conn).is_some() {
+                    self.step(Event::Closed { conn }, effects);
+                }
+            }
+            Inbox::Look(look) => look(&self.server),
+            Inbox::Expire(session) => self.step(Event::Expire { session }, effects),
+            Inbox::Stop => {}
+        }
+    }
+
+    fn step(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        trace!(node = "zookeeper", %event);
+        self.server.step(self.clock.now(), event, effects);
+    }
+
+    /// Carries out the effects, and what follows from them, until there is nothing left. (1)
+    fn execute(&mut self, effects: &mut Vec<Effect>) -> io::Result<()> {
+        while !effects.is_empty() {
+            for effect in effects.drain(..) {
+                trace!(node = "zookeeper", %effect);
+                match effect {
+                    Effect::Send { conn, message } => {
+                        if let Some(client) = self.clients.get(&conn) {
+                            client(Said::Message(message));
+                        }
+                    }
+                    Effect::Close { conn } => {
+                        if let Some(client) = self.clients.remove(&conn) {
+                            client(Said::Closed);
+                        }
+                    }
+                    Effect::Note { text } => {
+                        info!("zookeeper: {text}");
+                        self.live.say("zookeeper", text, Level::Warn);
+                    }
+                    storage => self.disk.execute(storage)?,
+                }
+            }
+            if let Some(zxid) = self.disk.sync()? {
+                self.live.changed();
+                self.step(Event::Written { zxid }, effects);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files: one log that is written to, snapshots beside it.
+struct Disk {
+    root: PathBuf,
+    log: Option<(String, File)>,
+    /// The newest transaction that is written and not synced.
+    written: Option<Zxid>,
+}
+
+impl Disk {
+    fn execute(&mut self, effect: Effect) -> io::Result<()> {
+        match effect {
+            Effect::Append { file, bytes, zxid } => {
+                let log = match &mut self.log {
+                    Some((name, log)) if *name == file => log,
+                    _ => {
+                        self.sync_log()?;
+                        let log = OpenOptions::new().append(true).create(true).open(self.root.join(&file))?;
+                        self.sync_directory()?;
+                        &mut self.log.insert((file, log)).1
+                    }
+                };
+                log.write_all(&bytes)?;
+                self.written = Some(zxid);
+                Ok(())
+            }
+            Effect::Truncate { file, len } => {
+                let file = OpenOptions::new().write(true).open(self.root.join(file))?;
+                file.set_len(len)?;
+                file.sync_all()
+            }
+            Effect::Save { file, contents } => {
+                let path = self.root.join(file);
+                let aside = path.with_extension("tmp");
+                let mut file = File::create(&aside)?;
+                file.write_all(&contents)?;
+                file.sync_all()?;
+                fs::rename(&aside, &path)?;
+                self.sync_directory()
+            }
+            Effect::Remove { file } => fs::remove_file(self.root.join(file)),
+            Effect::Send { .. } | Effect::Close { .. } | Effect::Note { .. } => Ok(()),
+        }
+    }
+
+    /// Everything appended is on the disk; gives up to where.
+    fn sync(&mut self) -> io::Result<Option<Zxid>> {
+        if self.written.is_some() {
+            self.sync_log()?;
+        }
+        Ok(self.written.take())
+    }
+
+    fn sync_log(&mut self) -> io::Result<()> {
+        self.log.as_ref().map_or(Ok(()), |(_, log)| log.sync_data())
+    }
+
+    /// A file that was made is there after the machine's death, too.
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.root)?.sync_all()
+    }
+}
+
+fn read(root: &Path) -> io::Result<Image> {
+    fs::create_dir_all(root)?;
+    let mut image = Image::default();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.ends_with(".tmp") {
+            fs::remove_file(entry.path())?;
+        } else {
+            image.files.insert(name, fs::read(entry.path())?.into());
+        }
+    }
+    Ok(image)
+}
