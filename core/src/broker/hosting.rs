@@ -110,6 +110,7 @@ impl Broker {
                     if partition.advance(now.instant, out) {
                         self.progressed(log, true, out);
                     }
+                    self.wake_deletes(log, out);
                 }
                 Role::Follower(_) => self.refollow(log),
             }

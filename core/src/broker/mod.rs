@@ -369,11 +369,11 @@ impl Broker {
 
     /// Whoever waits for that log is told now: producers the error, consumers whatever is true of it.
     fn forsake(&mut self, log: LogId, error: ErrorCode, out: &mut Vec<Effect>) {
-        let (batches, fetches) = self.purgatory.forsake(log);
-        for (ticket, wait) in batches {
+        for (ticket, wait) in self.purgatory.forsake(log) {
             self.settle(ticket, wait, Err(error), out);
         }
-        for ticket in fetches {
+        self.forsake_deletes(log, self.purgatory.deletes_of(log), error, out);
+        for ticket in self.purgatory.fetches_of(log) {
             if let Some(Parked::Fetch(fetching)) = self.purgatory.take(ticket) {
                 self.finish_fetch(fetching, out);
             }
@@ -386,6 +386,7 @@ impl Broker {
             match parked {
                 Parked::Produce(producing) => producing.expire(out),
                 Parked::Fetch(fetching) => self.finish_fetch(fetching, out),
+                Parked::DeleteRecords(deleting) => deleting.expire(out),
             }
         }
     }

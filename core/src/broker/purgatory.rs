@@ -4,18 +4,19 @@
 //! Produce acks=1    ──▶ until the log has the batch            [written]
 //! Produce acks=all  ──▶ until the high watermark is past it    [committed], or request timeout [expire]
 //! Fetch             ──▶ until min_bytes are there              [fetches_of], or max_wait_ms [expire]
+//! DeleteRecords     ──▶ until every replica's log begins there [deletes_of], or its time-out [expire]
 //! any of them       ──▶ until the log goes away                [forsake], or the connection does [closed]
 //! any look-up       ──▶ until the bytes come                   [loaded]
 //! ```
 //!
 //! 1. A request waits under its ticket, once: parked here, or with a read under way, never both.
 //! 2. Offsets in a queue rise, so waking looks only at what is due.
-//! 3. A ticket in a queue whose request is no longer parked is skipped when it comes up; a parked fetch is in the watch
-//!    list of each of its logs, and leaves them all when it is taken.
+//! 3. A ticket in a queue whose request is no longer parked is skipped when it comes up; a parked fetch or delete is in
+//!    the watch list of each of its logs, and leaves them all when it is taken.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::handle::{fetch::Fetching, list_offsets::Listing, produce::Producing};
+use super::handle::{delete_records::Deleting, fetch::Fetching, list_offsets::Listing, produce::Producing};
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::{ReadSeek, TimeSeek};
@@ -25,6 +26,7 @@ use crate::time::Instant;
 pub enum Parked {
     Produce(Producing),
     Fetch(Fetching),
+    DeleteRecords(Deleting),
 }
 
 /// A request that goes on when bytes come.
@@ -69,6 +71,7 @@ struct Queues {
     written: VecDeque<Waiting>,
     committed: VecDeque<Waiting>,
     fetches: BTreeSet<Ticket>,
+    deletes: BTreeSet<Ticket>,
 }
 
 #[derive(Clone, Default)]
@@ -117,6 +120,16 @@ impl Purgatory {
         self.parked.insert(ticket, Parked::Fetch(fetching));
     }
 
+    /// Parks a DeleteRecords until its deadline, or until it is taken because one of its logs moved on.
+    pub fn park_delete(&mut self, deleting: Deleting) {
+        let ticket = deleting.asked.ticket;
+        for log in deleting.logs() {
+            self.queues(log).deletes.insert(ticket);
+        }
+        self.deadlines.insert((deleting.deadline, ticket));
+        self.parked.insert(ticket, Parked::DeleteRecords(deleting));
+    }
+
     /// The next batch of that log that is `until` below `end`: the request and which of its batches.
     pub fn due(&mut self, log: LogId, until: Until, end: Offset) -> Option<(Ticket, usize)> {
         let queues = self.logs.get_mut(log.0 as usize)?;
@@ -135,6 +148,11 @@ impl Purgatory {
         self.logs.get(log.0 as usize).map(|queues| queues.fetches.iter().copied().collect()).unwrap_or_default()
     }
 
+    /// The parked DeleteRecords that wait for `log`.
+    pub fn deletes_of(&self, log: LogId) -> Vec<Ticket> {
+        self.logs.get(log.0 as usize).map(|queues| queues.deletes.iter().copied().collect()).unwrap_or_default()
+    }
+
     pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Parked> {
         self.parked.get_mut(&ticket)
     }
@@ -150,6 +168,12 @@ impl Purgatory {
                 }
                 Some(fetching.deadline)
             }
+            Parked::DeleteRecords(deleting) => {
+                for log in deleting.logs() {
+                    self.queues(log).deletes.remove(&ticket);
+                }
+                Some(deleting.deadline)
+            }
         };
         if let Some(instant) = deadline {
             self.deadlines.remove(&(instant, ticket));
@@ -163,12 +187,11 @@ impl Purgatory {
         self.take(ticket)
     }
 
-    /// The log is gone or is led elsewhere: every batch and every fetch that waits for it.
-    pub fn forsake(&mut self, log: LogId) -> (Vec<(Ticket, usize)>, Vec<Ticket>) {
-        let Some(queues) = self.logs.get_mut(log.0 as usize) else { return (Vec::new(), Vec::new()) };
+    /// The log is gone or is led elsewhere: every batch that waits for it. Fetches and deletes stay until they are taken.
+    pub fn forsake(&mut self, log: LogId) -> Vec<(Ticket, usize)> {
+        let Some(queues) = self.logs.get_mut(log.0 as usize) else { return Vec::new() };
         let batches = queues.written.drain(..).chain(queues.committed.drain(..));
-        let batches = batches.map(|waiting| (waiting.ticket, waiting.wait)).collect();
-        (batches, queues.fetches.iter().copied().collect())
+        batches.map(|waiting| (waiting.ticket, waiting.wait)).collect()
     }
 
     /// Keeps a request until the bytes that it needs are there.

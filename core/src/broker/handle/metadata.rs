@@ -22,7 +22,7 @@ use crate::id::BrokerId;
 use crate::protocol::cluster::{Assignment, Registration, Topic};
 
 /// Topics that brokers keep for themselves.
-const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+pub(super) const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: MetadataRequest, out: &mut Vec<Effect>) {
     let version = asked.version;

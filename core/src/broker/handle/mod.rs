@@ -8,6 +8,7 @@ pub mod alter_configs;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
@@ -71,6 +72,7 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::Fetch(body) => fetch::handle(broker, asked, body, out),
         RequestKind::ListOffsets(body) => list_offsets::handle(broker, asked, body, out),
         RequestKind::OffsetForLeaderEpoch(body) => offset_for_leader_epoch::handle(broker, asked, body, out),
+        RequestKind::DeleteRecords(body) => delete_records::handle(broker, asked, body, out),
         RequestKind::InitProducerId(body) => init_producer_id::handle(broker, asked, body, out),
 
         RequestKind::CreateTopics(body) => create_topics::handle(broker, asked, body, out),

@@ -73,7 +73,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
 
         // Topics and logs.
-        RequestKind::DeleteRecords(request) => delete_records(request).into(),
         RequestKind::AlterReplicaLogDirs(request) => alter_replica_log_dirs(request).into(),
         RequestKind::ElectLeaders(request) => elect_leaders(version, request).into(),
         RequestKind::AlterPartitionReassignments(_) => plain!(AlterPartitionReassignmentsResponse),
@@ -312,20 +311,6 @@ fn describe_producers(request: &DescribeProducersRequest) -> DescribeProducersRe
         TopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
     });
     DescribeProducersResponse::default().with_topics(topics)
-}
-
-fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
-    use delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partitions, |partition| {
-            DeleteRecordsPartitionResult::default()
-                .with_partition_index(partition.partition_index)
-                .with_low_watermark(-1)
-                .with_error_code(CODE)
-        });
-        DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
-    });
-    DeleteRecordsResponse::default().with_topics(topics)
 }
 
 fn alter_replica_log_dirs(request: &AlterReplicaLogDirsRequest) -> AlterReplicaLogDirsResponse {
