@@ -25,7 +25,8 @@ use ottla_core::broker::effect::Extent;
 use ottla_core::broker::event::Unreachable;
 use ottla_core::broker::{Broker, Effect, Event};
 use ottla_core::client;
-use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
+use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket, WorkId};
+use ottla_core::log::compact::Job;
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
 use ottla_core::sim::view::{BrokerView, Level};
@@ -301,6 +302,7 @@ impl Driver {
             }
             Effect::Answer { to, call, response } => self.exchange.answer(self.id, to, call, response),
             Effect::Read { read, extent } => self.read(read, extent, events),
+            Effect::Work { work, extent, job } => self.work(work, extent, job),
             Effect::ZooKeeper(effect) => self.zookeeper.execute(effect, events),
             Effect::Note { level, text } => {
                 match level {
@@ -337,6 +339,23 @@ impl Driver {
         if let Some(replies) = self.connections.get(&conn) {
             let _ = replies.send(message);
         }
+    }
+
+    /// Work that takes long, and may wait for the disk: a thread that keeps nobody waiting does it.
+    fn work(&mut self, work: WorkId, extent: Extent, job: Job) {
+        let slice = self.storage.slice(extent);
+        let (inbox, delay) = (self.own.clone(), self.storage.read_delay());
+        let run = move || {
+            let bytes = slice.and_then(|slice| read_slice(&slice, ReadWriteFlags::empty())).unwrap_or_else(|error| {
+                error!(%error, "cannot read a log");
+                Bytes::new()
+            });
+            let _ = inbox.send(Inbox::Event(Event::Worked { work, done: job.run(&bytes) }));
+        };
+        self.runtime.spawn(async move {
+            tokio::time::sleep(delay).await;
+            tokio::task::spawn_blocking(run).await
+        });
     }
 
     /// A few KiB that the broker must look into: at once where they are in memory, else by a thread that may wait.

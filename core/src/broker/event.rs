@@ -6,7 +6,8 @@ use bytes::Bytes;
 use kafka_protocol::messages::ResponseKind;
 
 use crate::client;
-use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
+use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket, WorkId};
+use crate::log::compact::Done;
 use crate::protocol::Request;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::check::Invalid;
@@ -27,6 +28,10 @@ pub enum Event {
     Flushed { log: LogId, end: Offset },
     /// What a [`Read`](super::Effect::Read) asked for: as long as the extent, or shorter where the file ends.
     Loaded { read: ReadId, bytes: Bytes },
+    /// What a [`Work`](super::Effect::Work) came to.
+    Worked { work: WorkId, done: Done },
+    /// What a [`Seal`](super::Effect::Seal) was about would survive the machine.
+    Sealed { seal: WorkId },
     /// The disk failed under this log; it takes no more effects.
     Offline { log: LogId, cause: String },
     /// What became of this broker's own connections to other brokers, and the answers to its requests there.
@@ -79,6 +84,8 @@ impl fmt::Display for Event {
             Event::Appended { log, end } => write!(f, "appended {log} below {end}"),
             Event::Flushed { log, end } => write!(f, "flushed {log} below {end}"),
             Event::Loaded { read, bytes } => write!(f, "loaded {read} {} B", bytes.len()),
+            Event::Worked { work, done } => write!(f, "worked {work} {done}"),
+            Event::Sealed { seal } => write!(f, "sealed {seal}"),
             Event::Offline { log, cause } => write!(f, "offline {log}: {cause}"),
             Event::Client { event, .. } => write!(f, "client {event}"),
             Event::Call { from, call, request } => write!(f, "call {from} {call} {request}"),

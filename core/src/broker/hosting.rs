@@ -19,7 +19,7 @@ use super::{Broker, Effect, Image};
 use crate::config::TopicConfig;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
-use crate::log::checkpoint::{self, LOG_START, PARTITION_METADATA, RECOVERY_POINT, REPLICATION};
+use crate::log::checkpoint::{self, CLEANER, LOG_START, PARTITION_METADATA, RECOVERY_POINT, REPLICATION};
 use crate::log::{Checkpoints, Log, LogImage};
 use crate::partition::{Around, Follower, Partition, Role, Settings};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
@@ -47,6 +47,7 @@ impl Found {
         take(RECOVERY_POINT, |checkpoints, offset| checkpoints.recovery_point = offset);
         take(LOG_START, |checkpoints, offset| checkpoints.log_start_offset = offset);
         take(REPLICATION, |checkpoints, offset| checkpoints.high_watermark = offset);
+        take(CLEANER, |checkpoints, offset| checkpoints.cleaned = Some(offset));
         Found { files: image.files, logs: image.logs, checkpoints }
     }
 }
@@ -132,6 +133,7 @@ impl Broker {
         let gone: Vec<LogId> = self.partitions().filter(|partition| !stays(partition)).map(|p| p.log.id()).collect();
         let mut removed = Vec::with_capacity(gone.len());
         for &log in &gone {
+            self.stop_cleaning(log, out);
             let Some(partition) = self.partitions[log.0 as usize].take() else { continue };
             if let Some(topic) = self.hosted.get_mut(&partition.name.topic) {
                 topic.remove(&partition.name.partition);
@@ -200,7 +202,9 @@ impl Broker {
         if let Some(settings) = settings {
             partition.log.reconfigure(settings.log.clone());
             partition.settings = settings;
+            self.set_cleaned(now, log, out);
         }
+        let Some(partition) = self.partition_mut(log) else { return };
         let high_watermark = partition.log.high_watermark();
         let isr = partition.led_in(-1).ok().map(|leader| leader.isr().to_vec());
         let changed = partition.assume(assignment, &around, out);
@@ -288,6 +292,7 @@ impl Broker {
         self.partitions.push(Some(Arc::new(partition)));
         self.touch(id);
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
+        self.set_cleaned(now, id, out);
         self.refollow(id);
     }
 

@@ -4,7 +4,7 @@
 //! `session.rs` what consumers fetch | `membership.rs` registered in ZooKeeper, candidate for controller | `cluster.rs`
 //! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
-//! `chores.rs` what is done by the clock, and at the end |
+//! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -13,6 +13,7 @@
 //! ```
 
 pub mod chores;
+pub mod cleaner;
 pub mod cluster;
 pub mod effect;
 pub mod event;
@@ -110,6 +111,7 @@ pub struct Broker {
     replication: replication::Replication,
     producer_ids: producer_id::ProducerIds,
     chores: chores::Chores,
+    cleaner: cleaner::Cleaner,
 
     /// Of the event that is being stepped.
     now: Now,
@@ -143,6 +145,7 @@ impl Broker {
             ),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),
+            cleaner: cleaner::Cleaner::new(now.instant),
             membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant),
             settings,
             cluster: Arc::default(),
@@ -289,6 +292,8 @@ impl Node for Broker {
             Event::Appended { log, end } => self.appended(log, end, out),
             Event::Flushed { log, end } => self.flushed(now, log, end, out),
             Event::Loaded { read, bytes } => self.loaded(now, read, &bytes, out),
+            Event::Worked { work, done } => self.worked(now, work, done, out),
+            Event::Sealed { seal } => self.sealed(now, seal, out),
             Event::Offline { log, cause } => self.offline(log, cause, out),
 
             Event::Timer => {
@@ -296,6 +301,7 @@ impl Node for Broker {
                 self.zookeeper_timer(now, out);
                 self.controller_timer(now, out);
                 self.do_chores(now, out);
+                self.clean(now, out);
                 self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
@@ -305,7 +311,7 @@ impl Node for Broker {
     fn deadline(&self) -> Option<Instant> {
         let controller = self.controller.as_ref().and_then(Controller::deadline);
         let own = [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline()];
-        own.into_iter().chain([self.membership.deadline(), controller]).flatten().min()
+        own.into_iter().chain([self.membership.deadline(), controller, self.cleaner.deadline()]).flatten().min()
     }
 }
 
@@ -361,6 +367,7 @@ impl Broker {
     fn offline(&mut self, log: LogId, cause: String, out: &mut Vec<Effect>) {
         let Some(partition) = self.partition_mut(log) else { return };
         partition.offline = Some(cause);
+        self.stop_cleaning(log, out);
         self.forsake(log, ErrorCode::KafkaStorageError, out);
         self.stopped_waiting_for(self.now, log, out);
         self.refollow(log);

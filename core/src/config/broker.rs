@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::setting::{ConfigError, Value};
 use super::table::BROKER;
+use crate::log::compact::Limits;
 use crate::time::Duration;
 
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
@@ -19,6 +20,17 @@ const WITH_EFFECT: &[&str] = &[
     "fetch.max.bytes",
     "leader.imbalance.check.interval.seconds",
     "leader.imbalance.per.broker.percentage",
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.delete.retention.ms",
+    "log.cleaner.enable",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.buffer.size",
+    "log.cleaner.io.max.bytes.per.second",
+    "log.cleaner.max.compaction.lag.ms",
+    "log.cleaner.min.cleanable.ratio",
+    "log.cleaner.min.compaction.lag.ms",
+    "log.cleaner.threads",
     "log.cleanup.policy",
     "log.flush.interval.messages",
     "log.flush.interval.ms",
@@ -102,6 +114,16 @@ pub struct BrokerSettings {
     pub fetch_max_bytes: i32,
     pub leader_imbalance_check_interval: Duration,
     pub leader_imbalance_per_broker_percentage: usize,
+    /// How long the cleaner rests when there is nothing to clean.
+    pub log_cleaner_backoff: Duration,
+    pub log_cleaner_enable: bool,
+    /// Bytes that the cleaner reads and writes in a second; `None` is without limit.
+    pub log_cleaner_io_max_bytes_per_second: Option<u64>,
+    /// What cleaning one log may take: `log.cleaner.dedupe.buffer.size`, `log.cleaner.io.buffer.size` and
+    /// `log.cleaner.io.buffer.load.factor`, shared among the threads.
+    pub log_cleaner_limits: Limits,
+    /// Logs that are cleaned at once.
+    pub log_cleaner_threads: usize,
     pub log_flush_offset_checkpoint_interval: Duration,
     pub log_flush_start_offset_checkpoint_interval: Duration,
     pub log_retention_check_interval: Duration,
@@ -164,6 +186,14 @@ impl BrokerSettings {
                 reader.integer("leader.imbalance.check.interval.seconds").max(1) as u64,
             ),
             leader_imbalance_per_broker_percentage: reader.integer("leader.imbalance.per.broker.percentage") as usize,
+            log_cleaner_backoff: reader.millis("log.cleaner.backoff.ms"),
+            log_cleaner_enable: reader.boolean("log.cleaner.enable"),
+            log_cleaner_io_max_bytes_per_second: {
+                let limit = reader.double("log.cleaner.io.max.bytes.per.second");
+                (limit < u64::MAX as f64).then_some(limit.max(1.0) as u64)
+            },
+            log_cleaner_limits: reader.cleaner_limits()?,
+            log_cleaner_threads: reader.integer("log.cleaner.threads").max(0) as usize,
             log_flush_offset_checkpoint_interval: reader.millis("log.flush.offset.checkpoint.interval.ms"),
             log_flush_start_offset_checkpoint_interval: reader.millis("log.flush.start.offset.checkpoint.interval.ms"),
             log_retention_check_interval: reader.millis("log.retention.check.interval.ms"),
@@ -251,6 +281,28 @@ impl Reader<'_> {
             Value::Integer(number) => number,
             _ => 0,
         }
+    }
+
+    fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Value::Double(number) => number,
+            _ => 0.0,
+        }
+    }
+
+    fn cleaner_limits(&self) -> Result<Limits, ConfigError> {
+        let threads = self.integer("log.cleaner.threads").max(1) as u64;
+        let map_bytes = self.integer("log.cleaner.dedupe.buffer.size").max(0) as u64 / threads;
+        if map_bytes <= 1 << 20 {
+            let why = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+            return Err(ConfigError(why.to_owned()));
+        }
+        Ok(Limits {
+            map_bytes: map_bytes.min(i32::MAX as u64),
+            load_per_million: (self.double("log.cleaner.io.buffer.load.factor") * 1e6) as u64,
+            // Kafka has one for reading and one for writing.
+            chunk_bytes: (self.integer("log.cleaner.io.buffer.size").max(0) as u64 / threads / 2) as u32,
+        })
     }
 
     /// Milliseconds; what is negative never ends.

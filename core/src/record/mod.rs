@@ -2,7 +2,7 @@
 //!
 //! `batch.rs` the 61-byte header, the CRC, what a broker stamps | `record.rs` one record, decoded |
 //! `builder.rs` makes batches | `compress.rs` the four codecs | `check.rs` what a broker asks of a produced batch,
-//! `replicated.rs` of its leader's
+//! `replicated.rs` of its leader's | `thinned.rs` what compaction leaves of a batch
 
 pub mod batch;
 pub mod builder;
@@ -11,6 +11,7 @@ pub mod compress;
 #[allow(clippy::module_inception)]
 pub mod record;
 pub mod replicated;
+pub(crate) mod thinned;
 #[cfg(test)]
 mod tests;
 

@@ -57,7 +57,10 @@ impl Simulation {
             | Effect::Flush { log, .. }
             | Effect::Roll { log, .. }
             | Effect::Truncate { log, .. }
-            | Effect::Delete { log, .. } => {
+            | Effect::Delete { log, .. }
+            | Effect::Clean { log, .. }
+            | Effect::Replace { log, .. }
+            | Effect::Discard { log, .. } => {
                 let now = self.time_of(node);
                 let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return };
                 let written = host.disk.submit(now, effect);
@@ -73,6 +76,20 @@ impl Simulation {
                 let loaded = self.disk(node).load(now, read, extent);
                 let incarnation = self.incarnation(node);
                 self.schedule(loaded, What::Loaded { node, incarnation });
+            }
+            // The simulated disk keeps no index files.
+            Effect::Seal { seal, log, segment, modified, .. } => {
+                let now = self.now;
+                if let Some(at) = self.disk(node).seal(now, seal, log, segment, modified) {
+                    let incarnation = self.incarnation(node);
+                    self.schedule(at, What::Sealed { node, incarnation });
+                }
+            }
+            Effect::Work { work, extent, job } => {
+                let now = self.now;
+                let worked = self.disk(node).work(now, work, extent, job);
+                let incarnation = self.incarnation(node);
+                self.schedule(worked, What::Worked { node, incarnation });
             }
             Effect::Stopped => self.stopped(node),
         }

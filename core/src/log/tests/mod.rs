@@ -1,5 +1,6 @@
 //! The log against a disk in memory, against Kafka's own files, and against a naive model.
 
+mod compact;
 mod kafka;
 mod model;
 mod recovery;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 
 use super::recover::{Scanner, SegmentFiles};
 use super::*;
-use crate::broker::effect::Extent;
+use crate::broker::effect::{Extent, TimeEntry};
 use crate::record::batch::HEADER_LEN;
 use crate::record::{BatchBuilder, Compression};
 
@@ -21,6 +22,8 @@ const LOG: LogId = LogId(7);
 #[derive(Clone, Debug, Default)]
 struct Disk {
     segments: BTreeMap<Offset, Files>,
+    /// What compaction writes.
+    aside: BTreeMap<Offset, Files>,
     saved: BTreeMap<String, Bytes>,
     appended: Offset,
     flushed: Offset,
@@ -82,6 +85,22 @@ impl Disk {
                     (files.index, files.time_index) = (index.to_vec(), time_index.to_vec());
                 }
                 Effect::Delete { below, .. } => self.segments.retain(|base, _| *base >= below),
+                Effect::Clean { segment, position, batches, .. } => {
+                    let aside = self.aside.entry(segment).or_default();
+                    aside.log.truncate(position as usize);
+                    assert_eq!(aside.log.len(), position as usize);
+                    batches.iter().for_each(|batch| aside.log.extend_from_slice(batch));
+                }
+                Effect::Seal { segment, index, time_index, .. } => {
+                    let aside = self.aside.entry(segment).or_default();
+                    (aside.index, aside.time_index) = (index.to_vec(), time_index.to_vec());
+                }
+                Effect::Replace { segment, below, .. } => {
+                    self.segments.retain(|base, _| !(segment..below).contains(base));
+                    self.segments.insert(segment, self.aside.remove(&segment).expect("it was sealed"));
+                    assert!(self.segments.contains_key(&below));
+                }
+                Effect::Discard { segment, .. } => _ = self.aside.remove(&segment),
                 Effect::Save { file, contents } => {
                     self.saved.insert(file, contents);
                 }

@@ -1,0 +1,420 @@
+//! Compaction against a naive model that knows every record, and the rules of what may be cleaned when.
+
+use super::*;
+use crate::log::compact::{Cleaned, Cleaning, Limits, Over, Step};
+use crate::record::Record;
+use crate::record::batch::batches;
+use crate::rng::{Seed, Stream};
+
+const LIMITS: Limits = Limits { map_bytes: 1 << 20, load_per_million: 900_000, chunk_bytes: 4_096 };
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+fn config() -> LogConfig {
+    LogConfig {
+        segment_bytes: 2_000,
+        cleanup_compact: true,
+        cleanup_delete: false,
+        min_cleanable_dirty_per_million: 0,
+        ..LogConfig::default()
+    }
+}
+
+/// A batch of records: each a key, a value (none is a tombstone) and a time.
+fn keyed(codec: Compression, records: &[(&str, Option<&str>, i64)]) -> Batch {
+    let mut builder = BatchBuilder::new(codec);
+    for (key, value, time) in records {
+        builder.append(Timestamp(*time), Some(key.as_bytes()), value.map(str::as_bytes), &[]);
+    }
+    builder.build()
+}
+
+fn put(log: &mut Log, disk: &mut Disk, records: &[(&str, Option<&str>)]) {
+    let records: Vec<_> = records.iter().map(|(key, value)| (*key, *value, 5)).collect();
+    append(log, disk, at(0), keyed(Compression::None, &records));
+}
+
+/// Begins a new segment; what was before is synced.
+fn roll(log: &mut Log, disk: &mut Disk) {
+    let mut out = Vec::new();
+    log.roll(at(0), &mut out);
+    disk.enact(&mut out);
+    log.flushed(at(0), log.end());
+}
+
+/// Cleans all that can be cleaned, whatever the dirty ratio; does what a driver and a broker do.
+fn clean(log: &mut Log, disk: &mut Disk, limits: &Limits, now: i64) -> Over {
+    let mut out = Vec::new();
+    let cleanable = log.cleanable(Timestamp(now));
+    let mut cleaning = Cleaning::begin(log, cleanable, limits, at(now));
+    let mut step = cleaning.start(log, &mut out);
+    loop {
+        disk.enact(&mut out);
+        step = match step {
+            Step::Work(extent, job) => {
+                let done = job.run(&disk.read(extent));
+                cleaning.worked(log, done, &mut out)
+            }
+            Step::Seal { segment, index, time_index, modified } => {
+                let seal = crate::id::WorkId(0);
+                out.push(Effect::Seal { seal, log: LOG, segment, index, time_index, modified });
+                disk.enact(&mut out);
+                cleaning.sealed(log, &mut out)
+            }
+            Step::Over(over) => {
+                assert!(disk.aside.is_empty());
+                return over;
+            }
+        }
+    }
+}
+
+fn cleaned(log: &mut Log, disk: &mut Disk, limits: &Limits, now: i64) -> Cleaned {
+    match clean(log, disk, limits, now) {
+        Over::Cleaned(cleaned) => cleaned,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Every batch that lies in the files, and its records.
+fn contents(disk: &Disk) -> Vec<(Batch, Vec<Record>)> {
+    let batches = disk.segments.values().flat_map(|files| {
+        batches(&files.log).map(|(header, bytes)| Batch { header, bytes: Bytes::copy_from_slice(bytes) })
+    });
+    batches.map(|batch| (batch.clone(), Record::decode(&batch).unwrap())).collect()
+}
+
+fn records(disk: &Disk) -> Vec<Record> {
+    contents(disk).into_iter().flat_map(|(_, records)| records).collect()
+}
+
+/// `key=value@offset`, in order.
+fn words(disk: &Disk) -> Vec<String> {
+    let text = |bytes: &Option<Bytes>| bytes.as_ref().map_or("-".into(), |it| String::from_utf8_lossy(it).into_owned());
+    records(disk).iter().map(|it| format!("{}={}@{}", text(&it.key), text(&it.value), it.offset)).collect()
+}
+
+#[test]
+fn of_every_key_the_last_record_stays_at_its_offset() {
+    let (mut log, mut disk) = create(config());
+    put(&mut log, &mut disk, &[("a", Some("1")), ("b", Some("1")), ("a", Some("2"))]);
+    put(&mut log, &mut disk, &[("c", Some("1")), ("b", Some("2"))]);
+    roll(&mut log, &mut disk);
+    put(&mut log, &mut disk, &[("a", Some("3"))]);
+    let over = cleaned(&mut log, &mut disk, &LIMITS, 10);
+    assert_eq!(words(&disk), ["a=2@2", "c=1@3", "b=2@4", "a=3@5"], "the active segment is not looked at");
+    assert_eq!((over.from, over.end, over.records, over.records_left), (0, 5, 5, 3));
+    assert_eq!((log.cleaned(), log.log_start_offset(), log.end()), (Some(5), 0, 6));
+
+    roll(&mut log, &mut disk);
+    let over = cleaned(&mut log, &mut disk, &LIMITS, 10);
+    assert_eq!(words(&disk), ["c=1@3", "b=2@4", "a=3@5"]);
+    assert_eq!((over.from, over.end, log.segments()), (5, 6, 2), "small segments become one");
+    let batches: Vec<_> =
+        contents(&disk).iter().map(|(batch, _)| (batch.header.base_offset, batch.header.last_offset())).collect();
+    assert_eq!(batches, [(3, 4), (5, 5)], "the first batch had nothing left");
+}
+
+/// A record of another key, in a segment of its own: only what is dirty is cleaned.
+fn soil(log: &mut Log, disk: &mut Disk, key: &str) {
+    put(log, disk, &[(key, Some("x"))]);
+    roll(log, disk);
+}
+
+#[test]
+fn the_last_batch_below_what_cannot_be_cleaned_stays_though_it_is_empty() {
+    let (mut log, mut disk) = create(config());
+    put(&mut log, &mut disk, &[("a", Some("1"))]);
+    put(&mut log, &mut disk, &[("b", Some("1"))]);
+    roll(&mut log, &mut disk);
+    put(&mut log, &mut disk, &[("a", Some("2")), ("b", Some("2"))]);
+    cleaned(&mut log, &mut disk, &LIMITS, 10);
+    roll(&mut log, &mut disk);
+    // (The active segment's keys were not learnt.)
+    assert_eq!(words(&disk), ["a=1@0", "b=1@1", "a=2@2", "b=2@3"]);
+    let bases = |disk: &Disk| contents(disk).iter().map(|(batch, _)| batch.header.base_offset).collect::<Vec<_>>();
+    cleaned(&mut log, &mut disk, &LIMITS, 10);
+    assert_eq!((words(&disk), bases(&disk)), (vec!["a=2@2".to_owned(), "b=2@3".to_owned()], vec![2]));
+
+    put(&mut log, &mut disk, &[("c", None)]);
+    roll(&mut log, &mut disk);
+    cleaned(&mut log, &mut disk, &LIMITS, 10);
+    put(&mut log, &mut disk, &[("c", None)]);
+    roll(&mut log, &mut disk);
+    assert_eq!(cleaned(&mut log, &mut disk, &LIMITS, 20 + DAY_MS).end, 6);
+    assert_eq!(bases(&disk), [2, 5], "the tombstone at 4 is over");
+    soil(&mut log, &mut disk, "d");
+    cleaned(&mut log, &mut disk, &LIMITS, 30 + 2 * DAY_MS);
+    assert_eq!((words(&disk).len(), bases(&disk)), (3, vec![2, 6]));
+}
+
+#[test]
+fn where_nothing_is_left_of_the_last_batch_it_says_where_the_log_ends() {
+    let (mut log, mut disk) = create(LogConfig { segment_bytes: 200, ..config() });
+    put(&mut log, &mut disk, &[("a", None)]);
+    roll(&mut log, &mut disk);
+    cleaned(&mut log, &mut disk, &LIMITS, 10);
+    let horizon = Timestamp(10 + DAY_MS);
+    assert_eq!(contents(&disk)[0].0.header.delete_horizon(), Some(horizon));
+    log.cleaned = None;
+    cleaned(&mut log, &mut disk, &LIMITS, horizon.0);
+    let all = contents(&disk);
+    let header = all[0].0.header;
+    assert_eq!((all.len(), header.record_count, header.base_offset, header.last_offset()), (1, 0, 0, 0));
+    let opened = disk.open(config(), Checkpoints { recovery_point: 1, cleaned: Some(1), ..Checkpoints::default() });
+    assert_eq!((opened.end(), opened.cleaned()), (1, Some(1)));
+}
+
+#[test]
+fn a_tombstone_stays_until_its_delete_horizon_has_passed() {
+    let (mut log, mut disk) = create(config());
+    put(&mut log, &mut disk, &[("a", Some("1")), ("a", None), ("b", Some("1"))]);
+    roll(&mut log, &mut disk);
+    cleaned(&mut log, &mut disk, &LIMITS, 1_000);
+    assert_eq!(words(&disk), ["a=-@1", "b=1@2"], "whoever reads from the start is told");
+    let horizon = |disk: &Disk| contents(disk)[0].0.header.delete_horizon();
+    assert_eq!(horizon(&disk), Some(Timestamp(1_000 + DAY_MS)));
+    assert_eq!(records(&disk)[0].timestamp, Timestamp(5), "the horizon takes no record's time");
+
+    soil(&mut log, &mut disk, "c");
+    cleaned(&mut log, &mut disk, &LIMITS, 999 + DAY_MS);
+    assert_eq!((words(&disk).len(), horizon(&disk)), (3, Some(Timestamp(1_000 + DAY_MS))), "it is set once");
+    soil(&mut log, &mut disk, "d");
+    cleaned(&mut log, &mut disk, &LIMITS, 1_000 + DAY_MS);
+    assert_eq!(words(&disk), ["b=1@2", "c=x@3", "d=x@4"]);
+}
+
+#[test]
+fn what_is_too_new_not_stable_or_not_safe_is_not_cleaned() {
+    let (mut log, mut disk) = create(LogConfig { min_compaction_lag_ms: 100, ..config() });
+    for time in [1_000, 1_050, 1_100] {
+        append(&mut log, &mut disk, at(0), keyed(Compression::None, &[("a", Some("x"), time)]));
+        roll(&mut log, &mut disk);
+    }
+    let first_uncleanable = |log: &Log, now| log.cleanable(Timestamp(now)).first_uncleanable;
+    assert_eq!([1_099, 1_100, 1_150, 1_200].map(|now| first_uncleanable(&log, now)), [0, 1, 2, 3]);
+    let mut unstable = log.clone();
+    unstable.high_watermark = 2;
+    assert_eq!(first_uncleanable(&unstable, 9_999), 2);
+    let mut unsafe_yet = log.clone();
+    unsafe_yet.flushed = 1;
+    assert_eq!(first_uncleanable(&unsafe_yet, 9_999), 1);
+    put(&mut log, &mut disk, &[("a", Some("y"))]);
+    assert_eq!(first_uncleanable(&log, 9_999), 3, "the active segment");
+}
+
+#[test]
+fn a_log_is_due_when_it_is_dirty_enough_or_has_waited_for_too_long() {
+    let (mut log, mut disk) = create(config());
+    let fill = |log: &mut Log, disk: &mut Disk, key: &str, time: i64| {
+        append(log, disk, at(0), keyed(Compression::None, &[(key, Some("value"), time)]));
+        roll(log, disk);
+    };
+    (0..3).for_each(|n| fill(&mut log, &mut disk, &format!("{n}"), 1_000));
+    cleaned(&mut log, &mut disk, &LIMITS, 2_000);
+    assert!(!log.cleanable(Timestamp(2_000)).is_due(0), "nothing is dirty");
+    fill(&mut log, &mut disk, "4", 3_000);
+    let cleanable = log.cleanable(Timestamp(3_000));
+    assert_eq!([240_000, 250_000, 260_000].map(|ratio| cleanable.is_due(ratio)), [true, false, false], "a quarter is");
+    assert!(!cleanable.is_due(u32::MAX));
+
+    log.reconfigure(LogConfig { max_compaction_lag_ms: 500, ..config() });
+    assert!(!log.cleanable(Timestamp(3_500)).is_due(u32::MAX));
+    assert!(log.cleanable(Timestamp(3_501)).is_due(u32::MAX));
+}
+
+#[test]
+fn a_map_that_is_full_ends_the_round_and_the_next_goes_on_there() {
+    let (mut log, mut disk) = create(config());
+    for round in 0..3 {
+        for key in 0..20 {
+            put(&mut log, &mut disk, &[(&format!("key-{key}"), Some(&format!("{round}")))]);
+        }
+    }
+    roll(&mut log, &mut disk);
+    let limits = Limits { map_bytes: 24 * 16, load_per_million: 500_000, ..LIMITS };
+    let mut ends = Vec::new();
+    while log.cleanable(Timestamp(9)).is_due(0) {
+        ends.push(cleaned(&mut log, &mut disk, &limits, 9).end);
+    }
+    assert_eq!(ends[..3], [8, 16, 24], "eight keys fit");
+    assert_eq!((ends.last(), log.cleaned()), (Some(&60), Some(60)));
+    assert_eq!(words(&disk).len(), 20);
+    assert!(words(&disk).iter().all(|word| word.contains("=2@")));
+}
+
+#[test]
+fn a_batch_larger_than_the_buffer_is_read_whole() {
+    let (mut log, mut disk) = create(LogConfig { segment_bytes: 1 << 20, ..config() });
+    let long = "x".repeat(10_000);
+    put(&mut log, &mut disk, &[("a", Some("1"))]);
+    put(&mut log, &mut disk, &[("a", Some(&long)), ("b", Some(&long))]);
+    put(&mut log, &mut disk, &[("b", Some("2"))]);
+    roll(&mut log, &mut disk);
+    cleaned(&mut log, &mut disk, &Limits { chunk_bytes: 100, ..LIMITS }, 9);
+    assert_eq!(words(&disk).iter().map(|word| &word[word.len() - 2..]).collect::<Vec<_>>(), ["@1", "@3"]);
+}
+
+#[test]
+fn a_corrupt_batch_is_left_as_it_is() {
+    let (mut log, mut disk) = create(config());
+    put(&mut log, &mut disk, &[("a", Some("1"))]);
+    put(&mut log, &mut disk, &[("a", Some("2"))]);
+    roll(&mut log, &mut disk);
+    *disk.segments.get_mut(&0).unwrap().log.last_mut().unwrap() ^= 1;
+    let before = disk.segments.clone();
+    let Over::Corrupt(why) = clean(&mut log, &mut disk, &LIMITS, 9) else { panic!() };
+    assert!(why.starts_with("the batch at offset 1: "), "{why}");
+    assert_eq!((disk.segments, log.cleaned()), (before, None));
+
+    let (mut log, mut disk) = create(config());
+    put(&mut log, &mut disk, &[("a", Some("1"))]);
+    roll(&mut log, &mut disk);
+    disk.segments.get_mut(&0).unwrap().log.truncate(30);
+    assert!(matches!(clean(&mut log, &mut disk, &LIMITS, 9), Over::Corrupt(_)), "the file is cut");
+}
+
+#[test]
+fn a_log_that_is_cut_meanwhile_is_not_replaced() {
+    let (mut log, mut disk) = create(config());
+    put(&mut log, &mut disk, &[("a", Some("1")), ("a", Some("2"))]);
+    roll(&mut log, &mut disk);
+    put(&mut log, &mut disk, &[("b", Some("1"))]);
+    let mut out = Vec::new();
+    let mut cleaning = Cleaning::begin(&log, log.cleanable(Timestamp(9)), &LIMITS, at(9));
+    let mut step = cleaning.start(&mut log, &mut out);
+    while let Step::Work(extent, job) = step {
+        step = cleaning.worked(&mut log, job.run(&disk.read(extent)), &mut out);
+        disk.enact(&mut out);
+    }
+    assert!(matches!(step, Step::Seal { segment: 0, .. }) && disk.aside.contains_key(&0));
+    let cut = resolve!(log, disk, log.cut(0)).unwrap().unwrap();
+    log.truncate(at(9), cut, &mut out);
+    assert!(matches!(cleaning.sealed(&mut log, &mut out), Step::Over(Over::Aborted)));
+    disk.enact(&mut out);
+    assert!(disk.aside.is_empty() && words(&disk).is_empty() && log.end() == 0);
+}
+
+#[test]
+fn what_was_being_looked_up_is_found_where_it_lies_now() {
+    let (mut log, mut disk) = create(LogConfig { segment_bytes: 4_000, index_interval_bytes: 0, ..config() });
+    let value = "v".repeat(200);
+    (0..60).for_each(|n| put(&mut log, &mut disk, &[(&format!("{}", n % 7), Some(&value))]));
+    roll(&mut log, &mut disk);
+    log.newest.clear();
+    let Found::Read(extent, seek) = log.locate(50) else { panic!("it needs bytes") };
+    let bytes = disk.read(extent);
+    cleaned(&mut log, &mut disk, &LIMITS, 9);
+    let place = resolve!(log, disk, seek.resume(&log, &bytes)).unwrap();
+    assert_eq!(place.base_offset, 53, "the first that is left from there on");
+    assert_eq!(disk.segments.len(), 6, "groups are made of what there was");
+}
+
+/// What the rule says is left, from all that there was: nothing is decided by offsets of batches or segments here.
+fn model(before: &[(Batch, Vec<Record>)], from: Offset, end: Offset, last: Offset, now: i64) -> Vec<Record> {
+    let mut left = Vec::new();
+    for (batch, records) in before {
+        let is_over = batch.header.delete_horizon().is_some_and(|horizon| horizon.0 <= now);
+        for record in records {
+            let learnt = before.iter().flat_map(|(_, records)| records).filter(|it| (from..end).contains(&it.offset));
+            let superseded = learnt.filter(|it| it.key == record.key).any(|it| it.offset > record.offset);
+            let goes = superseded || record.key.is_none() || record.value.is_none() && is_over;
+            // Segments above the last one that was begun are not looked at.
+            if record.offset >= end || batch.header.base_offset >= last || !goes {
+                left.push(record.clone());
+            }
+        }
+    }
+    left
+}
+
+fn random_batch(dice: &mut Stream, clock: &mut i64) -> Batch {
+    let codec = if dice.chance(600_000) { Compression::None } else { Compression::ALL[dice.below(5) as usize] };
+    let mut builder = BatchBuilder::new(codec);
+    if dice.chance(300_000) {
+        builder.set_producer(dice.below(3) as i64, 0, 0);
+    }
+    for _ in 0..dice.between(1, 6) {
+        *clock += dice.below(40) as i64;
+        let key = format!("key-{}", dice.below(30));
+        let value = (!dice.chance(200_000)).then(|| "v".repeat(dice.below(80) as usize));
+        builder.append(Timestamp(*clock), Some(key.as_bytes()), value.as_deref().map(str::as_bytes), &[]);
+    }
+    builder.build()
+}
+
+#[test]
+fn random_histories_of_cleanings_agree_with_the_model() {
+    let mut thinned = 0;
+    for seed in 0..150 {
+        let mut dice = Seed(seed).stream("compact");
+        let config = LogConfig {
+            segment_bytes: dice.between(1_500, 8_000) as u32,
+            index_interval_bytes: dice.below(1_500) as u32,
+            segment_index_bytes: dice.between(100, 4_000) as u32,
+            delete_retention_ms: dice.below(2_000) as i64,
+            min_compaction_lag_ms: if dice.chance(300_000) { dice.below(2_000) as i64 } else { 0 },
+            ..config()
+        };
+        let limits = Limits {
+            map_bytes: 24 * dice.between(4, 60),
+            load_per_million: 900_000,
+            chunk_bytes: dice.between(10, 3_000) as u32,
+        };
+        let (mut log, mut disk) = create(config.clone());
+        let mut clock = 1_000;
+        for _ in 0..200 {
+            match dice.below(100) {
+                0..3 => roll(&mut log, &mut disk),
+                3..9 => {
+                    log.flushed(at(clock), log.end());
+                    let before = contents(&disk);
+                    let cleanable = log.cleanable(Timestamp(clock));
+                    if !cleanable.is_due(0) {
+                        continue;
+                    }
+                    let Cleaned { from, end, .. } = cleaned(&mut log, &mut disk, &limits, clock);
+                    let behind = before.iter().map(|(batch, _)| batch.header.base_offset);
+                    let last = behind.filter(|base| *base >= cleanable.first_uncleanable).min().unwrap_or(log.end());
+                    let left = records(&disk);
+                    let expected = model(&before, from, end, last, clock);
+                    let offsets = |records: &[Record]| records.iter().map(|it| it.offset).collect::<Vec<_>>();
+                    assert_eq!(offsets(&left), offsets(&expected), "seed {seed} [{from}, {end}) of {last} at {clock}");
+                    assert!(left == expected);
+                    thinned += before.iter().map(|(_, records)| records.len()).sum::<usize>() - left.len();
+                    // Batches keep their offsets, and what the last one says of the log's end.
+                    let ranges = |all: &[(Batch, Vec<Record>)]| {
+                        let range = |(it, _): &(Batch, Vec<Record>)| (it.header.base_offset, it.header.last_offset());
+                        all.iter().map(range).collect::<Vec<_>>()
+                    };
+                    let after = contents(&disk);
+                    assert!(ranges(&after).iter().all(|range| ranges(&before).contains(range)));
+                    assert_eq!(ranges(&after).last(), ranges(&before).last());
+                    assert!(after.iter().all(|(batch, _)| batch.crc_is_right()));
+                    model::check(&log, &disk, &mut dice);
+                }
+                9..11 => log.newest.clear(),
+                11..13 => {
+                    let checkpoints = Checkpoints {
+                        log_start_offset: 0,
+                        recovery_point: log.end(),
+                        high_watermark: log.end(),
+                        cleaned: log.cleaned(),
+                    };
+                    let files = disk.segments.clone();
+                    log = disk.open(config.clone(), checkpoints);
+                    assert_eq!(disk.segments, files, "nothing is to be mended");
+                }
+                13..15 => {
+                    let checkpoints = Checkpoints { cleaned: log.cleaned(), ..Checkpoints::default() };
+                    let end = log.end();
+                    log = disk.open(config.clone(), checkpoints);
+                    assert_eq!(log.end(), end, "every batch is checked");
+                    log.raise_high_watermark(end);
+                }
+                _ => _ = append(&mut log, &mut disk, at(clock), random_batch(&mut dice, &mut clock)),
+            }
+        }
+        model::check(&log, &disk, &mut dice);
+    }
+    assert!(thinned > 10_000, "only {thinned} records were removed");
+}
