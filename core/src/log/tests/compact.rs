@@ -1,9 +1,12 @@
 //! Compaction against a naive model that knows every record, and the rules of what may be cleaned when.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 use crate::log::compact::{Cleaned, Cleaning, Limits, Over, Step};
-use crate::record::Record;
 use crate::record::batch::batches;
+use crate::record::{BatchHeader, Record, compress};
 use crate::rng::{Seed, Stream};
 
 const LIMITS: Limits = Limits { map_bytes: 1 << 20, load_per_million: 900_000, chunk_bytes: 4_096 };
@@ -307,6 +310,66 @@ fn what_was_being_looked_up_is_found_where_it_lies_now() {
     let place = resolve!(log, disk, seek.resume(&log, &bytes)).unwrap();
     assert_eq!(place.base_offset, 53, "the first that is left from there on");
     assert_eq!(disk.segments.len(), 6, "groups are made of what there was");
+}
+
+/// `compact.txt` holds the files of one partition (gzip, base64; of the active segment only the log) before and after
+/// Apache Kafka 4.3 cleaned it, twice: batches of every codec, segments of 1,500 bytes, index.interval.bytes=300,
+/// delete.retention.ms=1.
+fn kafkas(label: &str) -> Disk {
+    let mut disk = Disk::default();
+    for line in include_str!("compact.txt").lines() {
+        let [at, name, contents] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let Some((base, extension)) = name.split_once('.').filter(|_| at == label) else { continue };
+        let contents = compress::decompress(Compression::Gzip, STANDARD.decode(contents).unwrap().into()).unwrap();
+        let files = disk.segments.entry(base.parse().unwrap()).or_default();
+        match extension {
+            "log" => files.log = contents.to_vec(),
+            "index" => files.index = contents.to_vec(),
+            _ => files.time_index = contents.to_vec(),
+        }
+    }
+    disk
+}
+
+/// When Kafka cleaned: the delete horizons that it set tell.
+fn time_of_cleaning(before: &Disk, after: &Disk) -> i64 {
+    let horizons = |disk: &Disk| -> Vec<i64> {
+        contents(disk).iter().filter_map(|(batch, _)| batch.header.delete_horizon()).map(|time| time.0).collect()
+    };
+    let old = horizons(before);
+    horizons(after).into_iter().find(|horizon| !old.contains(horizon)).expect("a tombstone was met") - 1
+}
+
+#[test]
+fn what_is_left_of_kafkas_files_is_what_kafka_leaves() {
+    let config = LogConfig { segment_bytes: 1_500, index_interval_bytes: 300, delete_retention_ms: 1, ..config() };
+    let mut cleaned_before = None;
+    for (round, end) in [("1", 156), ("2", 248)] {
+        let (mut disk, after) = (kafkas(&format!("in{round}")), kafkas(&format!("out{round}")));
+        let now = time_of_cleaning(&disk, &after);
+        let log_end = contents(&disk).last().unwrap().0.header.next_offset();
+        let checkpoints = Checkpoints {
+            log_start_offset: 0,
+            recovery_point: log_end,
+            high_watermark: log_end,
+            cleaned: cleaned_before,
+        };
+        let mut log = disk.open(config.clone(), checkpoints);
+        assert_eq!(cleaned(&mut log, &mut disk, &LIMITS, now).end, end);
+        cleaned_before = log.cleaned();
+
+        assert!(disk.segments.keys().eq(after.segments.keys()), "round {round}");
+        let (ours, theirs) = (contents(&disk), contents(&after));
+        assert_eq!(ours.len(), theirs.len());
+        for ((our, records), (their, expected)) in ours.iter().zip(&theirs) {
+            assert_eq!(records, expected);
+            let free_of_codec = |header: BatchHeader| BatchHeader { crc: 0, batch_length: 0, ..header };
+            assert_eq!(free_of_codec(our.header), free_of_codec(their.header));
+            if our.header.compression() == Ok(Compression::None) {
+                assert_eq!(our.bytes, their.bytes, "byte for byte");
+            }
+        }
+    }
 }
 
 /// What the rule says is left, from all that there was: nothing is decided by offsets of batches or segments here.
