@@ -3,7 +3,7 @@
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
-use super::check::{Death, UNCLEAN_SETTING, liveness};
+use super::check::{CLEANUP_SETTING, Death, UNCLEAN_SETTING, liveness};
 use super::network::NodeId;
 use super::scenario::Expectation;
 use super::view::Level;
@@ -38,7 +38,8 @@ impl Simulation {
         let Some(state) = broker.controller.as_ref().map(|controller| controller.committed().clone()) else { return };
         let unclean = self.cluster.settings.get(UNCLEAN_SETTING).is_some_and(|value| value == "true");
         let before = self.checks.violations().len();
-        self.checks.decided(self.now, &state, unclean, &mut self.tally);
+        let cleanup = self.cluster.settings.get(&format!("log.{CLEANUP_SETTING}")).map_or("delete", |policy| policy);
+        self.checks.decided(self.now, &state, unclean, cleanup, &mut self.tally);
         self.tell_violations(before);
     }
 
@@ -66,7 +67,15 @@ impl Simulation {
         let log = match effect {
             Effect::Append { log, stamp, batch, .. } => {
                 let before = self.checks.violations().len();
-                self.checks.appended(self.now, id, *log, &stamp.header(batch));
+                self.checks.appended(self.now, id, *log, &stamp.header(batch), batch);
+                return self.tell_violations(before);
+            }
+            Effect::Replace { log, segment, below } => {
+                let before = self.checks.violations().len();
+                let wall = self.time_of(node).wall;
+                let directory = host.disk.directory(*log).unwrap_or_default();
+                let replacement = host.disk.replacement(directory, *segment, *below);
+                self.checks.replaced(self.now, id, *log, wall, &replacement);
                 return self.tell_violations(before);
             }
             Effect::Roll { log, .. }

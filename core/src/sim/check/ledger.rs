@@ -25,6 +25,10 @@ pub(super) struct Ledger {
     pub topic_id: Uuid,
     /// The topic says `unclean.leader.election.enable`.
     pub unclean: bool,
+    /// The topic is compacted, or was: records are marked one by one.
+    pub compacted: bool,
+    /// What compaction has taken away rightly, on some replica at least.
+    pub removed: Ranges,
     /// What the controller decided last.
     pub authority: Option<Assignment>,
     /// Who led in an epoch, as far as anybody believed it of itself.
@@ -150,6 +154,8 @@ impl Ledger {
             name,
             topic_id,
             unclean: false,
+            compacted: false,
+            removed: Ranges::default(),
             authority: None,
             leaders: BTreeMap::new(),
             replicas: BTreeMap::new(),
@@ -185,6 +191,22 @@ impl Ledger {
         let exempt = (self.unclean && self.torn.is_some()).then_some(UNCLEAN);
         let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);
         Err(("NoCommittedRecordLost", found, exempt))
+    }
+
+    /// The topic is compacted from now on. What batches were marked with says nothing of their records.
+    pub fn compact(&mut self) {
+        self.compacted = true;
+        self.truth.forget_all();
+        self.replicas.values_mut().for_each(|replica| replica.marks.forget_all());
+        self.alone.clear();
+    }
+
+    /// Compaction has taken a record away on that replica.
+    pub fn remove(&mut self, id: BrokerId, offset: Offset) {
+        self.replica(id).marks.forget(offset);
+        self.removed.insert(offset, offset + 1);
+        self.acked.remove(offset, offset + 1);
+        self.single.remove(offset, offset + 1);
     }
 
     pub fn replica(&mut self, id: BrokerId) -> &mut Replica {

@@ -2,16 +2,18 @@
 
 use super::ledger::Ledger;
 use super::{
-    Checks, Verdict, epoch_fenced_truncation, leader_completeness, leader_in_isr, log_matching, monotonic_epochs,
+    Checks, Replacement, Verdict, epoch_fenced_truncation, last_value_kept, leader_completeness, leader_in_isr, log_matching, monotonic_epochs,
     no_committed_record_lost, rack_spread, strong_isr, valid_fetcher_state, valid_high_watermark, weak_isr,
 };
 use crate::broker::Broker;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
 use crate::protocol::cluster::{Assignment, ClusterState};
-use crate::record::BatchHeader;
+use crate::record::{Batch, BatchHeader};
 use crate::sim::tally::Tally;
-use crate::time::Instant;
+use crate::time::{Instant, Timestamp};
 
+/// Of a topic; what it inherits is `log.cleanup.policy`.
+pub(in crate::sim) const CLEANUP_SETTING: &str = "cleanup.policy";
 pub(in crate::sim) const UNCLEAN_SETTING: &str = "unclean.leader.election.enable";
 
 /// What made a log shorter.
@@ -26,8 +28,9 @@ pub(in crate::sim) enum Death {
 }
 
 impl Checks {
-    /// What the controller's state is now; `unclean` is what topics inherit for `unclean.leader.election.enable`.
-    pub fn decided(&mut self, at: Instant, state: &ClusterState, unclean: bool, tally: &mut Tally) {
+    /// What the controller's state is now; `unclean` and `cleanup` are what topics inherit for
+    /// `unclean.leader.election.enable` and `cleanup.policy`.
+    pub fn decided(&mut self, at: Instant, state: &ClusterState, unclean: bool, cleanup: &str, tally: &mut Tally) {
         if state.version <= self.version {
             return;
         }
@@ -35,10 +38,14 @@ impl Checks {
         self.index.retain(|name, _| state.topics.contains_key(name));
         for (name, topic) in &state.topics {
             let unclean = topic.configs.get(UNCLEAN_SETTING).map_or(unclean, |value| value == "true");
+            let compacted = topic.configs.get(CLEANUP_SETTING).map_or(cleanup, |value| value).contains("compact");
             for (partition, assignment) in (0..).zip(&topic.partitions) {
                 let place = self.ledger_of(TopicPartition::new(name.clone(), partition), topic.id);
                 let ledger = &mut self.ledgers[place];
                 ledger.unclean = unclean;
+                if compacted && !ledger.compacted {
+                    ledger.compact();
+                }
                 if ledger.authority.as_ref() == Some(assignment) {
                     continue;
                 }
@@ -93,15 +100,34 @@ impl Checks {
         }
     }
 
-    pub fn appended(&mut self, at: Instant, broker: BrokerId, log: LogId, header: &BatchHeader) {
+    pub fn appended(&mut self, at: Instant, broker: BrokerId, log: LogId, header: &BatchHeader, batch: &Batch) {
         let Some(place) = self.log(broker, log) else { return };
         let ledger = &mut self.ledgers[place];
         let verdict = epoch_fenced_truncation::appends(ledger, broker, header.base_offset);
+        if ledger.compacted {
+            let lacks = last_value_kept::appended(ledger, broker, header, batch);
+            self.judge_once(at, place, lacks);
+            return self.judge_once(at, place, verdict);
+        }
         let replica = ledger.replica(broker);
         if replica.marks.end() < header.base_offset {
             replica.begin_at(header.base_offset);
         }
         replica.marks.append(header.next_offset(), super::marks::mark(header));
+        self.judge_once(at, place, verdict);
+    }
+
+    /// Compaction replaces segments of a log.
+    pub fn replaced(
+        &mut self,
+        at: Instant,
+        broker: BrokerId,
+        log: LogId,
+        wall: Timestamp,
+        replacement: &Replacement,
+    ) {
+        let Some(place) = self.log(broker, log) else { return };
+        let verdict = last_value_kept::check(&mut self.ledgers[place], broker, wall, replacement);
         self.judge_once(at, place, verdict);
     }
 
@@ -117,6 +143,10 @@ impl Checks {
         let Some(place) = self.log(broker, log) else { return };
         let ledger = &mut self.ledgers[place];
         ledger.deleted = ledger.deleted.max(below);
+        let replica = ledger.replica(broker);
+        if replica.marks.end() < below {
+            replica.begin_at(below);
+        }
         ledger.acked.remove(Offset::MIN, below);
     }
 

@@ -12,6 +12,8 @@ use super::{Chunk, Disk, LogFiles, Op, Place, READ, SYNC, Segment, Written};
 use crate::broker::effect::{Effect, Extent};
 use crate::id::{LogId, Offset, WorkId};
 use crate::log::compact::{Done, Job};
+use crate::record::Batch;
+use crate::sim::check::Replacement;
 use crate::time::{Instant, Now, Timestamp};
 
 impl Disk {
@@ -32,6 +34,21 @@ impl Disk {
             }
             Effect::Replace { log, segment, below } => self.submit_op(now, log, Op::Replace { segment, below }),
             _ => Written::default(),
+        }
+    }
+
+    /// What is about to be replaced, and by what: for those who look on.
+    pub fn replacement(&self, directory: &str, base: Offset, below: Offset) -> Replacement {
+        let files = self.logs.get(directory);
+        let batches = |from: Offset, to: Offset| {
+            let segments = files.into_iter().flat_map(|files| &files.segments);
+            segments.filter(|one| (from..to).contains(&one.base)).flat_map(|one| one.batches()).collect()
+        };
+        let new = files.and_then(|files| files.aside.get(&base));
+        Replacement {
+            old: batches(base, below),
+            new: new.into_iter().flat_map(Segment::batches).collect(),
+            later: batches(below, Offset::MAX),
         }
     }
 
@@ -65,6 +82,12 @@ impl Disk {
     pub fn worked(&mut self) -> Option<(WorkId, Done)> {
         let (work, job, bytes) = self.works.pop_front()?;
         Some((work, job.run(&bytes)))
+    }
+}
+
+impl Segment {
+    fn batches(&self) -> impl Iterator<Item = Batch> {
+        self.walk().filter_map(|(at, header)| Batch::parse(self.read(at, header.size() as u32)).ok())
     }
 }
 
