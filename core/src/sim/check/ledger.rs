@@ -25,8 +25,12 @@ pub(super) struct Ledger {
     pub topic_id: Uuid,
     /// The topic says `unclean.leader.election.enable`.
     pub unclean: bool,
-    /// What the controller decided last.
+    /// What ZooKeeper holds, a state or none yet.
+    pub written: Assignment,
+    /// The same, once there is a state.
     pub authority: Option<Assignment>,
+    /// The controller that placed it has been looked at.
+    pub placed: bool,
     /// Who led in an epoch, as far as anybody believed it of itself.
     pub leaders: BTreeMap<LeaderEpoch, BrokerId>,
     pub replicas: BTreeMap<BrokerId, Replica>,
@@ -150,7 +154,9 @@ impl Ledger {
             name,
             topic_id,
             unclean: false,
+            written: Assignment::default(),
             authority: None,
+            placed: false,
             leaders: BTreeMap::new(),
             replicas: BTreeMap::new(),
             truth: Marks::default(),
