@@ -107,7 +107,9 @@ fn a_corrupt_batch_is_not_taken_and_is_fetched_again_after_the_backoff() {
     let mut flipped = stored(0, 0, &["a"]);
     *flipped.last_mut().unwrap() ^= 1;
     room.leader_answers(conn, &fetch, records(1, flipped));
-    assert!(room.told(Level::Bad)[0].starts_with("Found invalid messages during fetch for partition orders-0 offset 0"));
+    assert!(
+        room.told(Level::Bad)[0].starts_with("Found invalid messages during fetch for partition orders-0 offset 0")
+    );
     assert!(room.asked_leader().is_none() && room.log_of_orders().end() == 0);
     room.pass(999);
     assert!(room.asked_leader().is_none());

@@ -95,7 +95,10 @@ fn a_directory_of_another_topic_is_set_aside_and_its_name_begins_empty() {
     room.files.insert("orders-0/partition.metadata".into(), other);
     let mut room = room.restart();
     assert_eq!(room.strays, ["orders-0"]);
-    assert!(room.told(Level::Warn)[0].starts_with("orders-0 holds the topic of id AAAAAAAAAAAAAAAAAAAACQ, and orders has id "));
+    assert!(
+        room.told(Level::Warn)[0]
+            .starts_with("orders-0 holds the topic of id AAAAAAAAAAAAAAAAAAAACQ, and orders has id ")
+    );
     let seq = room.send(ApiKey::Fetch, 12, fetch("orders", &[(0, 0)]));
     room.pass(500);
     assert!(room.fetched_one(seq).unwrap().1.is_empty());
