@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use uuid::Uuid;
 
-use super::Verdict;
 use super::consistent_read::Seen;
 use super::marks::Marks;
 use super::no_committed_record_lost::UNCLEAN;
 use super::ranges::Ranges;
+use super::{Allowed, Verdict};
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::Assignment;
@@ -29,8 +29,12 @@ pub(super) struct Ledger {
     pub compacted: bool,
     /// What compaction has taken away rightly, on some replica at least.
     pub removed: Ranges,
-    /// What the controller decided last.
+    /// What ZooKeeper holds, a state or none yet.
+    pub written: Assignment,
+    /// The same, once there is a state.
     pub authority: Option<Assignment>,
+    /// The controller that placed it has been looked at.
+    pub placed: bool,
     /// Who led in an epoch, as far as anybody believed it of itself.
     pub leaders: BTreeMap<LeaderEpoch, BrokerId>,
     pub replicas: BTreeMap<BrokerId, Replica>,
@@ -156,7 +160,9 @@ impl Ledger {
             unclean: false,
             compacted: false,
             removed: Ranges::default(),
+            written: Assignment::default(),
             authority: None,
+            placed: false,
             leaders: BTreeMap::new(),
             replicas: BTreeMap::new(),
             truth: Marks::default(),
@@ -191,6 +197,14 @@ impl Ledger {
         let exempt = (self.unclean && self.torn.is_some()).then_some(UNCLEAN);
         let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);
         Err(("NoCommittedRecordLost", found, exempt))
+    }
+
+    /// The topic's settings say so from now on.
+    pub fn allow(&mut self, allowed: Allowed) {
+        self.unclean = allowed.unclean;
+        if allowed.compacted && !self.compacted {
+            self.compact();
+        }
     }
 
     /// The topic is compacted from now on. What batches were marked with says nothing of their records.
