@@ -524,9 +524,7 @@ fn delete_records(script: &mut Vec<Exchange>) {
         }
         ask(script, "nothing", ApiKey::DeleteRecords, version, |_| DeleteRecordsRequest::default());
     }
-    ask(script, "an offset that is gone", ApiKey::Fetch, 12, |learned| {
-        fetch_from(12, learned, "t2", 0, 1, (0, -1))
-    });
+    ask(script, "an offset that is gone", ApiKey::Fetch, 12, |learned| fetch_from(12, learned, "t2", 0, 1, (0, -1)));
     ask(script, "the earliest that is left", ApiKey::ListOffsets, 5, |_| {
         let partition = ListOffsetsPartition::default().with_partition_index(0).with_timestamp(-2);
         let topic = ListOffsetsTopic::default().with_name(name("t2")).with_partitions(vec![partition]);

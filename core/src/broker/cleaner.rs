@@ -61,7 +61,7 @@ impl Cleaner {
         look.into_iter().chain(wait).min()
     }
 
-        pub fn has_logs(&self) -> bool {
+    pub fn has_logs(&self) -> bool {
         !self.logs.is_empty()
     }
 

@@ -11,9 +11,9 @@ pub mod compress;
 #[allow(clippy::module_inception)]
 pub mod record;
 pub mod replicated;
-pub(crate) mod thinned;
 #[cfg(test)]
 mod tests;
+pub(crate) mod thinned;
 
 pub use batch::{Batch, BatchHeader, Stamp, TimestampType, batches};
 pub use builder::BatchBuilder;

@@ -224,7 +224,8 @@ fn what_is_cleaned_takes_the_place_of_its_segments_and_replies_that_were_given_r
     assert_eq!(modified.duration_since(std::time::UNIX_EPOCH).unwrap(), Duration::from_secs(1_000), "as old as it was");
     storage.close(&mut Vec::new()).unwrap();
     let stems = ["00000000000000000000", "00000000000000000004"];
-    let expected = stems.iter().flat_map(|stem| ["index", "log", "timeindex"].map(|extension| format!("{stem}.{extension}")));
+    let expected =
+        stems.iter().flat_map(|stem| ["index", "log", "timeindex"].map(|extension| format!("{stem}.{extension}")));
     assert_eq!(names(&root.path().join("orders-0")), expected.collect::<Vec<_>>());
     assert_eq!(segments(root.path()), [(0, 4), (4, 5)]);
 }

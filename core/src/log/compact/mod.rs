@@ -11,7 +11,7 @@
 //! any ─[the log was cut, or begun anew]─▶ given up: what is written aside goes
 //! ```
 //!
-//! 1. Nothing is cleaned at or above the last stable offset, the recovery point, `min.compaction.lag.ms` ago, or in the
+//! 1. Nothing is cleaned at or above the last stable offset, nor what is younger than `min.compaction.lag.ms`, nor the
 //!    active segment.
 //! 2. Offsets never change: what stays keeps its offset, a new segment the first base offset of those that it replaces.
 //! 3. A group has at most `segment.bytes`, and index files of at most `segment.index.bytes`.
@@ -75,7 +75,12 @@ pub enum Step {
     /// Read these bytes and do this with them; then [`Cleaning::worked`].
     Work(Extent, Job),
     /// Make what is written aside safe, with these index files; then [`Cleaning::sealed`].
-    Seal { segment: Offset, index: Bytes, time_index: Bytes, modified: Timestamp },
+    Seal {
+        segment: Offset,
+        index: Bytes,
+        time_index: Bytes,
+        modified: Timestamp,
+    },
     Over(Over),
 }
 
@@ -117,9 +122,21 @@ pub struct Cleaning {
 #[derive(Clone, Debug)]
 enum Stage {
     /// (The index is `None` while it is being worked on, and so is the filter.)
-    Indexing { index: Option<Index>, delete_retention_ms: i64, now: Timestamp },
-    Filtering { filter: Option<Filter>, groups: VecDeque<Group>, new: Option<Replacement> },
-    Sealing { filter: Filter, groups: VecDeque<Group>, new: Replacement },
+    Indexing {
+        index: Option<Index>,
+        delete_retention_ms: i64,
+        now: Timestamp,
+    },
+    Filtering {
+        filter: Option<Filter>,
+        groups: VecDeque<Group>,
+        new: Option<Replacement>,
+    },
+    Sealing {
+        filter: Filter,
+        groups: VecDeque<Group>,
+        new: Replacement,
+    },
     Over,
 }
 
@@ -155,9 +172,8 @@ impl Cleanable {
 
     /// Whether it is dirtier than another.
     pub fn is_dirtier_than(&self, other: &Cleanable) -> bool {
-        let share = |one: &Cleanable, by: &Cleanable| {
-            u128::from(one.dirty_bytes) * u128::from(by.clean_bytes + by.dirty_bytes)
-        };
+        let share =
+            |one: &Cleanable, by: &Cleanable| u128::from(one.dirty_bytes) * u128::from(by.clean_bytes + by.dirty_bytes);
         share(self, other) > share(other, self)
     }
 }
@@ -178,7 +194,7 @@ impl Log {
         let too_new = |segment: &&Arc<Segment>| segment.largest_timestamp().0 > now.0.saturating_sub(lag_ms);
         let too_new = dirty.iter().find(too_new).filter(|_| lag_ms > 0).map(|segment| segment.base);
         // (1)
-        let limits = [Some(self.last_stable_offset()), Some(self.recovery_point()), Some(active), too_new];
+        let limits = [Some(self.last_stable_offset()), Some(active), too_new];
         let limit = limits.into_iter().flatten().min().unwrap_or(active).max(first_dirty);
         let first_uncleanable = self.segment_for(limit).map_or(active, |segment| segment.base).min(active);
 
@@ -222,8 +238,7 @@ impl Log {
         let mut groups = VecDeque::new();
         let mut at = 0;
         while let Some(first) = segments.get(at) {
-            let mut group =
-                Group { bases: [first.base].into(), below: behind(at), modified: first.modified };
+            let mut group = Group { bases: [first.base].into(), below: behind(at), modified: first.modified };
             let (mut bytes, mut indexes) = (u64::from(first.size), first.index.file_bytes());
             at += 1;
             while let Some(next) = segments.get(at) {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::Offset;
 use crate::log::Log;
-use crate::record::batch::{Batch, BatchHeader};
 use crate::record::Record;
+use crate::record::batch::{Batch, BatchHeader};
 
 /// A transaction that was aborted, as `.txnindex` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{
-    Checks, epoch_fenced_truncation, leader_in_isr, monotonic_epochs, no_committed_record_lost,
-    rack_spread,
-};
+use super::{Checks, epoch_fenced_truncation, leader_in_isr, monotonic_epochs, no_committed_record_lost, rack_spread};
 use crate::id::TopicPartition;
 use crate::protocol::cluster::{Assignment, ClusterState};
 use crate::protocol::znode::{self, Located};

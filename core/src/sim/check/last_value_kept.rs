@@ -49,7 +49,8 @@ pub(super) fn check(ledger: &mut Ledger, id: BrokerId, now: Timestamp, replaceme
                     "is the last of its key and is gone"
                 }
             };
-            verdict = verdict.and(Err(("LastValueKept", format!("{} offset {offset} on {id} {why}", ledger.name), None)));
+            verdict =
+                verdict.and(Err(("LastValueKept", format!("{} offset {offset} on {id} {why}", ledger.name), None)));
         }
     }
     match stays.keys().next() {
@@ -64,8 +65,9 @@ pub(super) fn check(ledger: &mut Ledger, id: BrokerId, now: Timestamp, replaceme
 /// A batch is appended that may have been thinned out before: marks for its offsets, and for those that are missing
 /// before it.
 pub(super) fn appended(ledger: &mut Ledger, id: BrokerId, header: &BatchHeader, batch: &Batch) -> Verdict {
-    let there: BTreeMap<Offset, u64> =
-        records(&Batch { header: *header, bytes: batch.bytes.clone() }).map(|record| marks::of_record(header, &record)).collect();
+    let there: BTreeMap<Offset, u64> = records(&Batch { header: *header, bytes: batch.bytes.clone() })
+        .map(|record| marks::of_record(header, &record))
+        .collect();
     let mut missing = None;
     let first = ledger.replica(id).marks.end();
     for offset in first..header.next_offset() {

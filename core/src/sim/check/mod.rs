@@ -57,9 +57,9 @@ use crate::client::Report;
 use crate::id::{BrokerId, Offset};
 use crate::time::Instant;
 
-use ledger::Ledger;
 pub(super) use authority::{Allowed, UNCLEAN_SETTING};
 pub(super) use last_value_kept::Replacement;
+use ledger::Ledger;
 pub(super) use replication::Death;
 
 /// An invariant that did not hold.

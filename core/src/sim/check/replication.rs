@@ -55,14 +55,7 @@ impl Checks {
     }
 
     /// Compaction replaces segments of a log.
-    pub fn replaced(
-        &mut self,
-        at: Instant,
-        broker: BrokerId,
-        log: LogId,
-        wall: Timestamp,
-        replacement: &Replacement,
-    ) {
+    pub fn replaced(&mut self, at: Instant, broker: BrokerId, log: LogId, wall: Timestamp, replacement: &Replacement) {
         let Some(place) = self.log(broker, log) else { return };
         let verdict = last_value_kept::check(&mut self.ledgers[place], broker, wall, replacement);
         self.judge_once(at, place, verdict);

@@ -2,7 +2,7 @@
 //!
 //! 1. What is written aside is nobody's until it takes its place: a process that starts finds none of it.
 //! 2. It takes its place at once and whole, as files that are renamed, and in the order of the log's other work.
-//! 3. It was synced before that, and so was everything before it.
+//! 3. It was synced before that: where everything before it was, too, what is durable reaches behind it.
 
 use std::sync::Arc;
 

@@ -284,7 +284,8 @@ impl Broker {
 
     /// Whether what was found of a part lies where it was found.
     fn still_holds(&self, part: &Part) -> bool {
-        let found = part.log.ok().zip(part.seen.ok()).and_then(|(log, seen)| Some((log, seen.extent?, seen.generation)));
+        let found =
+            part.log.ok().zip(part.seen.ok()).and_then(|(log, seen)| Some((log, seen.extent?, seen.generation)));
         found.is_none_or(|(log, extent, generation)| {
             self.slot(log).is_some_and(|partition| partition.log.holds(&extent, generation))
         })
