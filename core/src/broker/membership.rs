@@ -12,8 +12,11 @@
 //! 2. Every member watches `/controller`. Where there is none it runs for it: who creates the znode, and increments
 //!    `/controller_epoch` in the same multi, is the controller.
 //! 3. Until it has heard of the cluster once, a broker answers ApiVersions only; other requests wait.
+//! 4. A controller may see a registration before its broker is told that it is there: what it says then is held until
+//!    the broker knows.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use kafka_protocol::messages::RequestKind;
 
@@ -21,7 +24,7 @@ use super::{Broker, Effect};
 use crate::controller::{Controller, Output, Tag};
 use crate::id::{ConnId, Ticket, TopicPartition};
 use crate::protocol::Request;
-use crate::protocol::cluster::Assignment;
+use crate::protocol::cluster::{Assignment, ClusterState};
 use crate::protocol::znode;
 use crate::sim::view::Level;
 use crate::time::{Duration, Instant, Now};
@@ -42,6 +45,8 @@ pub(super) struct Membership {
     pub epoch: i64,
     /// (3)
     waiting: VecDeque<(Ticket, Box<Request>)>,
+    /// (4)
+    held: Option<Arc<ClusterState>>,
     /// The broker stops: it runs for nothing any more.
     leaving: bool,
 }
@@ -92,6 +97,7 @@ impl Membership {
             cluster_id: None,
             epoch: -1,
             waiting: VecDeque::new(),
+            held: None,
             leaving: false,
         }
     }
@@ -110,6 +116,16 @@ impl Membership {
 
     pub fn is_member(&self) -> bool {
         matches!(self.stage, Stage::Member)
+    }
+
+    /// Keeps what a controller says that may know of our registration before we do; `known` is the epoch that it knows.
+    /// (4)
+    pub fn holds(&mut self, state: &Arc<ClusterState>, known: Option<i64>) -> bool {
+        let may = !self.is_member() && known.is_some_and(|known| known > self.epoch);
+        if may && self.held.as_ref().is_none_or(|held| held.version < state.version) {
+            self.held = Some(state.clone());
+        }
+        may
     }
 }
 
@@ -315,6 +331,11 @@ impl Broker {
                     level: Level::Info,
                     text: format!("is registered, broker epoch {}", self.membership.epoch),
                 });
+                let held = self.membership.held.take();
+                let ours = Some(self.membership.epoch);
+                if let Some(state) = held.filter(|held| held.broker_epochs.get(&self.id()).copied() == ours) {
+                    self.apply(now, state, out);
+                }
                 self.look_for_the_controller(now, out);
             }
             // Another broker was faster with what was missing.
