@@ -26,6 +26,7 @@ pub(super) fn tell(room: &mut Room, version: u64, leader: BrokerId, leader_epoch
         brokers: [one, two].map(|id| (id, registration(id))).into(),
         broker_epochs: [(one, room.broker.membership.epoch)].into(),
         topics: [(topic("orders"), orders)].into(),
+        ..ClusterState::default()
     };
     let request = ClusterRequest::Update(Arc::new(state));
     room.step(Event::Call { from: one, call: CallId(version), request });

@@ -1,12 +1,15 @@
 //! What Kafka keeps in ZooKeeper: the znodes of Kafka 3.9, their paths and their JSON, in the order in which it writes
 //! the keys (Kafka's `ZkData`).
 //!
-//! Here the paths | `broker.rs` who is there | `topic.rs` a topic's partitions | `config.rs` what was set
+//! Here the paths | `broker.rs` who is there | `topic.rs` a topic's partitions | `config.rs` what was set |
+//! `admin.rs` what was asked for by writing it
 
+mod admin;
 mod broker;
 mod config;
 mod topic;
 
+pub use admin::*;
 pub use broker::*;
 pub use config::*;
 pub use topic::*;
@@ -48,8 +51,11 @@ pub const BROKER_IDS: &str = "/brokers/ids";
 pub const TOPICS: &str = "/brokers/topics";
 pub const DELETE_TOPICS: &str = "/admin/delete_topics";
 pub const CONFIG_CHANGES: &str = "/config/changes";
-/// The settings of all brokers that have none of their own.
-pub const DEFAULT_BROKER_CONFIG: &str = "/config/brokers/<default>";
+pub const BROKER_CONFIGS: &str = "/config/brokers";
+/// The old way to ask for a preferred replica election.
+pub const PREFERRED_ELECTION: &str = "/admin/preferred_replica_election";
+/// The old way to ask for a reassignment.
+pub const REASSIGNMENTS: &str = "/admin/reassign_partitions";
 pub const ISR_CHANGES: &str = "/isr_change_notification";
 pub const PRODUCER_IDS: &str = "/latest_producer_id_block";
 pub const FEATURE: &str = "/feature";
@@ -75,7 +81,7 @@ pub fn state_path(topic: &TopicName, partition: i32) -> Path {
 }
 
 pub fn topic_config_path(topic: &TopicName) -> Path {
-    format!("/config/topics/{}", topic.0).into()
+    Entity::Topic(topic.clone()).path()
 }
 
 pub fn delete_topic_path(topic: &TopicName) -> Path {
@@ -144,15 +150,28 @@ mod tests {
             text(state(&partition, 7)),
             r#"{"controller_epoch":7,"leader":1,"version":1,"leader_epoch":3,"isr":[1]}"#
         );
+        let unclean = Assignment { recovering: true, ..partition.clone() };
+        assert_eq!(
+            text(state(&unclean, 2)),
+            r#"{"controller_epoch":2,"leader":1,"version":1,"leader_recovery_state":1,"leader_epoch":3,"isr":[1]}"#
+        );
         let id = parse_uuid("Jb8wHvF3RyeK8Gg8YbLqIw").unwrap();
         let moving = Assignment { adding: vec![two], ..partition.clone() };
         assert_eq!(
             text(topic(id, &[moving, partition])),
-            r#"{"removing_replicas":{},"partitions":{"0":[1,2],"1":[1,2]},"topic_id":"Jb8wHvF3RyeK8Gg8YbLqIw","adding_replicas":{"0":[2]},"version":3}"#
+            r#"{"partitions":{"0":[1,2],"1":[1,2]},"topic_id":"Jb8wHvF3RyeK8Gg8YbLqIw","adding_replicas":{"0":[2]},"removing_replicas":{},"version":3}"#
         );
         let configs = [("retention.ms".to_owned(), "5".to_owned())].into();
         assert_eq!(text(config(&configs)), r#"{"version":1,"config":{"retention.ms":"5"}}"#);
-        assert_eq!(text(config_change(&topic_name("t"))), r#"{"version":2,"entity_path":"topics/t"}"#);
+        for (entity, path) in [
+            (Entity::Topic(topic_name("t")), "topics/t"),
+            (Entity::Broker(two), "brokers/2"),
+            (Entity::Brokers, "brokers/<default>"),
+        ] {
+            let change = config_change(&entity);
+            assert_eq!(parse_config_change(&change), Ok(Some(entity)));
+            assert_eq!(text(change), format!(r#"{{"version":2,"entity_path":"{path}"}}"#));
+        }
         assert_eq!(text(cluster_id("x")), r#"{"version":"1","id":"x"}"#);
         assert_eq!(text(producer_ids(one, 0, 999)), r#"{"version":1,"broker":1,"block_start":"0","block_end":"999"}"#);
         let name = TopicPartition::new(topic_name("t"), 4);
@@ -160,6 +179,13 @@ mod tests {
             text(isr_change([&name].into_iter())),
             r#"{"version":1,"partitions":[{"topic":"t","partition":4}]}"#
         );
+        let moved = (name.clone(), vec![two, one]);
+        assert_eq!(
+            text(reassignments([&moved].into_iter())),
+            r#"{"version":1,"partitions":[{"topic":"t","partition":4,"replicas":[2,1]}]}"#
+        );
+        let asked = br#"{"version":1,"partitions":[{"topic":"t","partition":4}]}"#;
+        assert_eq!(parse_preferred_election(asked), Ok(vec![name]));
     }
 
     #[test]

@@ -34,12 +34,12 @@ impl TryFrom<String> for Index {
 
 #[derive(Serialize, Deserialize)]
 struct Topic {
-    #[serde(default)]
-    removing_replicas: Replicas,
     partitions: Replicas,
     topic_id: String,
     #[serde(default)]
     adding_replicas: Replicas,
+    #[serde(default)]
+    removing_replicas: Replicas,
     version: i32,
 }
 
@@ -50,10 +50,10 @@ pub fn topic(id: Uuid, partitions: &[Assignment]) -> Bytes {
         all.filter(|(_, replicas)| !replicas.is_empty()).collect()
     };
     json(&Topic {
-        removing_replicas: some(|partition| &partition.removing),
         partitions: some(|partition| &partition.replicas),
         topic_id: print_uuid(id),
         adding_replicas: some(|partition| &partition.adding),
+        removing_replicas: some(|partition| &partition.removing),
         version: 3,
     })
 }
@@ -79,9 +79,15 @@ struct State {
     controller_epoch: i32,
     leader: BrokerId,
     version: i32,
+    /// Kafka's `LeaderRecoveryState`, where it is not RECOVERED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leader_recovery_state: Option<u8>,
     leader_epoch: LeaderEpoch,
     isr: Vec<BrokerId>,
 }
+
+/// Kafka's `LeaderRecoveryState.RECOVERING`.
+const RECOVERING: u8 = 1;
 
 /// Who leads a partition and who is in sync.
 pub fn state(partition: &Assignment, controller_epoch: i32) -> Bytes {
@@ -89,6 +95,7 @@ pub fn state(partition: &Assignment, controller_epoch: i32) -> Bytes {
         controller_epoch,
         leader: partition.leader,
         version: 1,
+        leader_recovery_state: partition.recovering.then_some(RECOVERING),
         leader_epoch: partition.leader_epoch,
         isr: partition.isr.clone(),
     })
@@ -96,12 +103,13 @@ pub fn state(partition: &Assignment, controller_epoch: i32) -> Bytes {
 
 /// Puts what a state's znode of that version says into `partition`.
 pub fn parse_state(data: &[u8], version: i32, partition: &mut Assignment) -> Result<(), String> {
-    let State { leader, leader_epoch, isr, .. } = parse(data, "a partition's state")?;
+    let State { leader, leader_epoch, isr, leader_recovery_state, .. } = parse(data, "a partition's state")?;
     if isr.is_empty() || leader != BrokerId::NONE && !isr.contains(&leader) {
         return Err(format!("a partition's ISR {isr:?} is empty or lacks its leader {}", leader.0));
     }
     (partition.leader, partition.leader_epoch, partition.isr) = (leader, leader_epoch, isr);
     partition.partition_epoch = version;
+    partition.recovering = leader_recovery_state == Some(RECOVERING);
     Ok(())
 }
 
