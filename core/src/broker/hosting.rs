@@ -200,19 +200,15 @@ impl Broker {
 
     fn host_topic(&mut self, now: Now, name: &TopicName, topic: &Topic, reconfigured: bool, out: &mut Vec<Effect>) {
         let own = self.id();
-        let mut settings = None;
+        let mut config = None;
         for (index, assignment) in (0..).zip(&topic.partitions) {
             if !assignment.replicas.contains(&own) {
                 continue;
             }
             // What the controller has checked is valid; what an older version let through counts as not set.
             let mut settings = || -> Settings {
-                settings
-                    .get_or_insert_with(|| {
-                        let config = TopicConfig::new(&topic.configs, &self.settings);
-                        Settings::from(&config.unwrap_or_default())
-                    })
-                    .clone()
+                let new = || TopicConfig::new(&topic.configs, &self.settings).unwrap_or_default();
+                Settings::new(config.get_or_insert_with(new), index, own)
             };
             let hosted = self.hosted.get(name).and_then(|partitions| partitions.get(&index)).copied();
             match hosted {

@@ -61,6 +61,8 @@ const WITH_EFFECT: &[&str] = &[
     "replica.lag.time.max.ms",
     "replica.selector.class",
     "replica.socket.timeout.ms",
+    "replication.quota.window.num",
+    "replication.quota.window.size.seconds",
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
@@ -137,6 +139,9 @@ pub struct BrokerSettings {
     pub replica_lag_time_max: Duration,
     /// What a follower waits for an answer.
     pub replica_socket_timeout: Duration,
+    /// How long a window is in which throttled replication is measured, and how many are.
+    pub replication_quota_window: Duration,
+    pub replication_quota_windows: u32,
     /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`.
     pub selects_replicas_by_rack: bool,
     /// Bytes of one request.
@@ -225,6 +230,10 @@ impl BrokerSettings {
             replica_fetch_wait_max: reader.millis("replica.fetch.wait.max.ms"),
             replica_lag_time_max: reader.millis("replica.lag.time.max.ms"),
             replica_socket_timeout: reader.millis("replica.socket.timeout.ms"),
+            replication_quota_window: Duration::from_secs(
+                reader.integer("replication.quota.window.size.seconds").max(1) as u64,
+            ),
+            replication_quota_windows: reader.integer("replication.quota.window.num").max(1) as u32,
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
             // Kafka's −1.
