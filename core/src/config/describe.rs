@@ -184,7 +184,7 @@ fn broker_synonyms(name: &str, names: &[&'static str], layers: &Layers) -> Vec<S
             Some(Synonym { name: setting.name.into(), value, source })
         })
     });
-    let defaults = settings().filter_map(|setting| {
+    let defaults = settings().filter(|setting| !setting.is_set_while_running_only()).filter_map(|setting| {
         let value = secret(setting, setting.default?.to_owned());
         Some(Synonym { name: setting.name.into(), value, source: Source::Default })
     });

@@ -46,7 +46,11 @@ impl Controller {
                     .and_then(|()| self.reassign(&topic.name, asked.partition_index, target.as_deref()));
                 let (code, message) = match decided {
                     Ok(()) => (error::NONE, None),
-                    Err((error, message)) => (error.code(), Some(StrBytes::from_string(message))),
+                    Err((error, message)) => {
+                        // Where there is no more to say than the code says, Kafka does not.
+                        let more = Some(message).filter(|message| *message != error::message(error));
+                        (error.code(), more.map(StrBytes::from_string))
+                    }
                 };
                 ReassignablePartitionResponse::default()
                     .with_partition_index(asked.partition_index)
@@ -57,6 +61,7 @@ impl Controller {
             ReassignableTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
         });
         AlterPartitionReassignmentsResponse::default()
+            .with_error_message(None)
             .with_allow_replication_factor_change(request.allow_replication_factor_change)
             .with_responses(topics.collect())
     }
@@ -83,7 +88,7 @@ impl Controller {
             let topic = OngoingTopicReassignment::default().with_name(name.clone()).with_partitions(partitions);
             (!topic.partitions.is_empty()).then_some(topic)
         });
-        ListPartitionReassignmentsResponse::default().with_topics(topics.collect())
+        ListPartitionReassignmentsResponse::default().with_error_message(None).with_topics(topics.collect())
     }
 
     /// KIP-860.

@@ -404,7 +404,7 @@ pub(crate) mod tests {
                 request("x", 1, 3),
                 38,
                 "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached \
-                 because only 1 broker(s) are registered.",
+                 because only 1 broker(s) are registered or some brokers have all their log directories cordoned.",
             ),
         ] {
             assert_eq!(create(&mut controller, request), [(code, message.to_string())]);

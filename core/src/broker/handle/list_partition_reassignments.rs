@@ -12,6 +12,9 @@ pub(super) fn handle(
     body: ListPartitionReassignmentsRequest,
     out: &mut Vec<Effect>,
 ) {
-    let unreachable = || ListPartitionReassignmentsResponse::default().with_error_code(NOT_CONTROLLER).into();
+    let unreachable = || {
+        let response = ListPartitionReassignmentsResponse::default().with_error_code(NOT_CONTROLLER);
+        response.with_error_message(None).into()
+    };
     broker.forward(asked, body, unreachable, out);
 }

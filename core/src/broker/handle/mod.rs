@@ -25,6 +25,7 @@ pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod unsupported;
+pub mod update_features;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
@@ -89,6 +90,7 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         }
         RequestKind::ListPartitionReassignments(body) => list_partition_reassignments::handle(broker, asked, body, out),
         RequestKind::AlterReplicaLogDirs(body) => alter_replica_log_dirs::handle(broker, asked, body, out),
+        RequestKind::UpdateFeatures(body) => update_features::handle(broker, asked, body, out),
 
         other => unsupported::handle(broker, asked, other, out),
     }

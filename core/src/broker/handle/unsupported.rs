@@ -156,7 +156,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         RequestKind::EndQuorumEpoch(_) => plain!(EndQuorumEpochResponse),
         RequestKind::DescribeQuorum(_) => plain!(DescribeQuorumResponse),
         RequestKind::AlterPartition(_) => plain!(AlterPartitionResponse),
-        RequestKind::UpdateFeatures(_) => plain!(UpdateFeaturesResponse),
         RequestKind::Envelope(_) => plain!(EnvelopeResponse),
         RequestKind::FetchSnapshot(_) => plain!(FetchSnapshotResponse),
         RequestKind::BrokerRegistration(_) => plain!(BrokerRegistrationResponse),

@@ -400,6 +400,8 @@ impl Broker {
         fetcher.wake_due(now.instant);
         let rate = self.settings.follower_throttled_rate;
         if let Some(until) = self.follower_throttle.exceeded_until(now.instant, rate, &self.settings) {
+            // The rate may be another by then.
+            let until = until.min(now.instant + self.settings.replica_fetch_backoff);
             fetcher.hold_back(until, |log| slots.get(log.0 as usize).and_then(Option::as_deref));
         }
         // (2)
