@@ -4,6 +4,8 @@
 //! (`cargo run -p ottla-tests --example compare -- HOST:PORT HOST:PORT`); what may differ between two clusters (ports,
 //! ids, times) is masked, and everything else must be the same bytes.
 
+mod admin;
+
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
@@ -163,6 +165,7 @@ pub fn script() -> Vec<Exchange> {
     delete_records(&mut script);
     configs(&mut script);
     cluster(&mut script);
+    admin::exchanges(&mut script);
     unserved(&mut script);
     removal(&mut script);
     script

@@ -1,10 +1,12 @@
 //! What a broker can ask of the world.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::client;
+use crate::config::BrokerSettings;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket, WorkId};
 use crate::log::compact::Job;
 use crate::protocol::Response;
@@ -70,6 +72,8 @@ pub enum Effect {
     /// Replace a small file of the data directory as a whole (checkpoints, `orders-0/partition.metadata`): written
     /// aside, synced, renamed. In place before the effects that follow.
     Save { file: String, contents: Bytes },
+    /// The broker is set otherwise from here on: what the driver has of it is, too (`max.connections`).
+    Configure { settings: Arc<BrokerSettings> },
     /// Something that whoever runs the broker should read.
     Note { level: Level, text: String },
     /// This broker cannot go on, and says why; it takes no more events.
@@ -157,6 +161,7 @@ impl fmt::Display for Effect {
             Effect::Read { read, extent } => write!(f, "read {read} {extent}"),
             Effect::Save { file, contents } => write!(f, "save {file} {} B", contents.len()),
             Effect::ZooKeeper(effect) => write!(f, "zookeeper {effect}"),
+            Effect::Configure { .. } => f.write_str("configure"),
             Effect::Note { text, .. } => write!(f, "note {text}"),
             Effect::Fail { why } => write!(f, "fail: {why}"),
             Effect::Stopped => f.write_str("stopped"),

@@ -5,6 +5,7 @@
 //! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
 //! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
+//! `throttle.rs` what moving replicas may cost |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -28,6 +29,7 @@ pub mod replication;
 pub mod session;
 #[cfg(test)]
 mod tests;
+pub mod throttle;
 pub mod view;
 
 pub use effect::Effect;
@@ -109,6 +111,9 @@ pub struct Broker {
     purgatory: purgatory::Purgatory,
     sessions: session::Sessions,
     replication: replication::Replication,
+    /// Of what this broker sends to followers, and of what it fetches as one.
+    leader_throttle: throttle::Throttle,
+    follower_throttle: throttle::Throttle,
     producer_ids: producer_id::ProducerIds,
     chores: chores::Chores,
     cleaner: cleaner::Cleaner,
@@ -157,6 +162,8 @@ impl Broker {
             partitions: Vec::new(),
             found: Arc::new(hosting::Found::new(image)),
             purgatory: purgatory::Purgatory::default(),
+            leader_throttle: throttle::Throttle::default(),
+            follower_throttle: throttle::Throttle::default(),
             producer_ids: producer_id::ProducerIds::default(),
             now,
             connections: BTreeSet::new(),

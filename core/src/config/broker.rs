@@ -1,10 +1,14 @@
-//! What a broker can be set to: Kafka's names and defaults, read once when the broker starts.
+//! What a broker can be set to: Kafka's names and defaults. Read when the broker starts, and when something is set while it
+//! runs.
 
 use std::collections::BTreeMap;
 
+use super::dynamic;
 use super::setting::{ConfigError, Value};
 use super::table::BROKER;
+use crate::id::BrokerId;
 use crate::log::compact::Limits;
+use crate::protocol::cluster::BrokerConfigs;
 use crate::time::Duration;
 
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
@@ -18,8 +22,10 @@ const WITH_EFFECT: &[&str] = &[
     "default.replication.factor",
     "delete.topic.enable",
     "fetch.max.bytes",
+    "follower.replication.throttled.rate",
     "leader.imbalance.check.interval.seconds",
     "leader.imbalance.per.broker.percentage",
+    "leader.replication.throttled.rate",
     "log.cleaner.backoff.ms",
     "log.cleaner.dedupe.buffer.size",
     "log.cleaner.delete.retention.ms",
@@ -67,6 +73,8 @@ const WITH_EFFECT: &[&str] = &[
     "replica.lag.time.max.ms",
     "replica.selector.class",
     "replica.socket.timeout.ms",
+    "replication.quota.window.num",
+    "replication.quota.window.size.seconds",
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
@@ -92,6 +100,9 @@ const OWN: &[&str] = &[
 /// The one selector that comes with Kafka.
 const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 
+/// Bytes of the offset map of each of the cleaner's threads: at least more than these.
+const MIN_CLEANER_MAP: u64 = 1 << 20;
+
 /// Whether setting it changes anything here.
 pub fn has_effect(name: &str) -> bool {
     WITH_EFFECT.binary_search(&name).is_ok()
@@ -100,6 +111,8 @@ pub fn has_effect(name: &str) -> bool {
 /// A broker's settings: those that were set, checked, and what follows from them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerSettings {
+    layers: Layers,
+    /// What holds of the layers.
     set: BTreeMap<String, String>,
 
     pub auto_create_topics_enable: bool,
@@ -112,8 +125,12 @@ pub struct BrokerSettings {
     pub delete_topic_enable: bool,
     /// Bytes of one Fetch response, whatever the client allows.
     pub fetch_max_bytes: i32,
+    /// Bytes a second that this broker fetches of the replicas that its topics throttle.
+    pub follower_throttled_rate: u64,
     pub leader_imbalance_check_interval: Duration,
     pub leader_imbalance_per_broker_percentage: usize,
+    /// Bytes a second that it sends of them.
+    pub leader_throttled_rate: u64,
     /// How long the cleaner rests when there is nothing to clean.
     pub log_cleaner_backoff: Duration,
     pub log_cleaner_enable: bool,
@@ -147,6 +164,9 @@ pub struct BrokerSettings {
     pub replica_lag_time_max: Duration,
     /// What a follower waits for an answer.
     pub replica_socket_timeout: Duration,
+    /// How long a window is in which throttled replication is measured, and how many are.
+    pub replication_quota_window: Duration,
+    pub replication_quota_windows: u32,
     /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`.
     pub selects_replicas_by_rack: bool,
     /// Bytes of one request.
@@ -156,6 +176,17 @@ pub struct BrokerSettings {
     /// SO_SNDBUF of clients' connections, in bytes; `None` leaves it to the system.
     pub socket_send_buffer: Option<u32>,
     pub zookeeper_session_timeout: Duration,
+}
+
+/// Who has set what, by name; each hides what those below it have set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layers {
+    /// For this broker, while it runs.
+    pub own: BTreeMap<String, String>,
+    /// For all brokers, while they run.
+    pub all: BTreeMap<String, String>,
+    /// When it started.
+    pub given: BTreeMap<String, String>,
 }
 
 /// How partitions are placed on brokers: [`crate::controller::placement`].
@@ -172,8 +203,29 @@ impl BrokerSettings {
         for (name, text) in set {
             check(name, text)?;
         }
-        let reader = Reader(set);
-        Ok(BrokerSettings {
+        if Reader(set).cleaner_map_bytes() <= MIN_CLEANER_MAP {
+            let why = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+            return Err(ConfigError(why.to_owned()));
+        }
+        Ok(BrokerSettings::of(Layers { given: set.clone(), ..Layers::default() }))
+    }
+
+    /// The same broker's, under what was set while it runs. What cannot be set so, or is no value, counts as not set.
+    pub fn under(&self, configs: &BrokerConfigs, id: BrokerId) -> BrokerSettings {
+        BrokerSettings::of(Layers {
+            own: dynamic::applicable(configs.of(id), true),
+            all: dynamic::applicable(configs.of_all(), false),
+            given: self.layers.given.clone(),
+        })
+    }
+
+    /// Of layers that were checked.
+    fn of(layers: Layers) -> BrokerSettings {
+        let mut set = layers.given.clone();
+        set.extend(layers.all.clone());
+        set.extend(layers.own.clone());
+        let reader = Reader(&set);
+        BrokerSettings {
             auto_create_topics_enable: reader.boolean("auto.create.topics.enable"),
             broker_session_timeout: reader.millis("broker.session.timeout.ms"),
             auto_leader_rebalance_enable: reader.boolean("auto.leader.rebalance.enable"),
@@ -182,17 +234,19 @@ impl BrokerSettings {
             default_replication_factor: reader.integer("default.replication.factor") as i16,
             delete_topic_enable: reader.boolean("delete.topic.enable"),
             fetch_max_bytes: reader.integer("fetch.max.bytes") as i32,
+            follower_throttled_rate: reader.integer("follower.replication.throttled.rate").max(0) as u64,
             leader_imbalance_check_interval: Duration::from_secs(
                 reader.integer("leader.imbalance.check.interval.seconds").max(1) as u64,
             ),
             leader_imbalance_per_broker_percentage: reader.integer("leader.imbalance.per.broker.percentage") as usize,
+            leader_throttled_rate: reader.integer("leader.replication.throttled.rate").max(0) as u64,
             log_cleaner_backoff: reader.millis("log.cleaner.backoff.ms"),
             log_cleaner_enable: reader.boolean("log.cleaner.enable"),
             log_cleaner_io_max_bytes_per_second: {
                 let limit = reader.double("log.cleaner.io.max.bytes.per.second");
                 (limit < u64::MAX as f64).then_some(limit.max(1.0) as u64)
             },
-            log_cleaner_limits: reader.cleaner_limits()?,
+            log_cleaner_limits: reader.cleaner_limits(),
             log_cleaner_threads: reader.integer("log.cleaner.threads").max(0) as usize,
             log_flush_offset_checkpoint_interval: reader.millis("log.flush.offset.checkpoint.interval.ms"),
             log_flush_start_offset_checkpoint_interval: reader.millis("log.flush.start.offset.checkpoint.interval.ms"),
@@ -213,24 +267,28 @@ impl BrokerSettings {
             replica_fetch_wait_max: reader.millis("replica.fetch.wait.max.ms"),
             replica_lag_time_max: reader.millis("replica.lag.time.max.ms"),
             replica_socket_timeout: reader.millis("replica.socket.timeout.ms"),
+            replication_quota_window: Duration::from_secs(
+                reader.integer("replication.quota.window.size.seconds").max(1) as u64,
+            ),
+            replication_quota_windows: reader.integer("replication.quota.window.num").max(1) as u32,
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
             // Kafka's −1.
             socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
             socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),
             zookeeper_session_timeout: reader.millis("zookeeper.session.timeout.ms"),
-            set: set.clone(),
-        })
+            layers,
+            set,
+        }
     }
 
-    /// What was set, as it was written.
-    pub fn set(&self) -> &BTreeMap<String, String> {
-        &self.set
+    pub fn layers(&self) -> &Layers {
+        &self.layers
     }
 
-    /// Names that were set and change nothing, in order.
+    /// Names that were given and change nothing, in order.
     pub fn without_effect(&self) -> impl Iterator<Item = &str> {
-        self.set.keys().map(String::as_str).filter(|name| !has_effect(name))
+        self.layers.given.keys().map(String::as_str).filter(|name| !has_effect(name))
     }
 
     /// The value of a setting of Kafka's, set or by default.
@@ -290,19 +348,20 @@ impl Reader<'_> {
         }
     }
 
-    fn cleaner_limits(&self) -> Result<Limits, ConfigError> {
+    /// Bytes of the cleaner's offset maps, for one thread.
+    fn cleaner_map_bytes(&self) -> u64 {
         let threads = self.integer("log.cleaner.threads").max(1) as u64;
-        let map_bytes = self.integer("log.cleaner.dedupe.buffer.size").max(0) as u64 / threads;
-        if map_bytes <= 1 << 20 {
-            let why = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
-            return Err(ConfigError(why.to_owned()));
-        }
-        Ok(Limits {
-            map_bytes: map_bytes.min(i32::MAX as u64),
+        self.integer("log.cleaner.dedupe.buffer.size").max(0) as u64 / threads
+    }
+
+    fn cleaner_limits(&self) -> Limits {
+        let threads = self.integer("log.cleaner.threads").max(1) as u64;
+        Limits {
+            map_bytes: self.cleaner_map_bytes().clamp(MIN_CLEANER_MAP, i32::MAX as u64),
             load_per_million: (self.double("log.cleaner.io.buffer.load.factor") * 1e6) as u64,
             // Kafka has one for reading and one for writing.
             chunk_bytes: (self.integer("log.cleaner.io.buffer.size").max(0) as u64 / threads / 2) as u32,
-        })
+        }
     }
 
     /// Milliseconds; what is negative never ends.

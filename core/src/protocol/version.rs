@@ -32,9 +32,15 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::OffsetForLeaderEpoch, 2, 4),
     served(ApiKey::DescribeConfigs, 1, 4),
     served(ApiKey::AlterConfigs, 0, 2),
+    served(ApiKey::AlterReplicaLogDirs, 1, 2),
     served(ApiKey::DescribeLogDirs, 1, 4),
     served(ApiKey::CreatePartitions, 0, 3),
+    served(ApiKey::ElectLeaders, 0, 2),
     served(ApiKey::IncrementalAlterConfigs, 0, 1),
+    served(ApiKey::AlterPartitionReassignments, 0, 1),
+    served(ApiKey::ListPartitionReassignments, 0, 0),
+    // From 2 on Kafka has no error for each feature, and none with ZooKeeper.
+    served(ApiKey::UpdateFeatures, 0, 1),
     served(ApiKey::DescribeCluster, 0, 2),
     served(ApiKey::DescribeTopicPartitions, 0, 0),
 ];

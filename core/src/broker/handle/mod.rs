@@ -5,6 +5,8 @@
 //! ([`Broker::forward`]).
 
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
@@ -14,14 +16,17 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_log_dirs;
 pub mod describe_topic_partitions;
+pub mod elect_leaders;
 pub mod fetch;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod unsupported;
+pub mod update_features;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
@@ -81,6 +86,13 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::DescribeConfigs(body) => describe_configs::handle(broker, asked, body, out),
         RequestKind::AlterConfigs(body) => alter_configs::handle(broker, asked, body, out),
         RequestKind::IncrementalAlterConfigs(body) => incremental_alter_configs::handle(broker, asked, body, out),
+        RequestKind::ElectLeaders(body) => elect_leaders::handle(broker, asked, body, out),
+        RequestKind::AlterPartitionReassignments(body) => {
+            alter_partition_reassignments::handle(broker, asked, body, out);
+        }
+        RequestKind::ListPartitionReassignments(body) => list_partition_reassignments::handle(broker, asked, body, out),
+        RequestKind::AlterReplicaLogDirs(body) => alter_replica_log_dirs::handle(broker, asked, body, out),
+        RequestKind::UpdateFeatures(body) => update_features::handle(broker, asked, body, out),
 
         other => unsupported::handle(broker, asked, other, out),
     }

@@ -1,6 +1,7 @@
 //! One broker in a room: its disk is a few vectors that answer at once (or when they are told to), its clients are the
 //! tests. Every reply is encoded at its version, so that no answer passes that could not be sent.
 
+mod admin;
 mod deleting;
 mod fetching;
 mod following;
@@ -129,9 +130,21 @@ impl Room {
     }
 
     /// The process dies; a new one finds what was written.
-    fn restart(mut self) -> Room {
+    fn restart(self) -> Room {
+        let zookeeper = self.zookeeper.clone();
+        self.restart_with(zookeeper)
+    }
+
+    /// The same, with a ZooKeeper that knows of nothing.
+    fn restart_apart(self) -> Room {
+        let (image, config) = (zookeeper::store::Image::default(), zookeeper::server::Config::default());
+        let (zookeeper, _) = zookeeper::Server::open(config, &image, self.now, &mut Vec::new()).unwrap();
+        self.restart_with(zookeeper)
+    }
+
+    fn restart_with(self, mut zookeeper: zookeeper::Server) -> Room {
         let gone = zookeeper::server::Event::Closed { conn: ConnId(0) };
-        self.zookeeper.step(self.now, gone, &mut Vec::new());
+        zookeeper.step(self.now, gone, &mut Vec::new());
         let mut image = Image { files: self.files.clone(), ..Image::default() };
         let mut files = self.files;
         for LogFiles { directory, segments } in self.logs.into_values() {
@@ -142,7 +155,7 @@ impl Room {
             );
         }
         let settings = self.broker.config.settings.clone();
-        Room::open(settings, image, files, self.zookeeper, self.now)
+        Room::open(settings, image, files, zookeeper, self.now)
     }
 
     /// What it was told since the last time, of that level.

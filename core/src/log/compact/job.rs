@@ -91,7 +91,7 @@ impl Job {
     pub fn run(mut self, bytes: &Bytes) -> Done {
         let mut taken = Taken::default();
         let mut walk = batches(bytes);
-        while let Some((header, whole)) = walk.next() {
+        for (header, whole) in walk.by_ref() {
             let batch = Batch { header, bytes: bytes.slice_ref(whole) };
             let done = match &mut self {
                 Job::Index(index) => index.learn(&batch),
