@@ -14,6 +14,8 @@
 //! | [`log`] | offsets, segments, indexes, look-ups, recovery: which bytes lie where; a driver owns the bytes |
 //! | [`broker::replication`] | the same record at a follower: what it fetches from leaders, and where its log parts from theirs |
 //!
+//! **How much of it a client may ask for**: [`quota`].
+//!
 //! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`]. What must outlive them all
 //! lies in [`zookeeper`].
 //!
@@ -36,6 +38,7 @@ pub mod near;
 pub mod node;
 pub mod partition;
 pub mod protocol;
+pub mod quota;
 pub mod record;
 pub mod rng;
 pub mod sim;

@@ -11,7 +11,9 @@
 //! 2. Every request holds a place in [`Order`] before the broker sees it, and leaves it answered or with the connection.
 //! 3. Batches that take long to check are checked by [`LONG_CHECKS`] threads of their own: neither other connections nor
 //!    the page wait for them.
-//! 4. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
+//! 4. A client that did more than it may is muted: no request of it is taken before the time is up. Its answers go out
+//!    meanwhile, and it is not idle.
+//! 5. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -82,6 +84,7 @@ pub struct Listener {
 pub enum Outbound {
     Reply { seq: u64, response: Box<Response>, files: Vec<Option<FileSlice>> },
     NoReply { seq: u64 },
+    Mute { until: Instant },
     Close { why: String },
 }
 
@@ -104,6 +107,8 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
         stream,
         listener: &listener,
         order: Mutex::default(),
+        muted: Mutex::default(),
+        spent: AtomicU64::new(0),
         room: Notify::new(),
         received: Progress::default(),
         sent: AtomicU64::new(0),
@@ -154,6 +159,10 @@ struct Connection<'a> {
     stream: TcpStream,
     listener: &'a Listener,
     order: Mutex<Order>,
+    /// No request is taken before then.
+    muted: Mutex<Option<Instant>>,
+    /// Nanoseconds that reading its requests and writing its answers took of a processor, since the last request was taken.
+    spent: AtomicU64,
     /// Told when an answer made room for a request.
     room: Notify,
     received: Progress,
@@ -283,6 +292,8 @@ impl Connection<'_> {
         let bytes = frame.len();
         let since = Instant::now();
         let request = decode(frame).await?;
+        let spent = since.elapsed() + Duration::from_nanos(self.spent.swap(0, Ordering::Relaxed));
+        self.silence().await;
         while !self.order.lock().expect("not poisoned").has_room(request.api_key, bytes) {
             self.room.notified().await;
         }
@@ -301,8 +312,24 @@ impl Connection<'_> {
         let seq = self.order.lock().expect("not poisoned").enter(place);
         let ticket = Ticket { conn: self.conn, seq };
         let place = self.listener.queue.clone().acquire_owned().await.expect("never closed");
-        let message = Inbox::Request { ticket, request: Box::new(request), place };
+        let message = Inbox::Request { ticket, request: Box::new(request), place, spent };
         self.listener.broker.send(message).map_err(|_| Why::Gone("the broker stopped".into()))
+    }
+
+    fn mute(&self, until: Instant) {
+        let mut muted = self.muted.lock().expect("not poisoned");
+        *muted = (*muted).max(Some(until));
+    }
+
+    fn muted_until(&self) -> Option<Instant> {
+        self.muted.lock().expect("not poisoned").filter(|until| *until > Instant::now())
+    }
+
+    /// (4)
+    async fn silence(&self) {
+        while let Some(until) = self.muted_until() {
+            tokio::time::sleep_until(until.into()).await;
+        }
     }
 
     async fn answer(&self, mut outbound: UnboundedReceiver<Outbound>) -> Why {
@@ -316,6 +343,7 @@ impl Connection<'_> {
                 match message {
                     Outbound::Reply { seq, response, files } => order.fill(seq, Some((response, files))),
                     Outbound::NoReply { seq } => order.fill(seq, None),
+                    Outbound::Mute { until } => self.mute(until),
                     Outbound::Close { why } => close = Some(why),
                 }
                 drop(order);
@@ -356,12 +384,14 @@ impl Connection<'_> {
 
     fn encode(&self, place: Place, answer: &mut Answer) -> Result<(), Why> {
         let Some(Some((response, files))) = place.reply else { return Ok(()) };
-        let before = answer.len();
+        let (before, begun) = (answer.len(), Instant::now());
         self.watched.response(&self.listener.broker.live, place.message, place.correlation_id, &response, &files);
         answer
             .push(place.api, place.correlation_id, *response, files)
             .map_err(|error| Why::Cut(format!("an answer to {:?} that cannot be encoded: {error}", place.api)))?;
-        self.listener.broker.metrics.response(place.api, answer.len() - before, place.since.elapsed());
+        let now = Instant::now();
+        self.spent.fetch_add((now - begun).as_nanos() as u64, Ordering::Relaxed);
+        self.listener.broker.metrics.response(place.api, answer.len() - before, now - place.since);
         Ok(())
     }
 
@@ -376,7 +406,8 @@ impl Connection<'_> {
             ticks.tick().await;
             let now = Instant::now();
             let moved = self.received.bytes.load(Ordering::Relaxed) + self.sent.load(Ordering::Relaxed);
-            if std::mem::replace(&mut bytes, moved) != moved || self.listener.still.load(Ordering::Relaxed) {
+            let kept_waiting = self.listener.still.load(Ordering::Relaxed) || self.muted_until().is_some();
+            if std::mem::replace(&mut bytes, moved) != moved || kept_waiting {
                 quiet_since = now;
             }
             let complete = self.received.frames.load(Ordering::Relaxed);

@@ -57,6 +57,8 @@ pub enum Inbox {
         ticket: Ticket,
         request: Box<Request>,
         place: OwnedSemaphorePermit,
+        /// What it took of a processor's time before it came here, and the answers before it on their way out.
+        spent: Duration,
     },
     Opened {
         conn: ConnId,
@@ -257,9 +259,13 @@ impl Driver {
                 }
                 self.step(now, event, effects);
             }
-            Inbox::Request { ticket, request, place } => {
+            Inbox::Request { ticket, request, place, spent } => {
                 drop(place);
+                let timed = self.broker.counts_time().then(std::time::Instant::now);
                 self.step(now, Event::Request { ticket, request }, effects);
+                if let Some(begun) = timed {
+                    self.step(now, Event::Spent { time: spent + begun.elapsed() }, effects);
+                }
             }
             Inbox::Opened { conn, replies } => {
                 self.connections.insert(conn, replies);
@@ -301,6 +307,10 @@ impl Driver {
         match effect {
             Effect::Reply { ticket, response } => self.reply(ticket, response),
             Effect::NoReply { ticket } => self.tell(ticket.conn, Outbound::NoReply { seq: ticket.seq }),
+            Effect::Mute { conn, until } => {
+                let left = until.since(self.clock.instant());
+                self.tell(conn, Outbound::Mute { until: std::time::Instant::now() + left });
+            }
             Effect::Close { conn, why } => self.tell(conn, Outbound::Close { why }),
             Effect::Client(effect) => self.peers.execute(effect),
             Effect::Call { call, to, request } => {

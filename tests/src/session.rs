@@ -5,6 +5,7 @@
 //! ids, times) is masked, and everything else must be the same bytes.
 
 mod admin;
+mod quotas;
 
 use std::collections::BTreeMap;
 
@@ -166,6 +167,7 @@ pub fn script() -> Vec<Exchange> {
     configs(&mut script);
     cluster(&mut script);
     admin::exchanges(&mut script);
+    quotas::exchanges(&mut script);
     unserved(&mut script);
     removal(&mut script);
     script

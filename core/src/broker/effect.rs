@@ -13,7 +13,7 @@ use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::{Batch, Stamp};
 use crate::sim::view::Level;
-use crate::time::Timestamp;
+use crate::time::{Instant, Timestamp};
 use crate::zookeeper;
 
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub enum Effect {
     Reply { ticket: Ticket, response: Box<Response> },
     /// The request has no answer (Produce with acks=0): its place in the order is free.
     NoReply { ticket: Ticket },
+    /// Take no more requests from a client before then: those that it sends meanwhile wait. Its answers go out as ever.
+    Mute { conn: ConnId, until: Instant },
     /// Cut a client off.
     Close { conn: ConnId, why: String },
     /// As a client of another broker, of which it replicates: connect, send, close. Answered by
@@ -115,6 +117,7 @@ impl fmt::Display for Effect {
         match self {
             Effect::Reply { ticket, response } => write!(f, "reply {ticket} {response}"),
             Effect::NoReply { ticket } => write!(f, "no reply {ticket}"),
+            Effect::Mute { conn, until } => write!(f, "mute {conn} until {until}"),
             Effect::Close { conn, why } => write!(f, "close {conn}: {why}"),
             Effect::Client(effect) => write!(f, "client {effect}"),
             Effect::Call { call, to, request } => write!(f, "call {to} {call} {request}"),

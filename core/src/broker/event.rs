@@ -12,6 +12,7 @@ use crate::protocol::Request;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::check::Invalid;
 use crate::record::{Batch, replicated};
+use crate::time::Duration;
 use crate::zookeeper;
 
 #[derive(Clone, Debug)]
@@ -20,6 +21,9 @@ pub enum Event {
     Timer,
     /// A client's request, decoded; its batches are checked.
     Request { ticket: Ticket, request: Box<Request> },
+    /// What the request that came last took of the broker's time: told where
+    /// [`Broker::counts_time`](super::Broker::counts_time), right after it.
+    Spent { time: Duration },
     /// A client's connection is gone: nothing more comes from it and nothing can be sent to it.
     Closed { conn: ConnId },
     /// Everything below `end` is in the file (the page cache, not yet the disk). Cumulative.
@@ -80,6 +84,7 @@ impl fmt::Display for Event {
         match self {
             Event::Timer => f.write_str("timer"),
             Event::Request { ticket, request } => write!(f, "request {ticket} {request}"),
+            Event::Spent { time } => write!(f, "spent {} ns", time.as_nanos()),
             Event::Closed { conn } => write!(f, "closed {conn}"),
             Event::Appended { log, end } => write!(f, "appended {log} below {end}"),
             Event::Flushed { log, end } => write!(f, "flushed {log} below {end}"),

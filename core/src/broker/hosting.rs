@@ -80,6 +80,9 @@ impl Broker {
             let reconfigured = reset || old.is_none_or(|old| old.configs != topic.configs);
             self.host_topic(now, name, topic, reconfigured, out);
         }
+        if before.quotas != state.quotas {
+            self.follow_quotas();
+        }
         if before.brokers != state.brokers {
             self.look_who_lives(now, out);
         }

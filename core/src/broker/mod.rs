@@ -5,7 +5,7 @@
 //! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
 //! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
-//! `throttle.rs` what moving replicas may cost |
+//! `throttle.rs` what moving replicas may cost | `quota.rs` what clients may do |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -24,6 +24,7 @@ mod isr;
 pub mod membership;
 pub mod producer_id;
 pub mod purgatory;
+pub mod quota;
 mod replica_selector;
 pub mod replication;
 pub mod session;
@@ -111,6 +112,7 @@ pub struct Broker {
     purgatory: purgatory::Purgatory,
     sessions: session::Sessions,
     replication: replication::Replication,
+    quotas: quota::Quotas,
     /// Of what this broker sends to followers, and of what it fetches as one.
     leader_throttle: throttle::Throttle,
     follower_throttle: throttle::Throttle,
@@ -149,6 +151,7 @@ impl Broker {
                 config.seed.stream(&format!("replication-{}", now.wall)),
             ),
             config: Arc::new(config),
+            quotas: quota::Quotas::new(&settings),
             chores: chores::Chores::new(now.instant, &settings),
             cleaner: cleaner::Cleaner::new(now.instant),
             membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant),
@@ -272,17 +275,23 @@ impl Node for Broker {
     /// The table of contents: every event and who deals with it.
     fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
         self.now = now;
+        let begin = out.len();
         match event {
             // Clients' requests: one file per API in `handle/`, chosen by the table in `handle/mod.rs`.
             Event::Request { ticket, request } => {
                 self.connections.insert(ticket.conn);
+                if self.quotas.is_enabled() {
+                    self.quotas.asked(ticket, &request);
+                }
                 self.admit(now, ticket, request, out);
             }
             Event::Closed { conn } => {
                 self.connections.remove(&conn);
                 self.gone_while_waiting(conn);
                 self.purgatory.closed(conn);
+                self.quotas.closed(conn);
             }
+            Event::Spent { time } => self.quotas.spent(now.instant, time),
 
             // This broker as a client of others, in `replication/`.
             Event::Client { event, batches } => self.as_client(now, event, batches, out),
@@ -312,6 +321,9 @@ impl Node for Broker {
                 self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
+        }
+        if self.quotas.is_enabled() {
+            self.hold_to_quotas(begin, out);
         }
     }
 

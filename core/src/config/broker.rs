@@ -9,6 +9,7 @@ use super::table::BROKER;
 use crate::id::BrokerId;
 use crate::log::compact::Limits;
 use crate::protocol::cluster::BrokerConfigs;
+use crate::quota::window::Windows;
 use crate::time::Duration;
 
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
@@ -19,6 +20,8 @@ const WITH_EFFECT: &[&str] = &[
     "compression.type",
     "connections.max.idle.ms",
     "controlled.shutdown.enable",
+    "controller.quota.window.num",
+    "controller.quota.window.size.seconds",
     "default.replication.factor",
     "delete.topic.enable",
     "fetch.max.bytes",
@@ -65,6 +68,8 @@ const WITH_EFFECT: &[&str] = &[
     "num.partitions",
     "ottla.placement",
     "queued.max.requests",
+    "quota.window.num",
+    "quota.window.size.seconds",
     "replica.fetch.backoff.ms",
     "replica.fetch.max.bytes",
     "replica.fetch.min.bytes",
@@ -121,6 +126,8 @@ pub struct BrokerSettings {
     pub broker_session_timeout: Duration,
     pub connections_max_idle: Duration,
     pub controlled_shutdown_enable: bool,
+    /// In which it is measured what the controller does for a client.
+    pub controller_quota_windows: Windows,
     pub default_replication_factor: i16,
     pub delete_topic_enable: bool,
     /// Bytes of one Fetch response, whatever the client allows.
@@ -150,6 +157,8 @@ pub struct BrokerSettings {
     pub placement: Placement,
     /// Requests of all connections that wait for the broker before it stops reading.
     pub queued_max_requests: i32,
+    /// In which it is measured what a client does.
+    pub quota_windows: Windows,
     /// What a follower waits after a fetch that failed.
     pub replica_fetch_backoff: Duration,
     /// Bytes of one partition that a follower fetches.
@@ -231,6 +240,8 @@ impl BrokerSettings {
             auto_leader_rebalance_enable: reader.boolean("auto.leader.rebalance.enable"),
             connections_max_idle: reader.millis("connections.max.idle.ms"),
             controlled_shutdown_enable: reader.boolean("controlled.shutdown.enable"),
+            controller_quota_windows: reader
+                .windows("controller.quota.window.num", "controller.quota.window.size.seconds"),
             default_replication_factor: reader.integer("default.replication.factor") as i16,
             delete_topic_enable: reader.boolean("delete.topic.enable"),
             fetch_max_bytes: reader.integer("fetch.max.bytes") as i32,
@@ -260,6 +271,7 @@ impl BrokerSettings {
                 _ => Placement::Notes,
             },
             queued_max_requests: reader.integer("queued.max.requests") as i32,
+            quota_windows: reader.windows("quota.window.num", "quota.window.size.seconds"),
             replica_fetch_backoff: reader.millis("replica.fetch.backoff.ms"),
             replica_fetch_max_bytes: reader.integer("replica.fetch.max.bytes") as i32,
             replica_fetch_min_bytes: reader.integer("replica.fetch.min.bytes") as i32,
@@ -361,6 +373,13 @@ impl Reader<'_> {
             load_per_million: (self.double("log.cleaner.io.buffer.load.factor") * 1e6) as u64,
             // Kafka has one for reading and one for writing.
             chunk_bytes: (self.integer("log.cleaner.io.buffer.size").max(0) as u64 / threads / 2) as u32,
+        }
+    }
+
+    fn windows(&self, count: &str, seconds: &str) -> Windows {
+        Windows {
+            count: self.integer(count).max(1) as u32,
+            length: Duration::from_secs(self.integer(seconds).max(1) as u64),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod fields;
 pub mod line;
 pub mod request;
 pub mod response;
+pub mod throttle;
 pub mod version;
 pub mod znode;
 

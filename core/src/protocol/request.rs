@@ -17,6 +17,8 @@ pub struct Request {
     pub version: i16,
     pub correlation_id: i32,
     pub client_id: Option<StrBytes>,
+    /// Bytes of the frame that it was; of its records, where it never was one.
+    pub len: usize,
     /// For Produce the partitions' `records` are `None`: they are in `batches`.
     pub body: RequestKind,
     /// For Produce, one for each partition in the order of the body; empty otherwise.
@@ -138,7 +140,8 @@ impl Unchecked {
                 .collect(),
             _ => Vec::new(),
         };
-        let request = Request { api_key, version, correlation_id, client_id, body, batches: Vec::new() };
+        let len = records.iter().flatten().map(Bytes::len).sum();
+        let request = Request { api_key, version, correlation_id, client_id, len, body, batches: Vec::new() };
         Unchecked { request, records }
     }
 
@@ -176,6 +179,7 @@ impl Unchecked {
     /// ApiVersions at a version that does not exist is decoded by its header alone, so that the broker can answer with
     /// the versions that do.
     pub fn decode(mut frame: Bytes) -> Result<Unchecked, DecodeError> {
+        let len = frame.len();
         let Some((&[key_high, key_low, version_high, version_low], _)) = frame.split_first_chunk::<4>() else {
             return Err(DecodeError::Header(format!("it has {} bytes", frame.len())));
         };
@@ -197,7 +201,9 @@ impl Unchecked {
             let correlation_id = header.correlation_id;
             return Err(DecodeError::UnsupportedVersion { api_key, version, correlation_id });
         };
-        Ok(Unchecked::new(api_key, version, header.correlation_id, header.client_id, body))
+        let mut unchecked = Unchecked::new(api_key, version, header.correlation_id, header.client_id, body);
+        unchecked.request.len = len;
+        Ok(unchecked)
     }
 }
 

@@ -39,6 +39,8 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::IncrementalAlterConfigs, 0, 1),
     served(ApiKey::AlterPartitionReassignments, 0, 1),
     served(ApiKey::ListPartitionReassignments, 0, 0),
+    served(ApiKey::DescribeClientQuotas, 0, 1),
+    served(ApiKey::AlterClientQuotas, 0, 1),
     // From 2 on Kafka has no error for each feature, and none with ZooKeeper.
     served(ApiKey::UpdateFeatures, 0, 1),
     served(ApiKey::DescribeCluster, 0, 2),

@@ -26,6 +26,10 @@ impl Simulation {
                 self.answer(ticket, Answer::Ready(response));
             }
             Effect::NoReply { ticket } => self.answer(ticket, Answer::None),
+            Effect::Mute { conn, until } => {
+                let later = self.network.mute(conn, until);
+                self.schedule_all(later);
+            }
             Effect::Close { conn, .. } => self.close(conn, 1),
             Effect::Client(effect) => self.enact_client(node, effect),
 

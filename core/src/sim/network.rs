@@ -341,6 +341,15 @@ impl Network {
         true
     }
 
+    /// A broker takes nothing more from a client before `until`: what the client sends meanwhile waits.
+    pub(super) fn mute(&mut self, conn: ConnId, until: Instant) -> Vec<Arrival> {
+        let mut later = Vec::new();
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.pipes[0].resend(until, conn, 0, &mut later);
+        }
+        later
+    }
+
     /// Removes a connection that neither end holds any more.
     pub(super) fn sweep(&mut self, conn: ConnId) {
         let over = |end: &End| matches!(end.state, EndState::Closed | EndState::Gone);

@@ -152,7 +152,16 @@ async fn ask(
     let ticket = Ticket { conn, seq: 0 };
     broker.send(Inbox::Event(Event::Request { ticket, request: Box::new(request) })).map_err(stopped)?;
     let timeout = Duration::from_millis(TIMEOUT_MS as u64);
-    let answer = tokio::time::timeout(timeout, outbound.recv()).await;
+    let answer = async {
+        loop {
+            match outbound.recv().await {
+                // There is nothing more to say on this connection.
+                Some(Outbound::Mute { .. }) => {}
+                answer => return answer,
+            }
+        }
+    };
+    let answer = tokio::time::timeout(timeout, answer).await;
     let _ = broker.send(Inbox::Event(Event::Closed { conn }));
     let answer = answer.map_err(|_| format!("{} did not answer in {} s", broker.id, timeout.as_secs()))?;
     match answer {
@@ -162,7 +171,7 @@ async fn ask(
             }
             Ok((*response, files))
         }
-        Some(Outbound::NoReply { .. }) => Err("no answer".into()),
+        Some(Outbound::NoReply { .. } | Outbound::Mute { .. }) => Err("no answer".into()),
         Some(Outbound::Close { why }) => Err(why),
         None => Err("the broker stopped".into()),
     }

@@ -4,6 +4,7 @@
 //! ([`Asked::reply`]), or hands the [`Asked`] on to what replies later: the purgatory, or the controller
 //! ([`Broker::forward`]).
 
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
@@ -12,6 +13,7 @@ pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_log_dirs;
@@ -92,6 +94,8 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         }
         RequestKind::ListPartitionReassignments(body) => list_partition_reassignments::handle(broker, asked, body, out),
         RequestKind::AlterReplicaLogDirs(body) => alter_replica_log_dirs::handle(broker, asked, body, out),
+        RequestKind::DescribeClientQuotas(body) => describe_client_quotas::handle(broker, asked, body, out),
+        RequestKind::AlterClientQuotas(body) => alter_client_quotas::handle(broker, asked, body, out),
         RequestKind::UpdateFeatures(body) => update_features::handle(broker, asked, body, out),
 
         other => unsupported::handle(broker, asked, other, out),

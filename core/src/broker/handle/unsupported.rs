@@ -75,7 +75,7 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         // Topics and logs.
         RequestKind::ListConfigResources(_) => plain!(ListConfigResourcesResponse),
 
-        // Security and quotas.
+        // Security.
         RequestKind::SaslHandshake(_) => plain!(SaslHandshakeResponse),
         RequestKind::SaslAuthenticate(_) => plain!(SaslAuthenticateResponse),
         RequestKind::DescribeAcls(_) => plain!(DescribeAclsResponse),
@@ -93,8 +93,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         RequestKind::RenewDelegationToken(_) => plain!(RenewDelegationTokenResponse),
         RequestKind::ExpireDelegationToken(_) => plain!(ExpireDelegationTokenResponse),
         RequestKind::DescribeDelegationToken(_) => plain!(DescribeDelegationTokenResponse),
-        RequestKind::DescribeClientQuotas(_) => plain!(DescribeClientQuotasResponse),
-        RequestKind::AlterClientQuotas(request) => alter_client_quotas(request).into(),
         RequestKind::DescribeUserScramCredentials(_) => plain!(DescribeUserScramCredentialsResponse),
         RequestKind::AlterUserScramCredentials(request) => alter_user_scram_credentials(request).into(),
 
@@ -306,19 +304,6 @@ fn describe_producers(request: &DescribeProducersRequest) -> DescribeProducersRe
         TopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
     });
     DescribeProducersResponse::default().with_topics(topics)
-}
-
-fn alter_client_quotas(request: &AlterClientQuotasRequest) -> AlterClientQuotasResponse {
-    use alter_client_quotas_response::{EntityData, EntryData};
-    let entries = each(&request.entries, |entry| {
-        let entity = each(&entry.entity, |entity| {
-            EntityData::default()
-                .with_entity_type(entity.entity_type.clone())
-                .with_entity_name(entity.entity_name.clone())
-        });
-        EntryData::default().with_error_code(CODE).with_entity(entity)
-    });
-    AlterClientQuotasResponse::default().with_entries(entries)
 }
 
 fn alter_user_scram_credentials(request: &AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse {

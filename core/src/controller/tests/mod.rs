@@ -191,7 +191,7 @@ impl Hall {
     }
 
     fn request(&mut self, version: i16, body: impl Into<RequestKind>) {
-        self.enqueue(Work::Request { origin: Origin::Nobody, version, body: Box::new(body.into()) });
+        self.enqueue(Work::Request { origin: Origin::Nobody, version, client_id: None, body: Box::new(body.into()) });
     }
 
     /// A topic whose partitions lie there.

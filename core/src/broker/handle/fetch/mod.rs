@@ -217,7 +217,13 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
             }
         }
     }
-    let max_bytes = (body.max_bytes.max(0) as u32).min(broker.settings.fetch_max_bytes.max(0) as u32);
+    let mut max_bytes = (body.max_bytes.max(0) as u32).min(broker.settings.fetch_max_bytes.max(0) as u32);
+    if replica.is_none()
+        && let Some(most) = broker.quotas.most_fetched(now, asked.client_id.as_deref().unwrap_or_default())
+    {
+        // More would never be given.
+        max_bytes = max_bytes.min(most);
+    }
     let mut fetching = Fetching {
         deadline: now + Duration::from_millis(body.max_wait_ms.max(0) as u64),
         context,
