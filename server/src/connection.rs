@@ -11,7 +11,7 @@
 //! 2. Every request holds a place in [`Order`] before the broker sees it, and leaves it answered or with the connection.
 //! 3. Batches that take long to check are checked by [`LONG_CHECKS`] threads of their own: neither other connections nor
 //!    the page wait for them.
-//! 4. A client that did more than it may is muted: no request of it is taken before the time is up. Its answers go out
+//! 4. Of a client that has a quota one request is taken at a time. One that did more than it may is muted: no request of it is taken before the time is up. Its answers go out
 //!    meanwhile, and it is not idle.
 //! 5. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
 
@@ -84,6 +84,7 @@ pub struct Listener {
 pub enum Outbound {
     Reply { seq: u64, response: Box<Response>, files: Vec<Option<FileSlice>> },
     NoReply { seq: u64 },
+    Limit,
     Mute { until: Instant },
     Close { why: String },
 }
@@ -182,6 +183,8 @@ struct Order {
     unsent: usize,
     /// Requests that are not measured and whose answers are not sent.
     unmeasured: usize,
+    /// The client has a quota: one request at a time.
+    limited: bool,
     /// Of both, what is being sent: its places are gone.
     sending: (usize, usize),
 }
@@ -202,6 +205,9 @@ impl Order {
     /// (1)
     fn has_room(&self, api: ApiKey, bytes: usize) -> bool {
         let fits = self.places.len() < IN_FLIGHT && self.bytes + bytes <= IN_FLIGHT_BYTES;
+        if self.limited {
+            return self.places.is_empty() && self.unsent == 0 && self.unmeasured == 0;
+        }
         let alone = is_measured(api) || self.unmeasured == 0;
         alone && self.unsent <= UNSENT_BYTES && (self.places.is_empty() || fits)
     }
@@ -293,9 +299,13 @@ impl Connection<'_> {
         let since = Instant::now();
         let request = decode(frame).await?;
         let spent = since.elapsed() + Duration::from_nanos(self.spent.swap(0, Ordering::Relaxed));
-        self.silence().await;
-        while !self.order.lock().expect("not poisoned").has_room(request.api_key, bytes) {
-            self.room.notified().await;
+        loop {
+            while !self.order.lock().expect("not poisoned").has_room(request.api_key, bytes) {
+                self.room.notified().await;
+            }
+            // (4)
+            let Some(until) = self.muted_until() else { break };
+            tokio::time::sleep_until(until.into()).await;
         }
         let live = &self.listener.broker.live;
         let message = self.watched.request(live, &request, bytes);
@@ -325,13 +335,6 @@ impl Connection<'_> {
         self.muted.lock().expect("not poisoned").filter(|until| *until > Instant::now())
     }
 
-    /// (4)
-    async fn silence(&self) {
-        while let Some(until) = self.muted_until() {
-            tokio::time::sleep_until(until.into()).await;
-        }
-    }
-
     async fn answer(&self, mut outbound: UnboundedReceiver<Outbound>) -> Why {
         let mut answer = Answer::default();
         let mut close = None;
@@ -343,6 +346,7 @@ impl Connection<'_> {
                 match message {
                     Outbound::Reply { seq, response, files } => order.fill(seq, Some((response, files))),
                     Outbound::NoReply { seq } => order.fill(seq, None),
+                    Outbound::Limit => order.limited = true,
                     Outbound::Mute { until } => self.mute(until),
                     Outbound::Close { why } => close = Some(why),
                 }
@@ -458,6 +462,17 @@ mod tests {
         assert!(!order.has_room(ApiKey::Metadata, 100));
         order.sent();
         assert!(order.has_room(ApiKey::Metadata, 100));
+    }
+
+    #[test]
+    fn of_a_client_that_has_a_quota_one_request_is_taken_at_a_time() {
+        let mut order = Order { limited: true, ..Order::default() };
+        let seq = order.enter(place(ApiKey::Produce));
+        assert!(!order.has_room(ApiKey::Produce, 100));
+        order.fill(seq, reply(MetadataResponse::default()));
+        assert!(order.leave().is_some());
+        order.sent();
+        assert!(order.has_room(ApiKey::Produce, 100));
     }
 
     #[test]

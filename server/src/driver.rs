@@ -307,6 +307,7 @@ impl Driver {
         match effect {
             Effect::Reply { ticket, response } => self.reply(ticket, response),
             Effect::NoReply { ticket } => self.tell(ticket.conn, Outbound::NoReply { seq: ticket.seq }),
+            Effect::Limit { conn } => self.tell(conn, Outbound::Limit),
             Effect::Mute { conn, until } => {
                 let left = until.since(self.clock.instant());
                 self.tell(conn, Outbound::Mute { until: std::time::Instant::now() + left });

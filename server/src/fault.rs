@@ -75,7 +75,7 @@ fn refusal(server: &Server, action: &Action) -> Option<(String, String)> {
     let verb = action.to_string().split_whitespace().next().unwrap_or_default().to_owned();
     let not_here = |why: &str| Some((verb.clone(), why.to_owned()));
     match action {
-        Action::Topic { .. } | Action::Send(_) => None,
+        Action::Topic { .. } | Action::Send(_) | Action::Admin(_) => None,
         Action::Fault(Fault::Hold(..) | Fault::Tear(_) | Fault::Corrupt(_)) => {
             not_here("only a simulated cluster can break like that")
         }
@@ -140,6 +140,7 @@ async fn one(server: &Arc<Server>, action: Action) -> Outcome {
         Action::Topic { name, partitions, replication_factor, configs } => {
             hand::create_topic(server, name, partitions, replication_factor, configs).await
         }
+        Action::Admin(asked) => hand::ask_as_admin(server, &asked).await,
         Action::Fault(fault) => {
             let _acting = server.acting.lock().await;
             strike(server, fault).await

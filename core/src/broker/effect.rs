@@ -22,6 +22,8 @@ pub enum Effect {
     Reply { ticket: Ticket, response: Box<Response> },
     /// The request has no answer (Produce with acks=0): its place in the order is free.
     NoReply { ticket: Ticket },
+    /// From here on take a request from a client only when all before it are answered: it has a quota.
+    Limit { conn: ConnId },
     /// Take no more requests from a client before then: those that it sends meanwhile wait. Its answers go out as ever.
     Mute { conn: ConnId, until: Instant },
     /// Cut a client off.
@@ -117,6 +119,7 @@ impl fmt::Display for Effect {
         match self {
             Effect::Reply { ticket, response } => write!(f, "reply {ticket} {response}"),
             Effect::NoReply { ticket } => write!(f, "no reply {ticket}"),
+            Effect::Limit { conn } => write!(f, "limit {conn}"),
             Effect::Mute { conn, until } => write!(f, "mute {conn} until {until}"),
             Effect::Close { conn, why } => write!(f, "close {conn}: {why}"),
             Effect::Client(effect) => write!(f, "client {effect}"),

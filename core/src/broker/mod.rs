@@ -281,7 +281,7 @@ impl Node for Broker {
             Event::Request { ticket, request } => {
                 self.connections.insert(ticket.conn);
                 if self.quotas.is_enabled() {
-                    self.quotas.asked(ticket, &request);
+                    self.quotas.asked(ticket, &request, out);
                 }
                 self.admit(now, ticket, request, out);
             }

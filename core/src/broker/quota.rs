@@ -7,11 +7,12 @@
 //! ```
 //!
 //! 1. Nothing is noted, and nothing measured, before there is a quota.
-//! 2. A consumer that must wait is given no records: they do not count, and it comes again for them.
-//! 3. Followers are not held to quotas, and cost nobody's.
-//! 4. What a request took of the broker's time is known only after it; so it counts with the client's next answer.
+//! 2. Of a client that has a quota one request is taken at a time, or it would have sent many more before it is muted.
+//! 3. A consumer that must wait is given no records: they do not count, and it comes again for them.
+//! 4. Followers are not held to quotas, and cost nobody's.
+//! 5. What a request took of the broker's time is known only after it; so it counts with the client's next answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::RequestKind;
@@ -35,6 +36,8 @@ pub struct Quotas {
     enabled: bool,
     /// Requests without an answer.
     asked: BTreeMap<Ticket, Caller>,
+    /// Connections of which it is known whether their clients have quotas. (2)
+    looked_at: BTreeSet<ConnId>,
     /// Who asked last; `None` where that is not counted.
     latest: Option<StrBytes>,
 }
@@ -51,7 +54,7 @@ enum What {
     Produce {
         bytes: usize,
     },
-    /// A follower's. (3)
+    /// A follower's. (4)
     Replication,
     Other,
 }
@@ -74,6 +77,7 @@ impl Quotas {
             request: Meter::new(Key::RequestPercentage, windows, Some(windows.length)),
             enabled: false,
             asked: BTreeMap::new(),
+            looked_at: BTreeSet::new(),
             latest: None,
         }
     }
@@ -81,6 +85,7 @@ impl Quotas {
     /// These hold from now on.
     pub fn follow(&mut self, quotas: &ClientQuotas) {
         self.enabled |= quotas.values().flat_map(BTreeMap::keys).any(|name| Key::from_name(name).is_some());
+        self.looked_at.clear();
         for meter in [&mut self.produce, &mut self.fetch, &mut self.request] {
             meter.follow(quotas);
         }
@@ -92,7 +97,7 @@ impl Quotas {
     }
 
     /// A request has come.
-    pub fn asked(&mut self, ticket: Ticket, request: &Request) {
+    pub fn asked(&mut self, ticket: Ticket, request: &Request, out: &mut Vec<Effect>) {
         let what = match &request.body {
             RequestKind::Produce(_) => What::Produce { bytes: request.len },
             RequestKind::Fetch(fetch) if fetch.replica_id.0.max(fetch.replica_state.replica_id.0) >= 0 => {
@@ -101,11 +106,17 @@ impl Quotas {
             _ => What::Other,
         };
         let client = request.client_id.clone().unwrap_or_default();
+        if self.looked_at.insert(ticket.conn)
+            && what != What::Replication
+            && [&self.produce, &self.fetch, &self.request].iter().any(|meter| meter.limits(ANONYMOUS, &client))
+        {
+            out.push(Effect::Limit { conn: ticket.conn });
+        }
         self.latest = (what != What::Replication).then(|| client.clone());
         self.asked.insert(ticket, Caller { client, what });
     }
 
-    /// What came last took so long. (4)
+    /// What came last took so long. (5)
     pub fn spent(&mut self, now: Instant, time: Duration) {
         if let Some(client) = &self.latest {
             self.request.note(now, ANONYMOUS, client, time.as_nanos() as f64 / 1e7);
@@ -114,6 +125,7 @@ impl Quotas {
 
     pub fn closed(&mut self, conn: ConnId) {
         self.asked.retain(|ticket, _| ticket.conn != conn);
+        self.looked_at.remove(&conn);
     }
 
     /// No more than this is to be fetched by a client at once.
@@ -121,7 +133,7 @@ impl Quotas {
         self.fetch.most_at_once(now, ANONYMOUS, client).map(|bytes| bytes as u32)
     }
 
-    /// For how long a consumer must wait that would be given so many bytes; zero if it gets them. (2)
+    /// For how long a consumer must wait that would be given so many bytes; zero if it gets them. (3)
     pub fn fetched(&mut self, now: Instant, ticket: Ticket, bytes: u64) -> Duration {
         let Some(Caller { client, .. }) = self.asked.remove(&ticket) else { return Duration::ZERO };
         let time = self.request.record(now, ANONYMOUS, &client, 0.0);

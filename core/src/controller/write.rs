@@ -166,7 +166,11 @@ impl Writes {
             self.remove(znode::clients_of_path(user));
         }
         for whose in outer {
-            self.remove_config(&Entity::Clients(whose.clone()));
+            let entity = Entity::Clients(whose.clone());
+            match before[whose].is_empty() {
+                true => self.remove(entity.path()),
+                false => self.remove_config(&entity),
+            }
         }
     }
 

@@ -74,6 +74,11 @@ impl<T: Clone + Default> PerClient<T> {
         self.levels != Levels::default()
     }
 
+    /// Whether a client has a limit.
+    pub fn limits(&self, user: &str, client: &str) -> bool {
+        self.is_enabled() && limit_of(&self.limits, &self.tags(user, client)).is_some()
+    }
+
     /// What is known of a client, and its limit.
     pub fn of(&mut self, now: Instant, user: &str, client: &str) -> (&mut T, Option<f64>) {
         let tags = self.tags(user, client);

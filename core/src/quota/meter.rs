@@ -46,6 +46,10 @@ impl Meter {
         self.clients.is_enabled()
     }
 
+    pub fn limits(&self, user: &str, client: &str) -> bool {
+        self.clients.limits(user, client)
+    }
+
     /// A client has done that much: how long it must wait, until its rate is what it may be. Zero if it need not.
     pub fn record(&mut self, now: Instant, user: &str, client: &str, value: f64) -> Duration {
         if !self.is_enabled() {

@@ -80,7 +80,7 @@ impl Samples {
     /// In a second; and the time over which it was measured, in milliseconds.
     pub fn rate(&self, windows: Windows, now: Instant) -> (f64, u64) {
         let (samples, span) = self.measured(windows, now);
-        (samples.map(|sample| sample.sum).sum::<f64>() / (span as f64 / 1e3), span)
+        (samples.fold(0.0, |sum, sample| sum + sample.sum) / (span as f64 / 1e3), span)
     }
 
     /// Of what was recorded; `None` where nothing was.

@@ -1,5 +1,6 @@
-//! The hand that makes a scenario's topics: a client node that asks a broker for CreateTopics until it is answered, as
-//! `kafka-topics --create` would be. It waits for all brokers to be there first, so that they share the partitions.
+//! The hand that makes a scenario's topics, and asks for what else admins ask for: a client node that asks one broker after
+//! the other until it is answered, as `kafka-topics --create` would be. It waits for all brokers to be there first, so that
+//! they share the partitions.
 
 use std::collections::VecDeque;
 
@@ -12,6 +13,7 @@ use crate::error::ErrorCode;
 use crate::id::ConnId;
 use crate::node::Node;
 use crate::protocol::Request;
+use crate::sim::scenario;
 use crate::time::{Duration, Instant, Now};
 
 /// As the other clients see it, and as the page names it.
@@ -29,15 +31,18 @@ const RETRIABLE: [ErrorCode; 5] = [
     ErrorCode::InvalidReplicationFactor,
 ];
 
-/// A topic to be made.
+/// What is to be asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    pub name: String,
-    pub partitions: u32,
-    pub replication_factor: u32,
-    pub configs: Vec<(String, String)>,
+    pub what: Wish,
     /// When it was asked for.
     pub since: Instant,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Wish {
+    Topic { name: String, partitions: u32, replication_factor: u32, configs: Vec<(String, String)> },
+    Admin(scenario::Admin),
 }
 
 #[derive(Clone)]
@@ -99,7 +104,13 @@ impl Admin {
             return;
         };
         let (api_key, version, body) = match self.formed {
-            true => (ApiKey::CreateTopics, 7, RequestKind::CreateTopics(create(wanted))),
+            true => match &wanted.what {
+                Wish::Topic { name, partitions, replication_factor, configs } => {
+                    let body = create(name, *partitions, *replication_factor, configs);
+                    (ApiKey::CreateTopics, 7, RequestKind::CreateTopics(body))
+                }
+                Wish::Admin(asked) => asked.request(TIMEOUT.as_millis() as i32),
+            },
             false => {
                 (ApiKey::Metadata, 12, RequestKind::Metadata(MetadataRequest::default().with_topics(Some(vec![]))))
             }
@@ -118,7 +129,11 @@ impl Admin {
         self.link = Link::Resting(now.instant + BACKOFF);
         if self.queue.front().is_some_and(|wanted| now.instant.since(wanted.since) >= TIMEOUT) {
             let wanted = self.queue.pop_front().expect("there is a first");
-            out.push(Effect::Report(Report::Note(format!("topic {} could not be created: {why}", wanted.name))));
+            let note = match wanted.what {
+                Wish::Topic { name, .. } => format!("topic {name} could not be created: {why}"),
+                Wish::Admin(asked) => format!("{asked}: {why}"),
+            };
+            out.push(Effect::Report(Report::Note(note)));
         }
     }
 
@@ -129,7 +144,12 @@ impl Admin {
                 return if self.formed { self.ask(now, conn, out) } else { self.fail(now, Some(conn), "", out) };
             }
             ResponseKind::CreateTopics(response) => response.topics.into_iter().next(),
-            _ => None,
+            other => {
+                if let Some((code, words)) = scenario::Admin::outcome(&other) {
+                    self.was_told(now, conn, code, words, out);
+                }
+                return;
+            }
         };
         let Some(topic) = topic else { return };
         let error = ErrorCode::try_from_code(topic.error_code);
@@ -148,21 +168,39 @@ impl Admin {
         self.ask(now, conn, out);
     }
 
+    /// The answer to what is not about topics.
+    fn was_told(&mut self, now: Now, conn: ConnId, code: i16, words: Option<String>, out: &mut Vec<Effect>) {
+        let error = ErrorCode::try_from_code(code);
+        // Whoever leads the partition has it.
+        let elsewhere = [ErrorCode::NotLeaderOrFollower, ErrorCode::UnknownTopicOrPartition];
+        if let Some(error) = error.filter(|error| RETRIABLE.contains(error) || elsewhere.contains(error))
+            && self.young(now)
+        {
+            return self.fail(now, Some(conn), &format!("{error:?}"), out);
+        }
+        if let Some((error, Wish::Admin(asked))) = error.zip(self.queue.front().map(|wanted| &wanted.what)) {
+            let why = words.unwrap_or_else(|| error.to_string());
+            out.push(Effect::Report(Report::Note(format!("{asked} was refused: {error:?}: {why}"))));
+        }
+        self.queue.pop_front();
+        self.ask(now, conn, out);
+    }
+
     fn young(&self, now: Now) -> bool {
         self.queue.front().is_some_and(|wanted| now.instant.since(wanted.since) < TIMEOUT)
     }
 }
 
-fn create(wanted: &Wanted) -> CreateTopicsRequest {
+fn create(name: &str, partitions: u32, replication_factor: u32, configs: &[(String, String)]) -> CreateTopicsRequest {
     let text = |text: &str| StrBytes::from_string(text.to_owned());
     let config = |(name, value): &(String, String)| {
         CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
     };
     let topic = CreatableTopic::default()
-        .with_name(TopicName(text(&wanted.name)))
-        .with_num_partitions(wanted.partitions as i32)
-        .with_replication_factor(wanted.replication_factor as i16)
-        .with_configs(wanted.configs.iter().map(config).collect());
+        .with_name(TopicName(text(name)))
+        .with_num_partitions(partitions as i32)
+        .with_replication_factor(replication_factor as i16)
+        .with_configs(configs.iter().map(config).collect());
     CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT.as_millis() as i32)
 }
 

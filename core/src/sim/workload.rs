@@ -1,6 +1,6 @@
 //! Who is there besides the brokers, and what they are told to do.
 
-use super::admin::{self, Admin, Wanted};
+use super::admin::{self, Admin, Wanted, Wish};
 use super::guest::Guest;
 use super::network::NodeId;
 use super::scenario::parse::MAX_BROKERS;
@@ -119,14 +119,9 @@ impl Simulation {
         match action {
             Action::Topic { name, partitions, replication_factor, configs } => {
                 let configs = configs.into_iter().collect();
-                let since = self.now;
-                let node = self.node(admin::NAME)?;
-                if let App::Admin(admin) = &mut self.client_mut(node).app {
-                    admin.want(Wanted { name, partitions, replication_factor, configs, since });
-                }
-                self.tell_client(node, Event::Timer);
-                Ok(())
+                self.want(Wish::Topic { name, partitions, replication_factor, configs })
             }
+            Action::Admin(admin) => self.want(Wish::Admin(admin)),
             Action::Producer { name, topic, settings } => {
                 let seed = self.seed_of(&name);
                 let producer = Producer::new(&name, &topic, &settings, self.brokers(), seed)?;
@@ -164,6 +159,17 @@ impl Simulation {
                 Ok(())
             }
         }
+    }
+
+    /// The admin asks the cluster for it.
+    fn want(&mut self, what: Wish) -> Result<(), String> {
+        let since = self.now;
+        let node = self.node(admin::NAME)?;
+        if let App::Admin(admin) = &mut self.client_mut(node).app {
+            admin.want(Wanted { what, since });
+        }
+        self.tell_client(node, Event::Timer);
+        Ok(())
     }
 
     fn expect(&mut self, expectation: Expectation) {

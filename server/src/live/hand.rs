@@ -19,6 +19,7 @@ use ottla_core::error::{ErrorCode, NONE};
 use ottla_core::id::{BrokerId, Offset, Ticket};
 use ottla_core::protocol::{Request, Response};
 use ottla_core::record::{BatchBuilder, Compression, Header};
+use ottla_core::sim::scenario::Admin;
 use ottla_core::sim::view::Health;
 use ottla_core::time::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
@@ -91,6 +92,27 @@ pub async fn create_topic(
     }
 }
 
+/// Asks what admins ask: of the partition's leader, where it is about one.
+pub async fn ask_as_admin(server: &Arc<Server>, asked: &Admin) -> Result<String, String> {
+    let broker = match asked {
+        Admin::DeleteRecords { topic, partition, .. } => {
+            let topic = TopicName(StrBytes::from_string(topic.clone()));
+            let leaders = leaders(server, &topic).await?;
+            let leader = usize::try_from(*partition).ok().and_then(|partition| leaders.get(partition));
+            let leader = leader.ok_or_else(|| format!("{} has no partition {partition}", topic.0))?;
+            server.broker(*leader).ok_or_else(|| format!("{leader} leads it and is not running"))?
+        }
+        Admin::Quota { .. } => anyone(server)?,
+    };
+    let (api, version, body) = asked.request(TIMEOUT_MS);
+    let (response, _) = ask(&broker, Some(CLIENT_ID), api, version, body).await?;
+    match Admin::outcome(&response.body) {
+        Some((NONE, _)) => Ok("done".to_owned()),
+        Some((code, words)) => Err(explain(code, words.as_deref())),
+        None => Err(format!("no {api:?} response")),
+    }
+}
+
 /// Where the batch that holds an offset lies, as a consumer would be given it; `None` where there is none.
 pub async fn locate(broker: &Handle, topic: &str, partition: i32, offset: Offset) -> Option<(Offset, u32, FileSlice)> {
     let asked =
@@ -156,7 +178,7 @@ async fn ask(
         loop {
             match outbound.recv().await {
                 // There is nothing more to say on this connection.
-                Some(Outbound::Mute { .. }) => {}
+                Some(Outbound::Limit | Outbound::Mute { .. }) => {}
                 answer => return answer,
             }
         }
@@ -171,7 +193,7 @@ async fn ask(
             }
             Ok((*response, files))
         }
-        Some(Outbound::NoReply { .. } | Outbound::Mute { .. }) => Err("no answer".into()),
+        Some(Outbound::NoReply { .. } | Outbound::Limit | Outbound::Mute { .. }) => Err("no answer".into()),
         Some(Outbound::Close { why }) => Err(why),
         None => Err("the broker stopped".into()),
     }

@@ -6,6 +6,7 @@ mod deleting;
 mod fetching;
 mod following;
 mod producing;
+mod quotas;
 mod running;
 
 use std::collections::{BTreeMap, VecDeque};

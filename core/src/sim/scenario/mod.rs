@@ -16,6 +16,8 @@
 //! @13s add broker
 //! @14s expire broker-1
 //! @15s stop p1
+//! @16s quota client=p1 producer_byte_rate=1000
+//! @17s delete-records orders-0 before=20
 //! @20s expect no-acked-record-lost
 //! @20s expect acked >= 100
 //! ```
@@ -25,7 +27,7 @@
 //! 2. A text is taken whole or not at all: one wrong line, and nothing of it runs.
 //!
 //! `parse.rs` text to [`Scenario`], by the words of `lex.rs` and the names of `names.rs` | `text.rs` [`Scenario`] to text |
-//! `cluster.rs` what the cluster is made of | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
+//! `cluster.rs` what the cluster is made of | `admin.rs` what is asked of it | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
 //! scenarios that come with Ottla
 
 use std::collections::BTreeMap;
@@ -35,6 +37,7 @@ use crate::client::SendRecord;
 use crate::rng::Seed;
 use crate::time::Instant;
 
+mod admin;
 mod cluster;
 mod fault;
 mod lex;
@@ -45,6 +48,7 @@ pub mod prepared;
 pub mod swarm;
 mod text;
 
+pub use admin::Admin;
 pub use cluster::{Capacity, Cluster};
 pub use fault::{Fault, Link, WORDS as FAULTS, Who};
 pub use swarm::Swarm;
@@ -108,6 +112,8 @@ pub enum Action {
         milli_per_second: u64,
     },
     Send(SendRecord),
+    /// Something is asked of the cluster.
+    Admin(Admin),
     /// Something breaks, or is put right.
     Fault(Fault),
     /// A new broker, with the next id, joins the running cluster.

@@ -9,7 +9,7 @@ use super::lex::{self, Word};
 use super::names::{Names, is_name, topic_config, topic_name};
 use super::{
     Action, BROKER_COUNTS, BugLine, CLUSTER_COUNTS, COUNTS, Comparison, Expectation, PARTITION_COUNTS, ParseError,
-    Scenario, Swarm, Timed, fault,
+    Scenario, Swarm, Timed, admin, fault,
 };
 use crate::bug::Bug;
 use crate::client::setting::{decimal, rate};
@@ -38,7 +38,7 @@ const STATEMENTS: [&str; 12] =
     ["seed", "cluster", "bug", "swarm", "topic", "producer", "consumer", "rate", "send", "add", "stop", "expect"];
 
 fn statements() -> impl Iterator<Item = &'static str> {
-    STATEMENTS.into_iter().chain(fault::WORDS)
+    STATEMENTS.into_iter().chain(admin::WORDS).chain(fault::WORDS)
 }
 
 type Parsed<T> = Result<T, ParseError>;
@@ -304,6 +304,7 @@ impl Line<'_> {
             "seed" | "cluster" | "swarm" => {
                 self.wrong(from, format!("{statement} has no time: it describes the whole run"))
             }
+            word if admin::WORDS.contains(&word) => self.admin(from, word),
             word if fault::WORDS.contains(&word) => self.fault(from, word).map(Action::Fault),
             _ => {
                 let hint = hint(&statement, statements());

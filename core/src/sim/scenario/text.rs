@@ -65,6 +65,7 @@ impl Display for Action {
                 write!(f, "rate {producer} {}/s", Decimal(*milli_per_second, 3))
             }
             Action::Send(record) => send(f, record),
+            Action::Admin(admin) => admin.fmt(f),
             Action::Fault(fault) => fault.fmt(f),
             Action::AddBroker => f.write_str("add broker"),
             Action::Stop(name) => write!(f, "stop {name}"),
