@@ -183,6 +183,11 @@ impl Simulation {
             "controllers" => brokers().filter(|broker| broker.controller).count() as u64,
             "controller-epoch" => return Some(i64::from(self.cluster_state()?.controller_epoch)),
             "registered" => self.znode(BROKER_IDS)?.children.len() as u64,
+            "topics" => self.cluster_state()?.topics.len() as u64,
+            "moving" => {
+                let partitions = self.cluster_state()?.topics.values().flat_map(|topic| &topic.partitions);
+                partitions.filter(|partition| partition.is_moving()).count() as u64
+            }
             _ => return None,
         };
         i64::try_from(sum).ok()

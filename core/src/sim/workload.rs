@@ -117,12 +117,12 @@ impl Simulation {
 
     fn try_act(&mut self, action: Action) -> Result<(), String> {
         match action {
-            Action::Topic { name, partitions, replication_factor, configs } => {
-                let configs = configs.into_iter().collect();
+            Action::Errand(errand) => {
                 let since = self.now;
+                let taker = errand.taker().map(|id| self.endpoint(id)).transpose()?;
                 let node = self.node(admin::NAME)?;
                 if let App::Admin(admin) = &mut self.client_mut(node).app {
-                    admin.want(Wanted { name, partitions, replication_factor, configs, since });
+                    admin.want(Wanted { errand, taker, since });
                 }
                 self.tell_client(node, Event::Timer);
                 Ok(())
