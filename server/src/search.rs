@@ -160,7 +160,7 @@ fn shrink_on_all_cores(scenario: &Scenario, finding: &Finding) -> Shrunk {
                         }
                         let Ok(Verdict { finding: Some(other), .. }) = judge_one(candidate) else { continue };
                         let mut lowest = known();
-                        if other.what == finding.what && lowest.as_ref().is_none_or(|(lowest, _)| place < *lowest) {
+                        if other.is_like(finding) && lowest.as_ref().is_none_or(|(lowest, _)| place < *lowest) {
                             *lowest = Some((place, other));
                         }
                     }

@@ -15,6 +15,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind, T
 use kafka_protocol::protocol::Message;
 
 use super::handle::Asked;
+use super::membership::Held;
 use super::{Broker, Effect};
 use crate::broker::event::Unreachable;
 use crate::controller::{Answer, Origin, Work};
@@ -28,6 +29,8 @@ use crate::time::Now;
 pub(super) enum Pending {
     /// That broker is to live by this version of the cluster's state.
     Update { to: BrokerId, version: u64 },
+    /// What is decided comes as an update.
+    LedBefore,
     /// Nobody waits: whoever asked for a missing topic's metadata asks again.
     Create,
     /// A client waits; where the controller cannot be reached it gets this answer, made beforehand.
@@ -49,19 +52,22 @@ impl Broker {
         let origin = Origin::Broker { from, call };
         let work = match request {
             ClusterRequest::Update(state) => {
-                let response = if state.controller_epoch < self.cluster.controller_epoch {
-                    ClusterResponse::StaleControllerEpoch(self.cluster.controller_epoch)
-                } else if state.broker_epochs.get(&self.id()) != Some(&self.membership.epoch) {
-                    // (3)
-                    ClusterResponse::StaleBrokerEpoch(self.membership.epoch)
-                } else {
+                let own = self.id();
+                let (to, call, response) = if state.controller_epoch < self.cluster.controller_epoch {
+                    (from, call, ClusterResponse::StaleControllerEpoch(self.cluster.controller_epoch))
+                } else if state.broker_epochs.get(&own) == Some(&self.membership.epoch) {
                     self.apply(now, state, out);
-                    ClusterResponse::Done
+                    (from, call, ClusterResponse::Done)
+                } else {
+                    // (3)
+                    let Some(stale) = self.membership.hold(own, Held { state, from, call }) else { return };
+                    (stale.from, stale.call, ClusterResponse::StaleBrokerEpoch(self.membership.epoch))
                 };
-                return out.push(Effect::Answer { to: from, call, response });
+                return out.push(Effect::Answer { to, call, response });
             }
             ClusterRequest::Forward { version, body } => Work::Request { origin, version, body },
             ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin, broker, epoch },
+            ClusterRequest::LedBefore { broker, partitions } => Work::LedBefore { origin, broker, partitions },
         };
         if !self.enqueue(now, work, out) {
             out.push(Effect::Answer { to: from, call, response: ClusterResponse::NotController });
@@ -86,12 +92,15 @@ impl Broker {
                 out.push(Effect::Note { level: Level::Warn, text: format!("is refused as controller, {response}") });
             }
             // A broker that could not be told is told again when the connection with it is up (`peer`).
-            (Some(Pending::Update { .. } | Pending::Create) | None, _) => {}
+            (Some(Pending::Update { .. } | Pending::Create | Pending::LedBefore) | None, _) => {}
         }
     }
 
     /// The connection with another broker came up or went down.
-    pub(super) fn peer(&mut self, id: BrokerId, up: bool, out: &mut Vec<Effect>) {
+    pub(super) fn peer(&mut self, now: Now, id: BrokerId, up: bool, out: &mut Vec<Effect>) {
+        if up && id == self.cluster.controller {
+            self.ask_for_other_epochs(now, out);
+        }
         let Some(controller) = self.controller.as_ref().filter(|_| up) else { return };
         let state = controller.committed().clone();
         if state.brokers.contains_key(&id) {
@@ -151,6 +160,26 @@ impl Broker {
         }
     }
 
+    /// Asks the controller for another epoch, or another leader, of what this broker is to lead and has led before it was
+    /// restarted.
+    pub(super) fn ask_for_other_epochs(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let own = self.id();
+        let led_before = self.partitions().filter(|partition| {
+            let assignment = self.assignment(&partition.name.topic, partition.name.partition);
+            assignment.is_some_and(|assignment| partition.has_led_before(assignment, own))
+        });
+        let partitions: Vec<_> = led_before.map(|partition| (partition.name.clone(), partition.found_epoch)).collect();
+        let controller = self.cluster.controller;
+        if partitions.is_empty() {
+            return;
+        }
+        let work = Work::LedBefore { origin: Origin::Nobody, broker: own, partitions: partitions.clone() };
+        if !self.enqueue(now, work, out) && controller != BrokerId::NONE && controller != own {
+            let request = ClusterRequest::LedBefore { broker: own, partitions };
+            self.call(controller, request, Pending::LedBefore, out);
+        }
+    }
+
     /// Asks the controller to let others lead what this broker leads; goes on in [`Broker::handed_over`]. False where
     /// there is no controller to ask.
     pub(super) fn hand_over(&mut self, now: Now, out: &mut Vec<Effect>) -> bool {
@@ -191,6 +220,7 @@ impl Broker {
                 let response = match answer {
                     Answer::Response(body) => ClusterResponse::Forward(Box::new(body)),
                     Answer::Remaining(partitions) => ClusterResponse::Remaining(partitions),
+                    Answer::Done => ClusterResponse::Done,
                     Answer::NotController => ClusterResponse::NotController,
                 };
                 out.push(Effect::Answer { to: from, call, response });

@@ -12,16 +12,19 @@
 //! 2. Every member watches `/controller`. Where there is none it runs for it: who creates the znode, and increments
 //!    `/controller_epoch` in the same multi, is the controller.
 //! 3. Until it has heard of the cluster once, a broker answers ApiVersions only; other requests wait.
+//! 4. A controller may see a registration before its broker is told that it is there: what it says then is held until
+//!    the broker knows.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use kafka_protocol::messages::RequestKind;
 
 use super::{Broker, Effect};
 use crate::controller::{Controller, Output, Tag};
-use crate::id::{ConnId, Ticket, TopicPartition};
+use crate::id::{BrokerId, CallId, ConnId, Ticket, TopicPartition};
 use crate::protocol::Request;
-use crate::protocol::cluster::Assignment;
+use crate::protocol::cluster::{Assignment, ClusterRequest, ClusterState};
 use crate::protocol::znode;
 use crate::sim::view::Level;
 use crate::time::{Duration, Instant, Now};
@@ -42,6 +45,8 @@ pub(super) struct Membership {
     pub epoch: i64,
     /// (3)
     waiting: VecDeque<(Ticket, Box<Request>)>,
+    /// (4)
+    held: Option<Held>,
     /// The broker stops: it runs for nothing any more.
     leaving: bool,
 }
@@ -92,6 +97,7 @@ impl Membership {
             cluster_id: None,
             epoch: -1,
             waiting: VecDeque::new(),
+            held: None,
             leaving: false,
         }
     }
@@ -111,6 +117,26 @@ impl Membership {
     pub fn is_member(&self) -> bool {
         matches!(self.stage, Stage::Member)
     }
+
+    /// Keeps what a controller says that may know of our registration before we do. Gives what is not kept: that, or what
+    /// was kept before. (4)
+    pub fn hold(&mut self, own: BrokerId, told: Held) -> Option<Held> {
+        let known = told.state.broker_epochs.get(&own);
+        let may = !self.is_member() && known.is_some_and(|known| *known > self.epoch);
+        match &self.held {
+            Some(held) if held.state.version >= told.state.version => Some(told),
+            _ if may => self.held.replace(told),
+            _ => Some(told),
+        }
+    }
+}
+
+/// What a controller says, and the call that waits until it counts.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub state: Arc<ClusterState>,
+    pub from: BrokerId,
+    pub call: CallId,
 }
 
 impl Broker {
@@ -315,6 +341,9 @@ impl Broker {
                     level: Level::Info,
                     text: format!("is registered, broker epoch {}", self.membership.epoch),
                 });
+                if let Some(Held { state, from, call }) = self.membership.held.take() {
+                    self.called(now, from, call, ClusterRequest::Update(state), out);
+                }
                 self.look_for_the_controller(now, out);
             }
             // Another broker was faster with what was missing.

@@ -1,5 +1,6 @@
 //! What the checkers and the event log are told of.
 
+use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
@@ -13,6 +14,7 @@ use crate::broker;
 use crate::client;
 use crate::id::TopicPartition;
 use crate::protocol::znode::BROKER_IDS;
+use crate::zookeeper::txn::{self, LOG_HEADER, Txn};
 
 impl Simulation {
     pub(super) fn report(&mut self, node: NodeId, report: client::Report) {
@@ -36,9 +38,20 @@ impl Simulation {
     pub(super) fn observe_decisions(&mut self, node: NodeId) {
         let Some(broker) = self.host(node).and_then(|host| host.broker()) else { return };
         let Some(state) = broker.controller.as_ref().map(|controller| controller.committed().clone()) else { return };
+        let before = self.checks.violations().len();
+        self.checks.placed(self.now, &state);
+        self.tell_violations(before);
+    }
+
+    /// ZooKeeper has made that write lasting.
+    pub(super) fn observe_log_of_zookeeper(&mut self, bytes: &Bytes) {
+        let entry = bytes.strip_prefix(&LOG_HEADER).map_or_else(|| bytes.clone(), |entry| bytes.slice_ref(entry));
+        let txn::Next::Entry(header, txn, _) = txn::next(&entry) else { return };
+        // Nobody asked for it.
+        self.tally.sessions_lost += u64::from(matches!(txn, Txn::CloseSession { .. }) && header.cxid == 0);
         let unclean = self.cluster.settings.get(UNCLEAN_SETTING).is_some_and(|value| value == "true");
         let before = self.checks.violations().len();
-        self.checks.decided(self.now, &state, unclean, &mut self.tally);
+        self.checks.logged(self.now, &txn, unclean, &mut self.tally);
         self.tell_violations(before);
     }
 
@@ -86,7 +99,7 @@ impl Simulation {
                 }
             }
             Effect::Delete { log, below } => self.checks.deleted(id, *log, *below),
-            Effect::Remove { log } => self.checks.truncated(self.now, id, *log, 0),
+            Effect::Remove { log } => self.checks.removed(self.now, id, *log),
             Effect::Truncate { log, end, .. } => {
                 self.tally.truncations += 1;
                 self.checks.truncated(self.now, id, *log, *end);

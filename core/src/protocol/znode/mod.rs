@@ -19,7 +19,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
 
-use crate::id::BrokerId;
+use crate::id::{BrokerId, TopicPartition};
 use crate::zookeeper::Path;
 
 /// What every broker makes sure of when it starts, parents first. They hold no data.
@@ -88,6 +88,36 @@ pub fn delete_topic_path(topic: &TopicName) -> Path {
     format!("{DELETE_TOPICS}/{}", topic.0).into()
 }
 
+/// What a path is the path of, among those that say what becomes of topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Located {
+    Topic(TopicName),
+    State(TopicPartition),
+    TopicConfig(TopicName),
+    /// The settings of all brokers.
+    BrokersConfig,
+    /// That a topic is to go.
+    Mark(TopicName),
+}
+
+pub fn locate(path: &str) -> Option<Located> {
+    if let Some(name) = path.strip_prefix(DELETE_TOPICS).and_then(|below| below.strip_prefix('/')) {
+        return Some(Located::Mark(topic_name(name)));
+    }
+    if *path == *Entity::Brokers.path() {
+        return Some(Located::BrokersConfig);
+    }
+    if let Some(name) = path.strip_prefix("/config/topics/") {
+        return Some(Located::TopicConfig(topic_name(name)));
+    }
+    let (name, below) = match path.strip_prefix(TOPICS)?.strip_prefix('/')?.split_once('/') {
+        Some((name, below)) => (name, below),
+        None => return Some(Located::Topic(topic_name(&path[TOPICS.len() + 1..]))),
+    };
+    let partition = below.strip_prefix("partitions/")?.strip_suffix("/state")?.parse().ok()?;
+    Some(Located::State(TopicPartition::new(topic_name(name), partition)))
+}
+
 /// Of a sequential znode: digits come behind.
 pub fn config_change_path() -> Path {
     format!("{CONFIG_CHANGES}/config_change_").into()
@@ -116,7 +146,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::id::TopicPartition;
     use crate::log::checkpoint::parse_uuid;
     use crate::protocol::cluster::{Assignment, Registration};
     use crate::time::Timestamp;
@@ -186,6 +215,18 @@ mod tests {
         );
         let asked = br#"{"version":1,"partitions":[{"topic":"t","partition":4}]}"#;
         assert_eq!(parse_preferred_election(asked), Ok(vec![name]));
+    }
+
+    #[test]
+    fn paths_are_told_apart() {
+        let (topic, name) = (topic_name("t"), TopicPartition::new(topic_name("t"), 4));
+        assert_eq!(locate(&topic_path(&topic)), Some(Located::Topic(topic.clone())));
+        assert_eq!(locate(&state_path(&topic, 4)), Some(Located::State(name)));
+        assert_eq!(locate(&topic_config_path(&topic)), Some(Located::TopicConfig(topic.clone())));
+        assert_eq!(locate(&delete_topic_path(&topic)), Some(Located::Mark(topic.clone())));
+        assert_eq!(locate("/config/brokers/<default>"), Some(Located::BrokersConfig));
+        let others = [partitions_path(&topic), partition_path(&topic, 4), TOPICS.into(), broker_path(BrokerId(1))];
+        assert!(others.iter().all(|path| locate(path).is_none()));
     }
 
     #[test]

@@ -25,8 +25,14 @@ pub(super) struct Ledger {
     pub topic_id: Uuid,
     /// The topic says `unclean.leader.election.enable`.
     pub unclean: bool,
-    /// What the controller decided last.
+    /// An operator has asked for an unclean election.
+    pub unclean_asked: bool,
+    /// What ZooKeeper holds, a state or none yet.
+    pub written: Assignment,
+    /// The same, once there is a state.
     pub authority: Option<Assignment>,
+    /// The controller that placed it has been looked at.
+    pub placed: bool,
     /// Who led in an epoch, as far as anybody believed it of itself.
     pub leaders: BTreeMap<LeaderEpoch, BrokerId>,
     pub replicas: BTreeMap<BrokerId, Replica>,
@@ -55,8 +61,9 @@ pub(super) struct Replica {
     pub marks: Marks,
     /// Below, it is what is committed. Looking on moves it.
     agrees: Cell<Offset>,
-    /// Its machine lost what was not flushed, or its disk; until it has everything again.
-    pub lossy: bool,
+    /// Where its log ended before its machine lost what was not flushed, or its disk: until it has everything again. It
+    /// may have told its leader of all that, and the word may still be on its way.
+    pub lost: Option<Offset>,
     /// It has more than that, and answers for none of it: that was lost as Kafka allows it. Until it is cut back.
     trusted: Offset,
     /// `None` while no process runs.
@@ -102,7 +109,7 @@ impl Process {
 impl Default for Replica {
     fn default() -> Self {
         let (marks, agrees) = (Marks::default(), Cell::default());
-        Replica { marks, agrees, lossy: false, trusted: Offset::MAX, process: None }
+        Replica { marks, agrees, lost: None, trusted: Offset::MAX, process: None }
     }
 }
 
@@ -138,6 +145,10 @@ impl Replica {
         self.trusted = Offset::MAX;
     }
 
+    pub fn is_lossy(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// The high watermark that it must answer for.
     pub fn high_watermark(&self) -> Offset {
         self.process.as_ref().map_or(0, |process| process.high_watermark.min(self.trusted))
@@ -145,12 +156,20 @@ impl Replica {
 }
 
 impl Ledger {
+    /// One may be elected that is not in sync.
+    pub fn may_be_unclean(&self) -> bool {
+        self.unclean || self.unclean_asked
+    }
+
     pub fn new(name: TopicPartition, topic_id: Uuid) -> Ledger {
         Ledger {
             name,
             topic_id,
             unclean: false,
+            unclean_asked: false,
+            written: Assignment::default(),
             authority: None,
+            placed: false,
             leaders: BTreeMap::new(),
             replicas: BTreeMap::new(),
             truth: Marks::default(),
@@ -182,7 +201,7 @@ impl Ledger {
             return Ok(());
         }
         // A leader that was given up goes on promising for a while.
-        let exempt = (self.unclean && self.torn.is_some()).then_some(UNCLEAN);
+        let exempt = (self.may_be_unclean() && self.torn.is_some()).then_some(UNCLEAN);
         let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);
         Err(("NoCommittedRecordLost", found, exempt))
     }

@@ -1,18 +1,14 @@
-//! What the checkers of replication are told: what the controller decides, what brokers write and believe, how they die.
+//! What the checkers of replication are told of brokers: what they write and believe, how they die.
 
 use super::ledger::Ledger;
 use super::{
-    Checks, Verdict, epoch_fenced_truncation, leader_completeness, leader_in_isr, log_matching, monotonic_epochs,
-    no_committed_record_lost, rack_spread, strong_isr, valid_fetcher_state, valid_high_watermark, weak_isr,
+    Checks, Verdict, epoch_fenced_truncation, leader_completeness, log_matching, monotonic_epochs,
+    no_committed_record_lost, strong_isr, valid_fetcher_state, valid_high_watermark, weak_isr,
 };
 use crate::broker::Broker;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
-use crate::protocol::cluster::{Assignment, ClusterState};
 use crate::record::BatchHeader;
-use crate::sim::tally::Tally;
 use crate::time::Instant;
-
-pub(in crate::sim) const UNCLEAN_SETTING: &str = "unclean.leader.election.enable";
 
 /// What made a log shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,58 +22,6 @@ pub(in crate::sim) enum Death {
 }
 
 impl Checks {
-    /// What the controller's state is now; `unclean` is what topics inherit for `unclean.leader.election.enable`.
-    pub fn decided(&mut self, at: Instant, state: &ClusterState, unclean: bool, tally: &mut Tally) {
-        if state.version <= self.version {
-            return;
-        }
-        self.version = state.version;
-        self.index.retain(|name, _| state.topics.contains_key(name));
-        for (name, topic) in &state.topics {
-            let unclean = topic.configs.get(UNCLEAN_SETTING).map_or(unclean, |value| value == "true");
-            for (partition, assignment) in (0..).zip(&topic.partitions) {
-                let place = self.ledger_of(TopicPartition::new(name.clone(), partition), topic.id);
-                let ledger = &mut self.ledgers[place];
-                ledger.unclean = unclean;
-                if ledger.authority.as_ref() == Some(assignment) {
-                    continue;
-                }
-                let spread = match &ledger.authority {
-                    None => rack_spread::check(ledger, assignment, &state.brokers),
-                    Some(before) => {
-                        tally.elections += u64::from(before.leader != assignment.leader);
-                        tally.isr_changes += u64::from(before.isr != assignment.isr);
-                        Ok(())
-                    }
-                };
-                self.judge(at, spread);
-                self.partition_decided(at, place, assignment);
-            }
-        }
-    }
-
-    fn partition_decided(&mut self, at: Instant, place: usize, assignment: &Assignment) {
-        let ledger = &mut self.ledgers[place];
-        let verdicts = [
-            leader_in_isr::check(ledger, assignment),
-            monotonic_epochs::decided(ledger, assignment),
-            epoch_fenced_truncation::joins(ledger, assignment),
-        ];
-        let unclean = leader_in_isr::is_unclean(ledger, assignment) && ledger.unclean;
-        ledger.authority = Some(assignment.clone());
-        for id in &assignment.replicas {
-            ledger.replica(*id);
-        }
-        if unclean {
-            let lost = no_committed_record_lost::elected(ledger, at, assignment.leader);
-            self.lose(at, place, lost);
-        }
-        for verdict in verdicts {
-            self.judge(at, verdict);
-        }
-        self.look(at, place);
-    }
-
     /// A broker calls a directory's log by that slot from now on.
     pub fn log_opened(&mut self, broker: BrokerId, log: LogId, name: &TopicPartition, base: Offset) {
         let Some(place) = self.place(&name.topic, name.partition) else { return };
@@ -105,7 +49,16 @@ impl Checks {
         self.judge_once(at, place, verdict);
     }
 
-    /// A broker cuts a log back, or (`end` is 0) removes it.
+    /// A broker has no replica of that partition any more: it believes nothing of it.
+    pub fn removed(&mut self, at: Instant, broker: BrokerId, log: LogId) {
+        let Some(place) = self.log(broker, log) else { return };
+        let ledger = &mut self.ledgers[place];
+        ledger.replica(broker).process = None;
+        ledger.replica(broker).cut(0);
+        self.look_for_losses(at, place, None);
+    }
+
+    /// A broker cuts a log back.
     pub fn truncated(&mut self, at: Instant, broker: BrokerId, log: LogId, end: Offset) {
         let Some(place) = self.log(broker, log) else { return };
         self.ledgers[place].replica(broker).cut(end);
@@ -135,7 +88,9 @@ impl Checks {
             let Some(replica) = ledger.replicas.get_mut(&broker) else { continue };
             replica.process = None;
             if end < replica.marks.end() {
-                replica.lossy |= how != Death::Killed;
+                if how != Death::Killed {
+                    replica.lost = replica.lost.max(Some(replica.marks.end()));
+                }
                 replica.cut(end);
                 self.look_for_losses(at, place, exempt);
             }
@@ -187,10 +142,11 @@ impl Checks {
     }
 
     /// What holds between the replicas of a partition.
-    fn look(&mut self, at: Instant, place: usize) {
+    pub(super) fn look(&mut self, at: Instant, place: usize) {
         let ledger = &mut self.ledgers[place];
-        for replica in ledger.replicas.values_mut().filter(|replica| replica.lossy) {
-            replica.lossy = replica.agrees(&ledger.truth, Offset::MAX) < ledger.truth.end();
+        for replica in ledger.replicas.values_mut().filter(|replica| replica.is_lossy()) {
+            let has_all = replica.agrees(&ledger.truth, Offset::MAX) >= ledger.truth.end();
+            replica.lost = replica.lost.filter(|end| !has_all || replica.marks.end() < *end);
         }
         let verdicts = [
             valid_high_watermark::check(ledger),
@@ -210,7 +166,7 @@ impl Checks {
     }
 
     /// Acknowledged records are gone. Consumers that were beyond start anew, and what comes there now is something else.
-    fn lose(&mut self, at: Instant, place: usize, (lost, verdicts): (u64, Vec<Verdict>)) {
+    pub(super) fn lose(&mut self, at: Instant, place: usize, (lost, verdicts): (u64, Vec<Verdict>)) {
         if verdicts.is_empty() {
             return;
         }
@@ -247,7 +203,7 @@ impl Checks {
     }
 
     /// A topic of the same name and another id is another one.
-    fn ledger_of(&mut self, name: TopicPartition, topic_id: uuid::Uuid) -> usize {
+    pub(super) fn ledger_of(&mut self, name: TopicPartition, topic_id: uuid::Uuid) -> usize {
         if let Some(place) = self.place(&name.topic, name.partition).filter(|at| self.ledgers[*at].topic_id == topic_id)
         {
             return place;

@@ -191,6 +191,10 @@ impl Reader {
 
     fn declare(&mut self, line: &Line<'_>, from: usize, action: &Action) -> Parsed<()> {
         let (kind, name) = match action {
+            Action::Errand(Errand::Delete { topic }) => {
+                self.declared.remove(&format!("topic {topic}"));
+                return Ok(());
+            }
             Action::Errand(Errand::Grow { partitions, .. }) => {
                 self.add_partitions(line, from, *partitions)?;
                 return Ok(());
