@@ -23,8 +23,10 @@ use crate::time::Instant;
 pub(super) struct Ledger {
     pub name: TopicPartition,
     pub topic_id: Uuid,
-    /// The topic says `unclean.leader.election.enable`.
+    /// What the topic says of `unclean.leader.election.enable`.
     pub unclean: bool,
+    /// And of `min.insync.replicas`.
+    pub min_insync: usize,
     /// What ZooKeeper holds, a state or none yet.
     pub written: Assignment,
     /// The same, once there is a state.
@@ -159,6 +161,7 @@ impl Ledger {
             name,
             topic_id,
             unclean: false,
+            min_insync: 1,
             written: Assignment::default(),
             authority: None,
             placed: false,
@@ -227,6 +230,11 @@ impl Ledger {
         }
         replica.agrees.set(self.truth.end());
         true
+    }
+
+    /// Replicas whose machines have lost something, and that have not got it back.
+    pub fn lossy(&self) -> usize {
+        self.replicas.values().filter(|replica| replica.is_lossy()).count()
     }
 
     /// The most of what is committed that any of them has.
