@@ -280,7 +280,7 @@ impl Node for Broker {
             // The cluster: the controller's decisions and everything that follows from them, in `cluster.rs`.
             Event::Call { from, call, request } => self.called(now, from, call, request, out),
             Event::Answer { call, result } => self.answered(now, call, result, out),
-            Event::Peer { id, up } => self.peer(now, id, up, out),
+            Event::Peer { id, up } => self.peer(id, up, out),
 
             // The cluster's memory: registration and candidacy in `membership.rs`.
             Event::ZooKeeper(event) => self.zookeeper(now, event, out),
