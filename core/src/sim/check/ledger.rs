@@ -61,8 +61,9 @@ pub(super) struct Replica {
     pub marks: Marks,
     /// Below, it is what is committed. Looking on moves it.
     agrees: Cell<Offset>,
-    /// Its machine lost what was not flushed, or its disk; until it has everything again.
-    pub lossy: bool,
+    /// Where its log ended before its machine lost what was not flushed, or its disk: until it has everything again. It
+    /// may have told its leader of all that, and the word may still be on its way.
+    pub lost: Option<Offset>,
     /// It has more than that, and answers for none of it: that was lost as Kafka allows it. Until it is cut back.
     trusted: Offset,
     /// `None` while no process runs.
@@ -108,7 +109,7 @@ impl Process {
 impl Default for Replica {
     fn default() -> Self {
         let (marks, agrees) = (Marks::default(), Cell::default());
-        Replica { marks, agrees, lossy: false, trusted: Offset::MAX, process: None }
+        Replica { marks, agrees, lost: None, trusted: Offset::MAX, process: None }
     }
 }
 
@@ -142,6 +143,10 @@ impl Replica {
         self.marks.begin_at(start);
         self.agrees.set(0);
         self.trusted = Offset::MAX;
+    }
+
+    pub fn is_lossy(&self) -> bool {
+        self.lost.is_some()
     }
 
     /// The high watermark that it must answer for.

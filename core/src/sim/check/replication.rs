@@ -79,7 +79,9 @@ impl Checks {
             let Some(replica) = ledger.replicas.get_mut(&broker) else { continue };
             replica.process = None;
             if end < replica.marks.end() {
-                replica.lossy |= how != Death::Killed;
+                if how != Death::Killed {
+                    replica.lost = replica.lost.max(Some(replica.marks.end()));
+                }
                 replica.cut(end);
                 self.look_for_losses(at, place, exempt);
             }
@@ -133,8 +135,9 @@ impl Checks {
     /// What holds between the replicas of a partition.
     pub(super) fn look(&mut self, at: Instant, place: usize) {
         let ledger = &mut self.ledgers[place];
-        for replica in ledger.replicas.values_mut().filter(|replica| replica.lossy) {
-            replica.lossy = replica.agrees(&ledger.truth, Offset::MAX) < ledger.truth.end();
+        for replica in ledger.replicas.values_mut().filter(|replica| replica.is_lossy()) {
+            let has_all = replica.agrees(&ledger.truth, Offset::MAX) >= ledger.truth.end();
+            replica.lost = replica.lost.filter(|end| !has_all || replica.marks.end() < *end);
         }
         let verdicts = [
             valid_high_watermark::check(ledger),
