@@ -29,8 +29,6 @@ use crate::time::Now;
 pub(super) enum Pending {
     /// That broker is to live by this version of the cluster's state.
     Update { to: BrokerId, version: u64 },
-    /// What is decided comes as an update.
-    LedBefore,
     /// Nobody waits: whoever asked for a missing topic's metadata asks again.
     Create,
     /// A client waits; where the controller cannot be reached it gets this answer, made beforehand.
@@ -67,7 +65,6 @@ impl Broker {
             }
             ClusterRequest::Forward { version, body } => Work::Request { origin, version, body },
             ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin, broker, epoch },
-            ClusterRequest::LedBefore { broker, partitions } => Work::LedBefore { origin, broker, partitions },
         };
         if !self.enqueue(now, work, out) {
             out.push(Effect::Answer { to: from, call, response: ClusterResponse::NotController });
@@ -92,15 +89,12 @@ impl Broker {
                 out.push(Effect::Note { level: Level::Warn, text: format!("is refused as controller, {response}") });
             }
             // A broker that could not be told is told again when the connection with it is up (`peer`).
-            (Some(Pending::Update { .. } | Pending::Create | Pending::LedBefore) | None, _) => {}
+            (Some(Pending::Update { .. } | Pending::Create) | None, _) => {}
         }
     }
 
     /// The connection with another broker came up or went down.
-    pub(super) fn peer(&mut self, now: Now, id: BrokerId, up: bool, out: &mut Vec<Effect>) {
-        if up && id == self.cluster.controller {
-            self.ask_for_other_epochs(now, out);
-        }
+    pub(super) fn peer(&mut self, id: BrokerId, up: bool, out: &mut Vec<Effect>) {
         let Some(controller) = self.controller.as_ref().filter(|_| up) else { return };
         let state = controller.committed().clone();
         if state.brokers.contains_key(&id) {
@@ -160,26 +154,6 @@ impl Broker {
         }
     }
 
-    /// Asks the controller for another epoch, or another leader, of what this broker is to lead and has led before it was
-    /// restarted.
-    pub(super) fn ask_for_other_epochs(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let own = self.id();
-        let led_before = self.partitions().filter(|partition| {
-            let assignment = self.assignment(&partition.name.topic, partition.name.partition);
-            assignment.is_some_and(|assignment| partition.has_led_before(assignment, own))
-        });
-        let partitions: Vec<_> = led_before.map(|partition| (partition.name.clone(), partition.found_epoch)).collect();
-        let controller = self.cluster.controller;
-        if partitions.is_empty() {
-            return;
-        }
-        let work = Work::LedBefore { origin: Origin::Nobody, broker: own, partitions: partitions.clone() };
-        if !self.enqueue(now, work, out) && controller != BrokerId::NONE && controller != own {
-            let request = ClusterRequest::LedBefore { broker: own, partitions };
-            self.call(controller, request, Pending::LedBefore, out);
-        }
-    }
-
     /// Asks the controller to let others lead what this broker leads; goes on in [`Broker::handed_over`]. False where
     /// there is no controller to ask.
     pub(super) fn hand_over(&mut self, now: Now, out: &mut Vec<Effect>) -> bool {
@@ -220,7 +194,6 @@ impl Broker {
                 let response = match answer {
                     Answer::Response(body) => ClusterResponse::Forward(Box::new(body)),
                     Answer::Remaining(partitions) => ClusterResponse::Remaining(partitions),
-                    Answer::Done => ClusterResponse::Done,
                     Answer::NotController => ClusterResponse::NotController,
                 };
                 out.push(Effect::Answer { to: from, call, response });

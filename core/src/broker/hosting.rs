@@ -83,7 +83,6 @@ impl Broker {
             self.look_who_lives(now, out);
         }
         self.replicate(now, out);
-        self.ask_for_other_epochs(now, out);
         if is_first {
             self.tell_what_is_not_hosted(out);
             self.admit_those_who_waited(now, out);
@@ -326,10 +325,7 @@ impl Broker {
             None => Log::create(id, directory, 0, settings.log.clone(), now, out),
         };
         let nobody = Role::Follower(Follower::new(BrokerId::NONE, -1));
-        let found_epoch = log.epochs().latest().map_or(-1, |entry| entry.epoch);
-        let name_here = name.clone();
-        let mut partition =
-            Partition { name: name_here, topic_id, log, role: nobody, settings, found_epoch, offline: None };
+        let mut partition = Partition { name: name.clone(), topic_id, log, role: nobody, settings, offline: None };
         if owner != Some(topic_id) {
             partition.save_metadata(out);
         }

@@ -76,6 +76,8 @@ pub struct Image {
     pub files: BTreeMap<String, Bytes>,
     /// By directory name (`orders-0`).
     pub logs: BTreeMap<String, LogImage>,
+    /// All that the last process wrote is there: no machine stopped between the two, and no disk was replaced.
+    pub intact: bool,
 }
 
 /// Where a controller without ZooKeeper kept the cluster's topics.
@@ -147,7 +149,7 @@ impl Broker {
             ),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),
-            membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant),
+            membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant, &image, out),
             settings,
             cluster: Arc::default(),
             topic_names: Arc::default(),
@@ -286,7 +288,7 @@ impl Node for Broker {
             // The cluster: the controller's decisions and everything that follows from them, in `cluster.rs`.
             Event::Call { from, call, request } => self.called(now, from, call, request, out),
             Event::Answer { call, result } => self.answered(now, call, result, out),
-            Event::Peer { id, up } => self.peer(now, id, up, out),
+            Event::Peer { id, up } => self.peer(id, up, out),
 
             // The cluster's memory: registration and candidacy in `membership.rs`.
             Event::ZooKeeper(event) => self.zookeeper(now, event, out),

@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Controller, Refusal};
 use crate::config::{BrokerSettings, TopicConfig};
 use crate::error::{self, ErrorCode};
-use crate::id::{BrokerId, LeaderEpoch, TopicPartition};
+use crate::id::BrokerId;
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
 
 /// Kafka's `ElectionType`: what a client may ask for.
@@ -192,31 +192,6 @@ impl Controller {
         });
         let led = self.state.topics.values().flat_map(|topic| &topic.partitions);
         led.filter(|partition| partition.leader == broker && partition.replicas.len() > 1).count()
-    }
-
-    /// A broker was restarted before anyone saw it go: another in-sync replica leads what it led, or it does so again in an
-    /// epoch of its own.
-    pub(super) fn led_before(&mut self, broker: BrokerId, partitions: &[(TopicPartition, LeaderEpoch)]) {
-        let shutting_down = self.shutting_down.clone();
-        self.change(|state| {
-            for (TopicPartition { topic, partition: index }, epoch) in partitions {
-                let alive = |id: &BrokerId| state.brokers.contains_key(id) && !shutting_down.contains(id);
-                let Some(partition) = state.topics.get(topic).and_then(|topic| topic.partitions.get(*index as usize))
-                else {
-                    continue;
-                };
-                if partition.leader != broker || partition.leader_epoch > *epoch {
-                    continue;
-                }
-                let others: Vec<BrokerId> = partition.isr.iter().copied().filter(|id| *id != broker).collect();
-                let next = partition.replicas.iter().copied().find(|id| others.contains(id) && alive(id));
-                let Some(partition) = state.partition_mut(topic, *index) else { continue };
-                partition.leader_epoch = (*epoch).max(partition.leader_epoch) + 1;
-                if let Some(next) = next {
-                    (partition.leader, partition.isr) = (next, others);
-                }
-            }
-        });
     }
 
     /// Where a broker leads too few of the partitions that prefer it, it leads those again that it can

@@ -44,7 +44,7 @@ use crate::broker::BrokerConfig;
 use crate::broker::handle::Asked;
 use crate::config::broker::BrokerSettings;
 use crate::error::ErrorCode;
-use crate::id::{BrokerId, CallId, LeaderEpoch, TopicPartition};
+use crate::id::{BrokerId, CallId, TopicPartition};
 use crate::protocol::cluster::{Assignment, BrokerConfigs, ClusterState, Registration};
 use crate::protocol::znode;
 use crate::rng::Stream;
@@ -118,8 +118,6 @@ pub enum Work {
     Request { origin: Origin, version: i16, body: Box<RequestKind> },
     /// A broker is about to stop.
     Shutdown { origin: Origin, broker: BrokerId, epoch: i64 },
-    /// A broker was restarted, and is to lead in epochs in which it has led before.
-    LedBefore { origin: Origin, broker: BrokerId, partitions: Vec<(TopicPartition, LeaderEpoch)> },
     /// Leaders go back to where they are preferred.
     Rebalance,
 }
@@ -146,7 +144,6 @@ pub enum Origin {
 pub enum Answer {
     Response(ResponseKind),
     Remaining(usize),
-    Done,
     NotController,
 }
 
@@ -331,11 +328,7 @@ impl Controller {
         while let Step::Idle = self.step {
             let Some(work) = self.queue.pop_front() else { return };
             match work {
-                Work::Request { .. }
-                | Work::Shutdown { .. }
-                | Work::LedBefore { .. }
-                | Work::Rebalance
-                | Work::Deleted => {
+                Work::Request { .. } | Work::Shutdown { .. } | Work::Rebalance | Work::Deleted => {
                     self.decide_work(now, work, &Reads::default(), out);
                 }
                 work => self.read_on(now, work, Reads::default(), out),
@@ -409,11 +402,6 @@ impl Controller {
             Work::Shutdown { origin, broker, epoch } => {
                 let remaining = self.shut_down(*broker, *epoch);
                 answer = Some((origin.clone(), Answer::Remaining(remaining)));
-                Ok(())
-            }
-            Work::LedBefore { origin, broker, partitions } => {
-                self.led_before(*broker, partitions);
-                answer = Some((origin.clone(), Answer::Done));
                 Ok(())
             }
             Work::Rebalance => {
@@ -549,9 +537,7 @@ impl Controller {
 impl Work {
     fn origin(self) -> Option<Origin> {
         match self {
-            Work::Request { origin, .. } | Work::Shutdown { origin, .. } | Work::LedBefore { origin, .. } => {
-                Some(origin)
-            }
+            Work::Request { origin, .. } | Work::Shutdown { origin, .. } => Some(origin),
             _ => None,
         }
     }

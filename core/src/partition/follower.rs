@@ -5,7 +5,7 @@ use crate::id::{BrokerId, LeaderEpoch, Offset};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Follower {
-    /// [`BrokerId::NONE`] while nobody leads, or this replica should and may not.
+    /// [`BrokerId::NONE`] while nobody leads.
     pub leader: BrokerId,
     pub epoch: LeaderEpoch,
     /// The leader's high watermark, which may lie beyond this log's end; −1 before it told.

@@ -9,7 +9,6 @@
 //! 3. A leader's high watermark is what every replica of the ISR has appended; it never falls. A follower's is what its
 //!    leader told, as far as it has it.
 //! 4. Consumers see nothing at or above the high watermark.
-//! 5. Nobody leads twice in an epoch: who was restarted may have lost what was the leader's word.
 //!
 //! `leader.rs` acks, the high watermark, the ISR | `follower.rs` whom it follows | `settings.rs` the topic's settings
 
@@ -44,8 +43,6 @@ pub struct Partition {
     pub log: Log,
     pub role: Role,
     pub settings: Settings,
-    /// The newest epoch that the log knew when this process opened it; −1 for a new one. (5)
-    pub found_epoch: LeaderEpoch,
     /// The disk failed under this log: nothing is read or written any more.
     pub offline: Option<String>,
 }
@@ -86,26 +83,20 @@ impl Partition {
     /// Takes the role that `assignment` gives to this replica. True if who leads, or the epoch, changed.
     pub fn assume(&mut self, assignment: &Assignment, around: &Around<'_>, out: &mut Vec<Effect>) -> bool {
         let epoch_before = self.leader_epoch();
-        let leads = assignment.leader == around.own && !self.has_led_before(assignment, around.own);
-        let leader = if leads || assignment.leader != around.own { assignment.leader } else { BrokerId::NONE };
+        let leads = assignment.leader == around.own;
         let led_before = matches!(self.role, Role::Leader(_));
         let changed = epoch_before != assignment.leader_epoch || led_before != leads;
         match &mut self.role {
             Role::Leader(leader) if !changed => leader.set_isr(assignment, around),
-            Role::Follower(follower) if !changed => follower.leader = leader,
+            Role::Follower(follower) if !changed => follower.leader = assignment.leader,
             _ if leads => {
                 self.log.assign_epoch(assignment.leader_epoch, out);
                 self.role = Role::Leader(Leader::new(assignment, self.log.end(), around));
             }
-            _ => self.role = Role::Follower(Follower::new(leader, assignment.leader_epoch)),
+            _ => self.role = Role::Follower(Follower::new(assignment.leader, assignment.leader_epoch)),
         }
         self.advance(around.now, out);
         changed
-    }
-
-    /// This replica is to lead, in an epoch in which it has led before it was restarted. (5)
-    pub fn has_led_before(&self, assignment: &Assignment, own: BrokerId) -> bool {
-        assignment.leader == own && assignment.leader_epoch <= self.found_epoch
     }
 
     pub fn leader_epoch(&self) -> LeaderEpoch {

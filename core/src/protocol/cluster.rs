@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::line;
-use crate::id::{BrokerId, LeaderEpoch, TopicPartition};
+use crate::id::{BrokerId, LeaderEpoch};
 
 #[derive(Clone, Debug)]
 pub enum ClusterRequest {
@@ -21,14 +21,11 @@ pub enum ClusterRequest {
     /// A broker that is about to stop, to the controller: its partitions should be led by others. `epoch` is that of its
     /// registration.
     ControlledShutdown { broker: BrokerId, epoch: i64 },
-    /// A broker that was restarted, to the controller: it is to lead those partitions in an epoch in which it has led
-    /// them before, and cannot know what it has lost since. The number is the newest epoch that its log knows.
-    LedBefore { broker: BrokerId, partitions: Vec<(TopicPartition, LeaderEpoch)> },
 }
 
 #[derive(Clone, Debug)]
 pub enum ClusterResponse {
-    /// To `Update` and `LedBefore`.
+    /// To `Update`.
     Done,
     Forward(Box<ResponseKind>),
     /// To `ControlledShutdown`: how many partitions the broker leads that have other replicas.
@@ -173,9 +170,6 @@ impl fmt::Display for ClusterRequest {
                 state.topics.len()
             ),
             ClusterRequest::ControlledShutdown { broker, .. } => write!(f, "controlled shutdown of {broker}"),
-            ClusterRequest::LedBefore { broker, partitions } => {
-                write!(f, "{broker} has led {} partitions in this epoch before", partitions.len())
-            }
         }
     }
 }

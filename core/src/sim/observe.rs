@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
-use super::check::{Death, UNCLEAN_SETTING, liveness};
+use super::check::{Death, Promises, liveness};
 use super::network::NodeId;
 use super::scenario::Expectation;
 use super::view::Level;
@@ -49,9 +49,9 @@ impl Simulation {
         let txn::Next::Entry(header, txn, _) = txn::next(&entry) else { return };
         // Nobody asked for it.
         self.tally.sessions_lost += u64::from(matches!(txn, Txn::CloseSession { .. }) && header.cxid == 0);
-        let unclean = self.cluster.settings.get(UNCLEAN_SETTING).is_some_and(|value| value == "true");
+        let inherited = Promises::of(&self.cluster.settings, &Promises::default());
         let before = self.checks.violations().len();
-        self.checks.logged(self.now, &txn, unclean, &mut self.tally);
+        self.checks.logged(self.now, &txn, &inherited, &mut self.tally);
         self.tell_violations(before);
     }
 

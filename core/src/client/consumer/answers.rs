@@ -56,10 +56,8 @@ impl Consumer {
                 self.metadata.stale(now);
             }
             Tag::Epochs { asked } => {
-                for one in asked {
-                    if let Some(position) = one.waiting(&mut self.positions) {
-                        position.validity = Validity::Doubtful;
-                    }
+                for index in asked {
+                    self.positions[index].validity = Validity::Doubtful;
                 }
                 self.metadata.stale(now);
             }

@@ -19,12 +19,37 @@ use crate::sim::tally::Tally;
 use crate::time::Instant;
 use crate::zookeeper::txn::Txn;
 
+/// What settings promise of a topic's records.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct Promises {
+    /// `unclean.leader.election.enable`
+    pub unclean: bool,
+    /// `min.insync.replicas`
+    pub min_insync: usize,
+}
+
+impl Default for Promises {
+    fn default() -> Promises {
+        Promises { unclean: false, min_insync: 1 }
+    }
+}
+
+impl Promises {
+    /// Those of a topic or a broker, where it does not say what it inherits.
+    pub fn of(settings: &BTreeMap<String, String>, inherited: &Promises) -> Promises {
+        let min_insync = settings.get("min.insync.replicas").and_then(|value| value.parse().ok());
+        Promises {
+            unclean: settings.get(UNCLEAN_SETTING).map_or(inherited.unclean, |value| value == "true"),
+            min_insync: min_insync.unwrap_or(inherited.min_insync),
+        }
+    }
+}
+
 impl Checks {
-    /// ZooKeeper's log holds that transaction; `unclean` is what topics inherit for `unclean.leader.election.enable`.
-    pub fn logged(&mut self, at: Instant, txn: &Txn, unclean: bool, tally: &mut Tally) {
-        let unclean = self.unclean_of_all.unwrap_or(unclean);
+    /// ZooKeeper's log holds that transaction; `given` is what brokers promise as they were started.
+    pub fn logged(&mut self, at: Instant, txn: &Txn, given: &Promises, tally: &mut Tally) {
         let mut changed = BTreeMap::new();
-        self.read(txn, unclean, &mut changed);
+        self.read(txn, given, &mut changed);
         for (place, assignment) in changed {
             self.ledgers[place].written.clone_from(&assignment);
             if assignment.partition_epoch == Assignment::NEW {
@@ -39,16 +64,16 @@ impl Checks {
     }
 
     /// Collects what becomes of partitions: all of a multi at once.
-    fn read(&mut self, txn: &Txn, unclean: bool, changed: &mut BTreeMap<usize, Assignment>) {
+    fn read(&mut self, txn: &Txn, given: &Promises, changed: &mut BTreeMap<usize, Assignment>) {
         match txn {
-            Txn::Create { path, data, .. } => self.wrote(path, data, 0, unclean, changed),
-            Txn::SetData { path, data, version } => self.wrote(path, data, *version, unclean, changed),
+            Txn::Create { path, data, .. } => self.wrote(path, data, 0, given, changed),
+            Txn::SetData { path, data, version } => self.wrote(path, data, *version, given, changed),
             Txn::Delete { path } => {
                 if let Some(Located::Topic(name)) = znode::locate(path) {
                     self.index.remove(&name);
                 }
             }
-            Txn::Multi(txns) => txns.iter().for_each(|txn| self.read(txn, unclean, changed)),
+            Txn::Multi(txns) => txns.iter().for_each(|txn| self.read(txn, given, changed)),
             Txn::Check { .. } | Txn::CreateSession { .. } | Txn::CloseSession { .. } | Txn::Error { .. } => {}
         }
     }
@@ -59,19 +84,21 @@ impl Checks {
         path: &str,
         data: &Option<Bytes>,
         version: i32,
-        unclean: bool,
+        given: &Promises,
         changed: &mut BTreeMap<usize, Assignment>,
     ) {
         let Some(located) = znode::locate(path) else { return };
         let data = &data.clone().unwrap_or_default();
+        let inherited = &Promises::of(&self.brokers_config, given);
         match located {
             Located::Topic(name) => {
                 let Ok((id, partitions)) = znode::parse_topic(data) else { return };
-                let unclean = self.unclean.get(&name).copied().unwrap_or(unclean);
+                let promises = self.topic_configs.get(&name).map(|config| Promises::of(config, inherited));
+                let promises = promises.unwrap_or_else(|| inherited.clone());
                 for (index, lies) in (0..).zip(partitions) {
                     let place = self.ledger_of(TopicPartition::new(name.clone(), index), id);
                     let ledger = &mut self.ledgers[place];
-                    ledger.unclean = unclean;
+                    (ledger.unclean, ledger.min_insync) = (promises.unclean, promises.min_insync);
                     let now = changed.entry(place).or_insert_with(|| ledger.written.clone());
                     (now.replicas, now.adding, now.removing) = (lies.replicas, lies.adding, lies.removing);
                 }
@@ -85,22 +112,23 @@ impl Checks {
             Located::Mark(name) => drop(self.index.remove(&name)),
             Located::BrokersConfig => {
                 let Ok(config) = znode::parse_config(data) else { return };
-                let all = config.get(UNCLEAN_SETTING).map_or(unclean, |value| value == "true");
+                let inherited = Promises::of(&config, given);
+                self.brokers_config = config;
                 for ledger in &mut self.ledgers {
-                    ledger.unclean = self.unclean.get(&ledger.name.topic).copied().unwrap_or(all);
+                    let own = self.topic_configs.get(&ledger.name.topic);
+                    let promises = own.map(|config| Promises::of(config, &inherited));
+                    let Promises { unclean, min_insync } = promises.unwrap_or_else(|| inherited.clone());
+                    (ledger.unclean, ledger.min_insync) = (unclean, min_insync);
                 }
-                self.unclean_of_all = Some(all);
             }
             Located::TopicConfig(name) => {
                 let Ok(config) = znode::parse_config(data) else { return };
-                let set = config.get(UNCLEAN_SETTING).map(|value| value == "true");
+                let promises = Promises::of(&config, inherited);
                 for place in self.index.get(&name).into_iter().flatten() {
-                    self.ledgers[*place].unclean = set.unwrap_or(unclean);
+                    let ledger = &mut self.ledgers[*place];
+                    (ledger.unclean, ledger.min_insync) = (promises.unclean, promises.min_insync);
                 }
-                match set {
-                    Some(set) => drop(self.unclean.insert(name, set)),
-                    None => drop(self.unclean.remove(&name)),
-                }
+                self.topic_configs.insert(name, config);
             }
         }
     }

@@ -23,10 +23,12 @@ use crate::time::Instant;
 pub(super) struct Ledger {
     pub name: TopicPartition,
     pub topic_id: Uuid,
-    /// The topic says `unclean.leader.election.enable`.
+    /// What the topic says of `unclean.leader.election.enable`.
     pub unclean: bool,
     /// An operator has asked for an unclean election.
     pub unclean_asked: bool,
+    /// And of `min.insync.replicas`.
+    pub min_insync: usize,
     /// What ZooKeeper holds, a state or none yet.
     pub written: Assignment,
     /// The same, once there is a state.
@@ -167,6 +169,7 @@ impl Ledger {
             topic_id,
             unclean: false,
             unclean_asked: false,
+            min_insync: 1,
             written: Assignment::default(),
             authority: None,
             placed: false,
@@ -235,6 +238,11 @@ impl Ledger {
         }
         replica.agrees.set(self.truth.end());
         true
+    }
+
+    /// Replicas whose machines have lost something, and that have not got it back.
+    pub fn lossy(&self) -> usize {
+        self.replicas.values().filter(|replica| replica.is_lossy()).count()
     }
 
     /// The most of what is committed that any of them has.

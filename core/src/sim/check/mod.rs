@@ -55,6 +55,7 @@ use crate::client::Report;
 use crate::id::{BrokerId, Offset};
 use crate::time::Instant;
 
+pub(super) use authority::Promises;
 use ledger::Ledger;
 pub(super) use replication::Death;
 
@@ -83,10 +84,9 @@ pub(super) struct Checks {
     index: BTreeMap<TopicName, Vec<usize>>,
     /// Which ledger a broker's log has, by its slot.
     logs: BTreeMap<BrokerId, Vec<Option<usize>>>,
-    /// What topics say of `unclean.leader.election.enable`, if they do.
-    unclean: BTreeMap<TopicName, bool>,
-    /// What all of them inherit, where that was set while brokers run.
-    unclean_of_all: Option<bool>,
+    /// What was set of topics, and what of all brokers while they run.
+    topic_configs: BTreeMap<TopicName, BTreeMap<String, String>>,
+    brokers_config: BTreeMap<String, String>,
     /// The version of the controller's decisions that was seen last.
     version: u64,
     /// By consumer, topic and partition: the offset that comes next; −1 where any may.
