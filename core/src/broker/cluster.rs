@@ -15,6 +15,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind, T
 use kafka_protocol::protocol::{Message, StrBytes};
 
 use super::handle::Asked;
+use super::membership::Held;
 use super::{Broker, Effect};
 use crate::broker::event::Unreachable;
 use crate::controller::{Answer, Origin, Work};
@@ -49,19 +50,18 @@ impl Broker {
         let origin = Origin::Broker { from, call };
         let work = match request {
             ClusterRequest::Update(state) => {
-                let known = state.broker_epochs.get(&self.id()).copied();
-                let response = if state.controller_epoch < self.cluster.controller_epoch {
-                    ClusterResponse::StaleControllerEpoch(self.cluster.controller_epoch)
-                } else if known == Some(self.membership.epoch) {
+                let own = self.id();
+                let (to, call, response) = if state.controller_epoch < self.cluster.controller_epoch {
+                    (from, call, ClusterResponse::StaleControllerEpoch(self.cluster.controller_epoch))
+                } else if state.broker_epochs.get(&own) == Some(&self.membership.epoch) {
                     self.apply(now, state, out);
-                    ClusterResponse::Done
-                } else if self.membership.holds(&state, known) {
-                    ClusterResponse::Done
+                    (from, call, ClusterResponse::Done)
                 } else {
                     // (3)
-                    ClusterResponse::StaleBrokerEpoch(self.membership.epoch)
+                    let Some(stale) = self.membership.hold(own, Held { state, from, call }) else { return };
+                    (stale.from, stale.call, ClusterResponse::StaleBrokerEpoch(self.membership.epoch))
                 };
-                return out.push(Effect::Answer { to: from, call, response });
+                return out.push(Effect::Answer { to, call, response });
             }
             ClusterRequest::Forward { version, client_id, body } => Work::Request { origin, version, client_id, body },
             ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin, broker, epoch },

@@ -110,7 +110,7 @@ impl Controller {
         });
     }
 
-    /// Leaders have written new ISRs: they count, and every broker is told.
+    /// Leaders have written new ISRs, or who may have lost records has left them: they count, and every broker is told.
     pub(super) fn isrs_changed(&mut self, reads: &Reads, writes: &mut Writes, out: &mut Vec<Output>) {
         reads.remove_isr_changes(writes);
         let mut held = (*self.committed).clone();
@@ -132,7 +132,11 @@ impl Controller {
             self.committed = Arc::new(held);
             self.state = self.committed.clone();
             let electorate = self.electorate();
-            self.change(|state| complete_reassignments(state, &electorate));
+            self.change(|state| {
+                // Where a leader has stepped out another one leads.
+                electorate.elect(state);
+                complete_reassignments(state, &electorate);
+            });
         }
     }
 

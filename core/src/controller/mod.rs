@@ -317,6 +317,10 @@ impl Controller {
                 self.write_on(now, work, answer, writes, out);
             }
             (Step::Writing { work, .. }, Ok(Reply::Multi(Err(failed)))) => self.refused(now, work, failed, out),
+            (Step::Writing { work, .. }, Err(error)) => {
+                self.give_up(work, error.to_string(), out);
+                self.go_on(now, out);
+            }
             (step, _) => self.step = step,
         }
     }
@@ -426,6 +430,9 @@ impl Controller {
         }
         self.tell_written_moves(&mut writes);
         writes.difference(&self.committed, &self.state, self.epoch);
+        if let Some(path) = writes.too_large() {
+            return self.give_up(work, format!("{path} would be longer than ZooKeeper's jute.maxbuffer allows"), out);
+        }
         self.write_on(now, work, answer, writes, out);
     }
 
@@ -475,12 +482,17 @@ impl Controller {
             self.step = Step::Idle;
             return self.go_on(now, out);
         }
+        self.give_up(work, format!("{} at operation {} again and again", failed.error, failed.at), out);
+        self.go_on(now, out);
+    }
+
+    /// It is not done, whoever asked for it may ask again, and what else there is to do is done.
+    fn give_up(&mut self, work: Work, why: String, out: &mut Vec<Output>) {
         self.tries = 0;
         self.go_back();
-        out.push(Output::Note(format!("given up: {} at operation {} again and again", failed.error, failed.at)));
+        out.push(Output::Note(format!("given up: {why}")));
         out.extend(work.origin().map(|origin| Output::Answer { origin, answer: Answer::NotController }));
         self.step = Step::Idle;
-        self.go_on(now, out);
     }
 
     /// That piece of work begins anew, after everything was loaded where what was written is not known.

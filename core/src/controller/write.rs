@@ -14,10 +14,14 @@ use crate::protocol::cluster::{Assignment, ClusterState, Topic};
 use crate::protocol::znode::{self, Entity};
 use crate::quota::{ClientQuotas, Who};
 use crate::zookeeper::Path;
-use crate::zookeeper::protocol::{ANY_VERSION, CreateMode, Op, Reply};
+use crate::zookeeper::protocol::{ANY_VERSION, CreateMode, MAX_REQUEST, Op, Reply};
 
-/// Operations of one multi: far below what fits into ZooKeeper's `jute.maxbuffer` of 1 MiB.
+/// Operations of one multi.
 const BATCH: usize = 500;
+/// Bytes of one multi, after which no further operation is put into it.
+const BATCH_BYTES: usize = 128 << 10;
+/// Bytes of one znode: what ZooKeeper takes in a request, but for what else is in the multi.
+const MAX_ZNODE: usize = MAX_REQUEST - BATCH_BYTES - (64 << 10);
 
 /// Operations still to be sent, and the partitions whose states they write.
 #[derive(Clone, Debug, Default)]
@@ -40,17 +44,24 @@ struct Write {
 impl Writes {
     /// The next multi; `None` where all is written.
     pub fn next(&mut self) -> Option<Vec<Op>> {
-        let mut ops = Vec::new();
+        let (mut ops, mut bytes) = (Vec::new(), 0);
         self.under_way.clear();
         let mut goes_on = true;
-        while (goes_on || ops.len() < BATCH)
+        while (goes_on || ops.len() < BATCH && bytes < BATCH_BYTES)
             && let Some(Write { op, state_of, glued }) = self.to_come.pop_front()
         {
+            bytes += size(&op);
             ops.push(op);
             self.under_way.push(state_of);
             goes_on = glued;
         }
         (!ops.is_empty()).then_some(ops)
+    }
+
+    /// A znode that is more than ZooKeeper would take, if there is one.
+    pub fn too_large(&self) -> Option<Path> {
+        let large = self.to_come.iter().find(|write| size(&write.op) > MAX_ZNODE)?;
+        large.op.path().cloned()
     }
 
     /// The last multi is done: its states have new versions.
@@ -255,4 +266,13 @@ impl Writes {
 
 fn users_with_clients(quotas: &ClientQuotas) -> BTreeSet<&Who> {
     quotas.keys().filter(|whose| whose.is_inner()).filter_map(|whose| whose.user.as_ref()).collect()
+}
+
+/// About what an operation takes on the wire, where it is one that has data.
+fn size(op: &Op) -> usize {
+    let data = match op {
+        Op::Create { data, .. } | Op::SetData { data, .. } => data.as_ref().map_or(0, Bytes::len),
+        _ => 0,
+    };
+    op.path().map_or(0, |path| path.len()) + data
 }

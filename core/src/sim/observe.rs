@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
-use super::check::{Allowed, Death, liveness};
+use super::check::{Death, Promises, liveness};
 use super::network::NodeId;
 use super::scenario::Expectation;
 use super::view::Level;
@@ -49,9 +49,9 @@ impl Simulation {
         let txn::Next::Entry(header, txn, _) = txn::next(&entry) else { return };
         // Nobody asked for it.
         self.tally.sessions_lost += u64::from(matches!(txn, Txn::CloseSession { .. }) && header.cxid == 0);
-        let allowed = Allowed::by_brokers(&self.cluster.settings);
+        let inherited = Promises::of(&self.cluster.settings, &Promises::default());
         let before = self.checks.violations().len();
-        self.checks.logged(self.now, &txn, allowed, &mut self.tally);
+        self.checks.logged(self.now, &txn, &inherited, &mut self.tally);
         self.tell_violations(before);
     }
 
@@ -107,7 +107,7 @@ impl Simulation {
                 }
             }
             Effect::Delete { log, below } => self.checks.deleted(id, *log, *below),
-            Effect::Remove { log } => self.checks.truncated(self.now, id, *log, 0),
+            Effect::Remove { log } => self.checks.removed(self.now, id, *log),
             Effect::Truncate { log, end, .. } => {
                 self.tally.truncations += 1;
                 self.checks.truncated(self.now, id, *log, *end);
@@ -204,6 +204,11 @@ impl Simulation {
             "controllers" => brokers().filter(|broker| broker.controller).count() as u64,
             "controller-epoch" => return Some(i64::from(self.cluster_state()?.controller_epoch)),
             "registered" => self.znode(BROKER_IDS)?.children.len() as u64,
+            "topics" => self.cluster_state()?.topics.len() as u64,
+            "moving" => {
+                let partitions = self.cluster_state()?.topics.values().flat_map(|topic| &topic.partitions);
+                partitions.filter(|partition| partition.is_moving()).count() as u64
+            }
             _ => return None,
         };
         i64::try_from(sum).ok()

@@ -1,6 +1,6 @@
 //! Who is there besides the brokers, and what they are told to do.
 
-use super::admin::{self, Admin, Wanted, Wish};
+use super::admin::{self, Admin, Wanted};
 use super::guest::Guest;
 use super::network::NodeId;
 use super::scenario::parse::MAX_BROKERS;
@@ -8,8 +8,10 @@ use super::scenario::{Action, Expectation};
 use super::story;
 use super::view::Level;
 use super::{Actor, Outcome, Simulation};
+use crate::client::admin::{Election, Errand};
 use crate::client::{Command, Consumer, Effect, Event, Producer};
 use crate::node::Node;
+use crate::protocol::znode;
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
 
@@ -117,11 +119,19 @@ impl Simulation {
 
     fn try_act(&mut self, action: Action) -> Result<(), String> {
         match action {
-            Action::Topic { name, partitions, replication_factor, configs } => {
-                let configs = configs.into_iter().collect();
-                self.want(Wish::Topic { name, partitions, replication_factor, configs })
+            Action::Errand(errand) => {
+                if let Errand::Elect { election: Election::Unclean, topic, partition } = &errand {
+                    self.checks.unclean_election(&znode::topic_name(topic), *partition);
+                }
+                let since = self.now;
+                let taker = errand.taker().map(|id| self.endpoint(id)).transpose()?;
+                let node = self.node(admin::NAME)?;
+                if let App::Admin(admin) = &mut self.client_mut(node).app {
+                    admin.want(Wanted { errand, taker, since });
+                }
+                self.tell_client(node, Event::Timer);
+                Ok(())
             }
-            Action::Admin(admin) => self.want(Wish::Admin(admin)),
             Action::Producer { name, topic, settings } => {
                 let seed = self.seed_of(&name);
                 let producer = Producer::new(&name, &topic, &settings, self.brokers(), seed)?;
@@ -159,17 +169,6 @@ impl Simulation {
                 Ok(())
             }
         }
-    }
-
-    /// The admin asks the cluster for it.
-    fn want(&mut self, what: Wish) -> Result<(), String> {
-        let since = self.now;
-        let node = self.node(admin::NAME)?;
-        if let App::Admin(admin) = &mut self.client_mut(node).app {
-            admin.want(Wanted { what, since });
-        }
-        self.tell_client(node, Event::Timer);
-        Ok(())
     }
 
     fn expect(&mut self, expectation: Expectation) {

@@ -81,7 +81,8 @@ impl Room {
     fn with(settings: &[(&str, &str)]) -> Room {
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let now = Now { instant: Instant::ZERO, wall: Timestamp(EPOCH_MS) };
-        Room::open(settings, Image::default(), BTreeMap::new(), empty_zookeeper(now), now)
+        let image = Image { intact: true, ..Image::default() };
+        Room::open(settings, image, BTreeMap::new(), empty_zookeeper(now), now)
     }
 
     fn open(
@@ -146,7 +147,7 @@ impl Room {
     fn restart_with(self, mut zookeeper: zookeeper::Server) -> Room {
         let gone = zookeeper::server::Event::Closed { conn: ConnId(0) };
         zookeeper.step(self.now, gone, &mut Vec::new());
-        let mut image = Image { files: self.files.clone(), ..Image::default() };
+        let mut image = Image { files: self.files.clone(), intact: true, ..Image::default() };
         let mut files = self.files;
         for LogFiles { directory, segments } in self.logs.into_values() {
             let scanned = segments.iter().map(|(&base, bytes)| scan(base, bytes, self.now.wall)).collect();

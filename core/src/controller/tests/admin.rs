@@ -430,3 +430,26 @@ fn what_was_asked_for_by_writing_it_is_done() {
     hall.joins("pair", 0, &[3, 1, 2]);
     assert_eq!((hall.replicas("pair", 0), hall.data(znode::REASSIGNMENTS)), (vec![3, 2], None));
 }
+
+#[test]
+fn what_zookeeper_would_not_take_is_not_asked_of_it() {
+    let mut hall = Hall::new(1);
+    let set = |hall: &mut Hall, count: usize| {
+        let config = |number| {
+            AlterableConfig::default()
+                .with_name(StrBytes::from_string(format!("plugin.number.{number}")))
+                .with_value(Some(StrBytes::from_string("long".repeat(8_000))))
+        };
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(BROKER)
+            .with_resource_name(StrBytes::from_static_str("1"))
+            .with_configs((0..count).map(config).collect());
+        hall.request(1, IncrementalAlterConfigsRequest::default().with_resources(vec![resource]));
+        matches!(hall.answers.last(), Some(Answer::Response(_)))
+    };
+    assert!(!set(&mut hall, 32), "a million bytes");
+    assert_eq!(hall.notes, ["given up: /config/brokers/1 would be longer than ZooKeeper's jute.maxbuffer allows"]);
+    assert_eq!(hall.data("/config/brokers/1"), None);
+    assert!(set(&mut hall, 2));
+    assert!(hall.data("/config/brokers/1").unwrap().contains("plugin.number.1"));
+}

@@ -96,15 +96,25 @@ pub fn delete_topic_path(topic: &TopicName) -> Path {
     format!("{DELETE_TOPICS}/{}", topic.0).into()
 }
 
-/// What a path is the path of, among those that say what a topic is.
+/// What a path is the path of, among those that say what becomes of topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Located {
     Topic(TopicName),
     State(TopicPartition),
     TopicConfig(TopicName),
+    /// The settings of all brokers.
+    BrokersConfig,
+    /// That a topic is to go.
+    Mark(TopicName),
 }
 
 pub fn locate(path: &str) -> Option<Located> {
+    if let Some(name) = path.strip_prefix(DELETE_TOPICS).and_then(|below| below.strip_prefix('/')) {
+        return Some(Located::Mark(topic_name(name)));
+    }
+    if *path == *Entity::Brokers.path() {
+        return Some(Located::BrokersConfig);
+    }
     if let Some(name) = path.strip_prefix("/config/topics/") {
         return Some(Located::TopicConfig(topic_name(name)));
     }
@@ -223,6 +233,8 @@ mod tests {
         assert_eq!(locate(&topic_path(&topic)), Some(Located::Topic(topic.clone())));
         assert_eq!(locate(&state_path(&topic, 4)), Some(Located::State(name)));
         assert_eq!(locate(&topic_config_path(&topic)), Some(Located::TopicConfig(topic.clone())));
+        assert_eq!(locate(&delete_topic_path(&topic)), Some(Located::Mark(topic.clone())));
+        assert_eq!(locate("/config/brokers/<default>"), Some(Located::BrokersConfig));
         let others = [partitions_path(&topic), partition_path(&topic, 4), TOPICS.into(), broker_path(BrokerId(1))];
         assert!(others.iter().all(|path| locate(path).is_none()));
     }

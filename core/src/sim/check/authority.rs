@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use kafka_protocol::messages::TopicName;
 
 use super::{Checks, epoch_fenced_truncation, leader_in_isr, monotonic_epochs, no_committed_record_lost, rack_spread};
 use crate::id::TopicPartition;
@@ -15,42 +16,44 @@ use crate::sim::tally::Tally;
 use crate::time::Instant;
 use crate::zookeeper::txn::Txn;
 
-/// What a topic's settings, or what it inherits, allow to happen to its records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::sim) struct Allowed {
-    /// `unclean.leader.election.enable`.
+/// The same name for brokers and topics.
+pub(in crate::sim) const UNCLEAN_SETTING: &str = "unclean.leader.election.enable";
+
+/// What settings promise of a topic's records.
+#[derive(Clone, Debug)]
+pub(in crate::sim) struct Promises {
+    /// [`UNCLEAN_SETTING`].
     pub unclean: bool,
-    /// `cleanup.policy` holds `compact`.
+    /// `min.insync.replicas`
+    pub min_insync: usize,
+    /// `cleanup.policy` holds `compact`, so that records may go before retention removes them.
     pub compacted: bool,
 }
 
-impl Allowed {
-    /// What brokers of these settings let every topic inherit.
-    pub fn by_brokers(settings: &BTreeMap<String, String>) -> Allowed {
-        Allowed::default().with(settings.get(UNCLEAN_SETTING), settings.get("log.cleanup.policy"))
+impl Default for Promises {
+    fn default() -> Promises {
+        Promises { unclean: false, min_insync: 1, compacted: false }
     }
+}
 
-    /// What a topic of these settings has that inherits the rest.
-    fn for_topic(self, settings: &BTreeMap<String, String>) -> Allowed {
-        self.with(settings.get(UNCLEAN_SETTING), settings.get("cleanup.policy"))
-    }
-
-    fn with(self, unclean: Option<&String>, policy: Option<&String>) -> Allowed {
-        Allowed {
-            unclean: unclean.map_or(self.unclean, |value| value == "true"),
-            compacted: policy.map_or(self.compacted, |value| value.contains("compact")),
+impl Promises {
+    /// Those of a topic or a broker, where it does not say what it inherits.
+    pub fn of(settings: &BTreeMap<String, String>, inherited: &Promises) -> Promises {
+        let min_insync = settings.get("min.insync.replicas").and_then(|value| value.parse().ok());
+        let policy = settings.get("cleanup.policy").or_else(|| settings.get("log.cleanup.policy"));
+        Promises {
+            unclean: settings.get(UNCLEAN_SETTING).map_or(inherited.unclean, |value| value == "true"),
+            min_insync: min_insync.unwrap_or(inherited.min_insync),
+            compacted: policy.map_or(inherited.compacted, |value| value.contains("compact")),
         }
     }
 }
 
-/// The same name for brokers and topics.
-pub(in crate::sim) const UNCLEAN_SETTING: &str = "unclean.leader.election.enable";
-
 impl Checks {
-    /// ZooKeeper's log holds that transaction; `inherited` is what topics are allowed that do not say otherwise.
-    pub fn logged(&mut self, at: Instant, txn: &Txn, inherited: Allowed, tally: &mut Tally) {
+    /// ZooKeeper's log holds that transaction; `given` is what brokers promise as they were started.
+    pub fn logged(&mut self, at: Instant, txn: &Txn, given: &Promises, tally: &mut Tally) {
         let mut changed = BTreeMap::new();
-        self.read(txn, inherited, &mut changed);
+        self.read(txn, given, &mut changed);
         for (place, assignment) in changed {
             self.ledgers[place].written.clone_from(&assignment);
             if assignment.partition_epoch == Assignment::NEW {
@@ -65,16 +68,16 @@ impl Checks {
     }
 
     /// Collects what becomes of partitions: all of a multi at once.
-    fn read(&mut self, txn: &Txn, inherited: Allowed, changed: &mut BTreeMap<usize, Assignment>) {
+    fn read(&mut self, txn: &Txn, given: &Promises, changed: &mut BTreeMap<usize, Assignment>) {
         match txn {
-            Txn::Create { path, data, .. } => self.wrote(path, data, 0, inherited, changed),
-            Txn::SetData { path, data, version } => self.wrote(path, data, *version, inherited, changed),
+            Txn::Create { path, data, .. } => self.wrote(path, data, 0, given, changed),
+            Txn::SetData { path, data, version } => self.wrote(path, data, *version, given, changed),
             Txn::Delete { path } => {
                 if let Some(Located::Topic(name)) = znode::locate(path) {
                     self.index.remove(&name);
                 }
             }
-            Txn::Multi(txns) => txns.iter().for_each(|txn| self.read(txn, inherited, changed)),
+            Txn::Multi(txns) => txns.iter().for_each(|txn| self.read(txn, given, changed)),
             Txn::Check { .. } | Txn::CreateSession { .. } | Txn::CloseSession { .. } | Txn::Error { .. } => {}
         }
     }
@@ -85,18 +88,21 @@ impl Checks {
         path: &str,
         data: &Option<Bytes>,
         version: i32,
-        inherited: Allowed,
+        given: &Promises,
         changed: &mut BTreeMap<usize, Assignment>,
     ) {
-        let (Some(located), Some(data)) = (znode::locate(path), data) else { return };
+        let Some(located) = znode::locate(path) else { return };
+        let data = &data.clone().unwrap_or_default();
+        let inherited = &Promises::of(&self.brokers_config, given);
         match located {
             Located::Topic(name) => {
                 let Ok((id, partitions)) = znode::parse_topic(data) else { return };
-                let allowed = self.allowed.get(&name).copied().unwrap_or(inherited);
+                let promises = self.topic_configs.get(&name).map(|config| Promises::of(config, inherited));
+                let promises = promises.unwrap_or_else(|| inherited.clone());
                 for (index, lies) in (0..).zip(partitions) {
                     let place = self.ledger_of(TopicPartition::new(name.clone(), index), id);
                     let ledger = &mut self.ledgers[place];
-                    ledger.allow(allowed);
+                    ledger.keep_to(&promises);
                     let now = changed.entry(place).or_insert_with(|| ledger.written.clone());
                     (now.replicas, now.adding, now.removing) = (lies.replicas, lies.adding, lies.removing);
                 }
@@ -106,13 +112,25 @@ impl Checks {
                 let now = changed.entry(place).or_insert_with(|| self.ledgers[place].written.clone());
                 let _ = znode::parse_state(data, version, now);
             }
+            // Whatever becomes of it from here on is nobody's loss.
+            Located::Mark(name) => drop(self.index.remove(&name)),
+            Located::BrokersConfig => {
+                let Ok(config) = znode::parse_config(data) else { return };
+                let inherited = Promises::of(&config, given);
+                self.brokers_config = config;
+                for ledger in &mut self.ledgers {
+                    let own = self.topic_configs.get(&ledger.name.topic);
+                    let promises = own.map(|config| Promises::of(config, &inherited));
+                    ledger.keep_to(&promises.unwrap_or_else(|| inherited.clone()));
+                }
+            }
             Located::TopicConfig(name) => {
                 let Ok(config) = znode::parse_config(data) else { return };
-                let allowed = inherited.for_topic(&config);
+                let promises = Promises::of(&config, inherited);
                 for place in self.index.get(&name).into_iter().flatten() {
-                    self.ledgers[*place].allow(allowed);
+                    self.ledgers[*place].keep_to(&promises);
                 }
-                self.allowed.insert(name, allowed);
+                self.topic_configs.insert(name, config);
             }
         }
     }
@@ -124,7 +142,7 @@ impl Checks {
             monotonic_epochs::decided(ledger, assignment),
             epoch_fenced_truncation::joins(ledger, assignment),
         ];
-        let unclean = leader_in_isr::is_unclean(ledger, assignment) && ledger.unclean;
+        let unclean = leader_in_isr::is_unclean(ledger, assignment) && ledger.may_be_unclean();
         ledger.authority = Some(assignment.clone());
         for id in &assignment.replicas {
             ledger.replica(*id);
@@ -137,6 +155,13 @@ impl Checks {
             self.judge(at, verdict);
         }
         self.look(at, place);
+    }
+
+    /// An operator asks for an unclean election.
+    pub fn unclean_election(&mut self, topic: &TopicName, partition: i32) {
+        if let Some(place) = self.place(topic, partition) {
+            self.ledgers[place].unclean_asked = true;
+        }
     }
 
     /// What the controller goes by now: where it has placed partitions, among the brokers that it knew.

@@ -13,7 +13,7 @@ use super::consistent_read::Seen;
 use super::marks::Marks;
 use super::no_committed_record_lost::UNCLEAN;
 use super::ranges::Ranges;
-use super::{Allowed, Verdict};
+use super::{Promises, Verdict};
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::Assignment;
@@ -23,8 +23,12 @@ use crate::time::Instant;
 pub(super) struct Ledger {
     pub name: TopicPartition,
     pub topic_id: Uuid,
-    /// The topic says `unclean.leader.election.enable`.
+    /// What the topic says of `unclean.leader.election.enable`.
     pub unclean: bool,
+    /// An operator has asked for an unclean election.
+    pub unclean_asked: bool,
+    /// And of `min.insync.replicas`.
+    pub min_insync: usize,
     /// The topic is compacted, or was: records are marked one by one.
     pub compacted: bool,
     /// What compaction has taken away rightly, on some replica at least.
@@ -63,8 +67,9 @@ pub(super) struct Replica {
     pub marks: Marks,
     /// Below, it is what is committed. Looking on moves it.
     agrees: Cell<Offset>,
-    /// Its machine lost what was not flushed, or its disk; until it has everything again.
-    pub lossy: bool,
+    /// Where its log ended before its machine lost what was not flushed, or its disk: until it has everything again. It
+    /// may have told its leader of all that, and the word may still be on its way.
+    pub lost: Option<Offset>,
     /// It has more than that, and answers for none of it: that was lost as Kafka allows it. Until it is cut back.
     trusted: Offset,
     /// `None` while no process runs.
@@ -110,7 +115,7 @@ impl Process {
 impl Default for Replica {
     fn default() -> Self {
         let (marks, agrees) = (Marks::default(), Cell::default());
-        Replica { marks, agrees, lossy: false, trusted: Offset::MAX, process: None }
+        Replica { marks, agrees, lost: None, trusted: Offset::MAX, process: None }
     }
 }
 
@@ -146,6 +151,10 @@ impl Replica {
         self.trusted = Offset::MAX;
     }
 
+    pub fn is_lossy(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// The high watermark that it must answer for.
     pub fn high_watermark(&self) -> Offset {
         self.process.as_ref().map_or(0, |process| process.high_watermark.min(self.trusted))
@@ -153,11 +162,18 @@ impl Replica {
 }
 
 impl Ledger {
+    /// One may be elected that is not in sync.
+    pub fn may_be_unclean(&self) -> bool {
+        self.unclean || self.unclean_asked
+    }
+
     pub fn new(name: TopicPartition, topic_id: Uuid) -> Ledger {
         Ledger {
             name,
             topic_id,
             unclean: false,
+            unclean_asked: false,
+            min_insync: 1,
             compacted: false,
             removed: Ranges::default(),
             written: Assignment::default(),
@@ -194,15 +210,15 @@ impl Ledger {
             return Ok(());
         }
         // A leader that was given up goes on promising for a while.
-        let exempt = (self.unclean && self.torn.is_some()).then_some(UNCLEAN);
+        let exempt = (self.may_be_unclean() && self.torn.is_some()).then_some(UNCLEAN);
         let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);
         Err(("NoCommittedRecordLost", found, exempt))
     }
 
     /// The topic's settings say so from now on.
-    pub fn allow(&mut self, allowed: Allowed) {
-        self.unclean = allowed.unclean;
-        if allowed.compacted && !self.compacted {
+    pub fn keep_to(&mut self, promises: &Promises) {
+        (self.unclean, self.min_insync) = (promises.unclean, promises.min_insync);
+        if promises.compacted && !self.compacted {
             self.compact();
         }
     }
@@ -252,6 +268,11 @@ impl Ledger {
         }
         replica.agrees.set(self.truth.end());
         true
+    }
+
+    /// Replicas whose machines have lost something, and that have not got it back.
+    pub fn lossy(&self) -> usize {
+        self.replicas.values().filter(|replica| replica.is_lossy()).count()
     }
 
     /// The most of what is committed that any of them has.

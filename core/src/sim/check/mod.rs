@@ -57,7 +57,7 @@ use crate::client::Report;
 use crate::id::{BrokerId, Offset};
 use crate::time::Instant;
 
-pub(super) use authority::{Allowed, UNCLEAN_SETTING};
+pub(super) use authority::{Promises, UNCLEAN_SETTING};
 pub(super) use last_value_kept::Replacement;
 use ledger::Ledger;
 pub(super) use replication::Death;
@@ -85,8 +85,9 @@ pub(super) struct Checks {
     index: BTreeMap<TopicName, Vec<usize>>,
     /// Which ledger a broker's log has, by its slot.
     logs: BTreeMap<BrokerId, Vec<Option<usize>>>,
-    /// What topics allow that have settings of their own.
-    allowed: BTreeMap<TopicName, Allowed>,
+    /// What was set of topics, and what of all brokers while they run.
+    topic_configs: BTreeMap<TopicName, BTreeMap<String, String>>,
+    brokers_config: BTreeMap<String, String>,
     /// The version of the controller's decisions that was seen last.
     version: u64,
     /// By consumer, topic and partition: the offset that comes next; −1 where any may.

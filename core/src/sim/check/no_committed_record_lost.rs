@@ -1,8 +1,9 @@
 //! **NoCommittedRecordLost**: what was committed is in the log of some replica for as long as retention keeps it.
 //!
-//! Exempt, and told as such: what every in-sync replica's machine lost when it died, or its disk (with all of them in
-//! sync that takes as many simultaneous losses as `min.insync.replicas`; the last replica standing can do it alone, which
-//! KIP-966 is about); what an unclean election gave up; and what a leader alone had acknowledged (acks=1).
+//! Exempt, and told as such: what every in-sync replica's machine lost when it died, or its disk; what is lost while as
+//! many machines as `min.insync.replicas` have lost something (KIP-966: of the last replica standing one is enough, and a
+//! controller does not know who returns with less); what an unclean election gave up; and what a leader alone had
+//! acknowledged (acks=1).
 
 use super::Verdict;
 use super::ledger::Ledger;
@@ -11,12 +12,14 @@ use crate::time::Instant;
 
 pub(super) const LOSSY: &str = "every machine that was in sync lost what it had not flushed";
 pub(super) const WIPED: &str = "every disk that was in sync is gone";
+pub(super) const SO_MANY: &str = "as many machines as min.insync.replicas have lost what they had not flushed";
 pub(super) const UNCLEAN: &str = "unclean.leader.election.enable allows it";
 const ALONE: &str = "acks=1 promises what the leader has";
 
 /// A log was cut back, or is gone. Gives how many acknowledged records are lost with that. `exempt` says why the
 /// in-sync replicas can lose what they had, where they can.
 pub(super) fn check(ledger: &mut Ledger, at: Instant, exempt: Option<&'static str>) -> (u64, Vec<Verdict>) {
+    let so_many = (ledger.lossy() >= ledger.min_insync.max(1)).then_some(SO_MANY);
     let in_sync = ledger.authority.as_ref().map_or_else(Vec::new, |authority| authority.isr.clone());
     let survives = match exempt {
         // Who is not in sync will be cut back to what those are.
@@ -25,7 +28,7 @@ pub(super) fn check(ledger: &mut Ledger, at: Instant, exempt: Option<&'static st
     };
     let mut lost = Loss::default();
     if survives < ledger.truth.end() {
-        lost.committed(ledger, at, survives, &in_sync, exempt);
+        lost.committed(ledger, at, survives, &in_sync, exempt.or(so_many));
     }
     lost.alone(ledger, |ledger, offset, mark| {
         offset < ledger.truth.end() || ledger.replicas.values().any(|replica| replica.marks.get(offset) == mark)

@@ -61,7 +61,16 @@ impl Checks {
         self.judge_once(at, place, verdict);
     }
 
-    /// A broker cuts a log back, or (`end` is 0) removes it.
+    /// A broker has no replica of that partition any more: it believes nothing of it.
+    pub fn removed(&mut self, at: Instant, broker: BrokerId, log: LogId) {
+        let Some(place) = self.log(broker, log) else { return };
+        let ledger = &mut self.ledgers[place];
+        ledger.replica(broker).process = None;
+        ledger.replica(broker).cut(0);
+        self.look_for_losses(at, place, None);
+    }
+
+    /// A broker cuts a log back.
     pub fn truncated(&mut self, at: Instant, broker: BrokerId, log: LogId, end: Offset) {
         let Some(place) = self.log(broker, log) else { return };
         self.ledgers[place].replica(broker).cut(end);
@@ -95,7 +104,9 @@ impl Checks {
             let Some(replica) = ledger.replicas.get_mut(&broker) else { continue };
             replica.process = None;
             if end < replica.marks.end() {
-                replica.lossy |= how != Death::Killed;
+                if how != Death::Killed {
+                    replica.lost = replica.lost.max(Some(replica.marks.end()));
+                }
                 replica.cut(end);
                 self.look_for_losses(at, place, exempt);
             }
@@ -149,8 +160,9 @@ impl Checks {
     /// What holds between the replicas of a partition.
     pub(super) fn look(&mut self, at: Instant, place: usize) {
         let ledger = &mut self.ledgers[place];
-        for replica in ledger.replicas.values_mut().filter(|replica| replica.lossy) {
-            replica.lossy = replica.agrees(&ledger.truth, Offset::MAX) < ledger.truth.end();
+        for replica in ledger.replicas.values_mut().filter(|replica| replica.is_lossy()) {
+            let has_all = replica.agrees(&ledger.truth, Offset::MAX) >= ledger.truth.end();
+            replica.lost = replica.lost.filter(|end| !has_all || replica.marks.end() < *end);
         }
         let verdicts = [
             valid_high_watermark::check(ledger),

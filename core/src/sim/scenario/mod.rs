@@ -14,6 +14,8 @@
 //! @9s  heal p1 broker-2
 //! @12s start broker-1
 //! @13s add broker
+//! @13s reassign orders-0 4,2
+//! @14s elect preferred orders-1
 //! @14s expire broker-1
 //! @15s stop p1
 //! @16s quota client=p1 producer_byte_rate=1000
@@ -27,18 +29,19 @@
 //! 2. A text is taken whole or not at all: one wrong line, and nothing of it runs.
 //!
 //! `parse.rs` text to [`Scenario`], by the words of `lex.rs` and the names of `names.rs` | `text.rs` [`Scenario`] to text |
-//! `cluster.rs` what the cluster is made of | `admin.rs` what is asked of it | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
+//! `cluster.rs` what the cluster is made of | `errand.rs` what operators do | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
 //! scenarios that come with Ottla
 
 use std::collections::BTreeMap;
 
 use crate::bug::{Bug, Bugs};
 use crate::client::SendRecord;
+use crate::client::admin::Errand;
 use crate::rng::Seed;
 use crate::time::Instant;
 
-mod admin;
 mod cluster;
+mod errand;
 mod fault;
 mod lex;
 pub mod link;
@@ -48,11 +51,11 @@ pub mod prepared;
 pub mod swarm;
 mod text;
 
-pub use admin::Admin;
 pub use cluster::{Capacity, Cluster};
 pub use fault::{Fault, Link, WORDS as FAULTS, Who};
 pub use swarm::Swarm;
 pub(super) use text::Span;
+pub(crate) use text::properties;
 
 /// A whole run: who is there, and what happens when.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,12 +93,8 @@ pub struct Timed {
 /// Whatever a scenario, or a hand on the page, can do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    Topic {
-        name: String,
-        partitions: u32,
-        replication_factor: u32,
-        configs: BTreeMap<String, String>,
-    },
+    /// Something is asked of the cluster, such as a topic.
+    Errand(Errand),
     Producer {
         name: String,
         topic: String,
@@ -112,8 +111,6 @@ pub enum Action {
         milli_per_second: u64,
     },
     Send(SendRecord),
-    /// Something is asked of the cluster.
-    Admin(Admin),
     /// Something breaks, or is put right.
     Fault(Fault),
     /// A new broker, with the next id, joins the running cluster.
@@ -149,10 +146,12 @@ pub const COUNTS: [(&str, &str); 6] = [
 ];
 
 /// What an `expect` can count of the cluster.
-pub const CLUSTER_COUNTS: [(&str, &str); 3] = [
+pub const CLUSTER_COUNTS: [(&str, &str); 5] = [
     ("controllers", "brokers that believe to be the controller"),
     ("controller-epoch", "how many controllers there have been"),
     ("registered", "brokers that are registered in ZooKeeper"),
+    ("topics", "topics that clients can see"),
+    ("moving", "partitions that are on their way to other brokers"),
 ];
 
 /// What an `expect` can count over all brokers, or of one: `replicas:broker-1`.
