@@ -72,6 +72,7 @@ impl Broker {
         if before.brokers != state.brokers {
             self.look_who_lives(now, out);
         }
+        self.coordinators_see_cluster(out);
         self.replicate(now, out);
         if is_first {
             self.tell_what_is_not_hosted(out);
@@ -149,6 +150,7 @@ impl Broker {
         for (&log, name) in gone.iter().zip(&removed) {
             let error = self.hosted(&name.topic, name.partition).err().unwrap_or(ErrorCode::NotLeaderOrFollower);
             self.forsake(log, error, out);
+            self.look_after_none(name, out);
             self.stopped_waiting_for(self.now, log, out);
             out.push(Effect::Remove { log });
         }
@@ -232,6 +234,7 @@ impl Broker {
             }
         }
         self.refollow(log);
+        self.look_after(log, out);
     }
 
     fn around<'a>(&self, now: Now, cluster: &'a ClusterState) -> Around<'a> {
@@ -288,6 +291,7 @@ impl Broker {
         self.touch(id);
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
         self.refollow(id);
+        self.look_after(id, out);
     }
 
     fn next_slot(&self) -> LogId {

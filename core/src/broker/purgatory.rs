@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::coordinate::Loading;
 use super::handle::{fetch::Fetching, list_offsets::Listing, produce::Producing};
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
@@ -34,6 +35,8 @@ pub enum Reading {
     ListOffsets(Listing, TimeSeek),
     /// Not a client's: a follower that finds out where to cut.
     Cut(Cutting),
+    /// Not a client's: a coordinator that reads its log.
+    Load(Loading),
 }
 
 impl Reading {
@@ -41,7 +44,7 @@ impl Reading {
         match self {
             Reading::Fetch(fetching, _) => Some(fetching.asked.ticket),
             Reading::ListOffsets(listing, _) => Some(listing.asked.ticket),
-            Reading::Cut(_) => None,
+            Reading::Cut(_) | Reading::Load(_) => None,
         }
     }
 }

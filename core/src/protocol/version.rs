@@ -23,6 +23,9 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::Fetch, 4, 18),
     served(ApiKey::ListOffsets, 1, 10),
     served(ApiKey::Metadata, 0, 13),
+    served(ApiKey::OffsetCommit, 2, 9),
+    served(ApiKey::OffsetFetch, 1, 9),
+    served(ApiKey::FindCoordinator, 0, 6),
     served(ApiKey::ApiVersions, 0, 4),
     served(ApiKey::CreateTopics, 2, 7),
     served(ApiKey::DeleteTopics, 1, 6),
@@ -37,10 +40,6 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::DescribeCluster, 0, 2),
     served(ApiKey::DescribeTopicPartitions, 0, 0),
 ];
-
-/// Listed although it is answered with UNSUPPORTED_VERSION: librdkafka believes that a broker without FindCoordinator 0
-/// cannot take lz4, and sends such batches uncompressed.
-pub const LISTED: &[Served] = &[served(ApiKey::FindCoordinator, 0, 0)];
 
 /// The entry of `api`, if it is served.
 pub fn of(api: ApiKey) -> Option<&'static Served> {

@@ -16,6 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::Asked;
 use crate::broker::purgatory::{Parked, Until};
 use crate::broker::{Broker, Effect};
+use crate::coordinator::topic::{ADMIN_CLIENT, is_internal};
 use crate::error::{self, ErrorCode};
 use crate::id::{LogId, Offset, Ticket};
 use crate::log::Placed;
@@ -199,6 +200,9 @@ fn append(
     let log = broker.hosted(topic, index);
     if let Err(error @ ErrorCode::UnknownTopicOrPartition) = log {
         return Err(Refused::plain(error));
+    }
+    if is_internal(topic) && asked.client_id.as_deref() != Some(ADMIN_CLIENT) {
+        return Err(Refused::plain(ErrorCode::InvalidTopicException));
     }
     if let Some(error) = refused {
         return Err(Refused::plain(error));

@@ -1,6 +1,7 @@
 //! One broker in a room: its disk is a few vectors that answer at once (or when they are told to), its clients are the
 //! tests. Every reply is encoded at its version, so that no answer passes that could not be sent.
 
+mod coordinating;
 mod fetching;
 mod following;
 mod producing;
@@ -78,7 +79,7 @@ impl Room {
         let image = zookeeper::store::Image::default();
         let config = zookeeper::server::Config::default();
         let (zookeeper, _) = zookeeper::Server::open(config, &image, now, &mut Vec::new()).unwrap();
-        Room::open(settings, Image::default(), BTreeMap::new(), zookeeper, now)
+        Room::open(settings, Image::default(), BTreeMap::new(), zookeeper, now, false)
     }
 
     fn open(
@@ -87,6 +88,7 @@ impl Room {
         files: BTreeMap<String, Bytes>,
         zookeeper: zookeeper::Server,
         now: Now,
+        slow: bool,
     ) -> Room {
         let registration = Registration { id: BrokerId(1), host: "localhost".into(), port: 9092, rack: None };
         let config = BrokerConfig {
@@ -115,7 +117,7 @@ impl Room {
             found,
             logs: BTreeMap::new(),
             files: files.into_iter().filter(|(path, _)| !path.ends_with(".log")).collect(),
-            slow: false,
+            slow,
             held: VecDeque::new(),
             requests: 0,
             replies: BTreeMap::new(),
@@ -127,7 +129,16 @@ impl Room {
     }
 
     /// The process dies; a new one finds what was written.
-    fn restart(mut self) -> Room {
+    fn restart(self) -> Room {
+        self.restart_on(false)
+    }
+
+    /// The same where the disk is slow.
+    fn restart_slow(self) -> Room {
+        self.restart_on(true)
+    }
+
+    fn restart_on(mut self, slow: bool) -> Room {
         let gone = zookeeper::server::Event::Closed { conn: ConnId(0) };
         self.zookeeper.step(self.now, gone, &mut Vec::new());
         let mut image = Image { files: self.files.clone(), ..Image::default() };
@@ -140,7 +151,7 @@ impl Room {
             );
         }
         let settings = self.broker.config.settings.clone();
-        Room::open(settings, image, files, self.zookeeper, self.now)
+        Room::open(settings, image, files, self.zookeeper, self.now, slow)
     }
 
     fn step(&mut self, event: Event) {
