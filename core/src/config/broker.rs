@@ -68,6 +68,10 @@ const WITH_EFFECT: &[&str] = &[
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
+    "transaction.state.log.min.isr",
+    "transaction.state.log.num.partitions",
+    "transaction.state.log.replication.factor",
+    "transaction.state.log.segment.bytes",
     "unclean.leader.election.enable",
     "zookeeper.session.timeout.ms",
 ];
