@@ -1,16 +1,18 @@
-//! OffsetCommit: one record for each offset.
+//! OffsetCommit, and TxnOffsetCommit: one record for each offset.
 
 use std::sync::Arc;
 
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
-use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
+use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse, ResponseKind, TxnOffsetCommitResponse};
 use uuid::Uuid;
 
 use super::classic::ClassicState;
+use super::consumer::Commits;
 use super::record::{OffsetKey, OffsetValue, Record};
 use super::turn::Turn;
 use super::{Committer, Group, Groups, refused};
-use crate::coordinator::{Around, Decision, Reply, Waiter};
+use crate::coordinator::{Around, Decision, Producer, Reply, Waiter};
 use crate::error::{self, ErrorCode};
 
 /// An OffsetCommit whose topics are there.
@@ -23,15 +25,25 @@ pub struct Commit {
     pub response: OffsetCommitResponse,
     /// For each topic of the body.
     pub topic_ids: Vec<Uuid>,
+    /// Of which transaction the offsets are part; then the answer is one to a TxnOffsetCommit.
+    pub transaction: Option<Producer>,
 }
 
 impl Groups {
     pub(super) fn commit(&self, around: &Around<'_>, commit: Commit) -> Decision<Groups> {
-        let Commit { waiter, group, body, mut response, topic_ids } = commit;
-        let mut decision = match self.may_commit(around, &group, &body, waiter.asked.version) {
-            Ok(decision) => decision,
-            Err(error) => return refused(waiter.reply(response), error),
+        let Commit { waiter, group, body, mut response, topic_ids, transaction } = commit;
+        let committer = Committer {
+            member: &body.member_id,
+            instance: body.group_instance_id.as_deref(),
+            generation: body.generation_id_or_member_epoch,
+            in_transaction: transaction.is_some(),
+            version: waiter.asked.version,
         };
+        let (mut decision, commits) = match self.may_commit(around, &group, &committer) {
+            Ok(may) => may,
+            Err(error) => return refused(Reply { to: waiter, body: answer_to(transaction, response) }, error),
+        };
+        decision.producer = transaction;
         let now = around.now.wall.0;
         let expire_timestamp =
             if body.retention_time_ms == -1 { -1 } else { now.saturating_add(body.retention_time_ms) };
@@ -46,6 +58,9 @@ impl Groups {
                     answer.error_code = ErrorCode::OffsetMetadataTooLarge.code();
                     continue;
                 }
+                if let Err(error) = commits.check(topic_id, partition.partition_index) {
+                    return refused(Reply { to: waiter, body: answer_to(transaction, response) }, error);
+                }
                 let key = OffsetKey { group: group.clone(), topic: name.clone(), partition: partition.partition_index };
                 let value = OffsetValue {
                     offset: partition.committed_offset,
@@ -58,7 +73,7 @@ impl Groups {
                 decision.records.push(Record::Offset(key, Some(value)));
             }
         }
-        decision.response = Some(Reply { to: waiter, body: response.into() });
+        decision.response = Some(Reply { to: waiter, body: answer_to(transaction, response) });
         decision
     }
 
@@ -67,33 +82,52 @@ impl Groups {
         &self,
         around: &Around<'_>,
         id: &Arc<str>,
-        body: &OffsetCommitRequest,
-        version: i16,
-    ) -> Result<Decision<Groups>, ErrorCode> {
-        let committer = Committer {
-            member: &body.member_id,
-            instance: body.group_instance_id.as_deref(),
-            generation: body.generation_id_or_member_epoch,
-            in_transaction: false,
-        };
+        committer: &Committer<'_>,
+    ) -> Result<(Decision<Groups>, Commits), ErrorCode> {
         match self.state.groups.get(id) {
             // From outside the group: nobody is in it.
-            None if committer.generation < 0 => Ok(Decision::default()),
-            None if version >= 9 => Err(ErrorCode::GroupIdNotFound),
+            None if committer.generation < 0 => Ok((Decision::default(), Commits::All)),
+            None if committer.version >= 9 && !committer.in_transaction => Err(ErrorCode::GroupIdNotFound),
             None => Err(ErrorCode::IllegalGeneration),
             Some(Group::Classic(value)) => {
                 let group = self.classic_as_of(id, value);
-                self.may_commit_to_classic(&group, &committer)?;
-                let lives = matches!(group.state, ClassicState::Stable | ClassicState::PreparingRebalance);
+                self.may_commit_to_classic(&group, committer)?;
+                let lives = matches!(group.state, ClassicState::Stable | ClassicState::PreparingRebalance)
+                    && !committer.in_transaction;
                 let mut turn = Turn::new(around, group);
                 if let Some(member) = turn.group.member(committer.member).filter(|_| lives).cloned() {
                     turn.expect_heartbeat(&member);
                 }
                 // The group itself is what it was.
-                Ok(turn.decision)
+                Ok((turn.decision, Commits::All))
             }
+            Some(Group::Consumer(group)) => Ok((Decision::default(), group.may_commit(committer)?)),
         }
     }
+}
+
+fn answer_to(transaction: Option<Producer>, answer: OffsetCommitResponse) -> ResponseKind {
+    match transaction {
+        None => answer.into(),
+        Some(_) => in_transaction(answer).into(),
+    }
+}
+
+fn in_transaction(answer: OffsetCommitResponse) -> TxnOffsetCommitResponse {
+    use kafka_protocol::messages::txn_offset_commit_response::{
+        TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+    };
+    let topic = |topic: OffsetCommitResponseTopic| {
+        let partition = |partition: OffsetCommitResponsePartition| {
+            TxnOffsetCommitResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(partition.error_code)
+        };
+        TxnOffsetCommitResponseTopic::default()
+            .with_name(topic.name)
+            .with_partitions(topic.partitions.into_iter().map(partition).collect())
+    };
+    TxnOffsetCommitResponse::default().with_topics(answer.topics.into_iter().map(topic).collect())
 }
 
 /// Java counts the 16-bit halves.
@@ -103,7 +137,6 @@ fn is_too_long(metadata: &str, max: usize) -> bool {
 
 /// The topics of an OffsetCommit as an answer without an error.
 pub fn answer(topics: &[OffsetCommitRequestTopic]) -> OffsetCommitResponse {
-    use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
     let topics = topics.iter().map(|topic| {
         let partition = |partition: &kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition| {
             OffsetCommitResponsePartition::default().with_partition_index(partition.partition_index)
