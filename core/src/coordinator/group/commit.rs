@@ -68,7 +68,8 @@ impl Groups {
                     metadata: metadata.into(),
                     commit_timestamp: now,
                     expire_timestamp,
-                    topic_id,
+                    // Kafka leaves it out in transactions.
+                    topic_id: if transaction.is_none() { topic_id } else { Uuid::nil() },
                 };
                 decision.records.push(Record::Offset(key, Some(value)));
             }
@@ -146,4 +147,68 @@ pub fn answer(topics: &[OffsetCommitRequestTopic]) -> OffsetCommitResponse {
             .with_partitions(topic.partitions.iter().map(partition).collect())
     });
     OffsetCommitResponse::default().with_topics(topics.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::handle::Asked;
+    use crate::config::BrokerSettings;
+    use crate::coordinator::group::Ask;
+    use crate::coordinator::{At, Event, Machine};
+    use crate::id::{ConnId, Ticket};
+    use crate::protocol::cluster::ClusterState;
+    use crate::time::{Instant, Now, Timestamp};
+    use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
+    use kafka_protocol::messages::{GroupId, TopicName};
+    use kafka_protocol::protocol::StrBytes;
+
+    const PRODUCER: Producer = Producer { id: 7, epoch: 1 };
+
+    /// What an open transaction commits for a group, by whoever says that it is in that generation.
+    fn commit(groups: &Groups, generation: i32) -> Decision<Groups> {
+        let now = Now { instant: Instant::ZERO, wall: Timestamp(1_000) };
+        let ticket = Ticket { conn: ConnId(1), seq: 0 };
+        let asked = Asked { now, ticket, version: 4, client_id: None, host: None };
+        let partition = OffsetCommitRequestPartition::default().with_partition_index(0).with_committed_offset(5);
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(TopicName(StrBytes::from_static_str("t")))
+            .with_partitions(vec![partition]);
+        let body = OffsetCommitRequest::default()
+            .with_group_id(GroupId(StrBytes::from_static_str("g")))
+            .with_generation_id_or_member_epoch(generation)
+            .with_retention_time_ms(-1)
+            .with_topics(vec![topic]);
+        let commit = Commit {
+            waiter: asked.into(),
+            group: "g".into(),
+            response: answer(&body.topics),
+            topic_ids: vec![Uuid::nil()],
+            body,
+            transaction: Some(PRODUCER),
+        };
+        let (cluster, names) = (ClusterState::default(), Default::default());
+        let around = Around { now, cluster: &cluster, topic_names: &names, settings: &BrokerSettings::default() };
+        groups.decide(&around, Event::Asked(Ask::Commit(commit)))
+    }
+
+    fn error(decision: &Decision<Groups>) -> i16 {
+        let Some(Reply { body: ResponseKind::TxnOffsetCommit(body), .. }) = &decision.response else { panic!() };
+        body.topics[0].partitions[0].error_code
+    }
+
+    #[test]
+    fn what_is_committed_in_a_transaction_is_part_of_it() {
+        let mut groups = Groups::default();
+        let decision = commit(&groups, -1);
+        assert_eq!((error(&decision), decision.producer, decision.records.len()), (0, Some(PRODUCER), 1));
+        let offset = |groups: &Groups| groups.state().offsets.get("g", "t", 0).map(|committed| committed.value.offset);
+        groups.replay(&decision.records[0], At { offset: 3, producer: Some(PRODUCER) });
+        assert_eq!(offset(&groups), None);
+        groups.end_transaction(PRODUCER, true);
+        assert_eq!(offset(&groups), Some(5));
+        // In no version is it told that there is no such group.
+        let decision = commit(&Groups::default(), 3);
+        assert_eq!((error(&decision), decision.records.len()), (ErrorCode::IllegalGeneration.code(), 0));
+    }
 }
