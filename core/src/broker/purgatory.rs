@@ -15,8 +15,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::coordinate::Loading;
 use super::handle::{fetch::Fetching, list_offsets::Listing, produce::Producing};
+use super::loading::Loading;
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::{ReadSeek, TimeSeek};
