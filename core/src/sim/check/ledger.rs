@@ -61,8 +61,8 @@ pub(super) struct Replica {
     pub marks: Marks,
     /// Below, it is what is committed. Looking on moves it.
     agrees: Cell<Offset>,
-    /// Where its log ended before its machine lost what was not flushed, or its disk: until it has everything again. It
-    /// may have told its leader of all that, and the word may still be on its way.
+    /// Where its log ended before its machine died, or its disk: until it is in sync again and has everything. It may have
+    /// told its leader of all that, and the word may still be on its way.
     pub lost: Option<Offset>,
     /// It has more than that, and answers for none of it: that was lost as Kafka allows it. Until it is cut back.
     trusted: Offset,
@@ -232,7 +232,7 @@ impl Ledger {
         true
     }
 
-    /// Replicas whose machines have lost something, and that have not got it back.
+    /// Replicas whose machines may have lost something, and that are not known to have it back.
     pub fn lossy(&self) -> usize {
         self.replicas.values().filter(|replica| replica.is_lossy()).count()
     }

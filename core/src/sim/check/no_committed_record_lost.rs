@@ -1,8 +1,8 @@
 //! **NoCommittedRecordLost**: what was committed is in the log of some replica for as long as retention keeps it.
 //!
 //! Exempt, and told as such: what every in-sync replica's machine lost when it died, or its disk; what is lost while as
-//! many machines as `min.insync.replicas` have lost something (KIP-966: of the last replica standing one is enough, and a
-//! controller does not know who returns with less); what an unclean election gave up; and what a leader alone had
+//! many machines as `min.insync.replicas` have died and not returned to the ISR (which of them lost something nobody knows,
+//! and KIP-966 tells of the last replica standing, where one is enough); what an unclean election gave up; and what a leader alone had
 //! acknowledged (acks=1).
 
 use super::Verdict;
@@ -12,7 +12,7 @@ use crate::time::Instant;
 
 pub(super) const LOSSY: &str = "every machine that was in sync lost what it had not flushed";
 pub(super) const WIPED: &str = "every disk that was in sync is gone";
-pub(super) const SO_MANY: &str = "as many machines as min.insync.replicas have lost what they had not flushed";
+pub(super) const SO_MANY: &str = "as many machines as min.insync.replicas have died with what they had not flushed";
 pub(super) const UNCLEAN: &str = "unclean.leader.election.enable allows it";
 const ALONE: &str = "acks=1 promises what the leader has";
 
