@@ -19,7 +19,6 @@ const ALONE: &str = "acks=1 promises what the leader has";
 /// A log was cut back, or is gone. Gives how many acknowledged records are lost with that. `exempt` says why the
 /// in-sync replicas can lose what they had, where they can.
 pub(super) fn check(ledger: &mut Ledger, at: Instant, exempt: Option<&'static str>) -> (u64, Vec<Verdict>) {
-    let so_many = (ledger.lossy() >= ledger.min_insync.max(1)).then_some(SO_MANY);
     let in_sync = ledger.authority.as_ref().map_or_else(Vec::new, |authority| authority.isr.clone());
     let survives = match exempt {
         // Who is not in sync will be cut back to what those are.
@@ -28,7 +27,8 @@ pub(super) fn check(ledger: &mut Ledger, at: Instant, exempt: Option<&'static st
     };
     let mut lost = Loss::default();
     if survives < ledger.truth.end() {
-        lost.committed(ledger, at, survives, &in_sync, exempt.or(so_many));
+        let exempt = exempt.or_else(|| so_many(ledger));
+        lost.committed(ledger, at, survives, &in_sync, exempt);
     }
     lost.alone(ledger, |ledger, offset, mark| {
         offset < ledger.truth.end() || ledger.replicas.values().any(|replica| replica.marks.get(offset) == mark)
@@ -44,6 +44,21 @@ pub(super) fn elected(ledger: &mut Ledger, at: Instant, leader: BrokerId) -> (u6
         lost.committed(ledger, at, survives, &[leader], Some(UNCLEAN));
     }
     (lost.acked, lost.verdicts)
+}
+
+/// A leader that was elected out of the ISR leads, and its machine had died: what it does not have is given up.
+pub(super) fn led(ledger: &mut Ledger, at: Instant, leader: BrokerId) -> (u64, Vec<Verdict>) {
+    let survives = ledger.survives(|id| *id == leader);
+    let mut lost = Loss::default();
+    if survives < ledger.truth.end() {
+        let exempt = so_many(ledger);
+        lost.committed(ledger, at, survives, &[leader], exempt);
+    }
+    (lost.acked, lost.verdicts)
+}
+
+fn so_many(ledger: &Ledger) -> Option<&'static str> {
+    (ledger.lossy() >= ledger.min_insync.max(1)).then_some(SO_MANY)
 }
 
 /// More is committed: what leaders had acknowledged alone is among it, or is gone.

@@ -114,6 +114,12 @@ impl Checks {
             for verdict in [verdict, fetches, rises] {
                 self.judge_once(at, place, verdict);
             }
+            let ledger = &self.ledgers[place];
+            let begins = changes && ledger.leaders().any(|(leader, replica, _)| leader == id && replica.is_lossy());
+            if begins {
+                let lost = no_committed_record_lost::led(&mut self.ledgers[place], at, id);
+                self.lose(at, place, lost);
+            }
             self.commit(at, place, id);
             let matches = log_matching::check(&self.ledgers[place], id);
             self.judge_once(at, place, matches);
