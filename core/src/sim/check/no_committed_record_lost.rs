@@ -2,7 +2,8 @@
 //!
 //! Exempt, and told as such: what every in-sync replica's machine lost when it died, or its disk; what is lost while as
 //! many machines as `min.insync.replicas` have died and not returned to the ISR (which of them lost something nobody knows,
-//! and KIP-966 tells of the last replica standing, where one is enough); what an unclean election gave up; and what a leader alone had
+//! and KIP-966 tells of the last replica standing, where one is enough: the ISR had shrunk below `min.insync.replicas`,
+//! and who was left died); what an unclean election gave up; and what a leader alone had
 //! acknowledged (acks=1).
 
 use super::Verdict;
@@ -13,6 +14,7 @@ use crate::time::Instant;
 pub(super) const LOSSY: &str = "every machine that was in sync lost what it had not flushed";
 pub(super) const WIPED: &str = "every disk that was in sync is gone";
 pub(super) const SO_MANY: &str = "as many machines as min.insync.replicas have died with what they had not flushed";
+pub(super) const LAST_STANDING: &str = "the last replica standing died with what it had not flushed (KIP-966)";
 pub(super) const UNCLEAN: &str = "unclean.leader.election.enable allows it";
 const ALONE: &str = "acks=1 promises what the leader has";
 
@@ -27,7 +29,7 @@ pub(super) fn check(ledger: &mut Ledger, at: Instant, exempt: Option<&'static st
     };
     let mut lost = Loss::default();
     if survives < ledger.truth.end() {
-        let exempt = exempt.or_else(|| so_many(ledger));
+        let exempt = exempt.or_else(|| allowed(ledger));
         lost.committed(ledger, at, survives, &in_sync, exempt);
     }
     lost.alone(ledger, |ledger, offset, mark| {
@@ -51,14 +53,20 @@ pub(super) fn led(ledger: &mut Ledger, at: Instant, leader: BrokerId) -> (u64, V
     let survives = ledger.survives(|id| *id == leader);
     let mut lost = Loss::default();
     if survives < ledger.truth.end() {
-        let exempt = so_many(ledger);
+        let exempt = allowed(ledger);
         lost.committed(ledger, at, survives, &[leader], exempt);
     }
     (lost.acked, lost.verdicts)
 }
 
-fn so_many(ledger: &Ledger) -> Option<&'static str> {
-    (ledger.lossy() >= ledger.min_insync.max(1)).then_some(SO_MANY)
+/// Why a leader that returned with less may be the one to lead.
+fn allowed(ledger: &Ledger) -> Option<&'static str> {
+    let in_sync = ledger.authority.as_ref().map_or(0, |authority| authority.isr.len());
+    match () {
+        () if ledger.lossy() >= ledger.min_insync => Some(SO_MANY),
+        () if in_sync < ledger.min_insync => Some(LAST_STANDING),
+        () => None,
+    }
 }
 
 /// More is committed: what leaders had acknowledged alone is among it, or is gone.

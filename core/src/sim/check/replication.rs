@@ -115,7 +115,11 @@ impl Checks {
                 self.judge_once(at, place, verdict);
             }
             let ledger = &self.ledgers[place];
-            let begins = changes && ledger.leaders().any(|(leader, replica, _)| leader == id && replica.is_lossy());
+            let chosen = ledger.authority.as_ref().map(|authority| (authority.leader, authority.leader_epoch));
+            let begins = changes
+                && ledger.leaders().any(|(leader, replica, process)| {
+                    leader == id && replica.is_lossy() && chosen == Some((leader, process.epoch))
+                });
             if begins {
                 let lost = no_committed_record_lost::led(&mut self.ledgers[place], at, id);
                 self.lose(at, place, lost);
