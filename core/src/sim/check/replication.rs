@@ -114,13 +114,15 @@ impl Checks {
             for verdict in [verdict, fetches, rises] {
                 self.judge_once(at, place, verdict);
             }
-            let ledger = &self.ledgers[place];
+            let ledger = &mut self.ledgers[place];
             let chosen = ledger.authority.as_ref().map(|authority| (authority.leader, authority.leader_epoch));
-            let begins = changes
-                && ledger.leaders().any(|(leader, replica, process)| {
-                    leader == id && replica.is_lossy() && chosen == Some((leader, process.epoch))
-                });
-            if begins {
+            let replica = ledger.replica(id);
+            let leads = replica.process.as_ref().filter(|process| process.leads).map(|process| (id, process.epoch));
+            if changes && leads.is_some() && leads == chosen {
+                // What was given up, it may have after all.
+                replica.trust();
+            }
+            if changes && leads.is_some() && leads == chosen && replica.is_lossy() {
                 let lost = no_committed_record_lost::led(&mut self.ledgers[place], at, id);
                 self.lose(at, place, lost);
             }
