@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Verdict;
 use super::consistent_read::Seen;
 use super::marks::Marks;
-use super::no_committed_record_lost::UNCLEAN;
+use super::no_committed_record_lost::{GIVEN_UP, UNCLEAN};
 use super::ranges::Ranges;
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::partition::{Partition, Role};
@@ -201,7 +201,11 @@ impl Ledger {
             return Ok(());
         }
         // A leader that was given up goes on promising for a while.
-        let exempt = (self.unclean && self.torn.is_some()).then_some(UNCLEAN);
+        let exempt = match self.torn {
+            Some(_) if self.unclean => Some(UNCLEAN),
+            Some((_, end)) if offset >= end => Some(GIVEN_UP),
+            _ => None,
+        };
         let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);
         Err(("NoCommittedRecordLost", found, exempt))
     }

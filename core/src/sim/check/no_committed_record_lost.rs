@@ -15,6 +15,7 @@ pub(super) const LOSSY: &str = "every machine that was in sync lost what it had 
 pub(super) const WIPED: &str = "every disk that was in sync is gone";
 pub(super) const SO_MANY: &str = "as many machines as min.insync.replicas have died with what they had not flushed";
 pub(super) const LAST_STANDING: &str = "the last replica standing died with what it had not flushed (KIP-966)";
+pub(super) const GIVEN_UP: &str = "a leader that does not know yet what was lost promises what is gone";
 pub(super) const UNCLEAN: &str = "unclean.leader.election.enable allows it";
 const ALONE: &str = "acks=1 promises what the leader has";
 
