@@ -259,8 +259,11 @@ impl Ledger {
         self.torn = Some((at, end));
         for (id, replica) in &mut self.replicas {
             replica.agrees.set(replica.agrees.get().min(end));
-            let answers = heirs.contains(id) || replica.marks.end() <= end;
-            replica.trusted = if answers { Offset::MAX } else { end };
+            if heirs.contains(id) {
+                replica.trust();
+            } else if replica.marks.end() > end {
+                replica.trusted = replica.trusted.min(end);
+            }
         }
     }
 }
