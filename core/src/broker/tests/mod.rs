@@ -36,6 +36,7 @@ use crate::protocol::cluster::Registration;
 use crate::protocol::{Request, Response};
 use crate::record::{Batch, BatchBuilder, Compression, Record};
 use crate::rng::Seed;
+use crate::sim::view::Level;
 use crate::time::{Duration, Instant, Now, Timestamp};
 use crate::zookeeper;
 
@@ -61,7 +62,9 @@ struct Room {
     replies: BTreeMap<u64, Response>,
     /// Directories that had to be set aside.
     strays: Vec<String>,
-    /// What the disk and the clients did not take.
+    /// What whoever runs it is told.
+    notes: Vec<(Level, String)>,
+    /// What nobody here took.
     others: Vec<Effect>,
 }
 
@@ -79,10 +82,8 @@ impl Room {
     fn with(settings: &[(&str, &str)]) -> Room {
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let now = Now { instant: Instant::ZERO, wall: Timestamp(EPOCH_MS) };
-        let image = zookeeper::store::Image::default();
-        let config = zookeeper::server::Config::default();
-        let (zookeeper, _) = zookeeper::Server::open(config, &image, now, &mut Vec::new()).unwrap();
-        Room::open(settings, Image::default(), BTreeMap::new(), zookeeper, now, false)
+        let image = Image { intact: true, ..Image::default() };
+        Room::open(settings, image, BTreeMap::new(), empty_zookeeper(now), now, false)
     }
 
     fn open(
@@ -125,6 +126,7 @@ impl Room {
             requests: 0,
             replies: BTreeMap::new(),
             strays: Vec::new(),
+            notes: Vec::new(),
             others: Vec::new(),
         };
         room.enact(out);
@@ -144,7 +146,7 @@ impl Room {
     fn restart_on(mut self, slow: bool) -> Room {
         let gone = zookeeper::server::Event::Closed { conn: ConnId(0) };
         self.zookeeper.step(self.now, gone, &mut Vec::new());
-        let mut image = Image { files: self.files.clone(), ..Image::default() };
+        let mut image = Image { files: self.files.clone(), intact: true, ..Image::default() };
         let mut files = self.files;
         for LogFiles { directory, segments } in self.logs.into_values() {
             let scanned = segments.iter().map(|(&base, bytes)| scan(base, bytes, self.now.wall)).collect();
@@ -155,6 +157,12 @@ impl Room {
         }
         let settings = self.broker.config.settings.clone();
         Room::open(settings, image, files, self.zookeeper, self.now, slow)
+    }
+
+    /// What it was told since the last time, of that level.
+    fn told(&mut self, level: Level) -> Vec<String> {
+        let told = std::mem::take(&mut self.notes).into_iter().filter(|(of, _)| *of == level);
+        told.map(|(_, text)| text).collect()
     }
 
     fn step(&mut self, event: Event) {
@@ -210,7 +218,8 @@ impl Room {
                     response.body.encode(&mut BytesMut::new(), response.version).expect("a reply can be sent");
                     self.replies.insert(ticket.seq, *response);
                 }
-                Effect::Reindex { .. } | Effect::Note { .. } => {}
+                Effect::Note { level, text } => self.notes.push((level, text)),
+                Effect::Reindex { .. } => {}
                 Effect::ZooKeeper(effect) => self.ask_zookeeper(effect),
                 other => self.others.push(other),
             }
@@ -332,6 +341,11 @@ impl Room {
         let (body, records) = self.fetched(seq)?;
         Some((&body.responses[0].partitions[0], values(&records[0])))
     }
+}
+
+fn empty_zookeeper(now: Now) -> zookeeper::Server {
+    let (config, image) = (zookeeper::server::Config::default(), zookeeper::store::Image::default());
+    zookeeper::Server::open(config, &image, now, &mut Vec::new()).unwrap().0
 }
 
 fn text(text: &str) -> StrBytes {
