@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::handle::{fetch::Fetching, list_offsets::Listing, produce::Producing};
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
-use crate::log::{ReadSeek, TimeSeek};
+use crate::log::{ReadSeek, Replay, TimeSeek};
 use crate::time::Instant;
 
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub enum Reading {
     ListOffsets(Listing, TimeSeek),
     /// Not a client's: a follower that finds out where to cut.
     Cut(Cutting),
+    /// Nobody's: a log that finds out who wrote to it.
+    Replay(LogId, Replay),
 }
 
 impl Reading {
@@ -41,7 +43,7 @@ impl Reading {
         match self {
             Reading::Fetch(fetching, _) => Some(fetching.asked.ticket),
             Reading::ListOffsets(listing, _) => Some(listing.asked.ticket),
-            Reading::Cut(_) => None,
+            Reading::Cut(_) | Reading::Replay(..) => None,
         }
     }
 }
@@ -101,7 +103,12 @@ impl Purgatory {
                 Until::Written => &mut queues.written,
                 Until::Committed => &mut queues.committed,
             };
-            queue.push_back(Waiting { end, ticket, wait });
+            // (2) Only what was there already waits for less than those before it.
+            let at = match queue.back().is_none_or(|last| last.end <= end) {
+                true => queue.len(),
+                false => queue.partition_point(|waiting| waiting.end <= end),
+            };
+            queue.insert(at, Waiting { end, ticket, wait });
         }
         self.deadlines.extend(producing.deadline.map(|instant| (instant, ticket)));
         self.parked.insert(ticket, Parked::Produce(producing));

@@ -46,6 +46,8 @@ const WITH_EFFECT: &[&str] = &[
     "min.insync.replicas",
     "num.partitions",
     "ottla.placement",
+    "producer.id.expiration.check.interval.ms",
+    "producer.id.expiration.ms",
     "queued.max.requests",
     "replica.fetch.backoff.ms",
     "replica.fetch.max.bytes",
@@ -58,6 +60,7 @@ const WITH_EFFECT: &[&str] = &[
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
+    "transaction.partition.verification.enable",
     "unclean.leader.election.enable",
     "zookeeper.session.timeout.ms",
 ];
@@ -109,6 +112,8 @@ pub struct BrokerSettings {
     pub max_incremental_fetch_session_cache_slots: i32,
     pub num_partitions: i32,
     pub placement: Placement,
+    pub producer_id_expiration_check_interval: Duration,
+    pub producer_id_expiration_ms: i64,
     /// Requests of all connections that wait for the broker before it stops reading.
     pub queued_max_requests: i32,
     /// What a follower waits after a fetch that failed.
@@ -133,6 +138,8 @@ pub struct BrokerSettings {
     pub socket_receive_buffer: Option<u32>,
     /// SO_SNDBUF of clients' connections, in bytes; `None` leaves it to the system.
     pub socket_send_buffer: Option<u32>,
+    /// A producer's transaction is verified with its coordinator before its first batch is appended to a partition.
+    pub transaction_partition_verification_enable: bool,
     pub zookeeper_session_timeout: Duration,
 }
 
@@ -175,6 +182,8 @@ impl BrokerSettings {
                 Value::Text(name) if name == "kafka" => Placement::Kafka,
                 _ => Placement::Notes,
             },
+            producer_id_expiration_check_interval: reader.millis("producer.id.expiration.check.interval.ms"),
+            producer_id_expiration_ms: reader.integer("producer.id.expiration.ms"),
             queued_max_requests: reader.integer("queued.max.requests") as i32,
             replica_fetch_backoff: reader.millis("replica.fetch.backoff.ms"),
             replica_fetch_max_bytes: reader.integer("replica.fetch.max.bytes") as i32,
@@ -188,6 +197,7 @@ impl BrokerSettings {
             // Kafka's −1.
             socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
             socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),
+            transaction_partition_verification_enable: reader.boolean("transaction.partition.verification.enable"),
             zookeeper_session_timeout: reader.millis("zookeeper.session.timeout.ms"),
             set: set.clone(),
         })

@@ -47,6 +47,8 @@ struct Room {
     found: BTreeMap<String, BTreeMap<Offset, Vec<u8>>>,
     logs: BTreeMap<LogId, LogFiles>,
     files: BTreeMap<String, Bytes>,
+    /// By directory and segment.
+    txn_indexes: BTreeMap<(String, Offset), Vec<u8>>,
     /// Appends are not answered while the disk is slow.
     slow: bool,
     held: VecDeque<Event>,
@@ -115,6 +117,7 @@ impl Room {
             found,
             logs: BTreeMap::new(),
             files: files.into_iter().filter(|(path, _)| !path.ends_with(".log")).collect(),
+            txn_indexes: BTreeMap::new(),
             slow: false,
             held: VecDeque::new(),
             requests: 0,
@@ -133,14 +136,20 @@ impl Room {
         let mut image = Image { files: self.files.clone(), ..Image::default() };
         let mut files = self.files;
         for LogFiles { directory, segments } in self.logs.into_values() {
-            let scanned = segments.iter().map(|(&base, bytes)| scan(base, bytes, self.now.wall)).collect();
-            image.logs.insert(directory.clone(), LogImage { segments: scanned });
+            let scan = |(&base, bytes): (&Offset, &Vec<u8>)| {
+                let txn_index = self.txn_indexes.get(&(directory.clone(), base));
+                scan(base, bytes, txn_index.map(Vec::as_slice), self.now.wall)
+            };
+            let segments_found = segments.iter().map(scan).collect();
+            image.logs.insert(directory.clone(), LogImage { segments: segments_found, ..LogImage::default() });
             files.extend(
                 segments.into_iter().map(|(base, bytes)| (format!("{directory}/{base:020}.log"), bytes.into())),
             );
         }
         let settings = self.broker.config.settings.clone();
-        Room::open(settings, image, files, self.zookeeper, self.now)
+        let mut room = Room::open(settings, image, files, self.zookeeper, self.now);
+        room.txn_indexes = self.txn_indexes;
+        room
     }
 
     fn step(&mut self, event: Event) {
@@ -191,6 +200,13 @@ impl Room {
                 Effect::Read { read, extent } => events.push(Event::Loaded { read, bytes: self.bytes(extent) }),
                 Effect::Save { file, contents } => {
                     self.files.insert(file, contents);
+                }
+                Effect::Erase { file } => drop(self.files.remove(&file)),
+                Effect::IndexAborted { log, segment, position, entries } => {
+                    let directory = self.logs[&log].directory.clone();
+                    let file = self.txn_indexes.entry((directory, segment)).or_default();
+                    file.truncate(position as usize);
+                    file.extend_from_slice(&entries);
                 }
                 Effect::Reply { ticket, response } => {
                     response.body.encode(&mut BytesMut::new(), response.version).expect("a reply can be sent");

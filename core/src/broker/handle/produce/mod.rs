@@ -4,8 +4,8 @@
 //! acks=1 waits until the driver has written the batch, acks=all until the high watermark is past it. From version 13
 //! topics are named by id; from 10 NOT_LEADER_OR_FOLLOWER says who leads.
 //!
-//! A batch of an idempotent producer is stored as it is: its sequence is not compared with the one before it, so a retry
-//! can store it twice. Transactions are refused.
+//! A batch of an idempotent producer follows on the one before it, or is refused; one that is there already is answered
+//! as if it had just been appended, with the offset and the timestamp that it has.
 
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
@@ -18,7 +18,7 @@ use crate::broker::purgatory::{Parked, Until};
 use crate::broker::{Broker, Effect};
 use crate::error::{self, ErrorCode};
 use crate::id::{LogId, Offset, Ticket};
-use crate::log::Placed;
+use crate::log::{Guard, Origin, Placed};
 use crate::record::check::{Checked, Invalid};
 use crate::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ struct Wait {
     partition: usize,
     log: LogId,
     end: Offset,
+    /// It was there already: what it waits for may have happened.
+    is_twin: bool,
     done: bool,
 }
 
@@ -88,7 +90,7 @@ pub(super) fn handle(
         _ => Some(ErrorCode::InvalidRequiredAcks),
     };
     let mut response = ProduceResponse::default().with_responses(Vec::with_capacity(body.topic_data.len()));
-    let mut waits = Vec::with_capacity(batches.len());
+    let mut waits: Vec<Wait> = Vec::with_capacity(batches.len());
     let mut first_error = None;
     let mut batches = batches.into_iter();
     for topic in body.topic_data {
@@ -100,12 +102,12 @@ pub(super) fn handle(
             let index = partition.index;
             let placed = match (&name, refused) {
                 (Err(error), _) => Err(Refused::plain(*error)),
-                (Ok(name), refused) => append(broker, &asked, name, index, body.acks, batch, refused, out),
+                (Ok(name), refused) => append(broker, &asked, name, index, body.acks, batch, None, refused, out),
             };
             partitions.push(match placed {
-                Ok((log, placed, log_start_offset)) => {
+                Ok(Appended { log, placed, is_twin, log_start_offset }) => {
                     let (topic, partition, end) = (response.responses.len(), partitions.len(), placed.last_offset + 1);
-                    waits.push(Wait { topic, partition, log, end, done: false });
+                    waits.push(Wait { topic, partition, log, end, is_twin, done: false });
                     PartitionProduceResponse::default()
                         .with_index(index)
                         .with_base_offset(placed.base_offset)
@@ -150,10 +152,25 @@ pub(super) fn handle(
                 1 => (Until::Written, None),
                 _ => (Until::Committed, Some(asked.now.instant + timeout)),
             };
-            let left = waits.len();
+            let (ticket, left) = (asked.ticket, waits.len());
+            let twins: Vec<(usize, LogId, Offset)> =
+                (0..).zip(&waits).filter(|(_, one)| one.is_twin).map(|(at, one)| (at, one.log, one.end)).collect();
             broker.purgatory.park_produce(Producing { asked, deadline, response, waits, left }, until);
+            for (wait, log, end) in twins {
+                if let Some(result) = broker.slot(log).and_then(|partition| partition.has(until, end)) {
+                    broker.settle(ticket, wait, result, out);
+                }
+            }
         }
     }
+}
+
+/// A batch that was taken.
+struct Appended {
+    log: LogId,
+    placed: Placed,
+    is_twin: bool,
+    log_start_offset: Offset,
 }
 
 /// Why a batch was not taken.
@@ -193,9 +210,10 @@ fn append(
     index: i32,
     acks: i16,
     batch: Result<Checked, Invalid>,
+    guard: Option<Guard>,
     refused: Option<ErrorCode>,
     out: &mut Vec<Effect>,
-) -> Result<(LogId, Placed, Offset), Refused> {
+) -> Result<Appended, Refused> {
     let log = broker.hosted(topic, index);
     if let Err(error @ ErrorCode::UnknownTopicOrPartition) = log {
         return Err(Refused::plain(error));
@@ -204,23 +222,25 @@ fn append(
         return Err(Refused::plain(error));
     }
     let log = log.map_err(Refused::plain)?;
+    let verified = broker.settings.transaction_partition_verification_enable;
     let Some(partition) = broker.partition_mut(log) else {
         return Err(Refused::plain(ErrorCode::NotLeaderOrFollower));
     };
     let mut bytes = 0;
+    let end = partition.log.end();
     let placed = batch.and_then(|checked| {
-        if checked.batch.header.is_transactional() {
-            return Err(Refused::plain(ErrorCode::InvalidTxnState).invalid);
-        }
         bytes = checked.batch.bytes.len();
-        partition.append(asked.now, acks, checked, out)
+        partition.append(asked.now, acks, checked, Origin::Client { guard, verified }, out)
     });
     let log_start_offset = partition.log.log_start_offset();
     match placed {
         Ok(placed) => {
             let flush = partition.log.deadline();
-            broker.appending(log, bytes, flush);
-            Ok((log, placed, log_start_offset))
+            let is_twin = partition.log.end() == end;
+            if !is_twin {
+                broker.appending(log, bytes, flush);
+            }
+            Ok(Appended { log, placed, is_twin, log_start_offset })
         }
         Err(invalid) => {
             let tells_start = !matches!(
