@@ -43,7 +43,7 @@ use crate::bug::Bugs;
 use crate::config::BrokerSettings;
 use crate::controller::Controller;
 use crate::error::ErrorCode;
-use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId};
+use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::LogImage;
 use crate::node::Node;
 use crate::partition::{Partition, Role};
@@ -368,6 +368,20 @@ impl Broker {
         self.replicate(self.now, out);
     }
 
+    /// One batch of a parked request is done; the reply goes out with the last.
+    fn settle(&mut self, ticket: Ticket, wait: usize, result: Result<(), ErrorCode>, out: &mut Vec<Effect>) {
+        let done = match self.purgatory.get_mut(ticket) {
+            Some(Parked::Produce(producing)) => producing.settle(wait, result),
+            Some(Parked::Markers(marking)) => marking.settle(wait, result),
+            Some(Parked::Fetch(_)) | None => false,
+        };
+        match done.then(|| self.purgatory.take(ticket)).flatten() {
+            Some(Parked::Produce(producing)) => self.produced(producing, out),
+            Some(Parked::Markers(marking)) => marking.reply(out),
+            Some(Parked::Fetch(_)) | None => {}
+        }
+    }
+
     /// Whoever waits for that log is told now: producers the error, consumers whatever is true of it.
     fn forsake(&mut self, log: LogId, error: ErrorCode, out: &mut Vec<Effect>) {
         let (batches, fetches) = self.purgatory.forsake(log);
@@ -386,6 +400,7 @@ impl Broker {
         while let Some(parked) = self.purgatory.expire(now.instant) {
             match parked {
                 Parked::Produce(producing) => producing.expire(out),
+                Parked::Markers(marking) => marking.expire(out),
                 Parked::Fetch(fetching) => self.finish_fetch(fetching, out),
             }
         }

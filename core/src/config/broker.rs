@@ -57,6 +57,7 @@ const WITH_EFFECT: &[&str] = &[
     "replica.lag.time.max.ms",
     "replica.selector.class",
     "replica.socket.timeout.ms",
+    "request.timeout.ms",
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
@@ -130,6 +131,8 @@ pub struct BrokerSettings {
     pub replica_lag_time_max: Duration,
     /// What a follower waits for an answer.
     pub replica_socket_timeout: Duration,
+    /// How long other brokers may take to answer, and replicas to have what a coordinator wrote.
+    pub request_timeout: Duration,
     /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`.
     pub selects_replicas_by_rack: bool,
     /// Bytes of one request.
@@ -192,6 +195,7 @@ impl BrokerSettings {
             replica_fetch_wait_max: reader.millis("replica.fetch.wait.max.ms"),
             replica_lag_time_max: reader.millis("replica.lag.time.max.ms"),
             replica_socket_timeout: reader.millis("replica.socket.timeout.ms"),
+            request_timeout: reader.millis("request.timeout.ms"),
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
             // Kafka's −1.

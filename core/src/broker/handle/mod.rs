@@ -12,6 +12,7 @@ pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_log_dirs;
+pub mod describe_producers;
 pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod incremental_alter_configs;
@@ -21,6 +22,7 @@ pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod unsupported;
+pub mod write_txn_markers;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
@@ -72,6 +74,8 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::ListOffsets(body) => list_offsets::handle(broker, asked, body, out),
         RequestKind::OffsetForLeaderEpoch(body) => offset_for_leader_epoch::handle(broker, asked, body, out),
         RequestKind::InitProducerId(body) => init_producer_id::handle(broker, asked, body, out),
+        RequestKind::WriteTxnMarkers(body) => write_txn_markers::handle(broker, asked, body, out),
+        RequestKind::DescribeProducers(body) => describe_producers::handle(broker, asked, body, out),
 
         RequestKind::CreateTopics(body) => create_topics::handle(broker, asked, body, out),
         RequestKind::DeleteTopics(body) => delete_topics::handle(broker, asked, body, out),

@@ -57,9 +57,7 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         RequestKind::AddPartitionsToTxn(request) => add_partitions_to_txn(version, request).into(),
         RequestKind::AddOffsetsToTxn(_) => plain!(AddOffsetsToTxnResponse),
         RequestKind::EndTxn(_) => plain!(EndTxnResponse),
-        RequestKind::WriteTxnMarkers(request) => write_txn_markers(request).into(),
         RequestKind::TxnOffsetCommit(request) => txn_offset_commit(request).into(),
-        RequestKind::DescribeProducers(request) => describe_producers(request).into(),
         RequestKind::DescribeTransactions(request) => {
             use describe_transactions_response::TransactionState;
             let state = |id: &TransactionalId| {
@@ -274,22 +272,6 @@ fn add_partitions_to_txn(version: i16, request: &AddPartitionsToTxnRequest) -> A
     AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics)
 }
 
-fn write_txn_markers(request: &WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
-    use write_txn_markers_response::{
-        WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
-    };
-    let markers = each(&request.markers, |marker| {
-        let topics = each(&marker.topics, |topic| {
-            let partitions = each(&topic.partition_indexes, |&index| {
-                WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(CODE)
-            });
-            WritableTxnMarkerTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
-        });
-        WritableTxnMarkerResult::default().with_producer_id(marker.producer_id).with_topics(topics)
-    });
-    WriteTxnMarkersResponse::default().with_markers(markers)
-}
-
 fn txn_offset_commit(request: &TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
     use txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic};
     let topics = each(&request.topics, |topic| {
@@ -301,17 +283,6 @@ fn txn_offset_commit(request: &TxnOffsetCommitRequest) -> TxnOffsetCommitRespons
         TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
     });
     TxnOffsetCommitResponse::default().with_topics(topics)
-}
-
-fn describe_producers(request: &DescribeProducersRequest) -> DescribeProducersResponse {
-    use describe_producers_response::{PartitionResponse, TopicResponse};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partition_indexes, |&index| {
-            PartitionResponse::default().with_partition_index(index).with_error_code(CODE)
-        });
-        TopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
-    });
-    DescribeProducersResponse::default().with_topics(topics)
 }
 
 fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {

@@ -5,6 +5,7 @@ mod fetching;
 mod following;
 mod producing;
 mod running;
+mod transactions;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -268,7 +268,7 @@ fn a_marker_of_an_old_epoch_or_coordinator_ends_nothing() {
 #[test]
 fn a_transaction_must_be_verified_and_a_guard_is_good_for_one() {
     let (mut log, _) = create(LogConfig::default());
-    let mut client = |log: &mut Log, guard, batch| {
+    let client = |log: &mut Log, guard, batch| {
         log.append(at(0), batch, 0, None, Origin::Client { guard, verified: true }, &mut Vec::new())
     };
     let transactional = |sequence| from_producer(0, sequence, 1, true);

@@ -17,7 +17,7 @@ use super::Asked;
 use crate::broker::purgatory::{Parked, Until};
 use crate::broker::{Broker, Effect};
 use crate::error::{self, ErrorCode};
-use crate::id::{LogId, Offset, Ticket};
+use crate::id::{LogId, Offset};
 use crate::log::{Guard, Origin, Placed};
 use crate::record::check::{Checked, Invalid};
 use crate::time::{Duration, Instant};
@@ -53,7 +53,7 @@ impl Producing {
     }
 
     /// One batch is done, well or not. True when it was the last.
-    fn settle(&mut self, wait: usize, result: Result<(), ErrorCode>) -> bool {
+    pub fn settle(&mut self, wait: usize, result: Result<(), ErrorCode>) -> bool {
         let wait = &mut self.waits[wait];
         if !std::mem::replace(&mut wait.done, true) {
             self.left -= 1;
@@ -155,7 +155,8 @@ pub(super) fn handle(
             let (ticket, left) = (asked.ticket, waits.len());
             let twins: Vec<(usize, LogId, Offset)> =
                 (0..).zip(&waits).filter(|(_, one)| one.is_twin).map(|(at, one)| (at, one.log, one.end)).collect();
-            broker.purgatory.park_produce(Producing { asked, deadline, response, waits, left }, until);
+            let producing = Producing { asked, deadline, response, waits, left };
+            broker.purgatory.park(ticket, Parked::Produce(producing), until);
             for (wait, log, end) in twins {
                 if let Some(result) = broker.slot(log).and_then(|partition| partition.has(until, end)) {
                     broker.settle(ticket, wait, result, out);
@@ -281,23 +282,12 @@ fn name_leader(
 }
 
 impl Broker {
-    /// One batch of a parked Produce is done; the reply goes out with the last.
-    pub(in crate::broker) fn settle(
-        &mut self,
-        ticket: Ticket,
-        wait: usize,
-        result: Result<(), ErrorCode>,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(Parked::Produce(producing)) = self.purgatory.get_mut(ticket) else { return };
-        if producing.settle(wait, result)
-            && let Some(Parked::Produce(mut producing)) = self.purgatory.take(ticket)
-        {
-            if producing.asked.version >= 10 {
-                self.name_leaders(&mut producing);
-            }
-            producing.asked.reply(producing.response, out);
+    /// All batches of a Produce are done.
+    pub(in crate::broker) fn produced(&self, mut producing: Producing, out: &mut Vec<Effect>) {
+        if producing.asked.version >= 10 {
+            self.name_leaders(&mut producing);
         }
+        producing.asked.reply(producing.response, out);
     }
 
     /// Says who leads now what this broker led when it took the batches.
