@@ -83,6 +83,7 @@ impl Broker {
         if before.brokers != state.brokers {
             self.look_who_lives(now, out);
         }
+        self.coordinators_see_cluster(out);
         self.replicate(now, out);
         if is_first {
             self.tell_what_is_not_hosted(out);
@@ -160,6 +161,7 @@ impl Broker {
         for (&log, name) in gone.iter().zip(&removed) {
             let error = self.hosted(&name.topic, name.partition).err().unwrap_or(ErrorCode::NotLeaderOrFollower);
             self.forsake(log, error, out);
+            self.look_after_none(name, out);
             self.stopped_waiting_for(self.now, log, out);
             out.push(Effect::Remove { log });
         }
@@ -245,6 +247,7 @@ impl Broker {
             }
         }
         self.refollow(log);
+        self.look_after(log, out);
     }
 
     fn around<'a>(&self, now: Now, cluster: &'a ClusterState) -> Around<'a> {
@@ -304,6 +307,7 @@ impl Broker {
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
         self.refollow(id);
         self.replay_producers(now, id, out);
+        self.look_after(id, out);
     }
 
     fn next_slot(&self) -> LogId {

@@ -4,7 +4,8 @@
 //! `session.rs` what consumers fetch | `membership.rs` registered in ZooKeeper, candidate for controller | `cluster.rs`
 //! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
-//! `chores.rs` what is done by the clock, and at the end |
+//! `chores.rs` what is done by the clock, and at the end | `coordinate.rs` the coordinators' shards, `gather.rs` answers of
+//! several of them |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -14,8 +15,10 @@
 
 pub mod chores;
 pub mod cluster;
+mod coordinate;
 pub mod effect;
 pub mod event;
+mod gather;
 pub mod handle;
 pub mod hosting;
 mod isr;
@@ -42,6 +45,8 @@ use uuid::Uuid;
 use crate::bug::Bugs;
 use crate::config::BrokerSettings;
 use crate::controller::Controller;
+use crate::coordinator::group::Groups;
+use crate::coordinator::topic::Internal;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::LogImage;
@@ -109,6 +114,10 @@ pub struct Broker {
     sessions: session::Sessions,
     replication: replication::Replication,
     producer_ids: producer_id::ProducerIds,
+    groups: coordinate::Coordinators<Groups>,
+    /// Which shard a log is the memory of.
+    coordinated: BTreeMap<LogId, (Internal, i32)>,
+    gathers: gather::Gathers,
     chores: chores::Chores,
 
     /// Of the event that is being stepped.
@@ -155,6 +164,9 @@ impl Broker {
             found: Arc::new(hosting::Found::new(image)),
             purgatory: purgatory::Purgatory::default(),
             producer_ids: producer_id::ProducerIds::default(),
+            groups: coordinate::Coordinators::new(),
+            coordinated: BTreeMap::new(),
+            gathers: gather::Gathers::default(),
             now,
             connections: BTreeSet::new(),
             touched: None,
@@ -272,6 +284,7 @@ impl Node for Broker {
                 self.connections.remove(&conn);
                 self.gone_while_waiting(conn);
                 self.purgatory.closed(conn);
+                self.gathers.closed(conn);
             }
 
             // This broker as a client of others, in `replication/`.
@@ -296,6 +309,7 @@ impl Node for Broker {
                 self.zookeeper_timer(now, out);
                 self.controller_timer(now, out);
                 self.do_chores(now, out);
+                self.coordinator_timer(now, out);
                 self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
@@ -304,7 +318,8 @@ impl Node for Broker {
 
     fn deadline(&self) -> Option<Instant> {
         let controller = self.controller.as_ref().and_then(Controller::deadline);
-        let own = [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline()];
+        let own =
+            [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline(), self.groups.deadline()];
         own.into_iter().chain([self.membership.deadline(), controller]).flatten().min()
     }
 }
@@ -344,6 +359,7 @@ impl Broker {
                 self.settle(ticket, wait, result, out);
             }
         }
+        self.log_moved(log, out);
         self.wake_fetches(log, out);
     }
 
@@ -354,6 +370,7 @@ impl Broker {
             Some(Reading::ListOffsets(listing, seek)) => self.resume_list(listing, seek, bytes, out),
             Some(Reading::Cut(cutting)) => self.resume_cut(now, cutting, bytes, out),
             Some(Reading::Replay(log, replay)) => self.resume_replay(now, log, replay, bytes, out),
+            Some(Reading::Load(loading)) => self.resume_load(loading, bytes, out),
             None => {}
         }
     }
@@ -363,6 +380,7 @@ impl Broker {
         let Some(partition) = self.partition_mut(log) else { return };
         partition.offline = Some(cause);
         self.forsake(log, ErrorCode::KafkaStorageError, out);
+        self.look_after(log, out);
         self.stopped_waiting_for(self.now, log, out);
         self.refollow(log);
         self.replicate(self.now, out);

@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::coordinate::Loading;
 use super::handle::fetch::Fetching;
 use super::handle::list_offsets::Listing;
 use super::handle::produce::Producing;
@@ -60,6 +61,8 @@ pub enum Reading {
     Cut(Cutting),
     /// Nobody's: a log that finds out who wrote to it.
     Replay(LogId, Replay),
+    /// Not a client's: a coordinator that reads its log.
+    Load(Loading),
 }
 
 impl Reading {
@@ -67,7 +70,7 @@ impl Reading {
         match self {
             Reading::Fetch(fetching, _) => Some(fetching.asked.ticket),
             Reading::ListOffsets(listing, _) => Some(listing.asked.ticket),
-            Reading::Cut(_) | Reading::Replay(..) => None,
+            Reading::Cut(_) | Reading::Replay(..) | Reading::Load(_) => None,
         }
     }
 }

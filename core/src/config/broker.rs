@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::group::GroupSettings;
+use super::internal::{self, InternalTopic};
 use super::setting::{ConfigError, Value};
 use super::table::BROKER;
 use crate::time::Duration;
@@ -45,6 +47,14 @@ const WITH_EFFECT: &[&str] = &[
     "message.max.bytes",
     "min.insync.replicas",
     "num.partitions",
+    "offset.metadata.max.bytes",
+    "offsets.commit.timeout.ms",
+    "offsets.retention.check.interval.ms",
+    "offsets.retention.minutes",
+    "offsets.topic.compression.codec",
+    "offsets.topic.num.partitions",
+    "offsets.topic.replication.factor",
+    "offsets.topic.segment.bytes",
     "ottla.placement",
     "producer.id.expiration.check.interval.ms",
     "producer.id.expiration.ms",
@@ -62,6 +72,10 @@ const WITH_EFFECT: &[&str] = &[
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
     "transaction.partition.verification.enable",
+    "transaction.state.log.min.isr",
+    "transaction.state.log.num.partitions",
+    "transaction.state.log.replication.factor",
+    "transaction.state.log.segment.bytes",
     "unclean.leader.election.enable",
     "zookeeper.session.timeout.ms",
 ];
@@ -104,6 +118,9 @@ pub struct BrokerSettings {
     pub delete_topic_enable: bool,
     /// Bytes of one Fetch response, whatever the client allows.
     pub fetch_max_bytes: i32,
+    pub group: GroupSettings,
+    /// By [`Internal`](crate::coordinator::topic::Internal).
+    pub internal_topics: [InternalTopic; 2],
     pub leader_imbalance_check_interval: Duration,
     pub leader_imbalance_per_broker_percentage: usize,
     pub log_flush_offset_checkpoint_interval: Duration,
@@ -170,6 +187,8 @@ impl BrokerSettings {
             default_replication_factor: reader.integer("default.replication.factor") as i16,
             delete_topic_enable: reader.boolean("delete.topic.enable"),
             fetch_max_bytes: reader.integer("fetch.max.bytes") as i32,
+            group: GroupSettings::read(&reader),
+            internal_topics: [internal::offsets(&reader), internal::transactions(&reader)],
             leader_imbalance_check_interval: Duration::from_secs(
                 reader.integer("leader.imbalance.check.interval.seconds").max(1) as u64,
             ),
@@ -245,10 +264,10 @@ pub fn check(name: &str, text: &str) -> Result<(), ConfigError> {
 }
 
 /// Reads from settings that were checked.
-struct Reader<'a>(&'a BTreeMap<String, String>);
+pub(super) struct Reader<'a>(&'a BTreeMap<String, String>);
 
 impl Reader<'_> {
-    fn value(&self, name: &str) -> Value {
+    pub fn value(&self, name: &str) -> Value {
         let Some(setting) = BROKER.get(name) else {
             return Value::Null;
         };
@@ -256,11 +275,11 @@ impl Reader<'_> {
         set.unwrap_or_else(|| setting.default_value())
     }
 
-    fn boolean(&self, name: &str) -> bool {
+    pub fn boolean(&self, name: &str) -> bool {
         matches!(self.value(name), Value::Boolean(true))
     }
 
-    fn integer(&self, name: &str) -> i64 {
+    pub fn integer(&self, name: &str) -> i64 {
         match self.value(name) {
             Value::Integer(number) => number,
             _ => 0,
@@ -268,7 +287,7 @@ impl Reader<'_> {
     }
 
     /// Milliseconds; what is negative never ends.
-    fn millis(&self, name: &str) -> Duration {
+    pub fn millis(&self, name: &str) -> Duration {
         u64::try_from(self.integer(name)).map_or(Duration::MAX, Duration::from_millis)
     }
 }

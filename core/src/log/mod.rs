@@ -59,7 +59,7 @@ use crate::sim::view::BatchView;
 use crate::time::{Duration, Instant, Now, Timestamp};
 
 use newest::Newest;
-use producer::Producers;
+use producer::{Appending, Producers};
 use replay::Replaying;
 use segment::Segment;
 use snapshot::Snapshots;
@@ -136,11 +136,20 @@ pub struct Placed {
 /// Who wants to append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A producer. Its transactions must have been `verified`, under `guard`.
-    Client { guard: Option<Guard>, verified: bool },
-    /// A coordinator, of this broker's or another's: to its own topic, or the end of a transaction, under that level of
-    /// `transaction.version`.
-    Coordinator { version: i8 },
+    /// A producer.
+    Client(Verified),
+    /// A coordinator, in its own topic.
+    Coordinator(Verified),
+    /// A transaction's coordinator, to end it, under that level of `transaction.version`.
+    Marker { version: i8 },
+}
+
+/// How the transaction of a batch was verified, where one is not open yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    pub guard: Option<Guard>,
+    /// Without a guard nothing is taken.
+    pub required: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -298,22 +307,24 @@ impl Log {
             return Err(Invalid { error: ErrorCode::NotLeaderOrFollower, message, record_errors: Vec::new() });
         }
         let (header, producers) = (&batch.header, &self.producers);
+        let at = Appending { header, at: self.end, partition: &self.directory };
         match origin {
-            Origin::Client { guard, verified } => {
+            Origin::Client(verified) => {
                 let twin = producers.duplicate(header);
                 if twin.is_none() {
-                    producers.check(header, self.end, &self.directory, guard, verified)?;
+                    producers.check(at, verified)?;
+                    producers.check_sequence(at)?;
                 }
-                Ok(twin)
+                return Ok(twin);
             }
-            Origin::Coordinator { version } => {
-                if let Some(marker) = Marker::of(batch).filter(|_| header.is_control()) {
-                    let (id, epoch) = (header.producer_id, header.producer_epoch);
-                    producers.check_marker(id, epoch, marker, version, self.end, &self.directory)?;
+            Origin::Coordinator(verified) => producers.check(at, verified)?,
+            Origin::Marker { version } => {
+                if let Some(marker) = Marker::of(batch) {
+                    producers.check_marker(at, marker, version)?;
                 }
-                Ok(None)
             }
         }
+        Ok(None)
     }
 
     /// The driver wrote everything below `end`.

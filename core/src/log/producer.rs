@@ -11,9 +11,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Placed;
 use super::aborted::Aborted;
-use super::verification::{Guard, Verification};
+use super::verification::Verification;
+use super::{Placed, Verified};
 use crate::error::ErrorCode;
 use crate::id::Offset;
 use crate::record::batch::NO_SEQUENCE;
@@ -27,6 +27,8 @@ pub const RECENT: usize = 5;
 pub const NO_EPOCH: i16 = -1;
 /// From this version of `transaction.version` on the coordinator raises the epoch before it ends a transaction.
 const FIRST_WITH_EPOCH_BUMP: i8 = 2;
+/// Where no level is known, as for what producers write.
+const UNKNOWN_VERSION: i8 = -1;
 
 /// A batch that a producer wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +112,15 @@ impl Producer {
     }
 }
 
+/// A batch on its way into the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Appending<'a> {
+    pub header: &'a BatchHeader,
+    /// The offset that it is to get.
+    pub at: Offset,
+    pub partition: &'a str,
+}
+
 /// The producers of one log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producers {
@@ -168,33 +179,26 @@ impl Producers {
         })
     }
 
-    /// Whether a producer's batch may be appended at `at`, whose transaction was verified under `guard`; every transaction
-    /// must have been where `verified`.
-    pub fn check(
-        &self,
-        header: &BatchHeader,
-        at: Offset,
-        partition: &str,
-        guard: Option<Guard>,
-        verified: bool,
-    ) -> Result<(), Invalid> {
-        let (id, epoch, sequence) = (header.producer_id, header.producer_epoch, header.base_sequence);
-        let producer = self.get(id);
+    /// Whether its epoch and its transaction let a batch be appended.
+    ///
+    /// Errors: `InvalidProducerEpoch`, `InvalidTxnState`.
+    pub fn check(&self, appending: Appending<'_>, verified: Verified) -> Result<(), Invalid> {
+        let Appending { header, at, partition } = appending;
+        let (id, epoch) = (header.producer_id, header.producer_epoch);
         if header.is_transactional() && !self.has_ongoing(id, epoch) {
             self.is_current(id, epoch)?;
-            if verified && !self.verifications.get(&id).is_some_and(|verification| Some(verification.guard) == guard) {
+            let guard = self.verifications.get(&id).map(|verification| verification.guard);
+            if verified.required && (guard.is_none() || guard != verified.guard) {
                 return Err(refusal(
                     ErrorCode::InvalidTxnState,
                     "Record was not part of an ongoing transaction".into(),
                 ));
             }
         }
-        let unknown = Producer::unknown();
-        let producer = producer.unwrap_or(&unknown);
+        let Some(producer) = self.get(id) else { return Ok(()) };
         if epoch < producer.epoch {
-            return Err(old_epoch(id, at, partition, epoch, "<", producer.epoch, -1));
+            return Err(appending.late("<", producer.epoch, UNKNOWN_VERSION));
         }
-        self.follows_on(id, producer, epoch, sequence, at, partition)?;
         if producer.transaction.is_some() && !header.is_transactional() {
             let message =
                 format!("Expected transactional write from producer {id} at offset {at} in partition {partition}");
@@ -217,19 +221,17 @@ impl Producers {
         }
     }
 
-    /// (1)
-    fn follows_on(
-        &self,
-        id: i64,
-        producer: &Producer,
-        epoch: i16,
-        sequence: i32,
-        at: Offset,
-        partition: &str,
-    ) -> Result<(), Invalid> {
+    /// Whether a batch follows on the one before it (1).
+    ///
+    /// Errors: `OutOfOrderSequenceNumber`.
+    pub fn check_sequence(&self, appending: Appending<'_>) -> Result<(), Invalid> {
+        let Appending { header, at, partition } = appending;
+        let (id, epoch, sequence) = (header.producer_id, header.producer_epoch, header.base_sequence);
         let out_of_order = |message: String| Err(refusal(ErrorCode::OutOfOrderSequenceNumber, message));
+        let producer = self.get(id);
         if let Some(verification) = self.verifications.get(&id) {
-            if verification.bumps_epoch && sequence != 0 && producer.recent().is_empty() {
+            let is_new = producer.is_none_or(|producer| producer.recent().is_empty());
+            if verification.bumps_epoch && sequence != 0 && is_new {
                 return out_of_order(format!(
                     "Invalid sequence number for producer {id} at offset {at} in partition {partition}: {sequence} \
                      (incoming seq. number). Expected sequence 0 for transactions v2 idempotent producer with no existing \
@@ -245,9 +247,7 @@ impl Producers {
             }
         }
         // Where nothing is known of a producer, what it wrote may have been deleted: it may go on.
-        if producer.epoch == NO_EPOCH {
-            return Ok(());
-        }
+        let Some(producer) = producer else { return Ok(()) };
         if epoch != producer.epoch {
             return match sequence {
                 0 => Ok(()),
@@ -268,27 +268,19 @@ impl Producers {
         ))
     }
 
-    /// Whether a coordinator's marker may be appended at `at`, under that level of `transaction.version`.
+    /// Whether a coordinator's marker may be appended, under that level of `transaction.version`.
     ///
     /// Errors: `InvalidProducerEpoch`, `TransactionCoordinatorFenced`.
-    pub fn check_marker(
-        &self,
-        id: i64,
-        epoch: i16,
-        marker: Marker,
-        version: i8,
-        at: Offset,
-        partition: &str,
-    ) -> Result<(), Invalid> {
-        let unknown = Producer::unknown();
-        let producer = self.get(id).unwrap_or(&unknown);
+    pub fn check_marker(&self, appending: Appending<'_>, marker: Marker, version: i8) -> Result<(), Invalid> {
+        let Appending { header, at, partition } = appending;
+        let (id, epoch) = (header.producer_id, header.producer_epoch);
+        let Some(producer) = self.get(id) else { return Ok(()) };
         let bumped = version >= FIRST_WITH_EPOCH_BUMP;
         // The same marker again, because its answer was lost, or because another coordinator finishes what it found: that
         // transaction has ended. At the last epoch there is no further one to tell a new transaction by.
         let again = bumped && epoch == producer.epoch && (producer.transaction.is_none() || epoch == i16::MAX);
         if !again && (epoch < producer.epoch || bumped && epoch == producer.epoch) {
-            let comparison = if bumped { "<=" } else { "<" };
-            return Err(old_epoch(id, at, partition, epoch, comparison, producer.epoch, version));
+            return Err(appending.late(if bumped { "<=" } else { "<" }, producer.epoch, version));
         }
         if producer.coordinator_epoch > marker.coordinator_epoch {
             let message = format!(
@@ -370,12 +362,16 @@ impl Producers {
     }
 }
 
-fn old_epoch(id: i64, at: Offset, partition: &str, epoch: i16, comparison: &str, last: i16, version: i8) -> Invalid {
-    let message = format!(
-        "Epoch of producer {id} at offset {at} in {partition} is {epoch}, which is {comparison} the last seen epoch {last} \
-         (TV{version})"
-    );
-    refusal(ErrorCode::InvalidProducerEpoch, message)
+impl Appending<'_> {
+    fn late(&self, comparison: &str, last: i16, version: i8) -> Invalid {
+        let Appending { header, at, partition } = self;
+        let message = format!(
+            "Epoch of producer {} at offset {at} in {partition} is {}, which is {comparison} the last seen epoch {last} \
+             (TV{version})",
+            header.producer_id, header.producer_epoch
+        );
+        refusal(ErrorCode::InvalidProducerEpoch, message)
+    }
 }
 
 fn refusal(error: ErrorCode, message: String) -> Invalid {

@@ -179,8 +179,7 @@ impl Partition {
             return Err(refusal(ErrorCode::NotEnoughReplicas));
         }
         self.fits(batch.bytes.len())?;
-        let origin = Origin::Coordinator { version };
-        self.log.append(now, batch, epoch, self.settings.append_time(now), origin, out)
+        self.log.append(now, batch, epoch, self.settings.append_time(now), Origin::Marker { version }, out)
     }
 
     fn fits(&self, bytes: usize) -> Result<(), Invalid> {

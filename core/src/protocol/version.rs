@@ -26,6 +26,9 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::Fetch, 4, 18),
     served(ApiKey::ListOffsets, 1, 10),
     served(ApiKey::Metadata, 0, 13),
+    served(ApiKey::OffsetCommit, 2, 9),
+    served(ApiKey::OffsetFetch, 1, 9),
+    served(ApiKey::FindCoordinator, 0, 6),
     served(ApiKey::ApiVersions, 0, 4),
     served(ApiKey::CreateTopics, 2, 7),
     served(ApiKey::DeleteTopics, 1, 6),
@@ -42,10 +45,6 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::DescribeProducers, 0, 0),
     served(ApiKey::DescribeTopicPartitions, 0, 0),
 ];
-
-/// Listed although it is answered with UNSUPPORTED_VERSION: librdkafka believes that a broker without FindCoordinator 0
-/// cannot take lz4, and sends such batches uncompressed.
-pub const LISTED: &[Served] = &[served(ApiKey::FindCoordinator, 0, 0)];
 
 /// The versions that can be encoded and decoded.
 pub fn encodable(api: ApiKey) -> VersionRange {

@@ -45,6 +45,7 @@ use std::sync::Arc;
 use crate::broker::{self, Broker, BrokerConfig};
 use crate::bug::{Bug, Bugs};
 use crate::client;
+use crate::config::internal;
 use crate::id::{BrokerId, ConnId, LogId};
 use crate::node::Node;
 use crate::protocol::cluster::Registration;
@@ -285,6 +286,7 @@ impl Simulation {
         };
         let name = id.to_string();
         let mut settings = self.cluster.settings.clone();
+        settings.extend(internal::for_brokers(self.cluster.brokers as usize, &settings));
         if self.bugs.has(Bug::UncleanElection) {
             settings.insert(check::UNCLEAN_SETTING.to_owned(), "true".to_owned());
         }

@@ -10,7 +10,7 @@ use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use super::Asked;
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
-use crate::protocol::version::{self, LISTED, SERVED, Served};
+use crate::protocol::version::{self, SERVED, Served};
 
 pub(super) fn handle(_broker: &mut Broker, mut asked: Asked, body: ApiVersionsRequest, out: &mut Vec<Effect>) {
     let known = version::of(ApiKey::ApiVersions).expect("ApiVersions is served");
@@ -24,7 +24,7 @@ pub(super) fn handle(_broker: &mut Broker, mut asked: Asked, body: ApiVersionsRe
     } else {
         // No features: what Kafka lists there (metadata.version, group.version, …) are levels of protocols between its
         // own brokers, and a client takes an absent one as 0.
-        ApiVersionsResponse::default().with_api_keys(SERVED.iter().chain(LISTED).map(entry).collect())
+        ApiVersionsResponse::default().with_api_keys(SERVED.iter().map(entry).collect())
     };
     asked.reply(response, out);
 }

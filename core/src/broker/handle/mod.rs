@@ -15,10 +15,13 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_topic_partitions;
 pub mod fetch;
+pub mod find_coordinator;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod unsupported;
@@ -76,6 +79,10 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::InitProducerId(body) => init_producer_id::handle(broker, asked, body, out),
         RequestKind::WriteTxnMarkers(body) => write_txn_markers::handle(broker, asked, body, out),
         RequestKind::DescribeProducers(body) => describe_producers::handle(broker, asked, body, out),
+
+        RequestKind::FindCoordinator(body) => find_coordinator::handle(broker, asked, body, out),
+        RequestKind::OffsetCommit(body) => offset_commit::handle(broker, asked, body, out),
+        RequestKind::OffsetFetch(body) => offset_fetch::handle(broker, asked, body, out),
 
         RequestKind::CreateTopics(body) => create_topics::handle(broker, asked, body, out),
         RequestKind::DeleteTopics(body) => delete_topics::handle(broker, asked, body, out),

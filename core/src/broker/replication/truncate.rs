@@ -156,11 +156,11 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::id::LogId;
-    use crate::log::{LogConfig, Origin};
+    use crate::log::{LogConfig, Origin, Verified};
     use crate::record::{Batch, BatchBuilder, Compression};
     use crate::time::{Instant, Timestamp};
 
-    const ORIGIN: Origin = Origin::Client { guard: None, verified: true };
+    const ORIGIN: Origin = Origin::Client(Verified { guard: None, required: true });
     const NOW: Now = Now { instant: Instant::ZERO, wall: Timestamp(0) };
 
     /// One record an entry, each written in that epoch.

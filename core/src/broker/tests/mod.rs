@@ -1,6 +1,7 @@
 //! One broker in a room: its disk is a few vectors that answer at once (or when they are told to), its clients are the
 //! tests. Every reply is encoded at its version, so that no answer passes that could not be sent.
 
+mod coordinating;
 mod fetching;
 mod following;
 mod producing;
@@ -48,8 +49,6 @@ struct Room {
     found: BTreeMap<String, BTreeMap<Offset, Vec<u8>>>,
     logs: BTreeMap<LogId, LogFiles>,
     files: BTreeMap<String, Bytes>,
-    /// By directory and segment.
-    txn_indexes: BTreeMap<(String, Offset), Vec<u8>>,
     /// Appends are not answered while the disk is slow.
     slow: bool,
     held: VecDeque<Event>,
@@ -81,7 +80,7 @@ impl Room {
         let image = zookeeper::store::Image::default();
         let config = zookeeper::server::Config::default();
         let (zookeeper, _) = zookeeper::Server::open(config, &image, now, &mut Vec::new()).unwrap();
-        Room::open(settings, Image::default(), BTreeMap::new(), zookeeper, now)
+        Room::open(settings, Image::default(), BTreeMap::new(), zookeeper, now, false)
     }
 
     fn open(
@@ -90,6 +89,7 @@ impl Room {
         files: BTreeMap<String, Bytes>,
         zookeeper: zookeeper::Server,
         now: Now,
+        slow: bool,
     ) -> Room {
         let registration = Registration { id: BrokerId(1), host: "localhost".into(), port: 9092, rack: None };
         let config = BrokerConfig {
@@ -118,8 +118,7 @@ impl Room {
             found,
             logs: BTreeMap::new(),
             files: files.into_iter().filter(|(path, _)| !path.ends_with(".log")).collect(),
-            txn_indexes: BTreeMap::new(),
-            slow: false,
+            slow,
             held: VecDeque::new(),
             requests: 0,
             replies: BTreeMap::new(),
@@ -131,26 +130,33 @@ impl Room {
     }
 
     /// The process dies; a new one finds what was written.
-    fn restart(mut self) -> Room {
+    fn restart(self) -> Room {
+        self.restart_on(false)
+    }
+
+    /// The same where the disk is slow.
+    fn restart_slow(self) -> Room {
+        self.restart_on(true)
+    }
+
+    fn restart_on(mut self, slow: bool) -> Room {
         let gone = zookeeper::server::Event::Closed { conn: ConnId(0) };
         self.zookeeper.step(self.now, gone, &mut Vec::new());
         let mut image = Image { files: self.files.clone(), ..Image::default() };
         let mut files = self.files;
         for LogFiles { directory, segments } in self.logs.into_values() {
             let scan = |(&base, bytes): (&Offset, &Vec<u8>)| {
-                let txn_index = self.txn_indexes.get(&(directory.clone(), base));
-                scan(base, bytes, txn_index.map(Vec::as_slice), self.now.wall)
+                let txn_index = files.get(&format!("{directory}/{base:020}.txnindex"));
+                scan(base, bytes, txn_index.map(|index| &index[..]), self.now.wall)
             };
-            let segments_found = segments.iter().map(scan).collect();
-            image.logs.insert(directory.clone(), LogImage { segments: segments_found, ..LogImage::default() });
+            let scanned = segments.iter().map(scan).collect();
+            image.logs.insert(directory.clone(), LogImage { segments: scanned, ..LogImage::default() });
             files.extend(
                 segments.into_iter().map(|(base, bytes)| (format!("{directory}/{base:020}.log"), bytes.into())),
             );
         }
         let settings = self.broker.config.settings.clone();
-        let mut room = Room::open(settings, image, files, self.zookeeper, self.now);
-        room.txn_indexes = self.txn_indexes;
-        room
+        Room::open(settings, image, files, self.zookeeper, self.now, slow)
     }
 
     fn step(&mut self, event: Event) {
@@ -204,10 +210,9 @@ impl Room {
                 }
                 Effect::Erase { file } => drop(self.files.remove(&file)),
                 Effect::IndexAborted { log, segment, position, entries } => {
-                    let directory = self.logs[&log].directory.clone();
-                    let file = self.txn_indexes.entry((directory, segment)).or_default();
-                    file.truncate(position as usize);
-                    file.extend_from_slice(&entries);
+                    let file = format!("{}/{segment:020}.txnindex", self.logs[&log].directory);
+                    let file = self.files.entry(file).or_default();
+                    *file = [&file[..position as usize], &entries].concat().into();
                 }
                 Effect::Reply { ticket, response } => {
                     response.body.encode(&mut BytesMut::new(), response.version).expect("a reply can be sent");

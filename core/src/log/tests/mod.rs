@@ -18,7 +18,7 @@ use crate::record::{BatchBuilder, Compression};
 
 const LOG: LogId = LogId(7);
 /// A producer that is no part of a transaction.
-const ORIGIN: Origin = Origin::Client { guard: None, verified: true };
+const ORIGIN: Origin = Origin::Client(Verified { guard: None, required: true });
 
 /// Carries out a log's effects as a driver does.
 #[derive(Clone, Debug, Default)]

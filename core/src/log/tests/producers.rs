@@ -74,12 +74,12 @@ fn from_producer(epoch: i16, sequence: i32, count: usize, transactional: bool) -
 }
 
 fn produce(log: &mut Log, batch: Batch) -> Result<Placed, Invalid> {
-    log.append(at(0), batch, 0, None, Origin::Client { guard: None, verified: false }, &mut Vec::new())
+    log.append(at(0), batch, 0, None, Origin::Client(Verified::default()), &mut Vec::new())
 }
 
 fn end(log: &mut Log, epoch: i16, commit: bool, coordinator_epoch: i32, version: i8) -> Result<Placed, Invalid> {
     let batch = Marker { commit, coordinator_epoch }.batch(Timestamp(6), 7, epoch);
-    log.append(at(0), batch, 0, None, Origin::Coordinator { version }, &mut Vec::new())
+    log.append(at(0), batch, 0, None, Origin::Marker { version }, &mut Vec::new())
 }
 
 fn error(result: Result<Placed, Invalid>) -> ErrorCode {
@@ -269,7 +269,7 @@ fn a_marker_of_an_old_epoch_or_coordinator_ends_nothing() {
 fn a_transaction_must_be_verified_and_a_guard_is_good_for_one() {
     let (mut log, _) = create(LogConfig::default());
     let client = |log: &mut Log, guard, batch| {
-        log.append(at(0), batch, 0, None, Origin::Client { guard, verified: true }, &mut Vec::new())
+        log.append(at(0), batch, 0, None, Origin::Client(Verified { guard, required: true }), &mut Vec::new())
     };
     let transactional = |sequence| from_producer(0, sequence, 1, true);
     assert_eq!(error(client(&mut log, None, transactional(0))), ErrorCode::InvalidTxnState);
@@ -295,7 +295,7 @@ fn a_batch_does_not_overtake_one_that_is_being_verified() {
         from_producer(0, 1, 1, true),
         0,
         None,
-        Origin::Client { guard, verified: true },
+        Origin::Client(Verified { guard, required: true }),
         &mut Vec::new(),
     );
     assert_eq!(error(second), ErrorCode::OutOfOrderSequenceNumber);

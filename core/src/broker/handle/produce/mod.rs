@@ -16,9 +16,10 @@ use kafka_protocol::protocol::StrBytes;
 use super::Asked;
 use crate::broker::purgatory::{Parked, Until};
 use crate::broker::{Broker, Effect};
+use crate::coordinator::topic::{ADMIN_CLIENT, is_internal};
 use crate::error::{self, ErrorCode};
 use crate::id::{LogId, Offset};
-use crate::log::{Guard, Origin, Placed};
+use crate::log::{Guard, Origin, Placed, Verified};
 use crate::record::check::{Checked, Invalid};
 use crate::time::{Duration, Instant};
 
@@ -219,11 +220,14 @@ fn append(
     if let Err(error @ ErrorCode::UnknownTopicOrPartition) = log {
         return Err(Refused::plain(error));
     }
+    if is_internal(topic) && asked.client_id.as_deref() != Some(ADMIN_CLIENT) {
+        return Err(Refused::plain(ErrorCode::InvalidTopicException));
+    }
     if let Some(error) = refused {
         return Err(Refused::plain(error));
     }
     let log = log.map_err(Refused::plain)?;
-    let verified = broker.settings.transaction_partition_verification_enable;
+    let verified = Verified { guard, required: broker.settings.transaction_partition_verification_enable };
     let Some(partition) = broker.partition_mut(log) else {
         return Err(Refused::plain(ErrorCode::NotLeaderOrFollower));
     };
@@ -231,7 +235,7 @@ fn append(
     let end = partition.log.end();
     let placed = batch.and_then(|checked| {
         bytes = checked.batch.bytes.len();
-        partition.append(asked.now, acks, checked, Origin::Client { guard, verified }, out)
+        partition.append(asked.now, acks, checked, Origin::Client(verified), out)
     });
     let log_start_offset = partition.log.log_start_offset();
     match placed {
