@@ -97,7 +97,7 @@ impl Broker {
 }
 
 /// The answer to InitProducerId.
-pub(super) fn given(id: Result<i64, ErrorCode>) -> InitProducerIdResponse {
+pub fn given(id: Result<i64, ErrorCode>) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default();
     match id {
         Ok(id) => response.with_producer_id(ProducerId(id)).with_producer_epoch(0),

@@ -6,10 +6,13 @@ use super::group::GroupSettings;
 use super::internal::{self, InternalTopic};
 use super::setting::{ConfigError, Value};
 use super::table::BROKER;
+use super::transaction::TransactionSettings;
 use crate::time::Duration;
 
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
 const WITH_EFFECT: &[&str] = &[
+    "add.partitions.to.txn.retry.backoff.max.ms",
+    "add.partitions.to.txn.retry.backoff.ms",
     "auto.create.topics.enable",
     "auto.leader.rebalance.enable",
     "broker.session.timeout.ms",
@@ -56,6 +59,7 @@ const WITH_EFFECT: &[&str] = &[
     "offsets.topic.replication.factor",
     "offsets.topic.segment.bytes",
     "ottla.placement",
+    "ottla.transaction.version",
     "producer.id.expiration.check.interval.ms",
     "producer.id.expiration.ms",
     "queued.max.requests",
@@ -71,11 +75,15 @@ const WITH_EFFECT: &[&str] = &[
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+    "transaction.max.timeout.ms",
     "transaction.partition.verification.enable",
+    "transaction.remove.expired.transaction.cleanup.interval.ms",
     "transaction.state.log.min.isr",
     "transaction.state.log.num.partitions",
     "transaction.state.log.replication.factor",
     "transaction.state.log.segment.bytes",
+    "transactional.id.expiration.ms",
     "unclean.leader.election.enable",
     "zookeeper.session.timeout.ms",
 ];
@@ -158,8 +166,7 @@ pub struct BrokerSettings {
     pub socket_receive_buffer: Option<u32>,
     /// SO_SNDBUF of clients' connections, in bytes; `None` leaves it to the system.
     pub socket_send_buffer: Option<u32>,
-    /// A producer's transaction is verified with its coordinator before its first batch is appended to a partition.
-    pub transaction_partition_verification_enable: bool,
+    pub transactions: TransactionSettings,
     pub zookeeper_session_timeout: Duration,
 }
 
@@ -220,7 +227,7 @@ impl BrokerSettings {
             // Kafka's −1.
             socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
             socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),
-            transaction_partition_verification_enable: reader.boolean("transaction.partition.verification.enable"),
+            transactions: TransactionSettings::read(&reader),
             zookeeper_session_timeout: reader.millis("zookeeper.session.timeout.ms"),
             set: set.clone(),
         })

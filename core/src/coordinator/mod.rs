@@ -24,6 +24,7 @@ pub mod refuse;
 pub mod shard;
 pub mod timers;
 pub mod topic;
+pub mod transaction;
 pub mod wire;
 
 use bytes::Bytes;

@@ -227,7 +227,7 @@ fn append(
         return Err(Refused::plain(error));
     }
     let log = log.map_err(Refused::plain)?;
-    let verified = Verified { guard, required: broker.settings.transaction_partition_verification_enable };
+    let verified = Verified { guard, required: broker.settings.transactions.verification_enable };
     let Some(partition) = broker.partition_mut(log) else {
         return Err(Refused::plain(ErrorCode::NotLeaderOrFollower));
     };
