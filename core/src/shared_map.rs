@@ -63,12 +63,19 @@ impl<K: Ord, V> SharedMap<K, V> {
     where
         K: Borrow<Q>,
     {
+        self.get_key_value(key).map(|(_, value)| value)
+    }
+
+    pub fn get_key_value<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
         let mut link = &self.root;
         while let Some(node) = link {
             link = match key.cmp(node.key.borrow()) {
                 std::cmp::Ordering::Less => &node.left,
                 std::cmp::Ordering::Greater => &node.right,
-                std::cmp::Ordering::Equal => return Some(&node.value),
+                std::cmp::Ordering::Equal => return Some((&node.key, &node.value)),
             };
         }
         None

@@ -9,17 +9,23 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kafka_protocol::messages::{GroupId, ResponseKind, TopicName};
+use uuid::Uuid;
 
 use super::{Broker, Effect};
 use crate::broker::purgatory::Reading;
-use crate::coordinator::group::Groups;
+use crate::coordinator::group::{Ask, Groups, Order};
 use crate::coordinator::refuse::refuse;
 use crate::coordinator::shard::Settled;
 use crate::coordinator::topic::{Internal, partition_for};
-use crate::coordinator::{Around, Decision, Event, Machine, Reply, Shard, coordinator_error};
+use crate::coordinator::{Around, Decision, Event, Machine, Producer, Reply, Shard, Waiter, coordinator_error};
 use crate::error::ErrorCode;
 use crate::id::{LogId, Offset, TopicPartition};
 use crate::log::{Found, Origin, ReadSeek, Verified};
+use crate::protocol::cluster::{ClusterState, Topic};
+use crate::record::batch::HEADER_LEN;
 use crate::record::check::Checked;
 use crate::record::{BatchBuilder, Compression};
 use crate::sim::view::Level;
@@ -27,6 +33,8 @@ use crate::time::{Instant, Now};
 
 /// Bytes of a log that are replayed in one step, so that nobody else waits long.
 const LOAD_BYTES: u32 = 256 * 1024;
+/// Bytes of a batch that is one of several.
+const SPLIT_BYTES: usize = 256 * 1024;
 
 /// A kind of coordinator that brokers run.
 pub(crate) trait Hosted: Machine {
@@ -56,7 +64,11 @@ impl Hosted for Groups {
         &mut broker.groups
     }
 
-    fn carry_out(_broker: &mut Broker, _order: (), _out: &mut Vec<Effect>) {}
+    fn carry_out(_broker: &mut Broker, order: Order, out: &mut Vec<Effect>) {
+        match order {
+            Order::Note(level, text) => out.push(Effect::Note { level, text }),
+        }
+    }
 }
 
 /// All shards of one kind on this broker, by the partition of their topic.
@@ -92,6 +104,11 @@ impl<M: Machine> Coordinators<M> {
     /// The shards that answer, by partition.
     pub fn active(&self) -> impl Iterator<Item = (i32, &Shard<M>)> {
         self.shards.iter().filter(|(_, shard)| shard.active().is_ok()).map(|(&partition, shard)| (partition, shard))
+    }
+
+    /// Whether one of them is being loaded.
+    pub fn is_loading(&self) -> bool {
+        self.shards.values().any(|shard| shard.loads_from().is_some())
     }
 
     /// The shard of a partition, if it answers.
@@ -136,6 +153,34 @@ impl Broker {
     pub(crate) fn coordinator_of<M: Hosted>(&mut self, key: &str) -> Result<(i32, &Shard<M>), ErrorCode> {
         let partition = self.coordinator_partition(M::TOPIC, key).ok_or(ErrorCode::NotCoordinator)?;
         M::coordinators(self).shard(partition).map(|shard| (partition, shard))
+    }
+}
+
+/// Asking.
+impl Broker {
+    /// Has the group's coordinator decide, if that is this broker; `template` is the answer that says why not.
+    pub(crate) fn ask_group(
+        &mut self,
+        waiter: Waiter,
+        group: &GroupId,
+        template: impl Into<ResponseKind>,
+        ask: impl FnOnce(Waiter, Arc<str>) -> Ask,
+        out: &mut Vec<Effect>,
+    ) {
+        let found = match group.is_empty() {
+            true => Err(ErrorCode::InvalidGroupId),
+            false => self.coordinator_of::<Groups>(group).map(|(partition, _)| partition),
+        };
+        match found {
+            Ok(partition) => {
+                self.coordinate::<Groups>(partition, Event::Asked(ask(waiter, group.as_str().into())), out)
+            }
+            Err(error) => {
+                let mut body = template.into();
+                refuse(&mut body, error);
+                self.gathers.put(Reply { to: waiter, body }, out);
+            }
+        }
     }
 }
 
@@ -299,7 +344,7 @@ impl Broker {
 
     fn enact<M: Hosted>(&mut self, partition: i32, decision: Decision<M>, out: &mut Vec<Effect>) {
         let now = self.now;
-        let Decision { moves, timers, records, producer, replies, response, next, orders } = decision;
+        let Decision { moves, timers, records, splits, producer, replies, response, next, orders } = decision;
         let Some(shard) = M::coordinators(self).shard_mut(partition) else { return };
         shard.apply(moves, timers, now);
         let log = shard.log;
@@ -308,14 +353,8 @@ impl Broker {
         let end = if !appended {
             shard.pending_end()
         } else {
-            let batch = batch::<M>(&records, producer, M::compression(&self.settings), now);
-            match self.append_for_coordinator(log, batch, out) {
-                Ok((base, end)) => {
-                    if let Some(shard) = M::coordinators(self).shard_mut(partition) {
-                        shard.appended(&records, base, producer);
-                    }
-                    Some(end)
-                }
+            match self.append_records::<M>(partition, log, &records, splits, producer, out) {
+                Ok(end) => Some(end),
                 Err(error) => {
                     self.reply_all(replies, out);
                     return self.written::<M>(partition, settled, Err(coordinator_error(error)), out);
@@ -336,6 +375,31 @@ impl Broker {
         for order in orders {
             M::carry_out(self, order, out);
         }
+    }
+
+    /// Appends and replays. Gives where the records end.
+    fn append_records<M: Hosted>(
+        &mut self,
+        partition: i32,
+        log: LogId,
+        records: &[M::Record],
+        splits: bool,
+        producer: Option<Producer>,
+        out: &mut Vec<Effect>,
+    ) -> Result<Offset, ErrorCode> {
+        let compression = M::compression(&self.settings);
+        let mut rest = records;
+        let mut end = 0;
+        while !rest.is_empty() {
+            let (batch, count) = batch::<M>(rest, splits, producer, compression, self.now);
+            let (base, next) = self.append_for_coordinator(log, batch, out)?;
+            let (taken, more) = rest.split_at(count);
+            if let Some(shard) = M::coordinators(self).shard_mut(partition) {
+                shard.appended(taken, base, producer);
+            }
+            (rest, end) = (more, next);
+        }
+        Ok(end)
     }
 
     /// As a producer that waits for every in-sync replica would. Gives where the batch begins and ends.
@@ -435,26 +499,36 @@ impl Broker {
     }
 
     /// The cluster's state is another.
-    pub(super) fn coordinators_see_cluster(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn coordinators_see_cluster(&mut self, before: &ClusterState, out: &mut Vec<Effect>) {
+        if self.coordinated.is_empty() {
+            return;
+        }
+        let cluster = self.cluster.clone();
+        let is_gone =
+            |(name, topic): &(&TopicName, &Topic)| cluster.topics.get(*name).is_none_or(|now| now.id != topic.id);
+        let deleted: Arc<[(TopicName, Uuid)]> =
+            before.topics.iter().filter(is_gone).map(|(name, topic)| (name.clone(), topic.id)).collect();
         for kind in Internal::ALL {
-            each!(kind, self.see_cluster(out));
+            each!(kind, self.see_cluster(&deleted, out));
         }
     }
 
-    fn see_cluster<M: Hosted>(&mut self, out: &mut Vec<Effect>) {
+    fn see_cluster<M: Hosted>(&mut self, deleted: &Arc<[(TopicName, Uuid)]>, out: &mut Vec<Effect>) {
         let partitions: Vec<i32> = M::coordinators(self).active().map(|(partition, _)| partition).collect();
         for partition in partitions {
-            self.coordinate::<M>(partition, Event::Cluster, out);
+            self.coordinate::<M>(partition, Event::Cluster { deleted: deleted.clone() }, out);
         }
     }
 }
 
+/// A batch of the first records, and how many they are; all, unless they may be split.
 fn batch<M: Machine>(
     records: &[M::Record],
-    producer: Option<crate::coordinator::Producer>,
+    splits: bool,
+    producer: Option<Producer>,
     compression: Compression,
     now: Now,
-) -> Checked {
+) -> (Checked, usize) {
     let mut builder = BatchBuilder::new(compression);
     if let Some(producer) = producer {
         builder.set_producer(producer.id, producer.epoch, -1);
@@ -463,7 +537,10 @@ fn batch<M: Machine>(
     for record in records {
         let (key, value) = M::encode(record);
         builder.append(now.wall, Some(&key), value.as_deref(), &[]);
+        if splits && builder.size() >= SPLIT_BYTES {
+            break;
+        }
     }
-    let records_len = builder.size() - crate::record::batch::HEADER_LEN;
-    Checked { batch: builder.build(), keyless: false, min_timestamp: now.wall, records_len }
+    let (count, records_len) = (builder.count(), builder.size() - HEADER_LEN);
+    (Checked { batch: builder.build(), keyless: false, min_timestamp: now.wall, records_len }, count)
 }

@@ -83,7 +83,7 @@ impl Broker {
         if before.brokers != state.brokers {
             self.look_who_lives(now, out);
         }
-        self.coordinators_see_cluster(out);
+        self.coordinators_see_cluster(&before, out);
         self.replicate(now, out);
         if is_first {
             self.tell_what_is_not_hosted(out);

@@ -53,7 +53,7 @@ use crate::log::LogImage;
 use crate::node::Node;
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
-use crate::rng::Seed;
+use crate::rng::{Seed, Stream};
 use crate::time::{Instant, Now};
 use purgatory::{Parked, Reading, Until};
 
@@ -118,6 +118,8 @@ pub struct Broker {
     /// Which shard a log is the memory of.
     coordinated: BTreeMap<LogId, (Internal, i32)>,
     gathers: gather::Gathers,
+    /// Ids of group members.
+    member_ids: Stream,
     chores: chores::Chores,
 
     /// Of the event that is being stepped.
@@ -150,6 +152,7 @@ impl Broker {
                 &settings,
                 config.seed.stream(&format!("replication-{}", now.wall)),
             ),
+            member_ids: config.seed.stream(&format!("member-ids-{}", now.wall)),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),
             membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant),

@@ -27,8 +27,11 @@ pub mod topic;
 pub mod transaction;
 pub mod wire;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use kafka_protocol::messages::ResponseKind;
+use kafka_protocol::messages::{ResponseKind, TopicName};
+use uuid::Uuid;
 
 pub use shard::Shard;
 
@@ -99,8 +102,10 @@ pub enum Event<M: Machine> {
         next: M::Next,
         result: Result<(), ErrorCode>,
     },
-    /// The cluster has another state.
-    Cluster,
+    /// The cluster has another state; these topics are gone from it.
+    Cluster {
+        deleted: Arc<[(TopicName, Uuid)]>,
+    },
     /// Another broker leads from now on. Only `replies` count: those who wait in memory alone are sent there.
     Unloading,
 }
@@ -109,8 +114,10 @@ pub enum Event<M: Machine> {
 pub struct Decision<M: Machine> {
     pub moves: Vec<M::Move>,
     pub timers: Vec<(M::Timer, Alarm)>,
-    /// All or none of them are in the log.
+    /// One batch: all or none of them are in the log.
     pub records: Vec<M::Record>,
+    /// They may be in several batches, since each of them is right without the others.
+    pub splits: bool,
     /// Of which transaction they are part.
     pub producer: Option<Producer>,
     /// At once.
@@ -135,6 +142,7 @@ impl<M: Machine> Default for Decision<M> {
             moves: Vec::new(),
             timers: Vec::new(),
             records: Vec::new(),
+            splits: false,
             producer: None,
             replies: Vec::new(),
             response: None,
@@ -173,6 +181,11 @@ pub struct Waiter {
 }
 
 impl Waiter {
+    /// For that part of the answer.
+    pub fn part(self, part: usize) -> Waiter {
+        Waiter { part: Some(part), ..self }
+    }
+
     pub fn reply(self, body: impl Into<ResponseKind>) -> Reply {
         Reply { to: self, body: body.into() }
     }

@@ -435,6 +435,7 @@ mod tests {
             version: 17,
             correlation_id: 1,
             client_id: None,
+            host: None,
             body: body.into(),
             batches: Vec::new(),
         };

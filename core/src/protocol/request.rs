@@ -1,6 +1,7 @@
 //! A request, decoded: header, body, and for Produce the batches, already checked.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, RequestKind};
@@ -18,6 +19,8 @@ pub struct Request {
     pub version: i16,
     pub correlation_id: i32,
     pub client_id: Option<StrBytes>,
+    /// Where it came from, as Kafka prints it: `/127.0.0.1`; `None` where the driver does not say.
+    pub host: Option<Arc<str>>,
     /// For Produce the partitions' `records` are `None`: they are in `batches`.
     pub body: RequestKind,
     /// For Produce, one for each partition in the order of the body; empty otherwise.
@@ -145,7 +148,7 @@ impl Unchecked {
                 .collect(),
             _ => Vec::new(),
         };
-        let request = Request { api_key, version, correlation_id, client_id, body, batches: Vec::new() };
+        let request = Request { api_key, version, correlation_id, client_id, host: None, body, batches: Vec::new() };
         Unchecked { request, records }
     }
 

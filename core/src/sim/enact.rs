@@ -242,7 +242,11 @@ impl Simulation {
         }
     }
 
-    fn requested(&mut self, conn: ConnId, node: NodeId, request: Box<Request>) {
+    fn requested(&mut self, conn: ConnId, node: NodeId, mut request: Box<Request>) {
+        if matches!(request.api_key, ApiKey::JoinGroup | ApiKey::ConsumerGroupHeartbeat) {
+            let client = self.network.get(conn).map(|connection| connection.ends[0]);
+            request.host = client.map(|client| format!("/{}", self.nodes[client.node.0 as usize].name).into());
+        }
         let Use::Client { requests, pending, .. } = &mut connection_mut(self, conn).use_ else { return };
         let ticket = Ticket { conn, seq: *requests };
         *requests += 1;

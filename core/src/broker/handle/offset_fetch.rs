@@ -26,7 +26,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: OffsetFetchRequest
         if asked.version >= FIRST_BATCHED { body.groups } else { vec![the_one_group(body.group_id, body.topics)] };
     broker.gathers.begin(asked.clone(), groups.len(), whole, out);
     for (part, group) in groups.into_iter().enumerate() {
-        let waiter = Waiter { asked: asked.clone(), part: Some(part) };
+        let waiter = Waiter::from(asked.clone()).part(part);
         let answer = match broker.coordinator_of::<Groups>(&group.group_id) {
             Ok((partition, _)) if body.require_stable => {
                 let ask = Ask::Fetch(Fetch { waiter, group });

@@ -1,6 +1,7 @@
 //! One broker in a room: its disk is a few vectors that answer at once (or when they are told to), its clients are the
 //! tests. Every reply is encoded at its version, so that no answer passes that could not be sent.
 
+mod classic;
 mod coordinating;
 mod fetching;
 mod following;

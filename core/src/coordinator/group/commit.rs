@@ -6,8 +6,10 @@ use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use uuid::Uuid;
 
+use super::classic::ClassicState;
 use super::record::{OffsetKey, OffsetValue, Record};
-use super::{Group, Groups, refused};
+use super::turn::Turn;
+use super::{Committer, Group, Groups, refused};
 use crate::coordinator::{Around, Decision, Reply, Waiter};
 use crate::error::{self, ErrorCode};
 
@@ -26,13 +28,13 @@ pub struct Commit {
 impl Groups {
     pub(super) fn commit(&self, around: &Around<'_>, commit: Commit) -> Decision<Groups> {
         let Commit { waiter, group, body, mut response, topic_ids } = commit;
-        if let Err(error) = self.may_commit(&group, &body, waiter.asked.version) {
-            return refused(waiter.reply(response), error);
-        }
+        let mut decision = match self.may_commit(around, &group, &body, waiter.asked.version) {
+            Ok(decision) => decision,
+            Err(error) => return refused(waiter.reply(response), error),
+        };
         let now = around.now.wall.0;
         let expire_timestamp =
             if body.retention_time_ms == -1 { -1 } else { now.saturating_add(body.retention_time_ms) };
-        let mut records = Vec::new();
         for ((topic, answer), topic_id) in body.topics.iter().zip(&mut response.topics).zip(topic_ids) {
             let name: Arc<str> = topic.name.as_str().into();
             for (partition, answer) in topic.partitions.iter().zip(&mut answer.partitions) {
@@ -53,20 +55,43 @@ impl Groups {
                     expire_timestamp,
                     topic_id,
                 };
-                records.push(Record::Offset(key, Some(value)));
+                decision.records.push(Record::Offset(key, Some(value)));
             }
         }
-        Decision { records, response: Some(Reply { to: waiter, body: response.into() }), ..Decision::default() }
+        decision.response = Some(Reply { to: waiter, body: response.into() });
+        decision
     }
 
-    fn may_commit(&self, group: &str, body: &OffsetCommitRequest, version: i16) -> Result<(), ErrorCode> {
-        match self.state.groups.get(group) {
+    /// What besides the offsets changes: a commit is a sign of life.
+    fn may_commit(
+        &self,
+        around: &Around<'_>,
+        id: &Arc<str>,
+        body: &OffsetCommitRequest,
+        version: i16,
+    ) -> Result<Decision<Groups>, ErrorCode> {
+        let committer = Committer {
+            member: &body.member_id,
+            instance: body.group_instance_id.as_deref(),
+            generation: body.generation_id_or_member_epoch,
+            in_transaction: false,
+        };
+        match self.state.groups.get(id) {
             // From outside the group: nobody is in it.
-            None if body.generation_id_or_member_epoch < 0 => Ok(()),
+            None if committer.generation < 0 => Ok(Decision::default()),
             None if version >= 9 => Err(ErrorCode::GroupIdNotFound),
             None => Err(ErrorCode::IllegalGeneration),
-            Some(Group::Classic(_)) if body.generation_id_or_member_epoch < 0 => Ok(()),
-            Some(Group::Classic(_)) => Err(ErrorCode::UnknownMemberId),
+            Some(Group::Classic(value)) => {
+                let group = self.classic_as_of(id, value);
+                self.may_commit_to_classic(&group, &committer)?;
+                let lives = matches!(group.state, ClassicState::Stable | ClassicState::PreparingRebalance);
+                let mut turn = Turn::new(around, group);
+                if let Some(member) = turn.group.member(committer.member).filter(|_| lives).cloned() {
+                    turn.expect_heartbeat(&member);
+                }
+                // The group itself is what it was.
+                Ok(turn.decision)
+            }
         }
     }
 }

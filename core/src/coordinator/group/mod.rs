@@ -1,34 +1,51 @@
-//! The group coordinator: what groups have committed.
+//! The group coordinator: who is in a group, who reads what, and what the group has committed.
 //!
-//! `record.rs` what stands in `__consumer_offsets` | `offsets.rs` committed offsets, and those of open transactions |
-//! `commit.rs` OffsetCommit | `fetch.rs` OffsetFetch
+//! `classic.rs` a group of the classic protocol, its states and members: `turn.rs` a decision about one | `join.rs` JoinGroup |
+//! `rebalance.rs` from one generation to the next | `sync.rs` SyncGroup | `leave.rs` Heartbeat, LeaveGroup
+//!
+//! `offsets.rs` committed offsets, and those of open transactions: `commit.rs` OffsetCommit | `fetch.rs` OffsetFetch |
+//! `delete.rs` what goes: deleted, expired, of topics that are gone
+//!
+//! `describe.rs` ListGroups, DescribeGroups | `record.rs` what stands in `__consumer_offsets`
 
+pub mod classic;
 pub mod commit;
+pub mod delete;
+pub mod describe;
 pub mod fetch;
+pub mod join;
+pub mod leave;
 pub mod offsets;
+mod rebalance;
 pub mod record;
+pub mod sync;
+mod turn;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kafka_protocol::protocol::StrBytes;
 
 use super::refuse::refuse;
-use super::{Around, At, Decision, Event, Machine, Producer, Reply};
+use super::{Alarm, Around, At, Decision, Event, Machine, Producer, Reply};
 use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::record::Compression;
 use crate::shared_map::SharedMap;
+use crate::sim::view::Level;
 use crate::time::Duration;
 
-use commit::Commit;
-use fetch::Fetch;
+use classic::{Classic, ClassicState};
 use offsets::Offsets;
 use record::{GroupValue, Record};
+use turn::Turn;
 
 /// The groups of one partition of `__consumer_offsets`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Groups {
     state: State,
+    /// Classic groups as they are at the moment. One that is not here is as the log has it.
+    live: SharedMap<Arc<str>, Arc<Classic>>,
 }
 
 /// What the log says.
@@ -46,19 +63,55 @@ pub enum Group {
 /// What the coordinator of a group can be asked.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    Commit(Commit),
+    Join(join::Join),
+    Sync(sync::Sync),
+    Heartbeat(leave::Heartbeat),
+    Leave(leave::Leave),
+    Commit(commit::Commit),
     /// Offsets that must be stable: those of open transactions are refused, and those of writes under way waited for.
-    Fetch(Fetch),
+    Fetch(fetch::Fetch),
+    Delete(delete::Delete),
+    DeleteOffsets(delete::DeleteOffsets),
+}
+
+/// What waits for its records.
+#[derive(Clone, Debug)]
+pub enum Next {
+    Created(Arc<str>),
+    Replaced(join::Replaced),
+    Assigned(sync::Assigned),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A member was not heard of.
+    Session { group: Arc<str>, member: Arc<str> },
+    /// Members were long enough waited for.
+    Join(Arc<str>),
+    /// They should all have asked for their assignments.
+    Sync(Arc<str>),
+    /// Offsets may have outlived their time.
+    Expire,
+}
+
+#[derive(Clone, Debug)]
+pub enum Move {
+    Classic(Arc<str>, Option<Arc<Classic>>),
+}
+
+#[derive(Clone, Debug)]
+pub enum Order {
+    Note(Level, String),
 }
 
 impl Machine for Groups {
     type State = State;
     type Record = Record;
     type Ask = Ask;
-    type Next = ();
-    type Timer = ();
-    type Move = ();
-    type Order = ();
+    type Next = Next;
+    type Timer = Timer;
+    type Move = Move;
+    type Order = Order;
 
     fn state(&self) -> &State {
         &self.state
@@ -67,11 +120,30 @@ impl Machine for Groups {
     /// The table of contents.
     fn decide(&self, around: &Around<'_>, event: Event<Groups>) -> Decision<Groups> {
         match event {
-            Event::Asked(Ask::Commit(commit)) => self.commit(around, commit),
-            Event::Asked(Ask::Fetch(fetch)) => self.fetch_stable(fetch),
-            Event::Loaded | Event::Timer(()) | Event::Written { .. } | Event::Cluster | Event::Unloading => {
-                Decision::default()
-            }
+            Event::Asked(ask) => match ask {
+                Ask::Join(join) => self.join(around, join),
+                Ask::Sync(sync) => self.sync(around, sync),
+                Ask::Heartbeat(heartbeat) => self.heartbeat(around, heartbeat),
+                Ask::Leave(leave) => self.leave(around, leave),
+                Ask::Commit(commit) => self.commit(around, commit),
+                Ask::Fetch(fetch) => self.fetch_stable(fetch),
+                Ask::Delete(delete) => self.delete(delete),
+                Ask::DeleteOffsets(delete) => self.delete_offsets(delete),
+            },
+            Event::Written { next, result } => match next {
+                Next::Created(group) => self.created(&group, result),
+                Next::Replaced(replaced) => self.replaced(around, replaced, result),
+                Next::Assigned(assigned) => self.assigned(around, assigned, result),
+            },
+            Event::Timer(timer) => match timer {
+                Timer::Session { group, member } => self.session_expired(around, &group, &member),
+                Timer::Join(group) => self.join_expired(around, &group),
+                Timer::Sync(group) => self.sync_expired(around, &group),
+                Timer::Expire => self.expire(around),
+            },
+            Event::Loaded => self.loaded(around),
+            Event::Cluster { deleted } => self.forget_topics(&deleted),
+            Event::Unloading => self.unloading(),
         }
     }
 
@@ -97,7 +169,12 @@ impl Machine for Groups {
         self.state.offsets.end_transaction(producer.id, committed);
     }
 
-    fn apply(&mut self, _change: ()) {}
+    fn apply(&mut self, change: Move) {
+        match change {
+            Move::Classic(id, Some(group)) => drop(self.live.insert(id, group)),
+            Move::Classic(id, None) => drop(self.live.remove(&id)),
+        }
+    }
 
     fn encode(record: &Record) -> (Bytes, Option<Bytes>) {
         record.encode()
@@ -116,8 +193,103 @@ impl Machine for Groups {
     }
 }
 
+impl Groups {
+    /// A classic group as it is at the moment; `None` where there is none of that id.
+    fn classic(&self, id: &Arc<str>) -> Option<Classic> {
+        match self.state.groups.get(id)? {
+            Group::Classic(value) => Some(self.classic_as_of(id, value)),
+        }
+    }
+
+    /// The same, of which the log says `value`.
+    fn classic_as_of(&self, id: &Arc<str>, value: &GroupValue) -> Classic {
+        match self.live.get(id) {
+            Some(live) => Classic::clone(live),
+            None => Classic::from_log(id.clone(), value),
+        }
+    }
+
+    /// This broker coordinates now: members are expected to be heard of.
+    fn loaded(&self, around: &Around<'_>) -> Decision<Groups> {
+        let mut all = Decision::default();
+        let check = around.settings.group.offsets_retention_check_interval;
+        all.timers.push((Timer::Expire, Alarm::In(check)));
+        for (id, group) in &self.state.groups {
+            let Group::Classic(value) = group;
+            if value.members.is_empty() {
+                continue;
+            }
+            let mut turn = Turn::new(around, Classic::from_log(id.clone(), value));
+            let members: Vec<_> = turn.group.members.values().cloned().collect();
+            for member in &members {
+                turn.expect_heartbeat(member);
+            }
+            let max = around.settings.group.max_size;
+            if members.len() > max {
+                turn.prepare_rebalance(&format!(
+                    "Freshly-loaded group {id} (size {}) is over capacity {max}. Rebalancing in order to give a chance for \
+                     consumers to commit offsets",
+                    members.len()
+                ));
+            }
+            let decision = turn.end();
+            all.moves.extend(decision.moves);
+            all.timers.extend(decision.timers);
+            all.orders.extend(decision.orders);
+        }
+        all
+    }
+
+    /// Another broker coordinates: whoever waits is sent there.
+    fn unloading(&self) -> Decision<Groups> {
+        let mut replies = Vec::new();
+        for member in self.live.values().flat_map(|group| group.members.values()) {
+            if let Some(waiter) = member.join.clone() {
+                replies.push(join::refused(waiter, &member.id, ErrorCode::NotCoordinator));
+            }
+            if let Some(waiter) = member.sync.clone() {
+                replies.push(sync::refused(waiter, ErrorCode::NotCoordinator));
+            }
+        }
+        Decision { replies, ..Decision::default() }
+    }
+
+    /// From outside the group where it has no members; from a member of this generation otherwise.
+    fn may_commit_to_classic(&self, group: &Classic, committer: &Committer<'_>) -> Result<(), ErrorCode> {
+        let empty = group.state == ClassicState::Empty;
+        if committer.generation < 0 && empty {
+            return Ok(());
+        }
+        if committer.generation >= 0 || !committer.member.is_empty() || committer.instance.is_some() {
+            group.validate_member(committer.member, committer.instance)?;
+            if committer.generation != group.generation {
+                return Err(ErrorCode::IllegalGeneration);
+            }
+        } else if !committer.in_transaction && !empty {
+            return Err(ErrorCode::UnknownMemberId);
+        }
+        if !committer.in_transaction && group.state == ClassicState::CompletingRebalance {
+            return Err(ErrorCode::RebalanceInProgress);
+        }
+        Ok(())
+    }
+}
+
+/// Who commits offsets, as it says itself.
+struct Committer<'a> {
+    member: &'a str,
+    instance: Option<&'a str>,
+    /// Or member epoch; −1 is none.
+    generation: i32,
+    in_transaction: bool,
+}
+
 /// Nothing happens, and the answer says why.
 fn refused(mut reply: Reply, error: ErrorCode) -> Decision<Groups> {
     refuse(&mut reply.body, error);
     Decision { response: Some(reply), ..Decision::default() }
+}
+
+fn wire_text(text: &Arc<str>) -> StrBytes {
+    StrBytes::from_string(text.to_string())
 }

@@ -148,7 +148,7 @@ impl Machine for Transactions {
             Event::Timer(Timer::TimeOuts) => self.time_outs(around),
             Event::Timer(Timer::Expiration) => self.expire(around),
             Event::Timer(Timer::Complete(id)) => self.complete_again(around, &id),
-            Event::Cluster | Event::Unloading => Decision::default(),
+            Event::Cluster { .. } | Event::Unloading => Decision::default(),
         }
     }
 
