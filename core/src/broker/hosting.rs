@@ -84,6 +84,7 @@ impl Broker {
             self.look_who_lives(now, out);
         }
         self.coordinators_see_cluster(&before, out);
+        self.transacting_sees_cluster(now, &before.brokers, out);
         self.replicate(now, out);
         if is_first {
             self.tell_what_is_not_hosted(out);

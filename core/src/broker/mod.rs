@@ -5,7 +5,7 @@
 //! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
 //! `chores.rs` what is done by the clock, and at the end | `coordinate.rs` the coordinators' shards, `gather.rs` answers of
-//! several of them |
+//! several of them | `transaction/` what it asks others for transactions |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -30,6 +30,7 @@ pub mod replication;
 pub mod session;
 #[cfg(test)]
 mod tests;
+mod transaction;
 pub mod view;
 
 pub use effect::Effect;
@@ -47,6 +48,7 @@ use crate::config::BrokerSettings;
 use crate::controller::Controller;
 use crate::coordinator::group::Groups;
 use crate::coordinator::topic::Internal;
+use crate::coordinator::transaction::Transactions;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::LogImage;
@@ -115,9 +117,14 @@ pub struct Broker {
     replication: replication::Replication,
     producer_ids: producer_id::ProducerIds,
     groups: coordinate::Coordinators<Groups>,
+    transactions: coordinate::Coordinators<Transactions>,
     /// Which shard a log is the memory of.
     coordinated: BTreeMap<LogId, (Internal, i32)>,
     gathers: gather::Gathers,
+    /// What is asked of others for transactions' sake, and who waits for it.
+    transacting: transaction::Transacting,
+    holds: handle::produce::hold::Holds,
+    offsets_waiting: handle::txn_offset_commit::Waiting,
     /// Ids of group members.
     member_ids: Stream,
     chores: chores::Chores,
@@ -152,6 +159,11 @@ impl Broker {
                 &settings,
                 config.seed.stream(&format!("replication-{}", now.wall)),
             ),
+            transacting: transaction::Transacting::new(
+                config.registration.id,
+                &settings,
+                config.seed.stream(&format!("transactions-{}", now.wall)),
+            ),
             member_ids: config.seed.stream(&format!("member-ids-{}", now.wall)),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),
@@ -168,8 +180,11 @@ impl Broker {
             purgatory: purgatory::Purgatory::default(),
             producer_ids: producer_id::ProducerIds::default(),
             groups: coordinate::Coordinators::new(),
+            transactions: coordinate::Coordinators::new(),
             coordinated: BTreeMap::new(),
             gathers: gather::Gathers::default(),
+            holds: handle::produce::hold::Holds::default(),
+            offsets_waiting: handle::txn_offset_commit::Waiting::default(),
             now,
             connections: BTreeSet::new(),
             touched: None,
@@ -287,10 +302,11 @@ impl Node for Broker {
                 self.connections.remove(&conn);
                 self.gone_while_waiting(conn);
                 self.purgatory.closed(conn);
+                self.holds.closed(conn);
                 self.gathers.closed(conn);
             }
 
-            // This broker as a client of others, in `replication/`.
+            // This broker as a client of others, in `replication/` and `transaction/`.
             Event::Client { event, batches } => self.as_client(now, event, batches, out),
 
             // The cluster: the controller's decisions and everything that follows from them, in `cluster.rs`.
@@ -313,6 +329,7 @@ impl Node for Broker {
                 self.controller_timer(now, out);
                 self.do_chores(now, out);
                 self.coordinator_timer(now, out);
+                self.transact(now, out);
                 self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
@@ -321,9 +338,10 @@ impl Node for Broker {
 
     fn deadline(&self) -> Option<Instant> {
         let controller = self.controller.as_ref().and_then(Controller::deadline);
-        let own =
-            [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline(), self.groups.deadline()];
-        own.into_iter().chain([self.membership.deadline(), controller]).flatten().min()
+        let coordinators = [self.groups.deadline(), self.transactions.deadline()];
+        let clients = [self.replication.deadline(), self.transacting.deadline(), self.holds.deadline()];
+        let own = [self.purgatory.deadline(), self.chores.deadline(), self.membership.deadline(), controller];
+        own.into_iter().chain(coordinators).chain(clients).flatten().min()
     }
 }
 

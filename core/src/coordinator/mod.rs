@@ -39,6 +39,7 @@ use crate::broker::handle::Asked;
 use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::id::Offset;
+use crate::log::Guard;
 use crate::protocol::cluster::ClusterState;
 use crate::record::Compression;
 use crate::time::{Duration, Now};
@@ -120,6 +121,8 @@ pub struct Decision<M: Machine> {
     pub splits: bool,
     /// Of which transaction they are part.
     pub producer: Option<Producer>,
+    /// That this transaction goes on in this partition, where its coordinator was asked.
+    pub guard: Option<Guard>,
     /// At once.
     pub replies: Vec<Reply>,
     /// When everything that is decided so far is committed; with the error where it is not.
@@ -144,6 +147,7 @@ impl<M: Machine> Default for Decision<M> {
             records: Vec::new(),
             splits: false,
             producer: None,
+            guard: None,
             replies: Vec::new(),
             response: None,
             next: None,

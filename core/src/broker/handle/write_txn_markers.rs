@@ -13,6 +13,7 @@ use kafka_protocol::messages::{ProducerId, TopicName, WriteTxnMarkersRequest, Wr
 use super::Asked;
 use crate::broker::purgatory::{Parked, Until};
 use crate::broker::{Broker, Effect};
+use crate::coordinator::Producer;
 use crate::error::{self, ErrorCode};
 use crate::id::{LogId, Offset};
 use crate::protocol::markers;
@@ -111,13 +112,16 @@ fn append(
     out: &mut Vec<Effect>,
 ) -> Result<(LogId, Offset), ErrorCode> {
     let log = broker.hosted(topic, index).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
+    broker.may_mark(log)?;
     let partition = broker.partition_mut(log).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let batch = marker.batch(asked.now.wall, id.0, epoch);
     let bytes = batch.bytes.len();
     let placed = partition.append_marker(asked.now, batch, version, out).map_err(|invalid| invalid.error)?;
     let flush = partition.log.deadline();
     broker.appending(log, bytes, flush);
-    Ok((log, placed.last_offset + 1))
+    let end = placed.last_offset + 1;
+    broker.marked(log, Producer { id: id.0, epoch }, marker.commit, end);
+    Ok((log, end))
 }
 
 /// Makes a place for what becomes of a marker.

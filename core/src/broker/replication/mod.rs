@@ -30,6 +30,7 @@ use std::ops::Bound;
 
 use kafka_protocol::protocol::StrBytes;
 
+use super::transaction::Transacting;
 use super::{Broker, Effect};
 use crate::client;
 use crate::client::Endpoint;
@@ -145,6 +146,9 @@ impl Broker {
         batches: Vec<Result<Vec<Batch>, Invalid>>,
         out: &mut Vec<Effect>,
     ) {
+        if Transacting::owns(&event) {
+            return self.as_transacting_client(now, event, out);
+        }
         let mut wants = Vec::new();
         let network = &mut self.replication.network;
         let answer = match event {

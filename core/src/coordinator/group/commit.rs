@@ -97,7 +97,7 @@ impl Groups {
 }
 
 /// Java counts the 16-bit halves.
-fn is_too_long(metadata: &str, max: usize) -> bool {
+pub(super) fn is_too_long(metadata: &str, max: usize) -> bool {
     metadata.len() > max && metadata.encode_utf16().count() > max
 }
 

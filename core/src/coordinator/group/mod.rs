@@ -4,12 +4,13 @@
 //! `rebalance.rs` from one generation to the next | `sync.rs` SyncGroup | `leave.rs` Heartbeat, LeaveGroup
 //!
 //! `offsets.rs` committed offsets, and those of open transactions: `commit.rs` OffsetCommit | `fetch.rs` OffsetFetch |
-//! `delete.rs` what goes: deleted, expired, of topics that are gone
+//! `commit_in_transaction.rs` TxnOffsetCommit | `delete.rs` what goes: deleted, expired, of topics that are gone
 //!
 //! `describe.rs` ListGroups, DescribeGroups | `record.rs` what stands in `__consumer_offsets`
 
 pub mod classic;
 pub mod commit;
+pub mod commit_in_transaction;
 pub mod delete;
 pub mod describe;
 pub mod fetch;
@@ -68,6 +69,7 @@ pub enum Ask {
     Heartbeat(leave::Heartbeat),
     Leave(leave::Leave),
     Commit(commit::Commit),
+    CommitInTransaction(commit_in_transaction::Commit),
     /// Offsets that must be stable: those of open transactions are refused, and those of writes under way waited for.
     Fetch(fetch::Fetch),
     Delete(delete::Delete),
@@ -126,6 +128,7 @@ impl Machine for Groups {
                 Ask::Heartbeat(heartbeat) => self.heartbeat(around, heartbeat),
                 Ask::Leave(leave) => self.leave(around, leave),
                 Ask::Commit(commit) => self.commit(around, commit),
+                Ask::CommitInTransaction(commit) => self.commit_in_transaction(around, commit),
                 Ask::Fetch(fetch) => self.fetch_stable(fetch),
                 Ask::Delete(delete) => self.delete(delete),
                 Ask::DeleteOffsets(delete) => self.delete_offsets(delete),

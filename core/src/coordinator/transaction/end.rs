@@ -7,6 +7,7 @@
 //!
 //! | | abort again | abort | commit again | commit |
 //! | --- | --- | --- | --- | --- |
+//! | Ongoing | fenced | it ends | fenced | it ends |
 //! | Empty | fenced | a new epoch | fenced | INVALID_TXN_STATE |
 //! | CompleteAbort | as before | a new epoch | INVALID_TXN_STATE | INVALID_TXN_STATE |
 //! | CompleteCommit | INVALID_TXN_STATE | a new epoch | as before | INVALID_TXN_STATE |
@@ -147,9 +148,8 @@ impl Transactions {
             return at_once(end.refuse(ErrorCode::InvalidProducerIdMapping));
         };
         let bumps = end.client_version >= FIRST_WITH_EPOCH_BUMP;
-        let pending = self.pending.contains(&end.id);
-        let ending =
-            if bumps { current.ends_with_bump(&end, pending) } else { current.ends(&end, self.is_pending(&end.id)) };
+        let pending = self.is_pending(&end.id);
+        let ending = if bumps { current.ends_with_bump(&end, pending) } else { current.ends(&end, pending) };
         let (stage, is_empty) = match ending {
             Ending::Refused(error) => return at_once(end.refuse(error)),
             Ending::Already => {
@@ -276,6 +276,7 @@ impl Transaction {
     /// From `transaction.version` 2 on.
     fn ends_with_bump(&self, end: &End, is_pending: bool) -> Ending {
         let Producer { id, epoch } = end.producer;
+        // Before anything else: the producer may have its next id already.
         if is_pending {
             return Ending::Refused(ErrorCode::ConcurrentTransactions);
         }
@@ -286,9 +287,8 @@ impl Transaction {
             return Ending::Refused(ErrorCode::InvalidProducerIdMapping);
         }
         let is_valid = match self.stage {
-            Stage::Ongoing | Stage::Empty => is_current,
-            Stage::PrepareCommit | Stage::PrepareAbort => bumped,
             Stage::CompleteCommit | Stage::CompleteAbort => bumped || overflowed || is_current,
+            _ => is_current,
         };
         if !is_valid {
             return Ending::Refused(ErrorCode::ProducerFenced);
@@ -301,9 +301,6 @@ impl Transaction {
             (Stage::CompleteCommit, true) | (Stage::CompleteAbort, false) if again => Ending::Already,
             (Stage::CompleteCommit | Stage::CompleteAbort, false) if !again => abort_nothing,
             (Stage::Empty, false) => abort_nothing,
-            (Stage::PrepareCommit, true) | (Stage::PrepareAbort, false) => {
-                Ending::Refused(ErrorCode::ConcurrentTransactions)
-            }
             _ => Ending::Refused(ErrorCode::InvalidTxnState),
         }
     }

@@ -7,6 +7,7 @@
 //! end.rs         EndTxn, time-outs: how it ends is decided ─[committed]─▶ Order::Mark ─[all partitions have their
 //!                markers: Ask::Complete]─▶ it has ended
 //! expire.rs      ids that have not been used for long
+//! describe.rs    what is told of them
 //! record.rs      all that in `__transaction_state`
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! 3. No epoch is ever given to two producers, and none above the one before `i16::MAX`, so that it can be fenced: then
 //!    the id gets another producer id.
 
+pub mod describe;
 pub mod end;
 pub mod expire;
 pub mod init;
@@ -184,6 +186,29 @@ impl Machine for Transactions {
 
     fn compression(_settings: &BrokerSettings) -> Compression {
         Compression::None
+    }
+}
+
+impl Ask {
+    /// With a producer id that nobody has.
+    pub fn with_producer_id(self, id: i64) -> Ask {
+        let fresh = Some(id);
+        match self {
+            Ask::Init(init) => Ask::Init(Init { fresh, ..init }),
+            Ask::End(end) => Ask::End(End { fresh, ..end }),
+            Ask::TimedOut(timed_out) => Ask::TimedOut(TimedOut { fresh, ..timed_out }),
+            other => other,
+        }
+    }
+
+    /// Whoever asked is told why nothing comes of it.
+    pub fn refuse(self, error: ErrorCode) -> Option<Reply> {
+        match self {
+            Ask::Init(init) => Some(init.refuse(error)),
+            Ask::Add(add) => Some(add.refuse(error)),
+            Ask::End(end) => Some(end.refuse(error)),
+            Ask::TimedOut(_) | Ask::Complete(_) => None,
+        }
     }
 }
 

@@ -95,8 +95,9 @@ pub fn answer<'a>(
 impl Transactions {
     pub(super) fn add(&self, around: &Around<'_>, add: Add) -> Decision<Transactions> {
         let refused = |add: Add, error| Decision { replies: vec![add.refuse(error)], ..Decision::default() };
-        // A change on its way does not keep from verifying: the append itself is checked against what came of it.
-        if !add.verify_only && self.pending.contains(&add.id) {
+        // Before anything else: the producer may have its next id already. A change on its way does not keep from verifying:
+        // the append itself is checked against what came of it.
+        if !add.verify_only && self.is_pending(&add.id) {
             return refused(add, ErrorCode::ConcurrentTransactions);
         }
         let Some(current) = self.get(&add.id) else { return refused(add, ErrorCode::InvalidProducerIdMapping) };

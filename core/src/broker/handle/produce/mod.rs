@@ -7,6 +7,8 @@
 //! A batch of an idempotent producer follows on the one before it, or is refused; one that is there already is answered
 //! as if it had just been appended, with the offset and the timestamp that it has.
 
+pub(in crate::broker) mod hold;
+
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
@@ -14,12 +16,13 @@ use kafka_protocol::messages::{BrokerId as WireBroker, ProduceRequest, ProduceRe
 use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
+use hold::Looked;
 use crate::broker::purgatory::{Parked, Until};
 use crate::broker::{Broker, Effect};
 use crate::coordinator::topic::{ADMIN_CLIENT, is_internal};
 use crate::error::{self, ErrorCode};
-use crate::id::{LogId, Offset};
-use crate::log::{Guard, Origin, Placed, Verified};
+use crate::id::{LogId, Offset, TopicPartition};
+use crate::log::{Origin, Placed, Verified};
 use crate::record::check::{Checked, Invalid};
 use crate::time::{Duration, Instant};
 
@@ -75,6 +78,15 @@ impl Producing {
     }
 }
 
+/// A Produce that nothing has been done for.
+#[derive(Clone)]
+pub struct Held {
+    pub asked: Asked,
+    body: ProduceRequest,
+    /// One for each partition of the body.
+    batches: Vec<Result<Checked, Invalid>>,
+}
+
 pub(super) fn handle(
     broker: &mut Broker,
     asked: Asked,
@@ -82,14 +94,38 @@ pub(super) fn handle(
     batches: Vec<Result<Checked, Invalid>>,
     out: &mut Vec<Effect>,
 ) {
+    if let Some(held) = broker.holds.queue(Held { asked, body, batches }) {
+        produce(broker, held, out);
+    }
+}
+
+fn produce(broker: &mut Broker, held: Held, out: &mut Vec<Effect>) {
     let transactional = |checked: &Checked| checked.batch.header.is_transactional();
-    let refused = match body.acks {
-        _ if body.transactional_id.is_none() && batches.iter().flatten().any(transactional) => {
+    let refused = match held.body.acks {
+        _ if held.body.transactional_id.is_none() && held.batches.iter().flatten().any(transactional) => {
             Some(ErrorCode::TransactionalIdAuthorizationFailed)
         }
         -1..=1 => None,
         _ => Some(ErrorCode::InvalidRequiredAcks),
     };
+    match refused {
+        Some(error) => append_all(broker, held, Before::Refused(error), out),
+        None if held.body.transactional_id.is_none() => append_all(broker, held, Before::Nothing, out),
+        None => broker.look_at_transaction(held, out),
+    }
+}
+
+/// What is known before the batches are appended.
+#[derive(Clone, Copy)]
+enum Before<'a> {
+    Nothing,
+    /// None of them is.
+    Refused(ErrorCode),
+    Looked(&'a Looked),
+}
+
+fn append_all(broker: &mut Broker, held: Held, before: Before<'_>, out: &mut Vec<Effect>) {
+    let Held { asked, body, batches } = held;
     let mut response = ProduceResponse::default().with_responses(Vec::with_capacity(body.topic_data.len()));
     let mut waits: Vec<Wait> = Vec::with_capacity(batches.len());
     let mut first_error = None;
@@ -101,9 +137,9 @@ pub(super) fn handle(
             // `Request` holds one for each partition of the body.
             let Some(batch) = batches.next() else { break };
             let index = partition.index;
-            let placed = match (&name, refused) {
+            let placed = match (&name, before) {
                 (Err(error), _) => Err(Refused::plain(*error)),
-                (Ok(name), refused) => append(broker, &asked, name, index, body.acks, batch, None, refused, out),
+                (Ok(name), before) => append(broker, &asked, name, index, body.acks, batch, before, out),
             };
             partitions.push(match placed {
                 Ok(Appended { log, placed, is_twin, log_start_offset }) => {
@@ -184,7 +220,11 @@ struct Refused {
 
 impl Refused {
     fn plain(error: ErrorCode) -> Refused {
-        Refused { invalid: Invalid { error, message: String::new(), record_errors: Vec::new() }, log_start_offset: -1 }
+        Refused::told(error, String::new())
+    }
+
+    fn told(error: ErrorCode, message: String) -> Refused {
+        Refused { invalid: Invalid { error, message, record_errors: Vec::new() }, log_start_offset: -1 }
     }
 
     fn answer(&self, index: i32) -> PartitionProduceResponse {
@@ -212,8 +252,7 @@ fn append(
     index: i32,
     acks: i16,
     batch: Result<Checked, Invalid>,
-    guard: Option<Guard>,
-    refused: Option<ErrorCode>,
+    before: Before<'_>,
     out: &mut Vec<Effect>,
 ) -> Result<Appended, Refused> {
     let log = broker.hosted(topic, index);
@@ -223,9 +262,11 @@ fn append(
     if is_internal(topic) && asked.client_id.as_deref() != Some(ADMIN_CLIENT) {
         return Err(Refused::plain(ErrorCode::InvalidTopicException));
     }
-    if let Some(error) = refused {
-        return Err(Refused::plain(error));
-    }
+    let guard = match before {
+        Before::Nothing => None,
+        Before::Refused(error) => return Err(Refused::plain(error)),
+        Before::Looked(looked) => looked.guard(&TopicPartition::new(topic.clone(), index))?,
+    };
     let log = log.map_err(Refused::plain)?;
     let verified = Verified { guard, required: broker.settings.transactions.verification_enable };
     let Some(partition) = broker.partition_mut(log) else {
