@@ -23,6 +23,8 @@ pub mod expire;
 pub mod init;
 pub mod partitions;
 pub mod record;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -223,3 +223,82 @@ impl Fields for Topic {
         if flexible { wire.tags(&mut []) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values that Kafka 4.3 wrote for a producer of `transaction.version` 0, then for one of 2, and their keys.
+    const KAFKAS: [(&str, &[&str]); 2] = [
+        (
+            "00000008662d313533383638",
+            &[
+                "000000000000000003ea00000000ea6000ffffffff000001a2233745f5ffffffffffffffff",
+                "000000000000000003ea00000000ea600100000001000b66656e63653135333836380000000100000000000001a22337461c000001a2\
+                 2337461c",
+                "000000000000000003ea00010000ea600300000001000b66656e63653135333836380000000100000000000001a2233746e4000001a2\
+                 2337461c",
+                "000000000000000003ea00010000ea600500000000000001a2233746e5000001a22337461c",
+            ],
+        ),
+        (
+            "0000000a6374702d343035313139",
+            &[
+                "0001000000000000000400000000ea600000000001a2232c4fb0ffffffffffffffff0100080000000000000004",
+                "0001000000000000000400000000ea600103135f5f636f6e73756d65725f6f6666736574730200000015000a6f757434303531313902\
+                 0000000000000001a2232c555a000001a2232c5540020008000000000000000402020002",
+                "0001000000000000000400010000ea600303135f5f636f6e73756d65725f6f6666736574730200000015000a6f757434303531313902\
+                 0000000000000001a2232c555e000001a2232c5540020008000000000000000402020002",
+                "0001000000000000000400010000ea600501000001a2232c555f000001a2232c5540020008000000000000000402020002",
+            ],
+        ),
+    ];
+
+    fn bytes(hex: &str) -> Bytes {
+        let digits = |at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+        (0..hex.len() / 2).map(digits).collect::<Vec<u8>>().into()
+    }
+
+    fn record(key: &str, value: &str) -> Record {
+        Record::decode(Some(bytes(key)), Some(bytes(value))).unwrap().unwrap()
+    }
+
+    #[test]
+    fn records_have_kafkas_bytes() {
+        for (key, values) in KAFKAS {
+            for value in values {
+                let record = record(key, value);
+                assert_eq!(record.encode(), (bytes(key), Some(bytes(value))), "{record:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_kafka_says_is_understood() {
+        let [(old, old_values), (new, new_values)] = KAFKAS;
+        let Record { id, value, version } = record(old, old_values[2]);
+        let aborted = value.unwrap();
+        assert_eq!((&*id, version, aborted.producer_id, aborted.producer_epoch), ("f-153868", 0, 1002, 1));
+        assert_eq!((aborted.stage, aborted.timeout_ms, aborted.client_version), (Stage::PrepareAbort, 60_000, 0));
+        let open = record(new, new_values[1]).value.unwrap();
+        assert_eq!((open.stage, open.client_version, open.previous_producer_id), (Stage::Ongoing, 2, 4));
+        let partitions: Vec<String> = open.partitions.iter().map(TopicPartition::to_string).collect();
+        assert_eq!(partitions, ["__consumer_offsets-21", "out405119-0"]);
+        assert_eq!(open.start_ms - open.last_update_ms, -26);
+    }
+
+    #[test]
+    fn a_tombstone_forgets_and_what_is_cut_off_or_unknown_is_no_record() {
+        let (key, value) = (bytes(KAFKAS[1].0), bytes(KAFKAS[1].1[1]));
+        let tombstone = Record::decode(Some(key.clone()), None).unwrap().unwrap();
+        assert_eq!((tombstone.value.clone(), tombstone.encode()), (None, (key.clone(), None)));
+        for end in 0..value.len() {
+            assert!(Record::decode(Some(key.clone()), Some(value.slice(..end))).is_err(), "{end} bytes");
+        }
+        let newer = [&[0, 9], &value[2..]].concat();
+        assert_eq!(Record::decode(Some(key.clone()), Some(newer.into())), Ok(None));
+        let other = [&[0, 1], &key[2..]].concat();
+        assert_eq!(Record::decode(Some(other.into()), Some(value.clone())), Ok(None));
+        assert!(Record::decode(None, Some(value)).is_err());
+    }
+}
