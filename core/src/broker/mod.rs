@@ -159,11 +159,9 @@ impl Broker {
                 &settings,
                 config.seed.stream(&format!("replication-{}", now.wall)),
             ),
-            transacting: transaction::Transacting::new(
-                config.registration.id,
-                &settings,
-                config.seed.stream(&format!("transactions-{}", now.wall)),
-            ),
+            transacting: transaction::Transacting::new(config.registration.id, &settings, |name| {
+                config.seed.stream(&format!("{name}-{}", now.wall))
+            }),
             member_ids: config.seed.stream(&format!("member-ids-{}", now.wall)),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),

@@ -33,7 +33,8 @@ pub(super) fn handle(broker: &mut Broker, mut asked: Asked, body: ApiVersionsReq
     } else {
         let name = StrBytes::from_static_str("transaction.version");
         let level = i16::from(broker.settings.transactions.version);
-        let supported = SupportedFeatureKey::default().with_name(name.clone()).with_max_version(MAX_TRANSACTION_VERSION);
+        let supported =
+            SupportedFeatureKey::default().with_name(name.clone()).with_max_version(MAX_TRANSACTION_VERSION);
         let finalized =
             FinalizedFeatureKey::default().with_name(name).with_min_version_level(level).with_max_version_level(level);
         ApiVersionsResponse::default()

@@ -7,6 +7,7 @@ mod fetching;
 mod following;
 mod producing;
 mod running;
+mod transacting;
 mod transactions;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +27,7 @@ use uuid::Uuid;
 use super::{Broker, BrokerConfig, Effect, Event, Image};
 use crate::broker::effect::Extent;
 use crate::bug::Bugs;
+use crate::client;
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, ConnId, LogId, Offset, Ticket};
 use crate::log::LogImage;
@@ -39,6 +41,8 @@ use crate::time::{Duration, Instant, Now, Timestamp};
 use crate::zookeeper;
 
 const CLIENT: ConnId = ConnId(7);
+/// Where the numbers begin of the broker's connections to itself.
+const TO_ITSELF: ConnId = ConnId(1 << 32);
 
 /// A wall clock that is not 0 when the run begins.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -60,6 +64,9 @@ struct Room {
     replies: BTreeMap<u64, Response>,
     /// Directories that had to be set aside.
     strays: Vec<String>,
+    /// What it says to itself over its connections for transactions does not arrive.
+    deaf: bool,
+    unheard: VecDeque<Event>,
     /// What the disk and the clients did not take.
     others: Vec<Effect>,
 }
@@ -124,6 +131,8 @@ impl Room {
             requests: 0,
             replies: BTreeMap::new(),
             strays: Vec::new(),
+            deaf: false,
+            unheard: VecDeque::new(),
             others: Vec::new(),
         };
         room.enact(out);
@@ -217,10 +226,23 @@ impl Room {
                 }
                 Effect::Reply { ticket, response } => {
                     response.body.encode(&mut BytesMut::new(), response.version).expect("a reply can be sent");
-                    self.replies.insert(ticket.seq, *response);
+                    match ticket.conn {
+                        CLIENT => drop(self.replies.insert(ticket.seq, *response)),
+                        conn => self.said.push_back(answer_to_itself(conn, ticket.seq, *response)),
+                    }
                 }
                 Effect::Reindex { .. } | Effect::Note { .. } => {}
                 Effect::ZooKeeper(effect) => self.ask_zookeeper(effect),
+                Effect::Client(client::Effect::Open { conn, .. }) if conn >= TO_ITSELF => {
+                    self.say_to_itself(Event::Client { event: client::Event::Opened { conn }, batches: Vec::new() });
+                }
+                Effect::Client(client::Effect::Send { conn, request }) if conn >= TO_ITSELF => {
+                    let mut frame = BytesMut::new();
+                    request.encode(&mut frame).expect("a request can be sent");
+                    let request = Request::decode(frame.freeze()).expect("a request can be read");
+                    let ticket = Ticket { conn, seq: request.correlation_id as u64 };
+                    self.say_to_itself(Event::Request { ticket, request: Box::new(request) });
+                }
                 other => self.others.push(other),
             }
         }
@@ -232,6 +254,18 @@ impl Room {
             }
         }
         while let Some(event) = self.said.pop_front() {
+            self.step(event);
+        }
+    }
+
+    fn say_to_itself(&mut self, event: Event) {
+        if self.deaf { self.unheard.push_back(event) } else { self.said.push_back(event) }
+    }
+
+    /// It is not deaf any more.
+    fn hear(&mut self) {
+        self.deaf = false;
+        while let Some(event) = self.unheard.pop_front() {
             self.step(event);
         }
     }
@@ -341,6 +375,12 @@ impl Room {
         let (body, records) = self.fetched(seq)?;
         Some((&body.responses[0].partitions[0], values(&records[0])))
     }
+}
+
+fn answer_to_itself(conn: ConnId, seq: u64, response: Response) -> Event {
+    let Response { version, body, .. } = response;
+    let event = client::Event::Response { conn, correlation_id: seq as i32, version, body: Box::new(body) };
+    Event::Client { event, batches: Vec::new() }
 }
 
 fn text(text: &str) -> StrBytes {

@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::write_txn_markers_response::WritableTxnMarkerResult;
-use kafka_protocol::messages::{ApiKey, ProducerId, RequestKind, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use kafka_protocol::messages::{ProducerId, RequestKind, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 
-use super::{RETRY, Reach, Tag, reach, send};
+use super::{RETRY, Sent, Transacting};
 use crate::broker::{Broker, Effect};
 use crate::client;
 use crate::coordinator::Event;
@@ -63,7 +63,7 @@ struct Marker {
 #[derive(Clone, Default)]
 struct Channel {
     queued: BTreeSet<Marker>,
-    sent: Option<Vec<Marker>>,
+    sent: Option<BTreeSet<Marker>>,
 }
 
 impl Markers {
@@ -105,7 +105,7 @@ impl Markers {
     }
 
     fn ending_of(&mut self, marker: &Marker) -> Option<&mut Ending> {
-        self.ending.get_mut(&marker.of).filter(|ending| ending.coordinator_epoch == marker.coordinator_epoch)
+        self.ending.get_mut(&marker.of).filter(|ending| is_of(Some(ending), marker))
     }
 
     /// The partition knows.
@@ -178,39 +178,31 @@ impl Broker {
 
     pub(super) fn send_markers(&mut self, now: Instant, wants: &mut Vec<client::Effect>, out: &mut Vec<Effect>) {
         let cluster = self.cluster.clone();
-        let (network, markers) = (&mut self.transacting.network, &mut self.transacting.markers);
+        let Transacting { markers, to_leaders, .. } = &mut self.transacting;
         while markers.resting.first().is_some_and(|(at, _)| *at <= now)
             && let Some((_, marker)) = markers.resting.pop_first()
         {
             markers.place(now, &cluster, marker);
         }
-        let ready: Vec<BrokerId> = markers
-            .channels
-            .iter()
-            .filter(|(_, channel)| channel.sent.is_none() && !channel.queued.is_empty())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ready {
-            let reached = reach(network, now, cluster.brokers.get(&id), wants);
-            if let Reach::Waits = reached {
+        let Markers { ending, channels, resting, .. } = markers;
+        for (id, channel) in channels {
+            if channel.sent.is_some() {
                 continue;
             }
-            let channel = markers.channels.entry(id).or_default();
-            let mut sent: Vec<Marker> = std::mem::take(&mut channel.queued).into_iter().collect();
-            let is_sent = match reached {
-                Reach::Ready(link) => {
-                    sent.retain(|marker| markers.ending_of(marker).is_some());
-                    if sent.is_empty() {
-                        continue;
-                    }
-                    let body = |version| request(version, &sent, &markers.ending);
-                    send(network, now, link, ApiKey::WriteTxnMarkers, body, Tag::Markers(id), wants)
+            // (1)
+            channel.queued.retain(|marker| is_of(ending.get(&marker.of), marker));
+            if channel.queued.is_empty() {
+                continue;
+            }
+            let body = |version| request(version, &channel.queued, ending);
+            let sent = to_leaders.send(now, *id, cluster.brokers.get(id), body, wants);
+            match sent {
+                Sent::Yes => channel.sent = Some(std::mem::take(&mut channel.queued)),
+                Sent::Waits => {}
+                Sent::No => {
+                    let queued = std::mem::take(&mut channel.queued);
+                    resting.extend(queued.into_iter().map(|marker| (now + RETRY, marker)));
                 }
-                _ => false,
-            };
-            match is_sent {
-                true => markers.channels.entry(id).or_default().sent = Some(sent),
-                false => markers.resting.extend(sent.into_iter().map(|marker| (now + RETRY, marker))),
             }
         }
         self.complete_transactions(out);
@@ -252,6 +244,11 @@ impl Broker {
     }
 }
 
+/// (1)
+fn is_of(ending: Option<&Ending>, marker: &Marker) -> bool {
+    ending.is_some_and(|ending| ending.coordinator_epoch == marker.coordinator_epoch)
+}
+
 fn code(result: &WritableTxnMarkerResult, to: &TopicPartition) -> Option<i16> {
     let topic = result.topics.iter().find(|topic| topic.name == to.topic)?;
     let partition = topic.partitions.iter().find(|partition| partition.partition_index == to.partition)?;
@@ -259,7 +256,8 @@ fn code(result: &WritableTxnMarkerResult, to: &TopicPartition) -> Option<i16> {
 }
 
 /// Markers, in their order, so that those of a transaction, and of a topic, stand together.
-fn request(version: i16, sent: &[Marker], ending: &BTreeMap<(i32, Arc<str>), Ending>) -> RequestKind {
+fn request(version: i16, sent: &BTreeSet<Marker>, ending: &BTreeMap<(i32, Arc<str>), Ending>) -> RequestKind {
+    let sent: Vec<&Marker> = sent.iter().collect();
     let mut markers: Vec<WritableTxnMarker> = Vec::new();
     for same in sent.chunk_by(|one, next| one.of == next.of) {
         let Some(Ending { marks, coordinator_epoch }) = ending.get(&same[0].of) else { continue };

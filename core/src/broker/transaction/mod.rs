@@ -6,8 +6,9 @@
 //! Produce, TxnOffsetCommit ─▶ verify.rs ─▶ AddPartitionsToTxn ─▶ a verdict ─▶ they go on
 //! ```
 //!
-//! Both go over connections of their own, as in Kafka, and to this broker itself too. To each broker one request of each
-//! kind is on its way at most; what comes up meanwhile goes with the next.
+//! Each goes over connections of its own, as in Kafka, so that no verdict waits behind a marker that is being replicated;
+//! and to this broker itself too. To each broker one request of each kind is on its way at most; what comes up meanwhile
+//! goes with the next.
 
 mod markers;
 pub(super) mod verify;
@@ -20,7 +21,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Broker, Effect};
 use crate::client;
 use crate::client::Endpoint;
-use crate::client::connection::{Answer, Backoff, LinkId, Network, Settings};
+use crate::client::connection::{Answer, Backoff, Network, Settings};
 use crate::config::BrokerSettings;
 use crate::id::{BrokerId, ConnId};
 use crate::protocol::cluster::Registration;
@@ -35,113 +36,143 @@ const RECONNECT: Backoff = Backoff { least: Duration::from_millis(50), most: Dur
 const SETUP_TIMEOUT: Backoff = Backoff { least: Duration::from_millis(10_000), most: Duration::from_millis(30_000) };
 /// How long to wait before something is sent again that was refused for now.
 const RETRY: Duration = Duration::from_millis(50);
-/// Told apart by this from the connections over which it replicates.
-const FIRST_CONN: ConnId = ConnId(1 << 32);
+/// Where the numbers of their connections begin; those over which it replicates are below.
+const MARKERS: ConnId = ConnId(1 << 32);
+const VERIFICATIONS: ConnId = ConnId(2 << 32);
 
 #[derive(Clone)]
 pub(super) struct Transacting {
-    network: Network<Tag>,
     markers: Markers,
+    to_leaders: Line,
     verifier: Verifier,
+    to_coordinators: Line,
 }
 
-/// Whom a request went to, and what it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tag {
-    Markers(BrokerId),
-    Verify(BrokerId),
+/// Connections for one kind of request. What comes back with an answer is whom it is from.
+#[derive(Clone)]
+struct Line {
+    network: Network<BrokerId>,
+    api: ApiKey,
 }
 
 impl Transacting {
-    pub fn new(own: BrokerId, settings: &BrokerSettings, dice: Stream) -> Transacting {
-        let settings = Settings {
-            client_id: StrBytes::from_string(format!("{}-transactions", own.0)),
-            request_timeout: settings.request_timeout,
-            retry_backoff: RECONNECT,
-            reconnect_backoff: RECONNECT,
-            setup_timeout: SETUP_TIMEOUT,
-            metadata_max_age: Duration::MAX,
+    pub fn new(own: BrokerId, settings: &BrokerSettings, mut dice: impl FnMut(&str) -> Stream) -> Transacting {
+        let mut line = |name: &str, first: ConnId, api: ApiKey| {
+            let settings = Settings {
+                client_id: StrBytes::from_string(format!("{own}-{name}")),
+                request_timeout: settings.request_timeout,
+                retry_backoff: RECONNECT,
+                reconnect_backoff: RECONNECT,
+                setup_timeout: SETUP_TIMEOUT,
+                metadata_max_age: Duration::MAX,
+            };
+            Line { network: Network::new(settings, dice(name)).numbered_from(first), api }
         };
-        let network = Network::new(settings, dice).numbered_from(FIRST_CONN);
-        Transacting { network, markers: Markers::default(), verifier: Verifier::default() }
+        Transacting {
+            markers: Markers::default(),
+            to_leaders: line("txn-marker-sender", MARKERS, ApiKey::WriteTxnMarkers),
+            verifier: Verifier::default(),
+            to_coordinators: line("add-partitions-manager", VERIFICATIONS, ApiKey::AddPartitionsToTxn),
+        }
     }
 
     /// Whether it happened on one of these connections.
     pub fn owns(event: &client::Event) -> bool {
-        match event {
-            client::Event::Opened { conn }
-            | client::Event::Closed { conn }
-            | client::Event::Response { conn, .. } => *conn >= FIRST_CONN,
-            client::Event::Timer | client::Event::Command(_) => false,
-        }
+        conn(event).is_some_and(|conn| conn >= MARKERS)
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        self.network.deadline().into_iter().chain(self.markers.deadline()).min()
+        let lines = [self.to_leaders.network.deadline(), self.to_coordinators.network.deadline()];
+        lines.into_iter().chain([self.markers.deadline()]).flatten().min()
     }
 }
 
-/// Something to send to a broker, over a connection that stands.
-enum Reach {
-    Ready(LinkId),
-    /// Not yet.
+fn conn(event: &client::Event) -> Option<ConnId> {
+    match event {
+        client::Event::Opened { conn } | client::Event::Closed { conn } | client::Event::Response { conn, .. } => {
+            Some(*conn)
+        }
+        client::Event::Timer | client::Event::Command(_) => None,
+    }
+}
+
+/// What came of an attempt to send.
+enum Sent {
+    Yes,
+    /// The connection does not stand yet.
     Waits,
-    /// It is not in the cluster, or cannot be connected.
-    Not,
+    /// The broker is not in the cluster, cannot be connected, or does not know the request.
+    No,
 }
 
-fn reach(
-    network: &mut Network<Tag>,
-    now: Instant,
-    registration: Option<&Registration>,
-    wants: &mut Vec<client::Effect>,
-) -> Reach {
-    let Some(registration) = registration else { return Reach::Not };
-    let link = network.link(&Endpoint { host: registration.host.clone(), port: registration.port });
-    match network.connect(now, link, wants) {
-        true => Reach::Ready(link),
-        false if network.is_backing_off(now, link) => Reach::Not,
-        false => Reach::Waits,
+impl Line {
+    fn happened(
+        &mut self,
+        now: Instant,
+        event: client::Event,
+        wants: &mut Vec<client::Effect>,
+    ) -> Option<Answer<BrokerId>> {
+        match event {
+            client::Event::Opened { conn } => self.network.opened(now, conn, wants),
+            client::Event::Closed { conn } => self.network.closed(now, conn),
+            client::Event::Response { conn, correlation_id, version, body } => {
+                return self.network.response(now, conn, correlation_id, version, *body, wants);
+            }
+            client::Event::Timer | client::Event::Command(_) => {}
+        }
+        None
+    }
+
+    /// Sends at the newest version that both know.
+    fn send(
+        &mut self,
+        now: Instant,
+        to: BrokerId,
+        registration: Option<&Registration>,
+        body: impl FnOnce(i16) -> RequestKind,
+        wants: &mut Vec<client::Effect>,
+    ) -> Sent {
+        let Some(registration) = registration else { return Sent::No };
+        let link = self.network.link(&endpoint(registration));
+        if !self.network.connect(now, link, wants) {
+            return if self.network.is_backing_off(now, link) { Sent::No } else { Sent::Waits };
+        }
+        let Some(version) = self.network.version(link, self.api) else { return Sent::No };
+        self.network.send(now, link, (self.api, version), body(version), Some(to), wants);
+        Sent::Yes
+    }
+
+    /// That broker is not there any more.
+    fn hang_up(&mut self, now: Instant, registration: &Registration, wants: &mut Vec<client::Effect>) {
+        let link = self.network.link(&endpoint(registration));
+        self.network.hang_up(now, link, wants);
+    }
+
+    /// Whose answers are lost.
+    fn poll(&mut self, now: Instant, wants: &mut Vec<client::Effect>) -> impl Iterator<Item = BrokerId> + use<> {
+        self.network.poll(now, wants);
+        self.network.take_lost().into_iter().map(|(_, from)| from)
     }
 }
 
-/// Sends at the newest version that both know; false where there is none.
-fn send(
-    network: &mut Network<Tag>,
-    now: Instant,
-    link: LinkId,
-    api: ApiKey,
-    body: impl FnOnce(i16) -> RequestKind,
-    tag: Tag,
-    wants: &mut Vec<client::Effect>,
-) -> bool {
-    let Some(version) = network.version(link, api) else { return false };
-    network.send(now, link, (api, version), body(version), Some(tag), wants);
-    true
+fn endpoint(registration: &Registration) -> Endpoint {
+    Endpoint { host: registration.host.clone(), port: registration.port }
 }
 
 impl Broker {
     /// Something happened on one of these connections.
     pub(super) fn as_transacting_client(&mut self, now: Now, event: client::Event, out: &mut Vec<Effect>) {
         let mut wants = Vec::new();
-        let network = &mut self.transacting.network;
-        let answer = match event {
-            client::Event::Opened { conn } => {
-                network.opened(now.instant, conn, &mut wants);
-                None
-            }
-            client::Event::Closed { conn } => {
-                network.closed(now.instant, conn);
-                None
-            }
-            client::Event::Response { conn, correlation_id, version, body } => {
-                network.response(now.instant, conn, correlation_id, version, *body, &mut wants)
-            }
-            client::Event::Timer | client::Event::Command(_) => None,
-        };
+        let Transacting { to_leaders, to_coordinators, .. } = &mut self.transacting;
+        let verifies = conn(&event).is_some_and(|conn| conn >= VERIFICATIONS);
+        let line = if verifies { to_coordinators } else { to_leaders };
+        let answer = line.happened(now.instant, event, &mut wants);
         out.extend(wants.into_iter().map(Effect::Client));
-        if let Some(Answer { tag, body, .. }) = answer {
-            self.transaction_peer_answered(tag, Some(body), out);
+        match answer.map(|Answer { tag, body, .. }| (tag, body)) {
+            Some((from, ResponseKind::WriteTxnMarkers(body))) => self.markers_answered(from, Some(body), out),
+            Some((from, ResponseKind::AddPartitionsToTxn(body))) => self.verification_answered(from, Some(body), out),
+            // Of another kind it cannot be: it has the request's correlation id, and was decoded as its answer.
+            Some(_) | None => {}
         }
         self.transact(now, out);
     }
@@ -149,28 +180,19 @@ impl Broker {
     /// Sends whatever is to be sent now.
     pub(super) fn transact(&mut self, now: Now, out: &mut Vec<Effect>) {
         let mut wants = Vec::new();
-        self.transacting.network.poll(now.instant, &mut wants);
-        for (_, tag) in self.transacting.network.take_lost() {
-            self.transaction_peer_answered(tag, None, out);
+        let Transacting { to_leaders, to_coordinators, .. } = &mut self.transacting;
+        let lost_markers = to_leaders.poll(now.instant, &mut wants);
+        let lost_verifications = to_coordinators.poll(now.instant, &mut wants);
+        for broker in lost_markers {
+            self.markers_answered(broker, None, out);
+        }
+        for broker in lost_verifications {
+            self.verification_answered(broker, None, out);
         }
         self.send_markers(now.instant, &mut wants, out);
         self.send_verifications(now.instant, &mut wants, out);
         out.extend(wants.into_iter().map(Effect::Client));
         self.retry_verifications(now, out);
-    }
-
-    /// `None` where the answer is lost.
-    fn transaction_peer_answered(&mut self, tag: Tag, body: Option<ResponseKind>, out: &mut Vec<Effect>) {
-        match (tag, body) {
-            (Tag::Markers(broker), Some(ResponseKind::WriteTxnMarkers(body))) => {
-                self.markers_answered(broker, Some(body), out);
-            }
-            (Tag::Markers(broker), _) => self.markers_answered(broker, None, out),
-            (Tag::Verify(broker), Some(ResponseKind::AddPartitionsToTxn(body))) => {
-                self.verification_answered(broker, Some(body), out);
-            }
-            (Tag::Verify(broker), _) => self.verification_answered(broker, None, out),
-        }
     }
 
     /// The cluster's state is another: partitions may have other leaders, and brokers be gone.
@@ -183,9 +205,8 @@ impl Broker {
         let mut wants = Vec::new();
         for (id, registration) in before {
             if self.cluster.brokers.get(id) != Some(registration) {
-                let network = &mut self.transacting.network;
-                let link = network.link(&Endpoint { host: registration.host.clone(), port: registration.port });
-                network.hang_up(now.instant, link, &mut wants);
+                self.transacting.to_leaders.hang_up(now.instant, registration, &mut wants);
+                self.transacting.to_coordinators.hang_up(now.instant, registration, &mut wants);
             }
         }
         out.extend(wants.into_iter().map(Effect::Client));

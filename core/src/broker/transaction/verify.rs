@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ApiKey, ProducerId, RequestKind, TransactionalId,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ProducerId, RequestKind, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Reach, Tag, reach, send};
+use super::{Sent, Transacting};
 use crate::broker::{Broker, Effect};
 use crate::client;
 use crate::coordinator::Producer;
@@ -156,24 +156,20 @@ impl Broker {
     pub(super) fn send_verifications(&mut self, now: Instant, wants: &mut Vec<client::Effect>, out: &mut Vec<Effect>) {
         let cluster = self.cluster.clone();
         let mut verdicts = Vec::new();
-        let (network, verifier) = (&mut self.transacting.network, &mut self.transacting.verifier);
+        let Transacting { verifier, to_coordinators, .. } = &mut self.transacting;
         for (id, channel) in &mut verifier.channels {
             if channel.sent.is_some() || channel.waiting.is_empty() {
                 continue;
             }
-            let is_sent = match reach(network, now, cluster.brokers.get(id), wants) {
-                Reach::Waits => continue,
-                Reach::Not => false,
-                Reach::Ready(link) => {
-                    let body = |_| request(channel.waiting.values());
-                    send(network, now, link, ApiKey::AddPartitionsToTxn, body, Tag::Verify(*id), wants)
+            let body = |_| request(channel.waiting.values());
+            let sent = to_coordinators.send(now, *id, cluster.brokers.get(id), body, wants);
+            match sent {
+                Sent::Yes => channel.sent = Some(std::mem::take(&mut channel.waiting)),
+                Sent::Waits => {}
+                Sent::No => {
+                    let questions = std::mem::take(&mut channel.waiting);
+                    verdicts.extend(questions.values().map(|question| question.refused(ErrorCode::NetworkException)));
                 }
-            };
-            let questions = std::mem::take(&mut channel.waiting);
-            match is_sent {
-                true => channel.sent = Some(questions),
-                false => verdicts
-                    .extend(questions.values().map(|question| question.refused(ErrorCode::NetworkException))),
             }
         }
         for (whom, verdict) in verdicts {

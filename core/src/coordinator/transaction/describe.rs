@@ -34,9 +34,8 @@ impl Filter {
         let known = |name: &StrBytes| stage(name).is_some() || matches!(&**name, "Dead" | "PrepareEpochFence");
         let names = &body.state_filters;
         let pattern = body.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty());
-        let compiled = pattern.map(|pattern| {
-            RegexBuilder::new(&format!(r"\A(?:{pattern})\z")).size_limit(PATTERN_LIMIT).build()
-        });
+        let compiled =
+            pattern.map(|pattern| RegexBuilder::new(&format!(r"\A(?:{pattern})\z")).size_limit(PATTERN_LIMIT).build());
         Ok(Filter {
             producers: body.producer_id_filters.iter().map(|id| id.0).collect(),
             stages: (!names.is_empty()).then(|| names.iter().filter_map(stage).collect()),
@@ -71,9 +70,9 @@ impl State {
         for one in &transaction.partitions {
             match topics.last_mut().filter(|last| last.topic == one.topic) {
                 Some(last) => last.partitions.push(one.partition),
-                None => topics.push(
-                    TopicData::default().with_topic(one.topic.clone()).with_partitions(vec![one.partition]),
-                ),
+                None => {
+                    topics.push(TopicData::default().with_topic(one.topic.clone()).with_partitions(vec![one.partition]))
+                }
             }
         }
         let described = Described::default()

@@ -138,7 +138,10 @@ enum Ending {
     Already,
     Refused(ErrorCode),
     /// The transaction ends so.
-    To { stage: Stage, is_empty: bool },
+    To {
+        stage: Stage,
+        is_empty: bool,
+    },
 }
 
 impl Transactions {

@@ -65,15 +65,12 @@ impl Add {
 }
 
 /// What is told of each partition of a transaction.
-pub fn answer<'a>(
-    form: Form,
-    id: &str,
-    partitions: impl Iterator<Item = (&'a TopicPartition, i16)>,
-) -> ResponseKind {
+pub fn answer<'a>(form: Form, id: &str, partitions: impl Iterator<Item = (&'a TopicPartition, i16)>) -> ResponseKind {
     let mut topics: Vec<AddPartitionsToTxnTopicResult> = Vec::new();
     for (TopicPartition { topic, partition }, code) in partitions {
-        let result =
-            AddPartitionsToTxnPartitionResult::default().with_partition_index(*partition).with_partition_error_code(code);
+        let result = AddPartitionsToTxnPartitionResult::default()
+            .with_partition_index(*partition)
+            .with_partition_error_code(code);
         match topics.last_mut().filter(|last| last.name == *topic) {
             Some(last) => last.results_by_partition.push(result),
             None => topics.push(
@@ -109,9 +106,8 @@ impl Transactions {
         }
         if add.verify_only {
             let partitions = current.partitions.clone();
-            let lacks = move |one: &TopicPartition| {
-                (!partitions.contains(one)).then_some(ErrorCode::TransactionAbortable)
-            };
+            let lacks =
+                move |one: &TopicPartition| (!partitions.contains(one)).then_some(ErrorCode::TransactionAbortable);
             return Decision { response: Some(add.answer(lacks)), ..Decision::default() };
         }
         if current.stage == Stage::Ongoing && add.partitions.is_subset(&current.partitions) {

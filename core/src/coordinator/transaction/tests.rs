@@ -66,7 +66,8 @@ impl Coordinator {
         let cluster = ClusterState::default();
         let now = Now { instant: Instant::ZERO, wall: Timestamp(self.now) };
         let around = Around { now, cluster: &cluster, settings: &self.settings };
-        let Decision { moves, timers, records, replies, response, next, orders, .. } = self.machine.decide(&around, event);
+        let Decision { moves, timers, records, replies, response, next, orders, .. } =
+            self.machine.decide(&around, event);
         moves.into_iter().for_each(|change| self.machine.apply(change));
         self.timers.extend(timers.into_iter().map(|(timer, _)| timer));
         for record in records {
@@ -288,7 +289,8 @@ fn what_is_only_verified_is_not_added() {
 
 #[test]
 fn epochs_that_are_used_up_bring_another_producer_id() {
-    let used_up = Transaction { producer_id: 7, previous_producer_id: 7, producer_epoch: LAST, ..Transaction::default() };
+    let used_up =
+        Transaction { producer_id: 7, previous_producer_id: 7, producer_epoch: LAST, ..Transaction::default() };
     let mut coordinator = Coordinator::found(1, used_up.clone());
     assert_eq!(coordinator.init(None), (OK, producer(100, 0)));
 
@@ -354,7 +356,8 @@ fn an_id_that_is_not_used_for_long_is_forgotten_unless_its_transaction_is_open()
 #[test]
 fn a_coordinator_finishes_what_it_finds_when_its_log_is_committed() {
     let open = Transaction { producer_id: 7, producer_epoch: 3, ..Transaction::default() };
-    let ends = Transaction { stage: Stage::PrepareCommit, partitions: [partition(4)].into(), client_version: 2, ..open };
+    let ends =
+        Transaction { stage: Stage::PrepareCommit, partitions: [partition(4)].into(), client_version: 2, ..open };
     let mut coordinator = Coordinator::found(2, ends);
     coordinator.log = Err(ErrorCode::CoordinatorNotAvailable);
     coordinator.decide(Event::Loaded);

@@ -67,18 +67,18 @@ impl Looked {
         let Some(&error) = self.errors.get(partition) else { return Ok(self.guards.get(partition).copied()) };
         let unable = || {
             let underlying = error::name(error.code());
-            let message =
-                format!("Unable to verify the partition has been added to the transaction. Underlying error: {underlying}");
-            (NotEnoughReplicas, message)
+            let message = format!(
+                "Unable to verify the partition has been added to the transaction. Underlying error: {underlying}"
+            );
+            Refused::told(NotEnoughReplicas, message)
         };
-        let (error, message) = match error {
-            InvalidTxnState => (error, "Partition was not added to the transaction".to_owned()),
+        Err(match error {
+            InvalidTxnState => Refused::told(error, "Partition was not added to the transaction".to_owned()),
             // What not all producers know to be worth another try becomes what they do.
             NetworkException | CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator => unable(),
             ConcurrentTransactions if !self.knows_concurrent => unable(),
-            error => (error, String::new()),
-        };
-        Err(Refused::told(error, message))
+            error => Refused::plain(error),
+        })
     }
 }
 
@@ -196,8 +196,7 @@ impl Broker {
         let partition = self.partition_mut(log).ok_or(ErrorCode::NotLeaderOrFollower)?;
         partition.led_in(-1)?;
         let producers = partition.log.producers_mut();
-        let begun =
-            producers.begin_verification(now.wall, producer.id, producer.epoch, sequence, operation.adds());
+        let begun = producers.begin_verification(now.wall, producer.id, producer.epoch, sequence, operation.adds());
         begun.map_err(|Invalid { error, .. }| error)
     }
 

@@ -16,7 +16,6 @@ use kafka_protocol::messages::{BrokerId as WireBroker, ProduceRequest, ProduceRe
 use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
-use hold::Looked;
 use crate::broker::purgatory::{Parked, Until};
 use crate::broker::{Broker, Effect};
 use crate::coordinator::topic::{ADMIN_CLIENT, is_internal};
@@ -25,6 +24,7 @@ use crate::id::{LogId, Offset, TopicPartition};
 use crate::log::{Origin, Placed, Verified};
 use crate::record::check::{Checked, Invalid};
 use crate::time::{Duration, Instant};
+use hold::Looked;
 
 /// A Produce whose batches are placed, on its way to being acknowledged.
 #[derive(Clone)]
@@ -214,17 +214,21 @@ struct Appended {
 /// Why a batch was not taken.
 struct Refused {
     invalid: Invalid,
+    /// What its message says, where that is told to whoever asked.
+    told: Option<String>,
     /// Kafka tells it with those errors that only the log itself can find.
     log_start_offset: Offset,
 }
 
 impl Refused {
     fn plain(error: ErrorCode) -> Refused {
-        Refused::told(error, String::new())
+        let invalid = Invalid { error, message: String::new(), record_errors: Vec::new() };
+        Refused { invalid, told: None, log_start_offset: -1 }
     }
 
+    /// With a message.
     fn told(error: ErrorCode, message: String) -> Refused {
-        Refused { invalid: Invalid { error, message, record_errors: Vec::new() }, log_start_offset: -1 }
+        Refused { told: Some(message), ..Refused::plain(error) }
     }
 
     fn answer(&self, index: i32) -> PartitionProduceResponse {
@@ -233,6 +237,7 @@ impl Refused {
                 .with_batch_index(*batch_index)
                 .with_batch_index_error_message(Some(StrBytes::from_string(message.clone())))
         });
+        let told = self.told.as_deref();
         PartitionProduceResponse::default()
             .with_index(index)
             .with_error_code(self.invalid.error.code())
@@ -240,7 +245,7 @@ impl Refused {
             .with_log_append_time_ms(-1)
             .with_log_start_offset(self.log_start_offset)
             .with_record_errors(record_errors.collect())
-            .with_error_message(self.invalid.told().map(|message| StrBytes::from_string(message.to_owned())))
+            .with_error_message(told.map(|message| StrBytes::from_string(message.to_owned())))
     }
 }
 
@@ -298,7 +303,8 @@ fn append(
                     | ErrorCode::CorruptMessage
                     | ErrorCode::UnsupportedCompressionType
             );
-            Err(Refused { invalid, log_start_offset: if tells_start { log_start_offset } else { -1 } })
+            let told = invalid.told().map(str::to_owned);
+            Err(Refused { invalid, told, log_start_offset: if tells_start { log_start_offset } else { -1 } })
         }
     }
 }
