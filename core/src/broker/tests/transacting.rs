@@ -351,7 +351,7 @@ fn a_connections_batches_keep_their_order_while_their_transaction_is_looked_at()
     room.deaf = true;
     let held: Vec<u64> = (0..3).map(|sequence| room.transact_one(PRODUCE_2, own, 0, sequence)).collect();
     let elsewhere = room.transact_one(PRODUCE_2, own, 1, 0);
-    assert!(room.replies.get(&held[0]).is_none() && room.replies.get(&elsewhere).is_none());
+    assert!(room.produced(held[0]).is_none() && room.produced(elsewhere).is_none());
     assert_eq!(room.reads(0, false), Vec::<String>::new());
     room.hear();
     for seq in held.into_iter().chain([elsewhere]) {
