@@ -403,8 +403,8 @@ impl Broker {
     }
 
     fn decide_in<M: Hosted>(&mut self, partition: i32, event: Event<M>) -> Decision<M> {
-        let (cluster, settings) = (self.cluster.clone(), self.settings.clone());
-        let around = Around { now: self.now, cluster: &cluster, settings: &settings };
+        let (cluster, topic_names, settings) = (self.cluster.clone(), self.topic_names.clone(), self.settings.clone());
+        let around = Around { now: self.now, cluster: &cluster, topic_names: &topic_names, settings: &settings };
         match M::coordinators(self).shard(partition) {
             Ok(shard) => shard.machine().decide(&around, event),
             Err(_) => Decision::default(),
@@ -579,15 +579,16 @@ impl Broker {
             |(name, topic): &(&TopicName, &Topic)| cluster.topics.get(*name).is_none_or(|now| now.id != topic.id);
         let deleted: Arc<[(TopicName, Uuid)]> =
             before.topics.iter().filter(is_gone).map(|(name, topic)| (name.clone(), topic.id)).collect();
+        let created = cluster.topics.keys().any(|name| !before.topics.contains_key(name));
         for kind in Internal::ALL {
-            each!(kind, self.see_cluster(&deleted, out));
+            each!(kind, self.see_cluster(created, &deleted, out));
         }
     }
 
-    fn see_cluster<M: Hosted>(&mut self, deleted: &Arc<[(TopicName, Uuid)]>, out: &mut Vec<Effect>) {
+    fn see_cluster<M: Hosted>(&mut self, created: bool, deleted: &Arc<[(TopicName, Uuid)]>, out: &mut Vec<Effect>) {
         let partitions: Vec<i32> = M::coordinators(self).active().map(|(partition, _)| partition).collect();
         for partition in partitions {
-            self.coordinate::<M>(partition, Event::Cluster { deleted: deleted.clone() }, out);
+            self.coordinate::<M>(partition, Event::Cluster { created, deleted: deleted.clone() }, out);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::group::GroupSettings;
+use super::group::{self, GroupSettings};
 use super::internal::{self, InternalTopic};
 use super::setting::{ConfigError, Value};
 use super::table::BROKER;
@@ -22,6 +22,14 @@ const WITH_EFFECT: &[&str] = &[
     "default.replication.factor",
     "delete.topic.enable",
     "fetch.max.bytes",
+    "group.consumer.assignment.interval.ms",
+    "group.consumer.assignors",
+    "group.consumer.heartbeat.interval.ms",
+    "group.consumer.max.size",
+    "group.consumer.migration.policy",
+    "group.consumer.regex.refresh.interval.ms",
+    "group.consumer.session.timeout.ms",
+    "group.coordinator.rebalance.protocols",
     "group.initial.rebalance.delay.ms",
     "group.max.session.timeout.ms",
     "group.max.size",
@@ -271,7 +279,8 @@ pub fn check(name: &str, text: &str) -> Result<(), ConfigError> {
     if name == "replica.selector.class" && text != RACK_AWARE {
         return Err(ConfigError(format!("Invalid value {text} for configuration {name}: it can only be {RACK_AWARE}")));
     }
-    setting.parse(text).map(|_| ())
+    let value = setting.parse(text)?;
+    if name == group::ASSIGNORS { group::check_assignors(&value) } else { Ok(()) }
 }
 
 /// Reads from settings that were checked.

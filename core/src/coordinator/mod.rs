@@ -27,6 +27,7 @@ pub mod topic;
 pub mod transaction;
 pub mod wire;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -89,6 +90,8 @@ pub trait Machine: Clone + Default {
 pub struct Around<'a> {
     pub now: Now,
     pub cluster: &'a ClusterState,
+    /// The cluster's topics by their ids.
+    pub topic_names: &'a BTreeMap<Uuid, TopicName>,
     pub settings: &'a BrokerSettings,
 }
 
@@ -103,8 +106,11 @@ pub enum Event<M: Machine> {
         next: M::Next,
         result: Result<(), ErrorCode>,
     },
-    /// The cluster has another state; these topics are gone from it.
+    /// The cluster has another state.
     Cluster {
+        /// There are topics in it that were not there before.
+        created: bool,
+        /// These are gone from it.
         deleted: Arc<[(TopicName, Uuid)]>,
     },
     /// Another broker leads from now on. Only `replies` count: those who wait in memory alone are sent there.
@@ -136,6 +142,8 @@ pub struct Decision<M: Machine> {
 pub enum Alarm {
     /// Instead of what was set before.
     In(Duration),
+    /// Unless one was set before.
+    First(Duration),
     Off,
 }
 

@@ -179,6 +179,7 @@ impl<M: Machine> Shard<M> {
         for (timer, alarm) in timers {
             match alarm {
                 Alarm::In(after) => self.timers.set(timer, now.instant + after),
+                Alarm::First(after) => self.timers.set_first(timer, now.instant + after),
                 Alarm::Off => self.timers.cancel(&timer),
             }
         }

@@ -22,6 +22,13 @@ impl<T: Ord + Clone> Timers<T> {
         self.at.insert(name, at);
     }
 
+    /// Unless it is set.
+    pub fn set_first(&mut self, name: T, at: Instant) {
+        if !self.at.contains_key(&name) {
+            self.set(name, at);
+        }
+    }
+
     pub fn cancel(&mut self, name: &T) {
         if let Some((name, at)) = self.at.remove_entry(name) {
             self.due.remove(&(at, name));
@@ -57,6 +64,7 @@ mod tests {
         timers.set("a", at(5));
         timers.set("b", at(3));
         timers.set("a", at(2));
+        timers.set_first("b", at(1));
         timers.set("c", at(1));
         timers.cancel(&"c");
         assert_eq!((timers.deadline(), timers.expire(at(1))), (Some(at(2)), None));

@@ -8,6 +8,8 @@ pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
@@ -116,6 +118,8 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::SyncGroup(body) => sync_group::handle(broker, asked, body, out),
         RequestKind::Heartbeat(body) => heartbeat::handle(broker, asked, body, out),
         RequestKind::LeaveGroup(body) => leave_group::handle(broker, asked, body, out),
+        RequestKind::ConsumerGroupHeartbeat(body) => consumer_group_heartbeat::handle(broker, asked, body, out),
+        RequestKind::ConsumerGroupDescribe(body) => consumer_group_describe::handle(broker, asked, body, out),
         RequestKind::ListGroups(body) => list_groups::handle(broker, asked, body, out),
         RequestKind::DescribeGroups(body) => describe_groups::handle(broker, asked, body, out),
         RequestKind::DeleteGroups(body) => delete_groups::handle(broker, asked, body, out),

@@ -35,6 +35,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: OffsetCommitReques
                 topic_ids: body.topics.iter().map(|topic| id(&topic.name)).collect(),
                 body,
                 response,
+                transaction: None,
+                guard: None,
             };
             broker.coordinate::<Groups>(partition, Event::Asked(Ask::Commit(commit)), out);
         }

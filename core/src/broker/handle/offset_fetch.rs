@@ -7,7 +7,7 @@
 
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::offset_fetch_response::{
-    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic,
 };
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, ResponseKind};
 
@@ -16,7 +16,7 @@ use crate::broker::{Broker, Effect};
 use crate::coordinator::group::fetch::{self, Fetch};
 use crate::coordinator::group::{Ask, Groups};
 use crate::coordinator::{Event, Waiter};
-use crate::error::{self, ErrorCode};
+use crate::error;
 
 /// The first version that asks for several groups.
 const FIRST_BATCHED: i16 = 8;
@@ -34,8 +34,9 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: OffsetFetchRequest
                 continue;
             }
             Ok((_, shard)) => shard.committed().fetch(&group, false),
-            Err(error) => refused(&group, error),
+            Err(error) => Err(error),
         };
+        let answer = answer.unwrap_or_else(|error| fetch::refused(&group, error));
         broker.gathers.put(waiter.reply(OffsetFetchResponse::default().with_groups(vec![answer])), out);
     }
 }
@@ -51,19 +52,6 @@ fn the_one_group(
         topics.into_iter().map(topic).collect()
     });
     OffsetFetchRequestGroup::default().with_group_id(id).with_topics(topics)
-}
-
-fn refused(group: &OffsetFetchRequestGroup, error: ErrorCode) -> OffsetFetchResponseGroup {
-    let topics = group.topics.iter().flatten().map(|topic| {
-        let refused = |&index| fetch::nothing(index).with_error_code(error.code());
-        OffsetFetchResponseTopics::default()
-            .with_name(topic.name.clone())
-            .with_partitions(topic.partition_indexes.iter().map(refused).collect())
-    });
-    OffsetFetchResponseGroup::default()
-        .with_group_id(group.group_id.clone())
-        .with_error_code(error.code())
-        .with_topics(topics.collect())
 }
 
 /// Makes one answer of the groups' answers, as the version has it.

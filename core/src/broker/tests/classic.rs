@@ -25,7 +25,7 @@ fn subscription(topics: &[&str]) -> Bytes {
     bytes.freeze()
 }
 
-fn join_request(member: &str, instance: Option<&str>) -> JoinGroupRequest {
+pub(super) fn join_request(member: &str, instance: Option<&str>) -> JoinGroupRequest {
     let protocol =
         JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(subscription(&["orders"]));
     JoinGroupRequest::default()
@@ -42,13 +42,13 @@ fn join(room: &mut Room, member: &str) -> u64 {
     room.send(ApiKey::JoinGroup, 9, join_request(member, None))
 }
 
-fn joined(room: &Room, asked: u64) -> Option<&JoinGroupResponse> {
+pub(super) fn joined(room: &Room, asked: u64) -> Option<&JoinGroupResponse> {
     let ResponseKind::JoinGroup(body) = &room.replies.get(&asked)?.body else { panic!() };
     Some(body)
 }
 
 /// A member's id, given by the coordinator.
-fn new_id(room: &mut Room) -> String {
+pub(super) fn new_id(room: &mut Room) -> String {
     let asked = join(room, "");
     let answer = joined(room, asked).unwrap();
     assert_eq!(answer.error_code, code(ErrorCode::MemberIdRequired));
@@ -71,7 +71,7 @@ fn sync(room: &mut Room, member: &str, generation: i32, assignments: &[(&str, &'
     room.send(ApiKey::SyncGroup, 5, body)
 }
 
-fn synced(room: &Room, asked: u64) -> Option<&SyncGroupResponse> {
+pub(super) fn synced(room: &Room, asked: u64) -> Option<&SyncGroupResponse> {
     let ResponseKind::SyncGroup(body) = &room.replies.get(&asked)?.body else { panic!() };
     Some(body)
 }
@@ -82,7 +82,7 @@ fn assignment(room: &Room, asked: u64) -> Option<(i16, &str)> {
     Some((answer.error_code, std::str::from_utf8(&answer.assignment).unwrap()))
 }
 
-fn heartbeat(room: &mut Room, member: &str, generation: i32) -> i16 {
+pub(super) fn heartbeat(room: &mut Room, member: &str, generation: i32) -> i16 {
     let body = HeartbeatRequest::default()
         .with_group_id(GroupId(text("g")))
         .with_generation_id(generation)
@@ -92,7 +92,7 @@ fn heartbeat(room: &mut Room, member: &str, generation: i32) -> i16 {
     body.error_code
 }
 
-fn leave(room: &mut Room, member: &str, instance: Option<&str>) -> i16 {
+pub(super) fn leave(room: &mut Room, member: &str, instance: Option<&str>) -> i16 {
     let member = MemberIdentity::default().with_member_id(text(member)).with_group_instance_id(instance.map(text));
     let body = LeaveGroupRequest::default().with_group_id(GroupId(text("g"))).with_members(vec![member]);
     let asked = room.send(ApiKey::LeaveGroup, 5, body);
@@ -100,14 +100,14 @@ fn leave(room: &mut Room, member: &str, instance: Option<&str>) -> i16 {
     body.members[0].error_code
 }
 
-fn describe(room: &mut Room, version: i16) -> DescribedGroup {
+pub(super) fn describe(room: &mut Room, version: i16) -> DescribedGroup {
     let body = DescribeGroupsRequest::default().with_groups(vec![GroupId(text("g"))]);
     let asked = room.send(ApiKey::DescribeGroups, version, body);
     let ResponseKind::DescribeGroups(body) = &room.replies[&asked].body else { panic!() };
     body.groups[0].clone()
 }
 
-fn state(room: &mut Room) -> String {
+pub(super) fn state(room: &mut Room) -> String {
     describe(room, 5).group_state.to_string()
 }
 

@@ -2,6 +2,8 @@
 //! tests. Every reply is encoded at its version, so that no answer passes that could not be sent.
 
 mod classic;
+mod consumers;
+mod converting;
 mod coordinating;
 mod fetching;
 mod following;

@@ -15,8 +15,9 @@ use kafka_protocol::messages::{DeleteGroupsResponse, GroupId, OffsetDeleteReques
 use uuid::Uuid;
 
 use super::classic::{Classic, ClassicState};
+use super::consumer::Consumer;
 use super::record::{OffsetKey, Record};
-use super::{Group, Groups, Move, Timer, refused, wire_text};
+use super::{Group, Groups, Timer, refused, wire_text};
 use crate::coordinator::{Alarm, Around, Decision, Waiter};
 use crate::error::{self, ErrorCode};
 use crate::time::Timestamp;
@@ -34,6 +35,39 @@ pub struct DeleteOffsets {
     pub body: OffsetDeleteRequest,
     /// For each partition of the body the error that is known already, or none.
     pub response: OffsetDeleteResponse,
+}
+
+/// A group, as its offsets' fate depends on it.
+enum Readers {
+    Classic(Box<Classic>),
+    Consumer(Arc<Consumer>),
+}
+
+impl Readers {
+    fn is_nobody(&self) -> bool {
+        match self {
+            Readers::Classic(group) => group.state == ClassicState::Empty,
+            Readers::Consumer(group) => group.members.is_empty(),
+        }
+    }
+
+    fn are_subscribed_to(&self, topic: &str) -> bool {
+        match self {
+            Readers::Classic(group) => group.is_subscribed_to(topic),
+            Readers::Consumer(group) => group.is_subscribed_to(topic),
+        }
+    }
+
+    /// From when on the time of an offset counts that was committed then; `None` where it does not.
+    fn retention_begins(&self, commit: Timestamp) -> Option<Timestamp> {
+        let Readers::Classic(group) = self else { return Some(commit) };
+        match group.state {
+            _ if group.protocol_type.is_none() => Some(commit),
+            ClassicState::Empty => Some(group.since.unwrap_or(commit)),
+            ClassicState::Stable if group.subscribed_topics.is_some() => Some(commit),
+            _ => None,
+        }
+    }
 }
 
 impl Groups {
@@ -60,6 +94,8 @@ impl Groups {
                 ClassicState::Empty => Ok(()),
                 _ => Err(ErrorCode::NonEmptyGroup),
             },
+            Group::Consumer(group) if group.members.is_empty() => Ok(()),
+            Group::Consumer(_) => Err(ErrorCode::NonEmptyGroup),
         }
     }
 
@@ -68,10 +104,10 @@ impl Groups {
         match self.state.groups.get(id) {
             Some(Group::Classic(_)) => {
                 decision.records.push(Record::Group(id.clone(), None));
-                decision.moves.push(Move::Classic(id.clone(), None));
                 let timers = [Timer::Join(id.clone()), Timer::Sync(id.clone())];
                 decision.timers.extend(timers.map(|timer| (timer, Alarm::Off)));
             }
+            Some(Group::Consumer(group)) => decision.records.extend(group.tombstones()),
             None => {}
         }
     }
@@ -84,7 +120,7 @@ impl Groups {
         };
         let mut records = Vec::new();
         for (topic, answer) in body.topics.iter().zip(&mut response.topics) {
-            let subscribed = known.is_subscribed_to(&topic.name);
+            let subscribed = known.are_subscribed_to(&topic.name);
             for (partition, answer) in topic.partitions.iter().zip(&mut answer.partitions) {
                 if answer.error_code != error::NONE {
                     continue;
@@ -107,16 +143,17 @@ impl Groups {
         Decision { records, response: Some(waiter.reply(response)), ..Decision::default() }
     }
 
-    fn may_delete_offsets(&self, id: &Arc<str>) -> Result<Classic, ErrorCode> {
+    fn may_delete_offsets(&self, id: &Arc<str>) -> Result<Readers, ErrorCode> {
         match self.state.groups.get(id).ok_or(ErrorCode::GroupIdNotFound)? {
             Group::Classic(value) => {
                 let group = self.classic_as_of(id, value);
                 if group.state == ClassicState::Empty || group.is_of_consumers() {
-                    Ok(group)
+                    Ok(Readers::Classic(Box::new(group)))
                 } else {
                     Err(ErrorCode::NonEmptyGroup)
                 }
             }
+            Group::Consumer(group) => Ok(Readers::Consumer(group.clone())),
         }
     }
 
@@ -126,10 +163,12 @@ impl Groups {
         let retention_ms = i64::try_from(settings.offsets_retention.as_millis()).unwrap_or(i64::MAX);
         let mut decision = Decision { splits: true, ..Decision::default() };
         for (id, group) in &self.state.groups {
-            let Group::Classic(value) = group;
-            let group = self.classic_as_of(id, value);
-            let none_left = self.expire_offsets(&group, around.now.wall, retention_ms, &mut decision);
-            if none_left && group.state == ClassicState::Empty {
+            let readers = match group {
+                Group::Classic(value) => Readers::Classic(Box::new(self.classic_as_of(id, value))),
+                Group::Consumer(group) => Readers::Consumer(group.clone()),
+            };
+            let none_left = self.expire_offsets(id, &readers, around.now.wall, retention_ms, &mut decision);
+            if none_left && readers.is_nobody() {
                 self.remove(id, &mut decision);
             }
         }
@@ -140,24 +179,20 @@ impl Groups {
     /// True where nothing is left.
     fn expire_offsets(
         &self,
-        group: &Classic,
+        group: &Arc<str>,
+        readers: &Readers,
         now: Timestamp,
         retention_ms: i64,
         decision: &mut Decision<Groups>,
     ) -> bool {
-        let mut all = !self.state.offsets.is_any_pending(&group.id);
-        let Some(topics) = self.state.offsets.of(&group.id) else { return all };
-        let base = |commit: Timestamp| match group.state {
-            _ if group.protocol_type.is_none() => Some(commit),
-            ClassicState::Empty => Some(group.since.unwrap_or(commit)),
-            ClassicState::Stable if group.subscribed_topics.is_some() => Some(commit),
-            _ => None,
-        };
+        let mut all = !self.state.offsets.is_any_pending(group);
+        let Some(topics) = self.state.offsets.of(group) else { return all };
         for (topic, partitions) in topics {
-            let subscribed = group.is_subscribed_to(topic);
+            let subscribed = readers.are_subscribed_to(topic);
             for (&partition, committed) in partitions {
-                let base = base(Timestamp(committed.value.commit_timestamp)).filter(|_| !subscribed);
-                let key = OffsetKey { group: group.id.clone(), topic: topic.clone(), partition };
+                let commit = Timestamp(committed.value.commit_timestamp);
+                let base = readers.retention_begins(commit).filter(|_| !subscribed);
+                let key = OffsetKey { group: group.clone(), topic: topic.clone(), partition };
                 let expired = base.is_some_and(|base| committed.is_expired(now, base, retention_ms));
                 if expired && !self.state.offsets.is_pending(&key) {
                     decision.records.push(Record::Offset(key, None));

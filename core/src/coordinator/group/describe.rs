@@ -10,7 +10,7 @@ use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{GroupId, ListGroupsRequest};
 use kafka_protocol::protocol::StrBytes;
 
-use super::classic::{ClassicState, Member};
+use super::classic::{CONSUMER, ClassicState, Member};
 use super::{Group, Groups, State, wire_text};
 use crate::error::ErrorCode;
 
@@ -46,6 +46,7 @@ impl Groups {
                     let group = self.classic_as_of(id, value);
                     (group.state.name(), "classic", group.protocol_type.clone().unwrap_or_default())
                 }
+                Group::Consumer(group) => (group.state(), "consumer", CONSUMER.into()),
             };
             filter.takes(state, kind).then(|| {
                 ListedGroup::default()

@@ -9,7 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::offsets::{Committed, Partitions};
 use super::record::OffsetKey;
-use super::{Groups, State};
+use super::{Group, Groups, State};
 use crate::coordinator::{Decision, Waiter};
 use crate::error::ErrorCode;
 
@@ -24,7 +24,7 @@ impl Groups {
     /// The answer waits for every write that it was read from.
     pub(super) fn fetch_stable(&self, fetch: Fetch) -> Decision<Groups> {
         let Fetch { waiter, group } = fetch;
-        let answer = self.state.fetch(&group, true);
+        let answer = self.state.fetch(&group, true).unwrap_or_else(|error| refused(&group, error));
         let body = OffsetFetchResponse::default().with_groups(vec![answer]);
         Decision { response: Some(waiter.reply(body)), ..Decision::default() }
     }
@@ -33,7 +33,13 @@ impl Groups {
 impl State {
     /// What the group has committed of the topics that are asked for, or of all. A partition of which it has nothing has the
     /// offset −1; with `stable`, one of which an open transaction has something is UNSTABLE_OFFSET_COMMIT.
-    pub fn fetch(&self, asked: &OffsetFetchRequestGroup, stable: bool) -> OffsetFetchResponseGroup {
+    ///
+    /// Errors: of one who says that it is a member of a consumer group, and is none: `UnknownMemberId`, `StaleMemberEpoch`,
+    /// `IllegalGeneration`.
+    pub fn fetch(&self, asked: &OffsetFetchRequestGroup, stable: bool) -> Result<OffsetFetchResponseGroup, ErrorCode> {
+        if let Some(Group::Consumer(group)) = self.groups.get(asked.group_id.as_str()) {
+            group.may_fetch(asked.member_id.as_deref(), asked.member_epoch)?;
+        }
         let answer = OffsetFetchResponseGroup::default().with_group_id(asked.group_id.clone());
         let key = |topic: &str, partition| OffsetKey {
             group: asked.group_id.as_str().into(),
@@ -79,8 +85,22 @@ impl State {
                 })
                 .collect(),
         };
-        answer.with_topics(topics)
+        Ok(answer.with_topics(topics))
     }
+}
+
+/// The answer that says why not.
+pub fn refused(asked: &OffsetFetchRequestGroup, error: ErrorCode) -> OffsetFetchResponseGroup {
+    let topics = asked.topics.iter().flatten().map(|topic| {
+        let refused = |&index| nothing(index).with_error_code(error.code());
+        OffsetFetchResponseTopics::default()
+            .with_name(topic.name.clone())
+            .with_partitions(topic.partition_indexes.iter().map(refused).collect())
+    });
+    OffsetFetchResponseGroup::default()
+        .with_group_id(asked.group_id.clone())
+        .with_error_code(error.code())
+        .with_topics(topics.collect())
 }
 
 /// The answer for a partition of which nothing is known.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::classic::{Classic, ClassicState, Member, protocols};
 use super::record::Record;
 use super::turn::Turn;
-use super::{Groups, Next, Timer, wire_text};
+use super::{Group, Groups, Next, Timer, wire_text};
 use crate::coordinator::{Around, Decision, Reply, Waiter};
 use crate::error::ErrorCode;
 use crate::time::Duration;
@@ -35,6 +35,12 @@ pub struct Join {
 impl Groups {
     pub(super) fn join(&self, around: &Around<'_>, join: Join) -> Decision<Groups> {
         let unknown = join.body.member_id.is_empty();
+        let mut ended = Vec::new();
+        match self.state.groups.get(&join.group) {
+            Some(Group::Consumer(group)) if group.members.is_empty() => ended = group.tombstones(),
+            Some(Group::Consumer(group)) => return self.join_consumer(around, group, join),
+            Some(Group::Classic(_)) | None => {}
+        }
         let group = match self.classic(&join.group) {
             Some(group) => group,
             None if unknown => Classic::new(join.group.clone(), around.now.wall),
@@ -43,7 +49,7 @@ impl Groups {
                 return Decision { replies: vec![reply], ..Decision::default() };
             }
         };
-        let is_new = !self.state.groups.contains_key(&join.group);
+        let is_new = !matches!(self.state.groups.get(&join.group), Some(Group::Classic(_)));
         let mut turn = Turn::new(around, group);
         if !turn.accepts(&join.body.member_id) {
             turn.group.remove(&join.body.member_id);
@@ -59,6 +65,7 @@ impl Groups {
         if is_new && turn.decision.records.is_empty() {
             // So that there is such a group.
             let created = Classic::new(turn.group.id.clone(), turn.now()).value(|member| member.assignment.clone());
+            turn.decision.records = ended;
             turn.decision.records.push(Record::Group(turn.group.id.clone(), Some(created)));
             turn.next(Next::Created(turn.group.id.clone()));
         }

@@ -10,7 +10,7 @@ use kafka_protocol::messages::{HeartbeatRequest, HeartbeatResponse, LeaveGroupRe
 
 use super::classic::{Classic, ClassicState};
 use super::turn::Turn;
-use super::{Groups, refused};
+use super::{Group, Groups, refused};
 use crate::coordinator::{Around, Decision, Waiter};
 use crate::error::ErrorCode;
 
@@ -30,6 +30,9 @@ pub struct Leave {
 
 impl Groups {
     pub(super) fn heartbeat(&self, around: &Around<'_>, heartbeat: Heartbeat) -> Decision<Groups> {
+        if let Some(Group::Consumer(group)) = self.state.groups.get(&heartbeat.group) {
+            return self.heartbeat_consumer(around, group, heartbeat);
+        }
         let Heartbeat { waiter, group, body } = heartbeat;
         let reply = waiter.reply(HeartbeatResponse::default());
         let Some(group) = self.classic(&group) else { return refused(reply, ErrorCode::UnknownMemberId) };
@@ -55,6 +58,9 @@ impl Groups {
     }
 
     pub(super) fn leave(&self, around: &Around<'_>, leave: Leave) -> Decision<Groups> {
+        if let Some(Group::Consumer(group)) = self.state.groups.get(&leave.group) {
+            return self.leave_consumer(around, group, leave);
+        }
         let Leave { waiter, group, members } = leave;
         let Some(group) = self.classic(&group) else {
             let unknown = |member| answer(member, Err(ErrorCode::UnknownMemberId));
@@ -99,7 +105,7 @@ fn find(group: &Classic, member: &MemberIdentity) -> Result<Arc<str>, ErrorCode>
     Ok(member.member_id.as_str().into())
 }
 
-fn answer(member: &MemberIdentity, result: Result<(), ErrorCode>) -> MemberResponse {
+pub fn answer(member: &MemberIdentity, result: Result<(), ErrorCode>) -> MemberResponse {
     MemberResponse::default()
         .with_member_id(member.member_id.clone())
         .with_group_instance_id(member.group_instance_id.clone())

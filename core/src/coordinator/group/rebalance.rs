@@ -15,7 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::classic::{ClassicState, Member};
 use super::record::Record;
 use super::turn::Turn;
-use super::{Groups, Timer, join, sync};
+use super::{Group, Groups, Timer, join, sync};
 use crate::coordinator::{Around, Decision};
 use crate::error::ErrorCode;
 
@@ -49,6 +49,9 @@ impl Groups {
     }
 
     pub(super) fn session_expired(&self, around: &Around<'_>, id: &Arc<str>, member: &Arc<str>) -> Decision<Groups> {
+        if let Some(Group::Consumer(_)) = self.state.groups.get(id) {
+            return self.fence(around, id, member, "the member session expired");
+        }
         let Some(group) = self.classic(id) else { return Decision::default() };
         let mut turn = Turn::new(around, group);
         if turn.group.pending_join.contains_key(member) {

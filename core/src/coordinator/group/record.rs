@@ -27,7 +27,8 @@ pub enum Record {
     Offset(OffsetKey, Option<OffsetValue>),
     Group(Arc<str>, Option<GroupValue>),
     Epoch(Arc<str>, Option<EpochValue>),
-    Topics(Arc<str>),
+    /// Of it, only that it is there.
+    Topics(Arc<str>, bool),
     Member(MemberKey, Option<MemberValue>),
     TargetEpoch(Arc<str>, Option<TargetEpochValue>),
     Target(MemberKey, Option<TargetValue>),
@@ -174,7 +175,7 @@ impl Record {
             }
             Record::Group(id, value) => (id_key(2, id), value.as_ref().map(|value| wire::write(3, 3, value))),
             Record::Epoch(id, value) => (id_key(3, id), zero(value)),
-            Record::Topics(id) => (id_key(4, id), None),
+            Record::Topics(id, _) => (id_key(4, id), None),
             Record::Member(key, value) => (wire::write(5, 0, key), zero(value)),
             Record::TargetEpoch(id, value) => (id_key(6, id), zero(value)),
             Record::Target(key, value) => (wire::write(7, 0, key), zero(value)),
@@ -191,7 +192,7 @@ impl Record {
             0 | 1 => Record::Offset(read_key(key).map_err(wrong)?, read_value(value, if kind == 0 { 0 } else { 4 })?),
             2 => Record::Group(read_id(key).map_err(wrong)?, read_value(value, 4)?),
             3 => Record::Epoch(read_id(key).map_err(wrong)?, read_value(value, 0)?),
-            4 => Record::Topics(read_id(key).map_err(wrong)?),
+            4 => Record::Topics(read_id(key).map_err(wrong)?, value.is_some()),
             5 => Record::Member(read_key(key).map_err(wrong)?, read_value(value, 0)?),
             6 => Record::TargetEpoch(read_id(key).map_err(wrong)?, read_value(value, 0)?),
             7 => Record::Target(read_key(key).map_err(wrong)?, read_value(value, 0)?),

@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::classic::{ClassicState, Member};
 use super::record::Record;
 use super::turn::Turn;
-use super::{Groups, Next, Timer, wire_text};
+use super::{Group, Groups, Next, Timer, wire_text};
 use crate::coordinator::{Around, Decision, Reply, Waiter};
 use crate::error::ErrorCode;
 
@@ -32,6 +32,9 @@ pub struct Assigned {
 
 impl Groups {
     pub(super) fn sync(&self, around: &Around<'_>, sync: Sync) -> Decision<Groups> {
+        if let Some(Group::Consumer(group)) = self.state.groups.get(&sync.group) {
+            return self.sync_consumer(around, group, sync);
+        }
         let refuse = |waiter, error| Decision { replies: vec![refused(waiter, error)], ..Decision::default() };
         let Some(group) = self.classic(&sync.group).filter(|group| group.state != ClassicState::Empty) else {
             return refuse(sync.waiter, ErrorCode::UnknownMemberId);

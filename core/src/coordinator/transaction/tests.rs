@@ -63,9 +63,9 @@ impl Coordinator {
     }
 
     fn decide(&mut self, event: Event<Transactions>) {
-        let cluster = ClusterState::default();
+        let (cluster, names) = (ClusterState::default(), Default::default());
         let now = Now { instant: Instant::ZERO, wall: Timestamp(self.now) };
-        let around = Around { now, cluster: &cluster, settings: &self.settings };
+        let around = Around { now, cluster: &cluster, topic_names: &names, settings: &self.settings };
         let Decision { moves, timers, records, replies, response, next, orders, .. } =
             self.machine.decide(&around, event);
         moves.into_iter().for_each(|change| self.machine.apply(change));
