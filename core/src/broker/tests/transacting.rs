@@ -352,12 +352,26 @@ fn a_connections_batches_keep_their_order_while_their_transaction_is_looked_at()
     let held: Vec<u64> = (0..3).map(|sequence| room.transact_one(PRODUCE_2, own, 0, sequence)).collect();
     let elsewhere = room.transact_one(PRODUCE_2, own, 1, 0);
     assert!(room.produced(held[0]).is_none() && room.produced(elsewhere).is_none());
-    assert_eq!(room.reads(0, false), Vec::<String>::new());
+    assert_eq!((room.reads(0, false), room.broker.parked()), (Vec::<String>::new(), 4));
     room.hear();
     for seq in held.into_iter().chain([elsewhere]) {
         assert_eq!(room.produced(seq).map(|answer| answer.error_code), Some(OK));
     }
     assert_eq!(room.reads(0, false), ["0", "1", "2"]);
+}
+
+#[test]
+fn a_partition_that_is_gone_needs_no_marker() {
+    let mut room = room(&[]);
+    let (_, own) = room.init(5);
+    room.transact(PRODUCE_2, own, 0, 0);
+    let state = kafka_protocol::messages::delete_topics_request::DeleteTopicState::default();
+    let body = kafka_protocol::messages::DeleteTopicsRequest::default()
+        .with_topics(vec![state.with_name(Some(topic("orders")))]);
+    room.send(ApiKey::DeleteTopics, 6, body);
+    assert!(room.broker.partition(&topic("orders"), 0).is_none());
+    assert_eq!(room.end(END_2, own, true).0, OK);
+    assert_eq!(room.described(), ("CompleteCommit".into(), 1));
 }
 
 #[test]

@@ -83,6 +83,11 @@ impl Looked {
 }
 
 impl Holds {
+    /// Requests that wait.
+    pub fn waiting(&self) -> usize {
+        self.by_conn.values().map(|hold| 1 + hold.later.len()).sum()
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         self.retries.first().map(|&(at, _)| at)
     }
