@@ -277,7 +277,8 @@ impl Host {
     pub async fn crash(&self) -> anyhow::Result<Vec<Loss>> {
         self.kill().await?;
         let (ledger, root) = (self.ledger.clone(), self.root.clone());
-        let lost = spawn_blocking(move || ledger.crash(&root)).await?;
+        let lost =
+            spawn_blocking(move || ledger.crash(&root).and_then(|lost| storage::crashed(&root).map(|()| lost))).await?;
         lost.with_context(|| format!("cannot cut {} back", self.root.display()))
     }
 

@@ -7,7 +7,7 @@ mod live;
 
 use std::path::PathBuf;
 
-use ottla_core::sim::view::View;
+use ottla_core::sim::view::{MessageKind, View};
 use serde_json::{Value, json};
 
 use self::driver::Browser;
@@ -51,6 +51,12 @@ fn pause(browser: &Browser) {
     browser.run("document.querySelector('.transport .play[aria-label=Pause]')?.click()");
     browser.wait("a pause", "return !!document.querySelector('.transport .play[aria-label=Play]')");
     settle(browser);
+}
+
+/// Until what a key or a click has changed is on the page.
+fn drawn(browser: &Browser) {
+    browser.run("window.drawn = false; requestAnimationFrame(() => requestAnimationFrame(() => window.drawn = true))");
+    browser.wait("two frames", "return window.drawn");
 }
 
 /// Until what is on the way has been reached and drawn.
@@ -145,12 +151,21 @@ fn a_click_on_a_message_shows_its_request_and_a_click_on_a_cell_its_bytes() {
         "view.now > 2e9 && view.messages.some(m => m.kind === 'Produce' && !m.response)",
     );
     pause(&browser);
+    // It may have arrived meanwhile; then the next one is some events ahead.
+    let on_its_way =
+        |view: &View| view.messages.iter().any(|message| message.kind == MessageKind::Produce && !message.response);
+    let ahead = (0..500).take_while(|_| !on_its_way(&view(&browser))).map(|_| {
+        browser.click(".transport .step");
+        settle(&browser);
+    });
+    assert!(ahead.count() < 500, "nobody produces any more");
     // By the keyboard, which reaches every message in order, as a hand reaches it by its place.
     browser.run("document.querySelector('.stage .flight').focus()");
     let count = view(&browser).messages.len();
     let found = (0..count).any(|_| {
         browser.key(RIGHT);
         browser.key("\u{E007}");
+        drawn(&browser);
         let title = browser.wait("a message", "return document.querySelector('.hand h2')?.textContent");
         title == json!("Produce request")
     });

@@ -48,14 +48,17 @@ impl Broker {
         let origin = Origin::Broker { from, call };
         let work = match request {
             ClusterRequest::Update(state) => {
+                let known = state.broker_epochs.get(&self.id()).copied();
                 let response = if state.controller_epoch < self.cluster.controller_epoch {
                     ClusterResponse::StaleControllerEpoch(self.cluster.controller_epoch)
-                } else if state.broker_epochs.get(&self.id()) != Some(&self.membership.epoch) {
-                    // (3)
-                    ClusterResponse::StaleBrokerEpoch(self.membership.epoch)
-                } else {
+                } else if known == Some(self.membership.epoch) {
                     self.apply(now, state, out);
                     ClusterResponse::Done
+                } else if self.membership.holds(&state, known) {
+                    ClusterResponse::Done
+                } else {
+                    // (3)
+                    ClusterResponse::StaleBrokerEpoch(self.membership.epoch)
                 };
                 return out.push(Effect::Answer { to: from, call, response });
             }

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! Away ─ new session ─▶ Surveying ─ all is read ─▶ Registering ─ /brokers/ids/N is ours ─▶ Member
-//!   ▲                       ▲ └───── another was faster, or the connection was lost ────────┘   │
-//!   └───────────────────────┴──────────────────── the session expired ──────────────────────────┘
+//!   ▲                     ▲ │ ▲ └──── another was faster, or the connection was lost ─────┘   │
+//!   │  it may have lost records, and is in ISRs ▼ │ it is in none any more                      │
+//!   │                     │ SteppingOut                                                         │
+//!   └─────────────────────┴──────────────────── the session expired ────────────────────────────┘
 //! ```
 //!
 //! 1. A broker registers in one multi, with whatever of [`znode::PERSISTENT`] is missing. What a session of its
@@ -12,16 +14,23 @@
 //! 2. Every member watches `/controller`. Where there is none it runs for it: who creates the znode, and increments
 //!    `/controller_epoch` in the same multi, is the controller.
 //! 3. Until it has heard of the cluster once, a broker answers ApiVersions only; other requests wait.
+//! 4. Who may have lost records, because its machine died or has another disk, is in no ISR when it registers, but where
+//!    nobody else is in it; there it leads in a new epoch. So nobody who has everything is cut back to what it still has
+//!    (KIP-966's unclean shutdown).
+//! 5. A controller may see a registration before its broker is told that it is there: what it says then is held until
+//!    the broker knows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use kafka_protocol::messages::RequestKind;
+use bytes::Bytes;
+use kafka_protocol::messages::{RequestKind, TopicName};
 
-use super::{Broker, Effect};
+use super::{Broker, Effect, Image};
 use crate::controller::{Controller, Output, Tag};
-use crate::id::{ConnId, Ticket, TopicPartition};
+use crate::id::{BrokerId, ConnId, Ticket, TopicPartition};
 use crate::protocol::Request;
-use crate::protocol::cluster::Assignment;
+use crate::protocol::cluster::{Assignment, ClusterState};
 use crate::protocol::znode;
 use crate::sim::view::Level;
 use crate::time::{Duration, Instant, Now};
@@ -29,6 +38,10 @@ use crate::zookeeper::client::{self, Told};
 use crate::zookeeper::protocol::{CreateMode, Op, Reply, WatchEvent};
 use crate::zookeeper::{Client, Error, Path, SessionId, Stat};
 
+/// Says, while there is something in it, that ISRs are still to be left. (4)
+const MAY_HAVE_LOST: &str = "may-have-lost-records";
+/// Partitions' states in one multi: ZooKeeper takes a megabyte.
+const MAX_STEPS: usize = 1_000;
 /// Requests that wait until the broker is let in; whoever sends more is cut off.
 const MAX_WAITING: usize = 10_000;
 
@@ -42,6 +55,10 @@ pub(super) struct Membership {
     pub epoch: i64,
     /// (3)
     waiting: VecDeque<(Ticket, Box<Request>)>,
+    /// (4)
+    may_have_lost: bool,
+    /// (5)
+    held: Option<Arc<ClusterState>>,
     /// The broker stops: it runs for nothing any more.
     leaving: bool,
 }
@@ -50,6 +67,7 @@ pub(super) struct Membership {
 enum Stage {
     Away,
     Surveying { waiting: usize, survey: Survey },
+    SteppingOut { survey: Survey, rest: Vec<Op>, told: Vec<TopicPartition> },
     Registering,
     Member,
 }
@@ -58,13 +76,74 @@ enum Stage {
 #[derive(Clone, Default)]
 struct Survey {
     children: BTreeMap<Path, Vec<Path>>,
-    data: BTreeMap<Path, (bytes::Bytes, Stat)>,
+    data: BTreeMap<Path, (Bytes, Stat)>,
+    absent: BTreeSet<Path>,
+}
+
+impl Survey {
+    fn read<T>(&self, path: &str, parse: impl FnOnce(&[u8], &Stat) -> Result<T, String>) -> Option<T> {
+        let (json, stat) = self.data.get(path)?;
+        parse(json, stat).ok()
+    }
+
+    /// The topics, where they lie.
+    fn topics(&self) -> impl Iterator<Item = (TopicName, Option<Vec<Assignment>>)> {
+        let names = self.children.get(znode::TOPICS).into_iter().flatten().map(|name| znode::topic_name(name));
+        names.map(|name| {
+            let partitions = self.read(&znode::topic_path(&name), |json, _| znode::parse_topic(json));
+            (name, partitions.map(|(_, partitions)| partitions))
+        })
+    }
+
+    /// What is still to be read to know of which ISRs `own` is a member.
+    fn states_to_read(&self, own: BrokerId) -> Vec<Path> {
+        let mut paths = Vec::new();
+        for (name, partitions) in self.topics() {
+            let Some(partitions) = partitions else {
+                paths.push(znode::topic_path(&name));
+                continue;
+            };
+            let mine = (0..).zip(&partitions).filter(|(_, partition)| partition.replicas.contains(&own));
+            paths.extend(mine.map(|(index, _)| znode::state_path(&name, index)));
+        }
+        paths.retain(|path| !self.data.contains_key(path) && !self.absent.contains(path));
+        paths
+    }
+
+    /// The states without `own` in their ISRs, and whose they are.
+    fn steps_out(&self, own: BrokerId) -> (Vec<Op>, Vec<TopicPartition>) {
+        let (mut ops, mut names) = (Vec::new(), Vec::new());
+        let epoch = self.read(znode::CONTROLLER_EPOCH, |text, _| znode::parse_controller_epoch(text)).unwrap_or(0);
+        for (name, partitions) in self.topics() {
+            for (index, mut partition) in (0..).zip(partitions.unwrap_or_default()) {
+                let path = znode::state_path(&name, index);
+                let parsed = self.read(&path, |json, stat| znode::parse_state(json, stat.version, &mut partition));
+                if parsed.is_none() || !partition.isr.contains(&own) {
+                    continue;
+                }
+                if partition.isr.len() > 1 {
+                    partition.isr.retain(|id| *id != own);
+                    if partition.leader == own {
+                        partition.leader = BrokerId::NONE;
+                        partition.leader_epoch += 1;
+                    }
+                } else {
+                    partition.leader_epoch += 1;
+                }
+                let (data, version) = (Some(znode::state(&partition, epoch)), partition.partition_epoch);
+                ops.push(Op::SetData { path, data, version });
+                names.push(TopicPartition::new(name.clone(), index));
+            }
+        }
+        (ops, names)
+    }
 }
 
 /// What an operation of ours was for.
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
     Survey(Path),
+    StepOut,
     Register,
     /// Whether there is a controller.
     Controller,
@@ -85,13 +164,20 @@ pub(super) enum Purpose {
 }
 
 impl Membership {
-    pub fn new(timeout: Duration, now: Instant) -> Membership {
+    pub fn new(timeout: Duration, now: Instant, found: &Image, out: &mut Vec<Effect>) -> Membership {
+        let told = found.files.get(MAY_HAVE_LOST).is_some_and(|told| !told.is_empty());
+        if !found.intact && !told {
+            let contents = Bytes::from_static(b"what was not flushed\n");
+            out.push(Effect::Save { file: MAY_HAVE_LOST.to_owned(), contents });
+        }
         Membership {
+            may_have_lost: told || !found.intact,
             client: Client::new(timeout, now),
             stage: Stage::Away,
             cluster_id: None,
             epoch: -1,
             waiting: VecDeque::new(),
+            held: None,
             leaving: false,
         }
     }
@@ -110,6 +196,16 @@ impl Membership {
 
     pub fn is_member(&self) -> bool {
         matches!(self.stage, Stage::Member)
+    }
+
+    /// Keeps what a controller says that may know of our registration before we do; `known` is the epoch that it knows.
+    /// (5)
+    pub fn holds(&mut self, state: &Arc<ClusterState>, known: Option<i64>) -> bool {
+        let may = !self.is_member() && known.is_some_and(|known| known > self.epoch);
+        if may && self.held.as_ref().is_none_or(|held| held.version < state.version) {
+            self.held = Some(state.clone());
+        }
+        may
     }
 }
 
@@ -164,7 +260,9 @@ impl Broker {
     /// The same session over another connection: what was under way when the last one was lost is begun again.
     fn reconnected(&mut self, now: Now, out: &mut Vec<Effect>) {
         match self.membership.stage {
-            Stage::Away | Stage::Surveying { .. } | Stage::Registering => self.survey(now, out),
+            Stage::Away | Stage::Surveying { .. } | Stage::SteppingOut { .. } | Stage::Registering => {
+                self.survey(now, out);
+            }
             Stage::Member => {
                 let mut outputs = Vec::new();
                 if let Some(controller) = &mut self.controller {
@@ -191,6 +289,7 @@ impl Broker {
     fn zookeeper_answered(&mut self, now: Now, purpose: Purpose, result: Result<Reply, Error>, out: &mut Vec<Effect>) {
         match purpose {
             Purpose::Survey(path) => self.surveyed(now, path, result, out),
+            Purpose::StepOut => self.stepped_out(now, result, out),
             Purpose::Register => self.registered(now, result, out),
             Purpose::Controller => self.found_controller(now, result, out),
             Purpose::LastEpoch => self.run(now, result, out),
@@ -224,7 +323,7 @@ impl Broker {
         }
         let children = |path: &str| Op::GetChildren { path: path.into(), watch: false };
         let data = |path: Path| Op::GetData { path, watch: false };
-        let ops = [
+        let mut ops = vec![
             children("/"),
             children("/brokers"),
             children("/config"),
@@ -233,7 +332,14 @@ impl Broker {
             data(znode::CONTROLLER.into()),
             data(znode::broker_path(self.id())),
         ];
-        self.membership.stage = Stage::Surveying { waiting: ops.len(), survey: Survey::default() };
+        if self.membership.may_have_lost {
+            ops.extend([children(znode::TOPICS), data(znode::CONTROLLER_EPOCH.into())]);
+        }
+        self.look_at(now, ops, Survey::default(), out);
+    }
+
+    fn look_at(&mut self, now: Now, ops: Vec<Op>, survey: Survey, out: &mut Vec<Effect>) {
+        self.membership.stage = Stage::Surveying { waiting: ops.len(), survey };
         for op in ops {
             let path = op.path().cloned().unwrap_or_else(|| "/".into());
             self.ask_zookeeper(now, op, Purpose::Survey(path), out);
@@ -246,16 +352,66 @@ impl Broker {
         match result {
             Ok(Reply::GetChildren { children }) => drop(survey.children.insert(path, children)),
             Ok(Reply::GetData { data, stat }) => drop(survey.data.insert(path, (data.unwrap_or_default(), stat))),
-            Ok(_) | Err(Error::NoNode) => {}
+            Ok(_) | Err(Error::NoNode) => drop(survey.absent.insert(path)),
             // The connection is lost: `reconnected`, or a new session, begins again.
             Err(_) => {
                 self.membership.stage = Stage::Away;
                 return;
             }
         }
-        if *waiting == 0 {
-            let survey = std::mem::take(survey);
-            self.register(now, &survey, out);
+        if *waiting > 0 {
+            return;
+        }
+        let survey = std::mem::take(survey);
+        if !self.membership.may_have_lost {
+            return self.register(now, &survey, out);
+        }
+        let states = survey.states_to_read(self.id());
+        if !states.is_empty() {
+            let ops = states.into_iter().map(|path| Op::GetData { path, watch: false });
+            return self.look_at(now, ops.collect(), survey, out);
+        }
+        let (rest, told) = survey.steps_out(self.id());
+        if !told.is_empty() {
+            let text = format!("may have lost records: steps out of {} ISRs before it registers", told.len());
+            out.push(Effect::Note { level: Level::Warn, text });
+        }
+        self.step_out(now, survey, rest, told, out);
+    }
+
+    /// (4)
+    fn step_out(
+        &mut self,
+        now: Now,
+        survey: Survey,
+        mut rest: Vec<Op>,
+        told: Vec<TopicPartition>,
+        out: &mut Vec<Effect>,
+    ) {
+        if rest.is_empty() {
+            self.membership.may_have_lost = false;
+            out.push(Effect::Save { file: MAY_HAVE_LOST.to_owned(), contents: Bytes::new() });
+            return self.register(now, &survey, out);
+        }
+        let later = rest.split_off(rest.len().min(MAX_STEPS));
+        let names = told.iter().take(rest.len());
+        let data = Some(znode::isr_change(names));
+        rest.push(Op::Create { path: znode::isr_change_path(), data, mode: CreateMode::PersistentSequential });
+        let told = told[told.len() - later.len()..].to_vec();
+        self.membership.stage = Stage::SteppingOut { survey, rest: later, told };
+        self.ask_zookeeper(now, Op::Multi(rest), Purpose::StepOut, out);
+    }
+
+    fn stepped_out(&mut self, now: Now, result: Result<Reply, Error>, out: &mut Vec<Effect>) {
+        let Stage::SteppingOut { survey, rest, told } = &mut self.membership.stage else { return };
+        match result {
+            Ok(Reply::Multi(Ok(_))) => {
+                let (survey, rest, told) = (std::mem::take(survey), std::mem::take(rest), std::mem::take(told));
+                self.step_out(now, survey, rest, told, out);
+            }
+            // Another has changed a state meanwhile.
+            Ok(_) => self.survey(now, out),
+            Err(_) => self.membership.stage = Stage::Away,
         }
     }
 
@@ -315,6 +471,11 @@ impl Broker {
                     level: Level::Info,
                     text: format!("is registered, broker epoch {}", self.membership.epoch),
                 });
+                let held = self.membership.held.take();
+                let ours = Some(self.membership.epoch);
+                if let Some(state) = held.filter(|held| held.broker_epochs.get(&self.id()).copied() == ours) {
+                    self.apply(now, state, out);
+                }
                 self.look_for_the_controller(now, out);
             }
             // Another broker was faster with what was missing.

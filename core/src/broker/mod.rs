@@ -82,6 +82,8 @@ pub struct Image {
     pub files: BTreeMap<String, Bytes>,
     /// By directory name (`orders-0`).
     pub logs: BTreeMap<String, LogImage>,
+    /// All that the last process wrote is there: no machine stopped between the two, and no disk was replaced.
+    pub intact: bool,
 }
 
 /// Where a controller without ZooKeeper kept the cluster's topics.
@@ -165,7 +167,7 @@ impl Broker {
             member_ids: config.seed.stream(&format!("member-ids-{}", now.wall)),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),
-            membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant),
+            membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant, &image, out),
             settings,
             cluster: Arc::default(),
             topic_names: Arc::default(),

@@ -229,7 +229,7 @@ impl Controller {
         });
     }
 
-    /// Leaders have written new ISRs: they count, and every broker is told.
+    /// Leaders have written new ISRs, or who may have lost records has left them: they count, and every broker is told.
     pub(super) fn isrs_changed(&mut self, reads: &Reads, writes: &mut Writes, out: &mut Vec<Output>) {
         reads.remove_isr_changes(writes);
         let mut held = (*self.committed).clone();
@@ -250,7 +250,9 @@ impl Controller {
         if changed {
             self.committed = Arc::new(held);
             self.state = self.committed.clone();
-            self.change(|_| {});
+            let (shutting_down, settings) = (self.shutting_down.clone(), self.settings.clone());
+            // Where a leader has stepped out another one leads.
+            self.change(|state| elect(state, &shutting_down, &settings));
         }
     }
 }

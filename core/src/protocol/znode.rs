@@ -79,6 +79,26 @@ pub fn delete_topic_path(topic: &TopicName) -> Path {
     format!("{DELETE_TOPICS}/{}", topic.0).into()
 }
 
+/// What a path is the path of, among those that say what a topic is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Located {
+    Topic(TopicName),
+    State(TopicPartition),
+    TopicConfig(TopicName),
+}
+
+pub fn locate(path: &str) -> Option<Located> {
+    if let Some(name) = path.strip_prefix("/config/topics/") {
+        return Some(Located::TopicConfig(topic_name(name)));
+    }
+    let (name, below) = match path.strip_prefix(TOPICS)?.strip_prefix('/')?.split_once('/') {
+        Some((name, below)) => (name, below),
+        None => return Some(Located::Topic(topic_name(&path[TOPICS.len() + 1..]))),
+    };
+    let partition = below.strip_prefix("partitions/")?.strip_suffix("/state")?.parse().ok()?;
+    Some(Located::State(TopicPartition::new(topic_name(name), partition)))
+}
+
 /// Of a sequential znode: digits come behind.
 pub fn config_change_path() -> Path {
     format!("{CONFIG_CHANGES}/config_change_").into()
@@ -396,6 +416,16 @@ mod tests {
             text(isr_change([&name].into_iter())),
             r#"{"version":1,"partitions":[{"topic":"t","partition":4}]}"#
         );
+    }
+
+    #[test]
+    fn paths_are_told_apart() {
+        let (topic, name) = (topic_name("t"), TopicPartition::new(topic_name("t"), 4));
+        assert_eq!(locate(&topic_path(&topic)), Some(Located::Topic(topic.clone())));
+        assert_eq!(locate(&state_path(&topic, 4)), Some(Located::State(name)));
+        assert_eq!(locate(&topic_config_path(&topic)), Some(Located::TopicConfig(topic.clone())));
+        let others = [partitions_path(&topic), partition_path(&topic, 4), TOPICS.into(), broker_path(BrokerId(1))];
+        assert!(others.iter().all(|path| locate(path).is_none()));
     }
 
     #[test]

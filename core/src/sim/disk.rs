@@ -63,6 +63,8 @@ pub(super) struct Disk {
     /// What the next crash does to what was not flushed.
     pub tears: bool,
     pub corrupts: bool,
+    /// The machine died, or the disk is another one, since a broker last started over it.
+    lost: bool,
 }
 
 /// What a log has lost when a machine died.
@@ -315,6 +317,7 @@ impl Disk {
     /// The machine is gone, and with it what `dice` say of what was not synced.
     pub fn crashed(&mut self, now: Instant, dice: &mut Stream) -> Vec<Loss> {
         self.killed();
+        self.lost = true;
         let (tears, corrupts) = (std::mem::take(&mut self.tears), std::mem::take(&mut self.corrupts));
         let mut losses = Vec::new();
         for (directory, files) in &mut self.logs {
@@ -339,8 +342,14 @@ impl Disk {
     /// Another disk, empty, in its place. Gives how many bytes of logs there were.
     pub fn wipe(&mut self) -> u64 {
         let bytes = self.bytes();
-        *self = Disk { rate: self.rate, busy: self.busy, slow: self.slow, full: self.full, ..Disk::default() };
+        *self =
+            Disk { lost: true, rate: self.rate, busy: self.busy, slow: self.slow, full: self.full, ..Disk::default() };
         bytes
+    }
+
+    /// A broker has started over it, and knows.
+    pub fn found(&mut self) {
+        self.lost = false;
     }
 
     /// What a starting broker reads: every file, every segment's bytes.
@@ -352,7 +361,7 @@ impl Disk {
             |files: &LogFiles| LogImage { segments: files.segments.iter().map(scan).collect(), ..LogImage::default() };
         let logs = self.logs.iter().filter(|(directory, _)| !directory.ends_with(STRAY));
         let logs = logs.map(|(directory, files)| (directory.clone(), image(files))).collect();
-        Image { files: self.files.clone(), logs }
+        Image { files: self.files.clone(), logs, intact: !self.lost }
     }
 
     /// The offset after the last whole batch.

@@ -74,6 +74,7 @@ impl Simulation {
             Ok(broker) => broker,
             Err(why) => return Err(format!("{id} does not start: {why}")),
         };
+        host.disk.found();
         broker.watch();
         host.process = Process::Running(broker);
         host.incarnation += 1;

@@ -1,9 +1,10 @@
 //! What the checkers and the event log are told of.
 
+use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
-use super::check::{Death, UNCLEAN_SETTING, liveness};
+use super::check::{Death, Promises, liveness};
 use super::network::NodeId;
 use super::scenario::Expectation;
 use super::view::Level;
@@ -13,6 +14,7 @@ use crate::broker;
 use crate::client;
 use crate::id::TopicPartition;
 use crate::protocol::znode::BROKER_IDS;
+use crate::zookeeper::txn::{self, LOG_HEADER, Txn};
 
 impl Simulation {
     pub(super) fn report(&mut self, node: NodeId, report: client::Report) {
@@ -36,9 +38,20 @@ impl Simulation {
     pub(super) fn observe_decisions(&mut self, node: NodeId) {
         let Some(broker) = self.host(node).and_then(|host| host.broker()) else { return };
         let Some(state) = broker.controller.as_ref().map(|controller| controller.committed().clone()) else { return };
-        let unclean = self.cluster.settings.get(UNCLEAN_SETTING).is_some_and(|value| value == "true");
         let before = self.checks.violations().len();
-        self.checks.decided(self.now, &state, unclean, &mut self.tally);
+        self.checks.placed(self.now, &state);
+        self.tell_violations(before);
+    }
+
+    /// ZooKeeper has made that write lasting.
+    pub(super) fn observe_log_of_zookeeper(&mut self, bytes: &Bytes) {
+        let entry = bytes.strip_prefix(&LOG_HEADER).map_or_else(|| bytes.clone(), |entry| bytes.slice_ref(entry));
+        let txn::Next::Entry(header, txn, _) = txn::next(&entry) else { return };
+        // Nobody asked for it.
+        self.tally.sessions_lost += u64::from(matches!(txn, Txn::CloseSession { .. }) && header.cxid == 0);
+        let inherited = Promises::of(&self.cluster.settings, &Promises::default());
+        let before = self.checks.violations().len();
+        self.checks.logged(self.now, &txn, &inherited, &mut self.tally);
         self.tell_violations(before);
     }
 

@@ -38,6 +38,14 @@ pub enum Broken {
     Assertion,
 }
 
+impl Finding {
+    /// The same broke: an invariant by its name, an expectation also by what was found in its stead, numbers aside.
+    pub fn is_like(&self, other: &Finding) -> bool {
+        let words = |finding: &Finding| finding.found.replace(|letter: char| letter.is_ascii_digit(), "");
+        self.what == other.what && (!matches!(self.what, Broken::Expectation(_)) || words(self) == words(other))
+    }
+}
+
 impl Display for Broken {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {

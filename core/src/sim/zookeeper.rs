@@ -156,8 +156,11 @@ impl Simulation {
             return false;
         }
         let Some(zxid) = machine.writing.back().map(|write| write.zxid) else { return false };
-        while let Some(write) = machine.writing.pop_front() {
-            machine.append(write);
+        let written = std::mem::take(&mut machine.writing);
+        for write in written {
+            let bytes = write.bytes.clone();
+            self.zookeeper_mut().append(write);
+            self.observe_log_of_zookeeper(&bytes);
         }
         self.begin_to_log();
         self.tell_zookeeper(Event::Written { zxid });

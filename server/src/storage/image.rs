@@ -21,6 +21,8 @@ use super::segment::DELETED;
 
 /// Kafka's marker: everything was synced before the process ended.
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+/// Which start of the machine the last run was in: while that lasts, a process that dies loses nothing that it wrote.
+const BOOT: &str = ".ottla-boot";
 /// Bytes that recovery reads at once.
 const CHUNK: u64 = 1 << 20;
 
@@ -29,7 +31,10 @@ const CHUNK: u64 = 1 << 20;
 pub fn read(root: &Path) -> anyhow::Result<Image> {
     fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
     let clean = fs::remove_file(root.join(CLEAN_SHUTDOWN)).is_ok();
-    let mut image = Image::default();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let intact = clean || boot.is_some() && fs::read_to_string(root.join(BOOT)).ok() == boot;
+    fs::write(root.join(BOOT), boot.unwrap_or_default())?;
+    let mut image = Image { intact, ..Image::default() };
     let mut directories = Vec::new();
     for entry in fs::read_dir(root)? {
         let entry = entry?;
@@ -67,6 +72,11 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
         image.logs.insert(name, log);
     }
     Ok(image)
+}
+
+/// The machine died, as far as the next run is concerned.
+pub fn crashed(root: &Path) -> io::Result<()> {
+    if_there(fs::remove_file(root.join(BOOT))).map(drop)
 }
 
 /// What a checkpoint says, by directory name.

@@ -23,7 +23,7 @@ mod slow;
 mod tests;
 
 pub use flusher::Flusher;
-pub use image::{CLEAN_SHUTDOWN, read};
+pub use image::{CLEAN_SHUTDOWN, crashed, read};
 pub use ledger::{Ledger, Loss};
 pub use lock::DataLock;
 

@@ -9,7 +9,6 @@ use super::*;
 use crate::client;
 use crate::protocol::version::SERVED;
 use crate::record::Stamp;
-use crate::sim::view::Level;
 
 const LEADER: BrokerId = BrokerId(2);
 
@@ -21,14 +20,6 @@ impl Room {
             _ => None,
         });
         sent.last()
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let note = |effect: &Effect| match effect {
-            Effect::Note { level: Level::Bad, text } => Some(text.clone()),
-            _ => None,
-        };
-        self.others.iter().filter_map(note).collect()
     }
 
     fn leader_answers(&mut self, conn: ConnId, request: &Request, body: impl Into<ResponseKind>) {
@@ -116,7 +107,9 @@ fn a_corrupt_batch_is_not_taken_and_is_fetched_again_after_the_backoff() {
     let mut flipped = stored(0, 0, &["a"]);
     *flipped.last_mut().unwrap() ^= 1;
     room.leader_answers(conn, &fetch, records(1, flipped));
-    assert!(room.notes()[0].starts_with("Found invalid messages during fetch for partition orders-0 offset 0"));
+    assert!(
+        room.told(Level::Bad)[0].starts_with("Found invalid messages during fetch for partition orders-0 offset 0")
+    );
     assert!(room.asked_leader().is_none() && room.log_of_orders().end() == 0);
     room.pass(999);
     assert!(room.asked_leader().is_none());
@@ -133,11 +126,7 @@ fn a_batch_that_does_not_follow_on_fails_the_partition_until_the_next_epoch() {
     room.leader_answers(conn, &fetch, records(1, stored(0, 0, &["a", "b"])));
     let (conn, fetch) = room.asked_leader().unwrap();
     room.leader_answers(conn, &fetch, records(1, stored(1, 0, &["b"])));
-    assert!(
-        room.notes()[0].starts_with("Partition orders-0 marked as failed: Unexpected offset"),
-        "{:?}",
-        room.notes()
-    );
+    assert!(room.told(Level::Bad)[0].starts_with("Partition orders-0 marked as failed: Unexpected offset"));
     room.pass(5_000);
     assert!(room.asked_leader().is_none() && room.log_of_orders().end() == 2);
     tell(&mut room, 101, LEADER, 1);

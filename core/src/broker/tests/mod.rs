@@ -39,6 +39,7 @@ use crate::protocol::cluster::Registration;
 use crate::protocol::{Request, Response};
 use crate::record::{Batch, BatchBuilder, Compression, Record};
 use crate::rng::Seed;
+use crate::sim::view::Level;
 use crate::time::{Duration, Instant, Now, Timestamp};
 use crate::zookeeper;
 
@@ -69,7 +70,9 @@ struct Room {
     /// What it says to itself over its connections for transactions does not arrive.
     deaf: bool,
     unheard: VecDeque<Event>,
-    /// What the disk and the clients did not take.
+    /// What whoever runs it is told.
+    notes: Vec<(Level, String)>,
+    /// What nobody here took.
     others: Vec<Effect>,
 }
 
@@ -87,10 +90,8 @@ impl Room {
     fn with(settings: &[(&str, &str)]) -> Room {
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let now = Now { instant: Instant::ZERO, wall: Timestamp(EPOCH_MS) };
-        let image = zookeeper::store::Image::default();
-        let config = zookeeper::server::Config::default();
-        let (zookeeper, _) = zookeeper::Server::open(config, &image, now, &mut Vec::new()).unwrap();
-        Room::open(settings, Image::default(), BTreeMap::new(), zookeeper, now, false)
+        let image = Image { intact: true, ..Image::default() };
+        Room::open(settings, image, BTreeMap::new(), empty_zookeeper(now), now, false)
     }
 
     fn open(
@@ -135,6 +136,7 @@ impl Room {
             strays: Vec::new(),
             deaf: false,
             unheard: VecDeque::new(),
+            notes: Vec::new(),
             others: Vec::new(),
         };
         room.enact(out);
@@ -154,7 +156,7 @@ impl Room {
     fn restart_on(mut self, slow: bool) -> Room {
         let gone = zookeeper::server::Event::Closed { conn: ConnId(0) };
         self.zookeeper.step(self.now, gone, &mut Vec::new());
-        let mut image = Image { files: self.files.clone(), ..Image::default() };
+        let mut image = Image { files: self.files.clone(), intact: true, ..Image::default() };
         let mut files = self.files;
         for LogFiles { directory, segments } in self.logs.into_values() {
             let scan = |(&base, bytes): (&Offset, &Vec<u8>)| {
@@ -169,6 +171,12 @@ impl Room {
         }
         let settings = self.broker.config.settings.clone();
         Room::open(settings, image, files, self.zookeeper, self.now, slow)
+    }
+
+    /// What it was told since the last time, of that level.
+    fn told(&mut self, level: Level) -> Vec<String> {
+        let told = std::mem::take(&mut self.notes).into_iter().filter(|(of, _)| *of == level);
+        told.map(|(_, text)| text).collect()
     }
 
     fn step(&mut self, event: Event) {
@@ -233,7 +241,8 @@ impl Room {
                         conn => self.said.push_back(answer_to_itself(conn, ticket.seq, *response)),
                     }
                 }
-                Effect::Reindex { .. } | Effect::Note { .. } => {}
+                Effect::Note { level, text } => self.notes.push((level, text)),
+                Effect::Reindex { .. } => {}
                 Effect::ZooKeeper(effect) => self.ask_zookeeper(effect),
                 Effect::Client(client::Effect::Open { conn, .. }) if conn >= TO_ITSELF => {
                     self.say_to_itself(Event::Client { event: client::Event::Opened { conn }, batches: Vec::new() });
@@ -383,6 +392,11 @@ fn answer_to_itself(conn: ConnId, seq: u64, response: Response) -> Event {
     let Response { version, body, .. } = response;
     let event = client::Event::Response { conn, correlation_id: seq as i32, version, body: Box::new(body) };
     Event::Client { event, batches: Vec::new() }
+}
+
+fn empty_zookeeper(now: Now) -> zookeeper::Server {
+    let (config, image) = (zookeeper::server::Config::default(), zookeeper::store::Image::default());
+    zookeeper::Server::open(config, &image, now, &mut Vec::new()).unwrap().0
 }
 
 fn text(text: &str) -> StrBytes {

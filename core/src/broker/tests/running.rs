@@ -86,15 +86,6 @@ fn what_was_written_is_there_after_a_restart() {
     assert_eq!(room.produced(seq).unwrap().base_offset, 40);
 }
 
-/// What the broker wants to be read by whoever runs it.
-fn notes(room: &Room) -> Vec<&str> {
-    let notes = room.others.iter().filter_map(|effect| match effect {
-        Effect::Note { text, .. } => Some(text.as_str()),
-        _ => None,
-    });
-    notes.collect()
-}
-
 #[test]
 fn a_directory_of_another_topic_is_set_aside_and_its_name_begins_empty() {
     let mut room = Room::new();
@@ -104,7 +95,10 @@ fn a_directory_of_another_topic_is_set_aside_and_its_name_begins_empty() {
     room.files.insert("orders-0/partition.metadata".into(), other);
     let mut room = room.restart();
     assert_eq!(room.strays, ["orders-0"]);
-    assert!(notes(&room)[0].starts_with("orders-0 holds the topic of id AAAAAAAAAAAAAAAAAAAACQ, and orders has id "));
+    assert!(
+        room.told(Level::Warn)[0]
+            .starts_with("orders-0 holds the topic of id AAAAAAAAAAAAAAAAAAAACQ, and orders has id ")
+    );
     let seq = room.send(ApiKey::Fetch, 12, fetch("orders", &[(0, 0)]));
     room.pass(500);
     assert!(room.fetched_one(seq).unwrap().1.is_empty());
@@ -114,10 +108,10 @@ fn a_directory_of_another_topic_is_set_aside_and_its_name_begins_empty() {
 fn what_the_cluster_does_not_know_stays_and_is_told_of() {
     let mut room = Room::new();
     room.create("orders", &[]);
-    room.files.remove("cluster-state.json").expect("the controller saved it");
-    let room = room.restart();
+    room.zookeeper = empty_zookeeper(room.now);
+    let mut room = room.restart();
     assert_eq!(
-        notes(&room),
+        room.told(Level::Warn),
         ["the cluster knows of no replica of orders here: orders-0, orders-1 not hosted; the files stay"]
     );
     assert!(room.strays.is_empty() && room.files.contains_key("orders-0/partition.metadata"));

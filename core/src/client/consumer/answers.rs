@@ -56,8 +56,10 @@ impl Consumer {
                 self.metadata.stale(now);
             }
             Tag::Epochs { asked } => {
-                for index in asked {
-                    self.positions[index].validity = Validity::Doubtful;
+                for one in asked {
+                    if let Some(position) = one.waiting(&mut self.positions) {
+                        position.validity = Validity::Doubtful;
+                    }
                 }
                 self.metadata.stale(now);
             }
@@ -91,10 +93,13 @@ impl Consumer {
                     };
                     same && position.partition == answer.partition_index
                 };
-                // An answer that nobody awaits (the topic was made anew meanwhile, it is read elsewhere now) is dropped.
+                // An answer that nobody awaits is dropped: the topic was made anew meanwhile, or is read elsewhere now, or
+                // what the answer follows on may not be there any more.
                 let Some(index) = self.positions.iter().position(of) else { continue };
                 let position = &self.positions[index];
-                let awaited = !position.buffered && position.source(now).is_some_and(|(source, _)| source == link);
+                let awaited = !position.buffered
+                    && position.validity == Validity::Valid
+                    && position.source(now).is_some_and(|(source, _)| source == link);
                 if let State::At(offset) = position.state
                     && awaited
                 {

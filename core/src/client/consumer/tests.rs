@@ -219,6 +219,30 @@ fn a_new_leader_that_has_what_was_read_is_fetched_from_at_the_same_position() {
 }
 
 #[test]
+fn what_is_fetched_before_the_position_is_known_to_stand_is_not_read() {
+    let mut fake = consumer("", &[(1, 0), (3, 0)]);
+    fake.pass(1);
+    list_offsets(&mut fake, 0);
+    list_offsets(&mut fake, 0);
+    let (of_one, of_three) = (fake.request(), fake.request());
+    assert_eq!((&of_one.0, &of_three.0), (&endpoint(1), &endpoint(3)));
+    answer(&mut fake, of_one.1, &of_one.2, 5, vec![partition_with(0, 0, 2)]);
+    let (_, conn, held) = fake.request();
+    assert_eq!(asked(&held), [(0, 2)]);
+    // While broker 1 is silent, broker 3 makes the consumer ask for metadata, and that tells of another epoch.
+    fake.pass(200);
+    fake.leaders = vec![(1, 1), (3, 0)];
+    let moved = partition(1, -1, None).with_error_code(ErrorCode::NotLeaderOrFollower.code());
+    answer(&mut fake, of_three.1, &of_three.2, 6, vec![moved]);
+    let (_, _, question) = fake.request();
+    answer(&mut fake, conn, &held, 5, vec![partition_with(0, 2, 1)]);
+    ended(&mut fake, conn, &question, 0, 2);
+    assert_eq!((received(&fake), notes(&fake).iter().any(|note| note.contains("Truncation"))), (vec![0, 1], false));
+    let again = std::iter::from_fn(|| (!fake.requests.is_empty()).then(|| fake.request()));
+    assert!(again.filter(|(to, ..)| *to == endpoint(1)).any(|(.., request)| asked(&request) == [(0, 2)]));
+}
+
+#[test]
 fn where_the_new_leader_has_less_reading_goes_on_where_the_logs_part_or_halts() {
     for (reset, end, expected) in [
         ("latest", 1, Some("resetting offset to the first offset known to diverge 1")),

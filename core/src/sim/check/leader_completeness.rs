@@ -9,7 +9,7 @@ use super::ledger::Ledger;
 pub(super) fn check(ledger: &Ledger) -> Verdict {
     let Some(authority) = &ledger.authority else { return Ok(()) };
     let (leader, epoch, promised) = (authority.leader, authority.leader_epoch, ledger.promised);
-    let Some(replica) = ledger.replicas.get(&leader).filter(|replica| !replica.lossy) else { return Ok(()) };
+    let Some(replica) = ledger.replicas.get(&leader).filter(|replica| !replica.is_lossy()) else { return Ok(()) };
     if !replica.process.as_ref().is_some_and(|process| process.leads && process.epoch == epoch) {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Verdict;
 use super::consistent_read::Seen;
 use super::marks::Marks;
-use super::no_committed_record_lost::UNCLEAN;
+use super::no_committed_record_lost::{GIVEN_UP, UNCLEAN};
 use super::ranges::Ranges;
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::partition::{Partition, Role};
@@ -23,10 +23,16 @@ use crate::time::Instant;
 pub(super) struct Ledger {
     pub name: TopicPartition,
     pub topic_id: Uuid,
-    /// The topic says `unclean.leader.election.enable`.
+    /// What the topic says of `unclean.leader.election.enable`.
     pub unclean: bool,
-    /// What the controller decided last.
+    /// And of `min.insync.replicas`.
+    pub min_insync: usize,
+    /// What ZooKeeper holds, a state or none yet.
+    pub written: Assignment,
+    /// The same, once there is a state.
     pub authority: Option<Assignment>,
+    /// The controller that placed it has been looked at.
+    pub placed: bool,
     /// Who led in an epoch, as far as anybody believed it of itself.
     pub leaders: BTreeMap<LeaderEpoch, BrokerId>,
     pub replicas: BTreeMap<BrokerId, Replica>,
@@ -55,8 +61,9 @@ pub(super) struct Replica {
     pub marks: Marks,
     /// Below, it is what is committed. Looking on moves it.
     agrees: Cell<Offset>,
-    /// Its machine lost what was not flushed, or its disk; until it has everything again.
-    pub lossy: bool,
+    /// Where its log ended before its machine died, or its disk: until it is in sync again and has everything. It may have
+    /// told its leader of all that, and the word may still be on its way.
+    pub lost: Option<Offset>,
     /// It has more than that, and answers for none of it: that was lost as Kafka allows it. Until it is cut back.
     trusted: Offset,
     /// `None` while no process runs.
@@ -102,7 +109,7 @@ impl Process {
 impl Default for Replica {
     fn default() -> Self {
         let (marks, agrees) = (Marks::default(), Cell::default());
-        Replica { marks, agrees, lossy: false, trusted: Offset::MAX, process: None }
+        Replica { marks, agrees, lost: None, trusted: Offset::MAX, process: None }
     }
 }
 
@@ -138,6 +145,15 @@ impl Replica {
         self.trusted = Offset::MAX;
     }
 
+    /// It answers for everything that it has.
+    pub fn trust(&mut self) {
+        self.trusted = Offset::MAX;
+    }
+
+    pub fn is_lossy(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// The high watermark that it must answer for.
     pub fn high_watermark(&self) -> Offset {
         self.process.as_ref().map_or(0, |process| process.high_watermark.min(self.trusted))
@@ -150,7 +166,10 @@ impl Ledger {
             name,
             topic_id,
             unclean: false,
+            min_insync: 1,
+            written: Assignment::default(),
             authority: None,
+            placed: false,
             leaders: BTreeMap::new(),
             replicas: BTreeMap::new(),
             truth: Marks::default(),
@@ -182,7 +201,11 @@ impl Ledger {
             return Ok(());
         }
         // A leader that was given up goes on promising for a while.
-        let exempt = (self.unclean && self.torn.is_some()).then_some(UNCLEAN);
+        let exempt = match self.torn {
+            Some(_) if self.unclean => Some(UNCLEAN),
+            Some((_, end)) if offset >= end => Some(GIVEN_UP),
+            _ => None,
+        };
         let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);
         Err(("NoCommittedRecordLost", found, exempt))
     }
@@ -218,6 +241,11 @@ impl Ledger {
         true
     }
 
+    /// Replicas whose machines may have lost something, and that are not known to have it back.
+    pub fn lossy(&self) -> usize {
+        self.replicas.values().filter(|replica| replica.is_lossy()).count()
+    }
+
     /// The most of what is committed that any of them has.
     pub fn survives(&self, on: impl Fn(&BrokerId) -> bool) -> Offset {
         let replicas = self.replicas.iter().filter(|(id, _)| on(id));
@@ -231,8 +259,11 @@ impl Ledger {
         self.torn = Some((at, end));
         for (id, replica) in &mut self.replicas {
             replica.agrees.set(replica.agrees.get().min(end));
-            let answers = heirs.contains(id) || replica.marks.end() <= end;
-            replica.trusted = if answers { Offset::MAX } else { end };
+            if heirs.contains(id) {
+                replica.trust();
+            } else if replica.marks.end() > end {
+                replica.trusted = replica.trusted.min(end);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! and what every broker believes of itself, as the TLA+ specifications do. Where Kafka does not promise anything (every
 //! machine that was in sync died with unflushed data) a breach is recorded as exempt and shown as such, not hidden.
 //!
-//! | of replication | what brokers, the controller and logs show | `ledger.rs`, `marks.rs` |
+//! | of replication | what ZooKeeper holds, brokers believe and logs show | `authority.rs`, `ledger.rs`, `marks.rs` |
 //! | --- | --- | --- |
 //! | StrongIsr, WeakIsr, ValidHighWatermark | the ISR has what lies below the high watermark | `strong_isr.rs` … |
 //! | LogMatching | all logs agree below their high watermarks | `log_matching.rs` |
@@ -20,6 +20,7 @@
 //! | ConsistentRead, InconsistentOffsets | an offset is one record | `consistent_read.rs` … |
 //! | LostWrite, PollSkip, NonmonotonicPoll | consumers get all, in order | `lost_write.rs` … |
 
+mod authority;
 mod consistent_read;
 mod epoch_fenced_truncation;
 mod inconsistent_offsets;
@@ -54,8 +55,11 @@ use crate::client::Report;
 use crate::id::{BrokerId, Offset};
 use crate::time::Instant;
 
+pub(super) use authority::Promises;
 use ledger::Ledger;
-pub(super) use replication::{Death, UNCLEAN_SETTING};
+pub(super) use replication::Death;
+
+pub(super) const UNCLEAN_SETTING: &str = "unclean.leader.election.enable";
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +84,7 @@ pub(super) struct Checks {
     index: BTreeMap<TopicName, Vec<usize>>,
     /// Which ledger a broker's log has, by its slot.
     logs: BTreeMap<BrokerId, Vec<Option<usize>>>,
+    promises: BTreeMap<TopicName, Promises>,
     /// The version of the controller's decisions that was seen last.
     version: u64,
     /// By consumer, topic and partition: the offset that comes next; −1 where any may.

@@ -1,18 +1,14 @@
-//! What the checkers of replication are told: what the controller decides, what brokers write and believe, how they die.
+//! What the checkers of replication are told of brokers: what they write and believe, how they die.
 
 use super::ledger::Ledger;
 use super::{
-    Checks, Verdict, epoch_fenced_truncation, leader_completeness, leader_in_isr, log_matching, monotonic_epochs,
-    no_committed_record_lost, rack_spread, strong_isr, valid_fetcher_state, valid_high_watermark, weak_isr,
+    Checks, Verdict, epoch_fenced_truncation, leader_completeness, log_matching, monotonic_epochs,
+    no_committed_record_lost, strong_isr, valid_fetcher_state, valid_high_watermark, weak_isr,
 };
 use crate::broker::Broker;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
-use crate::protocol::cluster::{Assignment, ClusterState};
 use crate::record::BatchHeader;
-use crate::sim::tally::Tally;
 use crate::time::Instant;
-
-pub(in crate::sim) const UNCLEAN_SETTING: &str = "unclean.leader.election.enable";
 
 /// What made a log shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,58 +22,6 @@ pub(in crate::sim) enum Death {
 }
 
 impl Checks {
-    /// What the controller's state is now; `unclean` is what topics inherit for `unclean.leader.election.enable`.
-    pub fn decided(&mut self, at: Instant, state: &ClusterState, unclean: bool, tally: &mut Tally) {
-        if state.version <= self.version {
-            return;
-        }
-        self.version = state.version;
-        self.index.retain(|name, _| state.topics.contains_key(name));
-        for (name, topic) in &state.topics {
-            let unclean = topic.configs.get(UNCLEAN_SETTING).map_or(unclean, |value| value == "true");
-            for (partition, assignment) in (0..).zip(&topic.partitions) {
-                let place = self.ledger_of(TopicPartition::new(name.clone(), partition), topic.id);
-                let ledger = &mut self.ledgers[place];
-                ledger.unclean = unclean;
-                if ledger.authority.as_ref() == Some(assignment) {
-                    continue;
-                }
-                let spread = match &ledger.authority {
-                    None => rack_spread::check(ledger, assignment, &state.brokers),
-                    Some(before) => {
-                        tally.elections += u64::from(before.leader != assignment.leader);
-                        tally.isr_changes += u64::from(before.isr != assignment.isr);
-                        Ok(())
-                    }
-                };
-                self.judge(at, spread);
-                self.partition_decided(at, place, assignment);
-            }
-        }
-    }
-
-    fn partition_decided(&mut self, at: Instant, place: usize, assignment: &Assignment) {
-        let ledger = &mut self.ledgers[place];
-        let verdicts = [
-            leader_in_isr::check(ledger, assignment),
-            monotonic_epochs::decided(ledger, assignment),
-            epoch_fenced_truncation::joins(ledger, assignment),
-        ];
-        let unclean = leader_in_isr::is_unclean(ledger, assignment) && ledger.unclean;
-        ledger.authority = Some(assignment.clone());
-        for id in &assignment.replicas {
-            ledger.replica(*id);
-        }
-        if unclean {
-            let lost = no_committed_record_lost::elected(ledger, at, assignment.leader);
-            self.lose(at, place, lost);
-        }
-        for verdict in verdicts {
-            self.judge(at, verdict);
-        }
-        self.look(at, place);
-    }
-
     /// A broker calls a directory's log by that slot from now on.
     pub fn log_opened(&mut self, broker: BrokerId, log: LogId, name: &TopicPartition, base: Offset) {
         let Some(place) = self.place(&name.topic, name.partition) else { return };
@@ -134,8 +78,10 @@ impl Checks {
             let end = end(&ledger.name);
             let Some(replica) = ledger.replicas.get_mut(&broker) else { continue };
             replica.process = None;
+            if how != Death::Killed {
+                replica.lost = replica.lost.max(Some(replica.marks.end()));
+            }
             if end < replica.marks.end() {
-                replica.lossy |= how != Death::Killed;
                 replica.cut(end);
                 self.look_for_losses(at, place, exempt);
             }
@@ -168,6 +114,18 @@ impl Checks {
             for verdict in [verdict, fetches, rises] {
                 self.judge_once(at, place, verdict);
             }
+            let ledger = &mut self.ledgers[place];
+            let chosen = ledger.authority.as_ref().map(|authority| (authority.leader, authority.leader_epoch));
+            let replica = ledger.replica(id);
+            let leads = replica.process.as_ref().filter(|process| process.leads).map(|process| (id, process.epoch));
+            if changes && leads.is_some() && leads == chosen {
+                // What was given up, it may have after all.
+                replica.trust();
+            }
+            if changes && leads.is_some() && leads == chosen && replica.is_lossy() {
+                let lost = no_committed_record_lost::led(&mut self.ledgers[place], at, id);
+                self.lose(at, place, lost);
+            }
             self.commit(at, place, id);
             let matches = log_matching::check(&self.ledgers[place], id);
             self.judge_once(at, place, matches);
@@ -187,10 +145,13 @@ impl Checks {
     }
 
     /// What holds between the replicas of a partition.
-    fn look(&mut self, at: Instant, place: usize) {
+    pub(super) fn look(&mut self, at: Instant, place: usize) {
         let ledger = &mut self.ledgers[place];
-        for replica in ledger.replicas.values_mut().filter(|replica| replica.lossy) {
-            replica.lossy = replica.agrees(&ledger.truth, Offset::MAX) < ledger.truth.end();
+        for (id, replica) in ledger.replicas.iter_mut().filter(|(_, replica)| replica.is_lossy()) {
+            let in_sync = ledger.authority.as_ref().is_some_and(|authority| authority.isr.contains(id));
+            let returned = replica.process.is_some() && in_sync;
+            let has_all = returned && replica.agrees(&ledger.truth, Offset::MAX) >= ledger.truth.end();
+            replica.lost = replica.lost.filter(|end| !has_all || replica.marks.end() < *end);
         }
         let verdicts = [
             valid_high_watermark::check(ledger),
@@ -210,7 +171,7 @@ impl Checks {
     }
 
     /// Acknowledged records are gone. Consumers that were beyond start anew, and what comes there now is something else.
-    fn lose(&mut self, at: Instant, place: usize, (lost, verdicts): (u64, Vec<Verdict>)) {
+    pub(super) fn lose(&mut self, at: Instant, place: usize, (lost, verdicts): (u64, Vec<Verdict>)) {
         if verdicts.is_empty() {
             return;
         }
@@ -247,7 +208,7 @@ impl Checks {
     }
 
     /// A topic of the same name and another id is another one.
-    fn ledger_of(&mut self, name: TopicPartition, topic_id: uuid::Uuid) -> usize {
+    pub(super) fn ledger_of(&mut self, name: TopicPartition, topic_id: uuid::Uuid) -> usize {
         if let Some(place) = self.place(&name.topic, name.partition).filter(|at| self.ledgers[*at].topic_id == topic_id)
         {
             return place;

@@ -21,7 +21,7 @@ pub(super) fn check(ledger: &Ledger) -> Verdict {
 pub(super) fn missing(ledger: &Ledger, leader: BrokerId, high_watermark: Offset, isr: &[BrokerId]) -> Option<String> {
     let committed = high_watermark.min(ledger.truth.end());
     for member in isr {
-        let Some(replica) = ledger.replicas.get(member).filter(|replica| !replica.lossy) else { continue };
+        let Some(replica) = ledger.replicas.get(member).filter(|replica| !replica.is_lossy()) else { continue };
         let agrees = replica.agrees(&ledger.truth, committed);
         if agrees < committed {
             let name = &ledger.name;

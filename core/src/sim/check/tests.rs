@@ -7,14 +7,16 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::ledger::{Ledger, Process};
-use super::no_committed_record_lost::{LOSSY, UNCLEAN};
+use super::no_committed_record_lost::{LOSSY, SO_MANY, UNCLEAN};
 use super::*;
 use crate::id::{LogId, TopicPartition};
 use crate::log::epoch::EpochCache;
-use crate::protocol::cluster::{Assignment, ClusterState, Registration, Topic};
+use crate::protocol::cluster::{Assignment, Registration};
+use crate::protocol::znode;
 use crate::record::{BatchBuilder, BatchHeader, Compression, Stamp};
 use crate::sim::Tally;
 use crate::time::Timestamp;
+use crate::zookeeper::txn::Txn;
 
 const LEADER: BrokerId = BrokerId(1);
 const FOLLOWER: BrokerId = BrokerId(2);
@@ -108,7 +110,7 @@ fn a_replica_in_sync_that_ends_below_the_high_watermark_breaks_valid_high_waterm
     let mut ledger = sound();
     ledger.replica(FOLLOWER).cut(7);
     assert_eq!(fires(valid_high_watermark::check(&ledger), "ValidHighWatermark"), None);
-    ledger.replica(FOLLOWER).lossy = true;
+    ledger.replica(FOLLOWER).lost = Some(10);
     assert_eq!(valid_high_watermark::check(&ledger), Ok(()), "its machine lost them");
 }
 
@@ -231,6 +233,20 @@ fn what_no_replica_has_any_more_breaks_no_committed_record_lost_unless_all_machi
 }
 
 #[test]
+fn as_many_lossy_machines_as_min_insync_replicas_may_lose_what_others_give_up() {
+    for (min_insync, exempt) in [(1, Some(SO_MANY)), (2, None)] {
+        let mut ledger = sound();
+        ledger.min_insync = min_insync;
+        ledger.replica(LATE).lost = Some(10);
+        for replica in [LEADER, FOLLOWER, LATE] {
+            ledger.replica(replica).cut(5);
+        }
+        let (_, verdicts) = no_committed_record_lost::check(&mut ledger, NOW, None);
+        assert_eq!(fires(verdicts.into_iter().next().unwrap(), "NoCommittedRecordLost"), exempt);
+    }
+}
+
+#[test]
 fn a_record_that_a_leader_alone_acknowledged_may_be_lost_and_is_told() {
     let mut ledger = sound();
     assert_eq!(ledger.promise(9, true), Ok(()));
@@ -252,10 +268,14 @@ fn what_brokers_write_and_cut_is_seen() {
         Stamp { base_offset, leader_epoch: 0, append_time: None }.header(&batch)
     };
     let mut checks = Checks::default();
-    let partitions = vec![assignment(LEADER, 0, &[LEADER, FOLLOWER])];
-    let topics = [(topic(), Topic { id: Uuid::from_u128(1), configs: BTreeMap::new(), partitions })].into();
-    let state = ClusterState { version: 1, topics, ..ClusterState::default() };
-    checks.decided(NOW, &state, false, &mut Tally::default());
+    let partitions = [assignment(LEADER, 0, &[LEADER, FOLLOWER])];
+    let create = |path, data| Txn::Create { path, data: Some(data), ephemeral: false, parent_cversion: 1 };
+    let multi = Txn::Multi(vec![
+        create(znode::topic_path(&topic()), znode::topic(Uuid::from_u128(1), &partitions)),
+        create(znode::state_path(&topic(), 0), znode::state(&partitions[0], 1)),
+    ]);
+    checks.logged(NOW, &multi, &Promises::default(), &mut Tally::default());
+    assert_eq!(checks.ledgers[0].authority.as_ref().map(|authority| &authority.isr), Some(&partitions[0].isr));
     let (name, log) = (TopicPartition::new(topic(), 0), LogId(0));
     for broker in [LEADER, FOLLOWER] {
         checks.log_opened(broker, log, &name, 0);

@@ -11,7 +11,7 @@ pub(super) fn check(ledger: &Ledger) -> Verdict {
     for (leader, replica, _) in ledger.leaders() {
         let high_watermark = replica.high_watermark();
         for member in &authority.isr {
-            let Some(other) = ledger.replicas.get(member).filter(|other| !other.lossy) else { continue };
+            let Some(other) = ledger.replicas.get(member).filter(|other| !other.is_lossy()) else { continue };
             let end = other.marks.end();
             if end < high_watermark {
                 let name = &ledger.name;

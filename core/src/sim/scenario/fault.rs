@@ -133,6 +133,17 @@ impl Fault {
         }
     }
 
+    /// It goes on until `heal`, or a line of its own, ends it.
+    pub fn lasts(&self) -> bool {
+        match self {
+            Fault::Pause(_) | Fault::Cut(_) | Fault::SlowLink(..) | Fault::SlowDisk(..) => true,
+            Fault::Hold(..) | Fault::Fill(_) | Fault::Skew(..) => true,
+            Fault::Kill(_) | Fault::Crash(_) | Fault::Start(_) | Fault::Resume(_) | Fault::Heal(_) => false,
+            Fault::HealAll | Fault::Quicken(_) | Fault::Reset(..) | Fault::Free(_) | Fault::Wipe(_) => false,
+            Fault::Tear(_) | Fault::Corrupt(_) | Fault::Expire(_) => false,
+        }
+    }
+
     /// How it looks on the time line and in the event log.
     pub fn level(&self) -> Level {
         match self {

@@ -38,10 +38,11 @@ pub enum Kind {
     Tear,
     Corrupt,
     Wipe,
+    Expire,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Kill,
         Kind::Crash,
         Kind::Pause,
@@ -54,6 +55,7 @@ impl Kind {
         Kind::Tear,
         Kind::Corrupt,
         Kind::Wipe,
+        Kind::Expire,
     ];
 
     pub fn word(self) -> &'static str {
@@ -70,12 +72,18 @@ impl Kind {
             Kind::Tear => "tear",
             Kind::Corrupt => "corrupt",
             Kind::Wipe => "wipe",
+            Kind::Expire => "expire",
         }
     }
 
     /// Whether it strikes a machine; others strike a link, and some do both.
     fn strikes_machines(self) -> bool {
         !matches!(self, Kind::Cut | Kind::Hold | Kind::Reset)
+    }
+
+    /// Whether the machine with ZooKeeper can be struck so.
+    fn strikes_zookeeper(self) -> bool {
+        matches!(self, Kind::Kill | Kind::Crash | Kind::Pause)
     }
 
     fn strikes_links(self) -> bool {
@@ -199,8 +207,10 @@ impl Swarm {
         let mut drawing = Drawing { swarm: self, seed: scenario.seed, kinds, lines: Vec::new() };
         let brokers: Vec<BrokerId> = (1..=scenario.cluster.brokers as i32).map(BrokerId).collect();
         for &broker in &brokers {
-            drawing.machine(broker);
+            drawing.machine(&broker.into(), Kind::strikes_machines, 1);
+            drawing.link(&broker.into(), &Who::ZooKeeper, self.from, brokers.len());
         }
+        drawing.machine(&Who::ZooKeeper, Kind::strikes_zookeeper, 2);
         let pairs = brokers.len() * (brokers.len() - 1) / 2;
         for (place, &one) in brokers.iter().enumerate() {
             for &other in &brokers[place + 1..] {
@@ -239,12 +249,12 @@ const TAKEN: u32 = 400_000;
 const MOST: usize = 200;
 
 impl Drawing<'_> {
-    /// What strikes one broker's machine: one thing after the other.
-    fn machine(&mut self, broker: BrokerId) {
-        let kinds: Vec<Kind> = self.kinds.iter().copied().filter(|kind| kind.strikes_machines()).collect();
-        let dice = &mut self.seed.stream(&format!("swarm {broker}"));
-        let who = || Who::Broker(broker);
-        self.one_after_the_other(dice, self.swarm.from, &kinds, 1, |dice, kind, lines, at, back| match kind {
+    /// What strikes one machine: one thing after the other.
+    fn machine(&mut self, machine: &Who, strikes: fn(Kind) -> bool, seldom: usize) {
+        let kinds: Vec<Kind> = self.kinds.iter().copied().filter(|kind| strikes(*kind)).collect();
+        let dice = &mut self.seed.stream(&format!("swarm {machine}"));
+        let who = || machine.clone();
+        self.one_after_the_other(dice, self.swarm.from, &kinds, seldom, |dice, kind, lines, at, back| match kind {
             Kind::Kill => lines.extend([(at, Fault::Kill(who())), (back, Fault::Start(who()))]),
             Kind::Crash => lines.extend([(at, Fault::Crash(who())), (back, Fault::Start(who()))]),
             Kind::Pause => lines.extend([(at, Fault::Pause(who())), (back, Fault::Resume(who()))]),
@@ -271,6 +281,7 @@ impl Drawing<'_> {
             Kind::Wipe => {
                 lines.extend([(at, Fault::Kill(who())), (back, Fault::Wipe(who())), (back, Fault::Start(who()))]);
             }
+            Kind::Expire => lines.push((at, Fault::Expire(who()))),
             Kind::Cut | Kind::Hold | Kind::Reset => {}
         });
     }

@@ -2,11 +2,14 @@
 //!
 //! Every kind of step offers candidates in an order of its own; the first of them that still breaks the same is taken,
 //! and the steps go round until none of them helps.
+//!
+//! What an expectation asks for needs its time after the last fault: a scenario that leaves none, or somebody dead or cut
+//! off, fails for another reason, and is not offered.
 
 use std::collections::BTreeMap;
 
 use super::{Broken, Finding};
-use crate::sim::scenario::{Action, Capacity, Expectation, Scenario, parse};
+use crate::sim::scenario::{Action, Capacity, Expectation, Fault, Scenario, parse};
 use crate::time::{Duration, Instant};
 
 /// Candidates that are judged at a time. It says in which order they are tried, so it does not depend on the machine.
@@ -65,7 +68,7 @@ impl Search<'_> {
 
     fn first_of(&mut self, candidates: Vec<Scenario>) -> Option<usize> {
         let (places, candidates): (Vec<usize>, Vec<Scenario>) =
-            candidates.into_iter().enumerate().filter(|(_, candidate)| can_be_written(candidate)).unzip();
+            candidates.into_iter().enumerate().filter(|(_, candidate)| self.may_be_tried(candidate)).unzip();
         for (chunk, places) in candidates.chunks(BATCH).zip(places.chunks(BATCH)) {
             if self.runs >= self.most_runs {
                 return None;
@@ -79,6 +82,14 @@ impl Search<'_> {
             }
         }
         None
+    }
+
+    fn may_be_tried(&self, candidate: &Scenario) -> bool {
+        let calm = match self.finding.what {
+            Broken::Expectation(_) => is_calm(candidate) || !is_calm(&self.best),
+            Broken::Invariant(_) | Broken::Assertion => true,
+        };
+        calm && can_be_written(candidate)
     }
 
     /// The last line, which holds the run's end, moves to just behind what breaks; lines that come later go.
@@ -260,6 +271,28 @@ fn whole_millis(duration: Duration) -> Duration {
 
 fn is_end(action: &Action) -> bool {
     matches!(action, Action::Expect(Expectation::InvariantsHold))
+}
+
+/// Whether all that was broken is put right so long before the end that everything can settle.
+fn is_calm(scenario: &Scenario) -> bool {
+    const SETTLING: Duration = Duration::from_secs(30);
+    let faults = || {
+        let all = scenario.actions.iter().enumerate();
+        all.filter_map(
+            |(place, timed)| if let Action::Fault(fault) = &timed.action { Some((place, fault)) } else { None },
+        )
+    };
+    let alive = faults().all(|(place, fault)| match fault {
+        Fault::Kill(dead) | Fault::Crash(dead) => {
+            faults().any(|(later, fault)| later > place && *fault == Fault::Start(dead.clone()))
+        }
+        _ => true,
+    });
+    let last_to_last = faults().rfind(|(_, fault)| fault.lasts()).map(|(place, _)| place);
+    let healed = last_to_last.is_none_or(|last| faults().any(|(at, fault)| at > last && *fault == Fault::HealAll));
+    let moves = scenario.actions.iter().filter(|timed| !matches!(timed.action, Action::Expect(_)));
+    let quiet_since = moves.map(|timed| timed.at).max().unwrap_or(Instant::ZERO);
+    alive && healed && scenario.last() >= quiet_since + SETTLING
 }
 
 /// (2)
