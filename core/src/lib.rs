@@ -14,6 +14,8 @@
 //! | [`log`] | offsets, segments, indexes, look-ups, recovery: which bytes lie where; a driver owns the bytes |
 //! | [`broker::replication`] | the same record at a follower: what it fetches from leaders, and where its log parts from theirs |
 //!
+//! **Who decides for groups and transactions**: [`coordinator`], on the broker that leads the partition where each is kept.
+//!
 //! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`]. What must outlive them all
 //! lies in [`zookeeper`].
 //!
@@ -29,6 +31,7 @@ pub mod bug;
 pub mod client;
 pub mod config;
 pub mod controller;
+pub mod coordinator;
 pub mod error;
 pub mod id;
 pub mod log;
@@ -38,6 +41,7 @@ pub mod partition;
 pub mod protocol;
 pub mod record;
 pub mod rng;
+pub mod shared_map;
 pub mod sim;
 pub mod time;
 pub mod zookeeper;

@@ -108,6 +108,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
         received: Progress::default(),
         sent: AtomicU64::new(0),
         watched,
+        host: format!("/{}", peer.ip()).into(),
     };
     if listener.broker.send(Inbox::Opened { conn, replies }).is_err() {
         return;
@@ -160,6 +161,8 @@ struct Connection<'a> {
     /// Bytes sent.
     sent: AtomicU64,
     watched: Arc<Watched>,
+    /// Where its requests come from.
+    host: Arc<str>,
 }
 
 /// The requests that were read and not answered, oldest first.
@@ -282,7 +285,8 @@ impl Connection<'_> {
     async fn take(&self, frame: Bytes) -> Result<(), Why> {
         let bytes = frame.len();
         let since = Instant::now();
-        let request = decode(frame).await?;
+        let mut request = decode(frame).await?;
+        request.host = Some(self.host.clone());
         while !self.order.lock().expect("not poisoned").has_room(request.api_key, bytes) {
             self.room.notified().await;
         }

@@ -10,6 +10,7 @@ use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::Image;
 use ottla_core::client::Endpoint;
 use ottla_core::config::broker::BrokerSettings;
+use ottla_core::config::internal;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint;
 use ottla_core::protocol::cluster::Registration;
@@ -71,7 +72,7 @@ impl Server {
 }
 
 pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let settings = check(&args.settings)?;
+    let settings = check(&args.settings, args.brokers)?;
     let temporary = match &args.data {
         Some(_) => None,
         None => Some(tempfile::Builder::new().prefix("ottla-").tempdir().context("cannot make a temporary directory")?),
@@ -158,10 +159,17 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     keeper.stop(&zookeeper).await
 }
 
-/// Kafka's names only, values that Kafka would take; what has no effect yet is said.
-fn check(settings: &[(String, String)]) -> anyhow::Result<BrokerSettings> {
-    let settings =
-        BrokerSettings::parse(&settings.iter().cloned().collect()).map_err(|error| anyhow!("--set: {error}"))?;
+/// Kafka's names only, values that Kafka would take; what has no effect yet is said, and what is set because there are
+/// fewer brokers than Kafka's defaults ask for.
+fn check(settings: &[(String, String)], brokers: u16) -> anyhow::Result<BrokerSettings> {
+    let mut set: BTreeMap<String, String> = settings.iter().cloned().collect();
+    let fewer = internal::for_brokers(brokers.into(), &set);
+    if !fewer.is_empty() {
+        let words: Vec<String> = fewer.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        info!("with {brokers} broker(s): {}", words.join(", "));
+    }
+    set.extend(fewer);
+    let settings = BrokerSettings::parse(&set).map_err(|error| anyhow!("--set: {error}"))?;
     let without_effect = settings.without_effect().collect::<Vec<_>>();
     if !without_effect.is_empty() {
         warn!("accepted, without effect yet: {}", without_effect.join(", "));

@@ -16,6 +16,7 @@ use super::handle::Asked;
 use super::{Broker, Effect};
 use crate::broker::event::Unreachable;
 use crate::controller::{Answer, Origin, Work};
+use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, CallId};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::sim::view::Level;
@@ -125,9 +126,22 @@ impl Broker {
     /// Topics that a client asked about and that are not there: created with the cluster's defaults, if
     /// `auto.create.topics.enable` allows it.
     pub(crate) fn create_missing(&mut self, now: Now, names: Vec<TopicName>, out: &mut Vec<Effect>) {
-        let topic =
-            |name| CreatableTopic::default().with_name(name).with_num_partitions(-1).with_replication_factor(-1);
-        let request = CreateTopicsRequest::default().with_topics(names.into_iter().map(topic).collect());
+        let topic = |name| match Internal::of(&name) {
+            Some(internal) => internal.creatable(&self.settings),
+            None => CreatableTopic::default().with_name(name).with_num_partitions(-1).with_replication_factor(-1),
+        };
+        let topics = names.into_iter().map(topic).collect();
+        self.create_for_nobody(now, topics, out);
+    }
+
+    /// A topic that a coordinator needs.
+    pub(crate) fn create_internal(&mut self, now: Now, internal: Internal, out: &mut Vec<Effect>) {
+        let topic = internal.creatable(&self.settings);
+        self.create_for_nobody(now, vec![topic], out);
+    }
+
+    fn create_for_nobody(&mut self, now: Now, topics: Vec<CreatableTopic>, out: &mut Vec<Effect>) {
+        let request = CreateTopicsRequest::default().with_topics(topics);
         // The newest version that may leave both counts to the cluster.
         let (version, body) = (CreateTopicsRequest::VERSIONS.max, Box::new(RequestKind::from(request)));
         let controller = self.cluster.controller;

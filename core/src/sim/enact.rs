@@ -57,6 +57,7 @@ impl Simulation {
             | Effect::Flush { log, .. }
             | Effect::Roll { log, .. }
             | Effect::Truncate { log, .. }
+            | Effect::IndexAborted { log, .. }
             | Effect::Delete { log, .. } => {
                 let now = self.time_of(node);
                 let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return };
@@ -68,6 +69,7 @@ impl Simulation {
             Effect::Open { log, directory, base, found } => self.disk(node).open(log, directory, base, found),
             Effect::Remove { log } => drop(self.disk(node).remove(log)),
             Effect::Save { file, contents } => self.disk(node).save(file, contents),
+            Effect::Erase { file } => self.disk(node).erase(&file),
             Effect::Read { read, extent } => {
                 let now = self.now;
                 let loaded = self.disk(node).load(now, read, extent);
@@ -240,7 +242,11 @@ impl Simulation {
         }
     }
 
-    fn requested(&mut self, conn: ConnId, node: NodeId, request: Box<Request>) {
+    fn requested(&mut self, conn: ConnId, node: NodeId, mut request: Box<Request>) {
+        if matches!(request.api_key, ApiKey::JoinGroup | ApiKey::ConsumerGroupHeartbeat) {
+            let client = self.network.get(conn).map(|connection| connection.ends[0]);
+            request.host = client.map(|client| format!("/{}", self.nodes[client.node.0 as usize].name).into());
+        }
         let Use::Client { requests, pending, .. } = &mut connection_mut(self, conn).use_ else { return };
         let ticket = Ticket { conn, seq: *requests };
         *requests += 1;
