@@ -15,13 +15,17 @@ use kafka_protocol::messages::{GroupId, ResponseKind, TopicName};
 use uuid::Uuid;
 
 use super::{Broker, Effect};
+use crate::broker::producer_id::Wanted;
 use crate::coordinator::group::{Ask, Groups, Order};
 use crate::coordinator::refuse::refuse;
 use crate::coordinator::shard::Settled;
 use crate::coordinator::topic::{Internal, partition_for};
+use crate::coordinator::transaction::{self, Transactions};
 use crate::coordinator::{Around, Decision, Event, Machine, Producer, Reply, Shard, Waiter, coordinator_error};
 use crate::error::ErrorCode;
-use crate::id::{LogId, Offset};
+use crate::id::{LeaderEpoch, LogId, Offset};
+use crate::log::{Guard, Origin, Verified};
+use crate::partition::Partition;
 use crate::protocol::cluster::{ClusterState, Topic};
 use crate::record::batch::HEADER_LEN;
 use crate::record::check::Checked;
@@ -37,8 +41,11 @@ pub(crate) trait Hosted: Machine {
 
     fn coordinators(broker: &mut Broker) -> &mut Coordinators<Self>;
 
-    /// Does what was decided besides.
-    fn carry_out(broker: &mut Broker, order: Self::Order, out: &mut Vec<Effect>);
+    /// Does what was decided besides, in that partition's shard.
+    fn carry_out(broker: &mut Broker, partition: i32, order: Self::Order, out: &mut Vec<Effect>);
+
+    /// That shard is here no more.
+    fn dropped(_broker: &mut Broker, _partition: i32) {}
 }
 
 /// The table of coordinators: a method for the one that writes to an internal topic.
@@ -46,8 +53,7 @@ macro_rules! each {
     ($kind:expr, $broker:ident.$method:ident($($argument:expr),*)) => {
         match $kind {
             Internal::Groups => $broker.$method::<$crate::coordinator::group::Groups>($($argument),*),
-            // Not served yet.
-            Internal::Transactions => {}
+            Internal::Transactions => $broker.$method::<$crate::coordinator::transaction::Transactions>($($argument),*),
         }
     };
 }
@@ -60,10 +66,30 @@ impl Hosted for Groups {
         &mut broker.groups
     }
 
-    fn carry_out(_broker: &mut Broker, order: Order, out: &mut Vec<Effect>) {
+    fn carry_out(_broker: &mut Broker, _partition: i32, order: Order, out: &mut Vec<Effect>) {
         match order {
             Order::Note(level, text) => out.push(Effect::Note { level, text }),
         }
+    }
+}
+
+impl Hosted for Transactions {
+    const TOPIC: Internal = Internal::Transactions;
+
+    fn coordinators(broker: &mut Broker) -> &mut Coordinators<Transactions> {
+        &mut broker.transactions
+    }
+
+    fn carry_out(broker: &mut Broker, partition: i32, order: transaction::Order, out: &mut Vec<Effect>) {
+        match order {
+            transaction::Order::Mark(marks) => broker.mark(partition, marks, out),
+            transaction::Order::Ask(ask) => broker.coordinate::<Transactions>(partition, Event::Asked(ask), out),
+            transaction::Order::ProducerId(ask) => broker.find_producer_id(Wanted::Transaction(partition, ask), out),
+        }
+    }
+
+    fn dropped(broker: &mut Broker, partition: i32) {
+        broker.forget_markers(partition);
     }
 }
 
@@ -142,6 +168,37 @@ impl Broker {
     }
 }
 
+/// What a transaction's marker does to a shard.
+impl Broker {
+    /// The shard that a log is the memory of has to know what is written there; fails where it does not answer.
+    ///
+    /// Errors: `NotLeaderOrFollower`.
+    pub(crate) fn may_mark(&mut self, log: LogId) -> Result<(), ErrorCode> {
+        match self.coordinated.get(&log) {
+            Some(&(Internal::Groups, partition)) if self.groups.shard(partition).is_err() => {
+                Err(ErrorCode::NotLeaderOrFollower)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A marker was appended, and ends at `end`.
+    pub(crate) fn marked(&mut self, log: LogId, producer: Producer, committed: bool, end: Offset) {
+        let Some(&(Internal::Groups, partition)) = self.coordinated.get(&log) else { return };
+        let deadline = self.now.instant + Groups::write_timeout(&self.settings);
+        if let Some(shard) = self.groups.shard_mut(partition) {
+            shard.marked(producer, committed);
+            shard.wait(end, deadline, Settled { response: None, next: None });
+        }
+    }
+
+    /// The term in which this broker coordinates that partition's transactions.
+    pub(crate) fn coordinator_epoch(&mut self, partition: i32) -> LeaderEpoch {
+        let log = self.transactions.shard_mut(partition).map(|shard| shard.log);
+        log.and_then(|log| self.slot(log)).map_or(-1, Partition::leader_epoch)
+    }
+}
+
 /// Asking.
 impl Broker {
     /// Has the group's coordinator decide, if that is this broker; `template` is the answer that says why not.
@@ -168,6 +225,18 @@ impl Broker {
             }
         }
     }
+
+    /// The same for the coordinator of a transactional id.
+    pub(crate) fn ask_transaction(&mut self, id: &str, ask: transaction::Ask, out: &mut Vec<Effect>) {
+        let found = match id.is_empty() {
+            true => Err(ErrorCode::InvalidRequest),
+            false => self.coordinator_of::<Transactions>(id).map(|(partition, _)| partition),
+        };
+        match found {
+            Ok(partition) => self.coordinate::<Transactions>(partition, Event::Asked(ask), out),
+            Err(error) => self.reply_all(ask.refuse(error), out),
+        }
+    }
 }
 
 /// Deciding.
@@ -190,7 +259,7 @@ impl Broker {
 
     fn enact<M: Hosted>(&mut self, partition: i32, decision: Decision<M>, out: &mut Vec<Effect>) {
         let now = self.now;
-        let Decision { moves, timers, records, splits, producer, replies, response, next, orders } = decision;
+        let Decision { moves, timers, records, splits, producer, guard, replies, response, next, orders } = decision;
         let Some(shard) = M::coordinators(self).shard_mut(partition) else { return };
         shard.apply(moves, timers, now);
         let log = shard.log;
@@ -199,7 +268,7 @@ impl Broker {
         let end = if !appended {
             shard.pending_end()
         } else {
-            match self.append_records::<M>(partition, log, &records, splits, producer, out) {
+            match self.append_records::<M>(partition, log, &records, splits, (producer, guard), out) {
                 Ok(end) => Some(end),
                 Err(error) => {
                     self.reply_all(replies, out);
@@ -219,7 +288,7 @@ impl Broker {
             None => self.written::<M>(partition, settled, Ok(()), out),
         }
         for order in orders {
-            M::carry_out(self, order, out);
+            M::carry_out(self, partition, order, out);
         }
     }
 
@@ -230,7 +299,7 @@ impl Broker {
         log: LogId,
         records: &[M::Record],
         splits: bool,
-        producer: Option<Producer>,
+        (producer, guard): (Option<Producer>, Option<Guard>),
         out: &mut Vec<Effect>,
     ) -> Result<Offset, ErrorCode> {
         let compression = M::compression(&self.settings);
@@ -238,7 +307,7 @@ impl Broker {
         let mut end = 0;
         while !rest.is_empty() {
             let (batch, count) = batch::<M>(rest, splits, producer, compression, self.now);
-            let (base, next) = self.append_for_coordinator(log, batch, out)?;
+            let (base, next) = self.append_for_coordinator(log, batch, guard, out)?;
             let (taken, more) = rest.split_at(count);
             if let Some(shard) = M::coordinators(self).shard_mut(partition) {
                 shard.appended(taken, base, producer);
@@ -253,12 +322,15 @@ impl Broker {
         &mut self,
         log: LogId,
         batch: Checked,
+        guard: Option<Guard>,
         out: &mut Vec<Effect>,
     ) -> Result<(Offset, Offset), ErrorCode> {
         let now = self.now;
         let bytes = batch.batch.bytes.len();
+        let required = self.settings.transactions.verification_enable;
         let Some(partition) = self.partition_mut(log) else { return Err(ErrorCode::NotLeaderOrFollower) };
-        let placed = partition.append(now, -1, batch, out).map_err(|invalid| invalid.error)?;
+        let origin = Origin::Coordinator(Verified { guard, required });
+        let placed = partition.append(now, -1, batch, origin, out).map_err(|invalid| invalid.error)?;
         let flush = partition.log.deadline();
         self.appending(log, bytes, flush);
         Ok((placed.base_offset, placed.last_offset + 1))
@@ -290,7 +362,7 @@ impl Broker {
         }
     }
 
-    fn reply_all(&mut self, replies: impl IntoIterator<Item = Reply>, out: &mut Vec<Effect>) {
+    pub(super) fn reply_all(&mut self, replies: impl IntoIterator<Item = Reply>, out: &mut Vec<Effect>) {
         for reply in replies {
             self.gathers.put(reply, out);
         }

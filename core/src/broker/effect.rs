@@ -46,6 +46,9 @@ pub enum Effect {
     /// Replace the index files of a segment as a whole: they were missing, torn, or reached past a cut. Not on the disk
     /// before the next `Flush`; a driver without index files ignores it.
     Reindex { log: LogId, segment: Offset, index: Bytes, time_index: Bytes },
+    /// Write into a segment's `.txnindex` from byte `position` on; what lay behind goes. The file is made when it is
+    /// needed, and is not on the disk before the next `Flush`.
+    IndexAborted { log: LogId, segment: Offset, position: u32, entries: Bytes },
     /// Drop the segments whose base offsets are below `below`. They may still be read by replies already given.
     Delete { log: LogId, below: Offset },
     /// Remove the log and its directory.
@@ -55,6 +58,8 @@ pub enum Effect {
     /// Replace a small file of the data directory as a whole (checkpoints, `orders-0/partition.metadata`): written
     /// aside, synced, renamed. In place before the effects that follow.
     Save { file: String, contents: Bytes },
+    /// Remove a small file, if it is there.
+    Erase { file: String },
     /// Something that whoever runs the broker should read.
     Note { level: Level, text: String },
     /// This broker cannot go on, and says why; it takes no more events.
@@ -127,10 +132,14 @@ impl fmt::Display for Effect {
             Effect::Reindex { log, segment, index, time_index } => {
                 write!(f, "reindex {log} segment {segment} {} B, time {} B", index.len(), time_index.len())
             }
+            Effect::IndexAborted { log, segment, position, entries } => {
+                write!(f, "index aborted {log} segment {segment} byte {position} {} B", entries.len())
+            }
             Effect::Delete { log, below } => write!(f, "delete {log} below {below}"),
             Effect::Remove { log } => write!(f, "remove {log}"),
             Effect::Read { read, extent } => write!(f, "read {read} {extent}"),
             Effect::Save { file, contents } => write!(f, "save {file} {} B", contents.len()),
+            Effect::Erase { file } => write!(f, "erase {file}"),
             Effect::ZooKeeper(effect) => write!(f, "zookeeper {effect}"),
             Effect::Note { text, .. } => write!(f, "note {text}"),
             Effect::Fail { why } => write!(f, "fail: {why}"),

@@ -20,6 +20,7 @@ use crate::config::TopicConfig;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
 use crate::log::checkpoint::{self, LOG_START, PARTITION_METADATA, RECOVERY_POINT, REPLICATION};
+use crate::log::snapshot::{SUFFIX, Snapshots};
 use crate::log::{Checkpoints, Log, LogImage};
 use crate::partition::{Around, Follower, Partition, Role, Settings};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
@@ -49,6 +50,16 @@ impl Found {
         take(REPLICATION, |checkpoints, offset| checkpoints.high_watermark = offset);
         Found { files: image.files, logs: image.logs, checkpoints }
     }
+
+    /// The snapshots of producers in a log's directory.
+    fn take_snapshots(&mut self, directory: &str) -> Snapshots {
+        let inside = format!("{directory}/");
+        let of = |(file, _): &(&String, &Bytes)| file.starts_with(&inside);
+        let files = self.files.range(inside.clone()..).take_while(of);
+        let found: Vec<String> = files.map(|(file, _)| file.clone()).filter(|file| file.ends_with(SUFFIX)).collect();
+        let files: Vec<(String, Bytes)> = found.into_iter().filter_map(|file| self.files.remove_entry(&file)).collect();
+        Snapshots::found(files.iter().map(|(file, contents)| (&file[inside.len()..], contents.clone())))
+    }
 }
 
 impl Broker {
@@ -73,6 +84,7 @@ impl Broker {
             self.look_who_lives(now, out);
         }
         self.coordinators_see_cluster(&before, out);
+        self.transacting_sees_cluster(now, &before.brokers, out);
         self.replicate(now, out);
         if is_first {
             self.tell_what_is_not_hosted(out);
@@ -168,7 +180,9 @@ impl Broker {
                 settings
                     .get_or_insert_with(|| {
                         let config = TopicConfig::new(&topic.configs, &self.settings);
-                        Settings::from(&config.unwrap_or_default())
+                        let mut settings = Settings::from(&config.unwrap_or_default());
+                        settings.log.producer_id_expiration_ms = self.settings.producer_id_expiration_ms;
+                        settings
                     })
                     .clone()
             };
@@ -256,6 +270,7 @@ impl Broker {
         let directory = name.to_string();
         let metadata = format!("{directory}/{PARTITION_METADATA}");
         let image = found.logs.remove(&directory);
+        let snapshots = found.take_snapshots(&directory);
         let epochs = found.files.remove(&format!("{directory}/{}", checkpoint::LEADER_EPOCH));
         let owner = found.files.remove(&metadata).and_then(|text| checkpoint::parse_partition_metadata(&text).ok());
         let checkpoints = found.checkpoints.remove(&name).unwrap_or_default();
@@ -275,7 +290,8 @@ impl Broker {
         };
         let id = self.next_slot();
         let log = match image {
-            Some(image) => {
+            Some(mut image) => {
+                image.snapshots = snapshots;
                 Log::open(id, directory, settings.log.clone(), image, checkpoints, epochs.as_deref(), now, out)
             }
             None => Log::create(id, directory, 0, settings.log.clone(), now, out),
@@ -291,6 +307,7 @@ impl Broker {
         self.touch(id);
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
         self.refollow(id);
+        self.replay_producers(now, id, out);
         self.look_after(id, out);
     }
 

@@ -72,6 +72,7 @@ impl Broker {
         let Some(mut shard) = coordinators.shards.remove(&partition) else { return };
         coordinators.set_alarm(partition);
         self.coordinated.remove(&shard.log);
+        M::dropped(self, partition);
         for settled in shard.abandon() {
             self.refused(settled, ErrorCode::NotCoordinator, out);
         }

@@ -5,7 +5,7 @@
 //! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
 //! `chores.rs` what is done by the clock, and at the end | `coordinate.rs` the coordinators' shards, `gather.rs` answers of
-//! several of them |
+//! several of them | `transaction/` what it asks others for transactions |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -31,6 +31,7 @@ pub mod replication;
 pub mod session;
 #[cfg(test)]
 mod tests;
+mod transaction;
 pub mod view;
 
 pub use effect::Effect;
@@ -48,8 +49,9 @@ use crate::config::BrokerSettings;
 use crate::controller::Controller;
 use crate::coordinator::group::Groups;
 use crate::coordinator::topic::Internal;
+use crate::coordinator::transaction::Transactions;
 use crate::error::ErrorCode;
-use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId};
+use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::LogImage;
 use crate::node::Node;
 use crate::partition::{Partition, Role};
@@ -118,9 +120,14 @@ pub struct Broker {
     replication: replication::Replication,
     producer_ids: producer_id::ProducerIds,
     groups: coordinate::Coordinators<Groups>,
+    transactions: coordinate::Coordinators<Transactions>,
     /// Which shard a log is the memory of.
     coordinated: BTreeMap<LogId, (Internal, i32)>,
     gathers: gather::Gathers,
+    /// What is asked of others for transactions' sake, and who waits for it.
+    transacting: transaction::Transacting,
+    holds: handle::produce::hold::Holds,
+    offsets_waiting: handle::txn_offset_commit::Waiting,
     /// Ids of group members.
     member_ids: Stream,
     chores: chores::Chores,
@@ -155,6 +162,9 @@ impl Broker {
                 &settings,
                 config.seed.stream(&format!("replication-{}", now.wall)),
             ),
+            transacting: transaction::Transacting::new(config.registration.id, &settings, |name| {
+                config.seed.stream(&format!("{name}-{}", now.wall))
+            }),
             member_ids: config.seed.stream(&format!("member-ids-{}", now.wall)),
             config: Arc::new(config),
             chores: chores::Chores::new(now.instant, &settings),
@@ -171,8 +181,11 @@ impl Broker {
             purgatory: purgatory::Purgatory::default(),
             producer_ids: producer_id::ProducerIds::default(),
             groups: coordinate::Coordinators::new(),
+            transactions: coordinate::Coordinators::new(),
             coordinated: BTreeMap::new(),
             gathers: gather::Gathers::default(),
+            holds: handle::produce::hold::Holds::default(),
+            offsets_waiting: handle::txn_offset_commit::Waiting::default(),
             now,
             connections: BTreeSet::new(),
             touched: None,
@@ -290,10 +303,11 @@ impl Node for Broker {
                 self.connections.remove(&conn);
                 self.gone_while_waiting(conn);
                 self.purgatory.closed(conn);
+                self.holds.closed(conn);
                 self.gathers.closed(conn);
             }
 
-            // This broker as a client of others, in `replication/`.
+            // This broker as a client of others, in `replication/` and `transaction/`.
             Event::Client { event, batches } => self.as_client(now, event, batches, out),
 
             // The cluster: the controller's decisions and everything that follows from them, in `cluster.rs`.
@@ -316,6 +330,7 @@ impl Node for Broker {
                 self.controller_timer(now, out);
                 self.do_chores(now, out);
                 self.coordinator_timer(now, out);
+                self.transact(now, out);
                 self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
@@ -324,9 +339,10 @@ impl Node for Broker {
 
     fn deadline(&self) -> Option<Instant> {
         let controller = self.controller.as_ref().and_then(Controller::deadline);
-        let own =
-            [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline(), self.groups.deadline()];
-        own.into_iter().chain([self.membership.deadline(), controller]).flatten().min()
+        let coordinators = [self.groups.deadline(), self.transactions.deadline()];
+        let clients = [self.replication.deadline(), self.transacting.deadline(), self.holds.deadline()];
+        let own = [self.purgatory.deadline(), self.chores.deadline(), self.membership.deadline(), controller];
+        own.into_iter().chain(coordinators).chain(clients).flatten().min()
     }
 }
 
@@ -375,6 +391,7 @@ impl Broker {
             Some(Reading::Fetch(fetching, seek)) => self.resume_fetch(fetching, seek, bytes, out),
             Some(Reading::ListOffsets(listing, seek)) => self.resume_list(listing, seek, bytes, out),
             Some(Reading::Cut(cutting)) => self.resume_cut(now, cutting, bytes, out),
+            Some(Reading::Replay(log, replay)) => self.resume_replay(now, log, replay, bytes, out),
             Some(Reading::Load(loading)) => self.resume_load(loading, bytes, out),
             None => {}
         }
@@ -389,6 +406,20 @@ impl Broker {
         self.stopped_waiting_for(self.now, log, out);
         self.refollow(log);
         self.replicate(self.now, out);
+    }
+
+    /// One batch of a parked request is done; the reply goes out with the last.
+    fn settle(&mut self, ticket: Ticket, wait: usize, result: Result<(), ErrorCode>, out: &mut Vec<Effect>) {
+        let done = match self.purgatory.get_mut(ticket) {
+            Some(Parked::Produce(producing)) => producing.settle(wait, result),
+            Some(Parked::Markers(marking)) => marking.settle(wait, result),
+            Some(Parked::Fetch(_)) | None => false,
+        };
+        match done.then(|| self.purgatory.take(ticket)).flatten() {
+            Some(Parked::Produce(producing)) => self.produced(producing, out),
+            Some(Parked::Markers(marking)) => marking.reply(out),
+            Some(Parked::Fetch(_)) | None => {}
+        }
     }
 
     /// Whoever waits for that log is told now: producers the error, consumers whatever is true of it.
@@ -409,6 +440,7 @@ impl Broker {
         while let Some(parked) = self.purgatory.expire(now.instant) {
             match parked {
                 Parked::Produce(producing) => producing.expire(out),
+                Parked::Markers(marking) => marking.expire(out),
                 Parked::Fetch(fetching) => self.finish_fetch(fetching, out),
             }
         }

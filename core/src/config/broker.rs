@@ -6,10 +6,13 @@ use super::group::{self, GroupSettings};
 use super::internal::{self, InternalTopic};
 use super::setting::{ConfigError, Value};
 use super::table::BROKER;
+use super::transaction::TransactionSettings;
 use crate::time::Duration;
 
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
 const WITH_EFFECT: &[&str] = &[
+    "add.partitions.to.txn.retry.backoff.max.ms",
+    "add.partitions.to.txn.retry.backoff.ms",
     "auto.create.topics.enable",
     "auto.leader.rebalance.enable",
     "broker.session.timeout.ms",
@@ -68,6 +71,9 @@ const WITH_EFFECT: &[&str] = &[
     "offsets.topic.replication.factor",
     "offsets.topic.segment.bytes",
     "ottla.placement",
+    "ottla.transaction.version",
+    "producer.id.expiration.check.interval.ms",
+    "producer.id.expiration.ms",
     "queued.max.requests",
     "replica.fetch.backoff.ms",
     "replica.fetch.max.bytes",
@@ -77,13 +83,19 @@ const WITH_EFFECT: &[&str] = &[
     "replica.lag.time.max.ms",
     "replica.selector.class",
     "replica.socket.timeout.ms",
+    "request.timeout.ms",
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+    "transaction.max.timeout.ms",
+    "transaction.partition.verification.enable",
+    "transaction.remove.expired.transaction.cleanup.interval.ms",
     "transaction.state.log.min.isr",
     "transaction.state.log.num.partitions",
     "transaction.state.log.replication.factor",
     "transaction.state.log.segment.bytes",
+    "transactional.id.expiration.ms",
     "unclean.leader.election.enable",
     "zookeeper.session.timeout.ms",
 ];
@@ -138,6 +150,8 @@ pub struct BrokerSettings {
     pub max_incremental_fetch_session_cache_slots: i32,
     pub num_partitions: i32,
     pub placement: Placement,
+    pub producer_id_expiration_check_interval: Duration,
+    pub producer_id_expiration_ms: i64,
     /// Requests of all connections that wait for the broker before it stops reading.
     pub queued_max_requests: i32,
     /// What a follower waits after a fetch that failed.
@@ -154,6 +168,8 @@ pub struct BrokerSettings {
     pub replica_lag_time_max: Duration,
     /// What a follower waits for an answer.
     pub replica_socket_timeout: Duration,
+    /// How long other brokers may take to answer, and replicas to have what a coordinator wrote.
+    pub request_timeout: Duration,
     /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`.
     pub selects_replicas_by_rack: bool,
     /// Bytes of one request.
@@ -162,6 +178,7 @@ pub struct BrokerSettings {
     pub socket_receive_buffer: Option<u32>,
     /// SO_SNDBUF of clients' connections, in bytes; `None` leaves it to the system.
     pub socket_send_buffer: Option<u32>,
+    pub transactions: TransactionSettings,
     pub zookeeper_session_timeout: Duration,
 }
 
@@ -206,6 +223,8 @@ impl BrokerSettings {
                 Value::Text(name) if name == "kafka" => Placement::Kafka,
                 _ => Placement::Notes,
             },
+            producer_id_expiration_check_interval: reader.millis("producer.id.expiration.check.interval.ms"),
+            producer_id_expiration_ms: reader.integer("producer.id.expiration.ms"),
             queued_max_requests: reader.integer("queued.max.requests") as i32,
             replica_fetch_backoff: reader.millis("replica.fetch.backoff.ms"),
             replica_fetch_max_bytes: reader.integer("replica.fetch.max.bytes") as i32,
@@ -214,11 +233,13 @@ impl BrokerSettings {
             replica_fetch_wait_max: reader.millis("replica.fetch.wait.max.ms"),
             replica_lag_time_max: reader.millis("replica.lag.time.max.ms"),
             replica_socket_timeout: reader.millis("replica.socket.timeout.ms"),
+            request_timeout: reader.millis("request.timeout.ms"),
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
             // Kafka's −1.
             socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
             socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),
+            transactions: TransactionSettings::read(&reader),
             zookeeper_session_timeout: reader.millis("zookeeper.session.timeout.ms"),
             set: set.clone(),
         })

@@ -135,6 +135,7 @@ impl From<&TopicConfig> for LogConfig {
             retention_bytes: topic.retention_bytes,
             retention_ms: topic.retention_ms,
             cleanup_delete: topic.cleanup_delete,
+            ..LogConfig::default()
         }
     }
 }

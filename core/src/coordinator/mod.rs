@@ -24,6 +24,7 @@ pub mod refuse;
 pub mod shard;
 pub mod timers;
 pub mod topic;
+pub mod transaction;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ use crate::broker::handle::Asked;
 use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::id::Offset;
+use crate::log::Guard;
 use crate::protocol::cluster::ClusterState;
 use crate::record::Compression;
 use crate::time::{Duration, Now};
@@ -125,6 +127,8 @@ pub struct Decision<M: Machine> {
     pub splits: bool,
     /// Of which transaction they are part.
     pub producer: Option<Producer>,
+    /// That this transaction goes on in this partition, where its coordinator was asked.
+    pub guard: Option<Guard>,
     /// At once.
     pub replies: Vec<Reply>,
     /// When everything that is decided so far is committed; with the error where it is not.
@@ -151,6 +155,7 @@ impl<M: Machine> Default for Decision<M> {
             records: Vec::new(),
             splits: false,
             producer: None,
+            guard: None,
             replies: Vec::new(),
             response: None,
             next: None,

@@ -41,16 +41,19 @@ pub fn refuse(response: &mut ResponseKind, error: ErrorCode) {
             body.error_code = code;
             body.assignment = None;
         }
-        ResponseKind::InitProducerId(body) => body.error_code = code,
+        ResponseKind::InitProducerId(body) => {
+            (body.error_code, body.producer_id.0, body.producer_epoch) = (code, -1, -1);
+        }
         ResponseKind::AddPartitionsToTxn(body) => {
-            body.error_code = code;
             let topics = body.results_by_topic_v3_and_below.iter_mut();
             let batched = body.results_by_transaction.iter_mut().flat_map(|result| &mut result.topic_results);
             let partitions = topics.chain(batched).flat_map(|topic| &mut topic.results_by_partition);
             partitions.for_each(|partition| partition.partition_error_code = code);
         }
         ResponseKind::AddOffsetsToTxn(body) => body.error_code = code,
-        ResponseKind::EndTxn(body) => body.error_code = code,
+        ResponseKind::EndTxn(body) => {
+            (body.error_code, body.producer_id.0, body.producer_epoch) = (code, -1, -1);
+        }
         other => debug_assert!(false, "no coordinator answers {other:?}"),
     }
 }

@@ -14,7 +14,7 @@ use super::{Alarm, At, Machine, Producer, Reply};
 use crate::error::ErrorCode;
 use crate::id::{LogId, Offset};
 use crate::record::batch::batches;
-use crate::record::{Batch, Record};
+use crate::record::{Batch, Marker, Record};
 use crate::time::{Instant, Now};
 
 #[derive(Clone)]
@@ -142,12 +142,14 @@ impl<M: Machine> Shard<M> {
         let header = &batch.header;
         let producer =
             header.is_transactional().then_some(Producer { id: header.producer_id, epoch: header.producer_epoch });
+        if header.is_control() {
+            if let (Some(marker), Some(producer)) = (Marker::of(batch), producer) {
+                self.machine.end_transaction(producer, marker.commit);
+            }
+            return Ok(());
+        }
         for record in Record::decode(batch).map_err(|malformed| malformed.to_string())? {
-            if header.is_control() {
-                if let (Some(committed), Some(producer)) = (marker(&record), producer) {
-                    self.machine.end_transaction(producer, committed);
-                }
-            } else if let Some(parsed) = M::decode(record.key, record.value)? {
+            if let Some(parsed) = M::decode(record.key, record.value)? {
                 self.machine.replay(&parsed, At { offset: record.offset, producer });
             }
         }
@@ -228,16 +230,5 @@ impl<M: Machine> Shard<M> {
     /// Everybody who waits; nothing is waited for any more.
     pub fn abandon(&mut self) -> impl Iterator<Item = Settled<M>> {
         std::mem::take(&mut self.pending).into_iter().filter_map(|pending| pending.settled)
-    }
-}
-
-/// Whether a control record says that a transaction is committed; `None` where it says something else.
-fn marker(record: &Record) -> Option<bool> {
-    // Version and type, two bytes each.
-    let &[_, _, high, low] = record.key.as_deref()?.first_chunk::<4>()?;
-    match i16::from_be_bytes([high, low]) {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
     }
 }

@@ -118,21 +118,37 @@ impl Wire {
         &mut self,
         field: &mut Vec<T>,
         flexible: bool,
+        each: impl FnMut(&mut T, &mut Wire) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        let mut nullable = Some(std::mem::take(field));
+        self.nullable_array(&mut nullable, flexible, each)?;
+        *field = nullable.ok_or(Malformed)?;
+        Ok(())
+    }
+
+    pub fn nullable_array<T: Clone + Default>(
+        &mut self,
+        field: &mut Option<Vec<T>>,
+        flexible: bool,
         mut each: impl FnMut(&mut T, &mut Wire) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
-        let len = self.len(Some(field.len()), if flexible { Len::Compact } else { Len::Int })?.ok_or(Malformed)?;
-        if let Wire::Read(_) = self {
-            // An element has a byte at least, so there cannot be more than `len` has found.
-            field.clear();
-            field.reserve(len.min(1_024));
-            for _ in 0..len {
-                let mut element = T::default();
-                each(&mut element, self)?;
-                field.push(element);
-            }
+        let len = self.len(field.as_ref().map(Vec::len), if flexible { Len::Compact } else { Len::Int })?;
+        let Wire::Read(_) = self else {
+            return field.iter_mut().flatten().try_for_each(|element| each(element, self));
+        };
+        let Some(len) = len else {
+            *field = None;
             return Ok(());
+        };
+        // An element has a byte at least, so there cannot be more than `len` has found.
+        let mut elements = Vec::with_capacity(len.min(1_024));
+        for _ in 0..len {
+            let mut element = T::default();
+            each(&mut element, self)?;
+            elements.push(element);
         }
-        field.iter_mut().try_for_each(|element| each(element, self))
+        *field = Some(elements);
+        Ok(())
     }
 
     /// A structure that may be missing, as tagged fields have it: a byte that says so, then the fields.

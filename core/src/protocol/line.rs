@@ -4,6 +4,8 @@
 //! `Fetch v17 orders-0 212 B high_watermark=60`. From some version on clients name topics by id only, so a line takes
 //! the names by id; an id that is not among them is printed.
 
+mod transaction;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Write};
 
@@ -119,7 +121,7 @@ pub fn first_error(body: &ResponseKind) -> i16 {
         ResponseKind::Heartbeat(body) => body.error_code,
         ResponseKind::LeaveGroup(body) => body.error_code,
         ResponseKind::ConsumerGroupHeartbeat(body) => body.error_code,
-        _ => error::NONE,
+        body => first(transaction::error_codes(body)),
     }
 }
 
@@ -260,7 +262,7 @@ fn write_request(request: &Request, names: &Names, line: &mut String) {
                 let _ = write!(line, " {}", name.0);
             });
         }
-        _ => {}
+        body => transaction::write_request(body, line),
     }
 }
 
@@ -344,7 +346,10 @@ fn write_response(response: &Response, names: &Names, line: &mut String) {
             write_error(line, body.error_code);
             write_count(line, body.api_keys.len() as i32, "API");
         }
-        body => write_error(line, first_error(body)),
+        body => {
+            write_error(line, first_error(body));
+            transaction::write_response(body, line);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, RequestKind};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
+use super::markers;
 use crate::error::ErrorCode;
 use crate::record::check::{Checked, Invalid, check_within};
 use crate::record::compress::MAX_REQUEST_DECOMPRESSED_LEN;
@@ -113,9 +114,15 @@ impl Request {
                     }
                     produce.encode(frame, self.version)
                 }
+                // Below.
+                RequestKind::WriteTxnMarkers(_) if self.version == markers::LATEST => Ok(()),
                 body => body.encode(frame, self.version),
             })
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        match &self.body {
+            RequestKind::WriteTxnMarkers(body) if self.version == markers::LATEST => markers::encode(body, frame),
+            _ => Ok(()),
+        }
     }
 
     /// Decodes a frame without its length prefix, and checks the batches in it.
@@ -188,12 +195,11 @@ impl Unchecked {
         let header = RequestHeader::decode(&mut frame, api_key.request_header_version(version))
             .map_err(|error| DecodeError::Header(error.to_string()))?;
         let versions = api_key.valid_versions();
-        let body = if (versions.min..=versions.max).contains(&version) {
-            RequestKind::decode(api_key, &mut frame, version).map_err(|error| DecodeError::Body {
-                api_key,
-                version,
-                why: error.to_string(),
-            })?
+        let malformed = |why| DecodeError::Body { api_key, version, why };
+        let body = if api_key == ApiKey::WriteTxnMarkers && version == markers::LATEST {
+            RequestKind::WriteTxnMarkers(markers::decode(&mut frame).map_err(malformed)?)
+        } else if (versions.min..=versions.max).contains(&version) {
+            RequestKind::decode(api_key, &mut frame, version).map_err(|error| malformed(error.to_string()))?
         } else if api_key == ApiKey::ApiVersions {
             RequestKind::ApiVersions(ApiVersionsRequest::default())
         } else {

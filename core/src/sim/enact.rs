@@ -57,6 +57,7 @@ impl Simulation {
             | Effect::Flush { log, .. }
             | Effect::Roll { log, .. }
             | Effect::Truncate { log, .. }
+            | Effect::IndexAborted { log, .. }
             | Effect::Delete { log, .. } => {
                 let now = self.time_of(node);
                 let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return };
@@ -68,6 +69,7 @@ impl Simulation {
             Effect::Open { log, directory, base, found } => self.disk(node).open(log, directory, base, found),
             Effect::Remove { log } => drop(self.disk(node).remove(log)),
             Effect::Save { file, contents } => self.disk(node).save(file, contents),
+            Effect::Erase { file } => self.disk(node).erase(&file),
             Effect::Read { read, extent } => {
                 let now = self.now;
                 let loaded = self.disk(node).load(now, read, extent);

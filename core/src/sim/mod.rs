@@ -43,7 +43,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use crate::broker::{self, Broker, BrokerConfig};
-use crate::bug::{Bug, Bugs};
+use crate::bug::Bugs;
 use crate::client;
 use crate::config::internal;
 use crate::id::{BrokerId, ConnId, LogId};
@@ -287,9 +287,7 @@ impl Simulation {
         let name = id.to_string();
         let mut settings = self.cluster.settings.clone();
         settings.extend(internal::for_brokers(self.cluster.brokers as usize, &settings));
-        if self.bugs.has(Bug::UncleanElection) {
-            settings.insert(check::UNCLEAN_SETTING.to_owned(), "true".to_owned());
-        }
+        settings.extend(self.bugs.settings().map(|(name, value)| (name.to_owned(), value.to_owned())));
         let config = BrokerConfig {
             registration: Registration { id, host: name.clone(), port: PORT, rack },
             cluster_id: "ottla-simulated-cluster".to_owned(),

@@ -1,7 +1,7 @@
 //! A broker's data directory: the bytes of its logs, in Kafka's own layout. Which bytes, and when, is the core's to
 //! decide; this room writes them.
 //!
-//! `mod.rs` what the core asks for, carried out | `segment.rs` the three files of a segment | `flusher.rs` the thread
+//! `mod.rs` what the core asks for, carried out | `segment.rs` the files of a segment | `flusher.rs` the thread
 //! that waits for the disk | `image.rs` reading a data directory | `lock.rs` one server a directory | `ledger.rs` what
 //! would survive the machine | `slow.rs` a disk that is slow on purpose
 //!
@@ -148,9 +148,24 @@ impl Storage {
 
     /// Effects that are about no log.
     fn beside(&mut self, effect: Effect) {
-        if let Effect::Save { file, contents } = effect {
-            self.unsaved.insert(file, contents);
-            self.save_all();
+        match effect {
+            Effect::Save { file, contents } => {
+                self.unsaved.insert(file, contents);
+                self.save_all();
+            }
+            Effect::Erase { file } => {
+                self.unsaved.remove(&file);
+                let path = self.root.join(&file);
+                self.ledger.gone(&path);
+                // At once: found again, it would speak of a log that is not this one any more.
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        tracing::error!(file, %error, "cannot remove");
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
         }
     }
 
@@ -208,6 +223,10 @@ impl Storage {
             Effect::Reindex { segment, index, time_index, .. } => {
                 let at = files.find(segment)?;
                 files.segments[at].reindex(&index, &time_index)?;
+            }
+            Effect::IndexAborted { segment, position, entries, .. } => {
+                let at = files.find(segment)?;
+                files.segments[at].index_aborted(position, &entries)?;
             }
             Effect::Delete { below, .. } => {
                 // The active segment stays, whatever is asked.
@@ -421,6 +440,7 @@ fn log_of(effect: &Effect) -> Option<LogId> {
         | Effect::Roll { log, .. }
         | Effect::Truncate { log, .. }
         | Effect::Reindex { log, .. }
+        | Effect::IndexAborted { log, .. }
         | Effect::Delete { log, .. }
         | Effect::Remove { log } => Some(*log),
         _ => None,

@@ -4,6 +4,8 @@
 //! ([`Asked::reply`]), or hands the [`Asked`] on to what replies later: the purgatory, or the controller
 //! ([`Broker::forward`]).
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod consumer_group_describe;
@@ -16,7 +18,10 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
+pub mod describe_producers;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -26,6 +31,7 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -33,7 +39,9 @@ pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod sync_group;
+pub mod txn_offset_commit;
 pub mod unsupported;
+pub mod write_txn_markers;
 
 use std::sync::Arc;
 
@@ -96,6 +104,14 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::ListOffsets(body) => list_offsets::handle(broker, asked, body, out),
         RequestKind::OffsetForLeaderEpoch(body) => offset_for_leader_epoch::handle(broker, asked, body, out),
         RequestKind::InitProducerId(body) => init_producer_id::handle(broker, asked, body, out),
+        RequestKind::AddPartitionsToTxn(body) => add_partitions_to_txn::handle(broker, asked, body, out),
+        RequestKind::AddOffsetsToTxn(body) => add_offsets_to_txn::handle(broker, asked, body, out),
+        RequestKind::TxnOffsetCommit(body) => txn_offset_commit::handle(broker, asked, body, out),
+        RequestKind::EndTxn(body) => end_txn::handle(broker, asked, body, out),
+        RequestKind::DescribeTransactions(body) => describe_transactions::handle(broker, asked, body, out),
+        RequestKind::ListTransactions(body) => list_transactions::handle(broker, asked, body, out),
+        RequestKind::WriteTxnMarkers(body) => write_txn_markers::handle(broker, asked, body, out),
+        RequestKind::DescribeProducers(body) => describe_producers::handle(broker, asked, body, out),
 
         RequestKind::FindCoordinator(body) => find_coordinator::handle(broker, asked, body, out),
         RequestKind::JoinGroup(body) => join_group::handle(broker, asked, body, out),

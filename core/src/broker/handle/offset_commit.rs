@@ -48,6 +48,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, mut body: OffsetCommitRe
                 body,
                 response,
                 transaction: None,
+                guard: None,
             };
             broker.coordinate::<Groups>(partition, Event::Asked(Ask::Commit(commit)), out);
         }

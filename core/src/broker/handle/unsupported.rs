@@ -54,22 +54,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         }
 
         // Transactions.
-        RequestKind::AddPartitionsToTxn(request) => add_partitions_to_txn(version, request).into(),
-        RequestKind::AddOffsetsToTxn(_) => plain!(AddOffsetsToTxnResponse),
-        RequestKind::EndTxn(_) => plain!(EndTxnResponse),
-        RequestKind::WriteTxnMarkers(request) => write_txn_markers(request).into(),
-        RequestKind::TxnOffsetCommit(request) => txn_offset_commit(request).into(),
-        RequestKind::DescribeProducers(request) => describe_producers(request).into(),
-        RequestKind::DescribeTransactions(request) => {
-            use describe_transactions_response::TransactionState;
-            let state = |id: &TransactionalId| {
-                TransactionState::default().with_error_code(CODE).with_transactional_id(id.clone())
-            };
-            DescribeTransactionsResponse::default()
-                .with_transaction_states(each(&request.transactional_ids, state))
-                .into()
-        }
-        RequestKind::ListTransactions(_) => plain!(ListTransactionsResponse),
         RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
 
         // Topics and logs.
@@ -259,61 +243,6 @@ fn offset_fetch(version: i16, request: &OffsetFetchRequest) -> OffsetFetchRespon
     }
 }
 
-/// An error for each partition of the one transaction up to version 3, for the whole answer from 4.
-fn add_partitions_to_txn(version: i16, request: &AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
-    if version >= 4 {
-        return AddPartitionsToTxnResponse::default().with_error_code(CODE);
-    }
-    use add_partitions_to_txn_response::{AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult};
-    let topics = each(&request.v3_and_below_topics, |topic| {
-        let partitions = each(&topic.partitions, |&index| {
-            AddPartitionsToTxnPartitionResult::default().with_partition_index(index).with_partition_error_code(CODE)
-        });
-        AddPartitionsToTxnTopicResult::default().with_name(topic.name.clone()).with_results_by_partition(partitions)
-    });
-    AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics)
-}
-
-fn write_txn_markers(request: &WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
-    use write_txn_markers_response::{
-        WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
-    };
-    let markers = each(&request.markers, |marker| {
-        let topics = each(&marker.topics, |topic| {
-            let partitions = each(&topic.partition_indexes, |&index| {
-                WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(CODE)
-            });
-            WritableTxnMarkerTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
-        });
-        WritableTxnMarkerResult::default().with_producer_id(marker.producer_id).with_topics(topics)
-    });
-    WriteTxnMarkersResponse::default().with_markers(markers)
-}
-
-fn txn_offset_commit(request: &TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
-    use txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partitions, |partition| {
-            TxnOffsetCommitResponsePartition::default()
-                .with_partition_index(partition.partition_index)
-                .with_error_code(CODE)
-        });
-        TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
-    });
-    TxnOffsetCommitResponse::default().with_topics(topics)
-}
-
-fn describe_producers(request: &DescribeProducersRequest) -> DescribeProducersResponse {
-    use describe_producers_response::{PartitionResponse, TopicResponse};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partition_indexes, |&index| {
-            PartitionResponse::default().with_partition_index(index).with_error_code(CODE)
-        });
-        TopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
-    });
-    DescribeProducersResponse::default().with_topics(topics)
-}
-
 fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
     use delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
     let topics = each(&request.topics, |topic| {
@@ -395,7 +324,7 @@ mod tests {
             }
         }
         assert!(failed.is_empty(), "{failed:?}");
-        assert!(seen > 100, "only {seen} requests could be made");
+        assert!(seen > 50, "only {seen} requests could be made");
     }
 
     /// A request of zeroes: empty lists, empty strings.

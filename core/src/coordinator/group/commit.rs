@@ -12,8 +12,10 @@ use super::consumer::Commits;
 use super::record::{OffsetKey, OffsetValue, Record};
 use super::turn::Turn;
 use super::{Committer, Group, Groups, refused};
+use crate::coordinator::refuse::refuse;
 use crate::coordinator::{Around, Decision, Producer, Reply, Waiter};
 use crate::error::{self, ErrorCode};
+use crate::log::Guard;
 
 /// An OffsetCommit whose topics are there.
 #[derive(Clone, Debug)]
@@ -27,11 +29,13 @@ pub struct Commit {
     pub topic_ids: Vec<Uuid>,
     /// Of which transaction the offsets are part; then the answer is one to a TxnOffsetCommit.
     pub transaction: Option<Producer>,
+    /// That the transaction goes on here, where its coordinator was asked.
+    pub guard: Option<Guard>,
 }
 
 impl Groups {
     pub(super) fn commit(&self, around: &Around<'_>, commit: Commit) -> Decision<Groups> {
-        let Commit { waiter, group, body, mut response, topic_ids, transaction } = commit;
+        let Commit { waiter, group, body, mut response, topic_ids, transaction, guard } = commit;
         let committer = Committer {
             member: &body.member_id,
             instance: body.group_instance_id.as_deref(),
@@ -43,7 +47,7 @@ impl Groups {
             Ok(may) => may,
             Err(error) => return refused(Reply { to: waiter, body: answer_to(transaction, response) }, error),
         };
-        decision.producer = transaction;
+        (decision.producer, decision.guard) = (transaction, guard);
         let now = around.now.wall.0;
         let expire_timestamp =
             if body.retention_time_ms == -1 { -1 } else { now.saturating_add(body.retention_time_ms) };
@@ -107,6 +111,20 @@ impl Groups {
     }
 }
 
+impl Commit {
+    /// The answer with what is known already.
+    pub fn as_it_is(self) -> Reply {
+        Reply { to: self.waiter, body: answer_to(self.transaction, self.response) }
+    }
+
+    /// The answer that says why nothing comes of it.
+    pub fn refuse(self, error: ErrorCode) -> Reply {
+        let mut reply = self.as_it_is();
+        refuse(&mut reply.body, error);
+        reply
+    }
+}
+
 fn answer_to(transaction: Option<Producer>, answer: OffsetCommitResponse) -> ResponseKind {
     match transaction {
         None => answer.into(),
@@ -132,7 +150,7 @@ fn in_transaction(answer: OffsetCommitResponse) -> TxnOffsetCommitResponse {
 }
 
 /// Java counts the 16-bit halves.
-fn is_too_long(metadata: &str, max: usize) -> bool {
+pub(super) fn is_too_long(metadata: &str, max: usize) -> bool {
     metadata.len() > max && metadata.encode_utf16().count() > max
 }
 
@@ -186,6 +204,7 @@ mod tests {
             topic_ids: vec![Uuid::nil()],
             body,
             transaction: Some(PRODUCER),
+            guard: None,
         };
         let (cluster, names) = (ClusterState::default(), Default::default());
         let around = Around { now, cluster: &cluster, topic_names: &names, settings: &BrokerSettings::default() };

@@ -2,6 +2,7 @@
 
 mod kafka;
 mod model;
+mod producers;
 mod recovery;
 mod rules;
 
@@ -16,6 +17,8 @@ use crate::record::batch::HEADER_LEN;
 use crate::record::{BatchBuilder, Compression};
 
 const LOG: LogId = LogId(7);
+/// A producer that is no part of a transaction.
+const ORIGIN: Origin = Origin::Client(Verified { guard: None, required: true });
 
 /// Carries out a log's effects as a driver does.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,7 @@ struct Files {
     log: Vec<u8>,
     index: Vec<u8>,
     time_index: Vec<u8>,
+    txn_index: Vec<u8>,
 }
 
 impl Files {
@@ -82,9 +86,15 @@ impl Disk {
                     (files.index, files.time_index) = (index.to_vec(), time_index.to_vec());
                 }
                 Effect::Delete { below, .. } => self.segments.retain(|base, _| *base >= below),
+                Effect::IndexAborted { segment, position, entries, .. } => {
+                    let file = &mut self.segments.get_mut(&segment).unwrap().txn_index;
+                    file.truncate(position as usize);
+                    file.extend(entries);
+                }
                 Effect::Save { file, contents } => {
                     self.saved.insert(file, contents);
                 }
+                Effect::Erase { file } => drop(self.saved.remove(&file)),
                 other => panic!("{other}"),
             }
         }
@@ -106,6 +116,7 @@ impl Disk {
                     modified: Timestamp(0),
                     index: Some(&files.index),
                     time_index: Some(&files.time_index),
+                    txn_index: Some(&files.txn_index),
                 },
                 recovery_point,
             );
@@ -116,14 +127,20 @@ impl Disk {
             }
             scanner.finish()
         });
-        LogImage { segments: segments.collect() }
+        let snapshots =
+            self.saved.iter().filter_map(|(file, contents)| Some((file.strip_prefix("fix-0/")?, contents.clone())));
+        LogImage { segments: segments.collect(), snapshots: Snapshots::found(snapshots) }
     }
 
     fn open(&mut self, config: LogConfig, checkpoints: Checkpoints) -> Log {
+        self.open_at(config, checkpoints, at(0))
+    }
+
+    fn open_at(&mut self, config: LogConfig, checkpoints: Checkpoints, now: Now) -> Log {
         let mut out = Vec::new();
         let image = self.image(checkpoints.recovery_point);
         let epochs = self.saved.get("fix-0/leader-epoch-checkpoint").cloned();
-        let log = Log::open(LOG, "fix-0".into(), config, image, checkpoints, epochs.as_deref(), at(0), &mut out);
+        let log = Log::open(LOG, "fix-0".into(), config, image, checkpoints, epochs.as_deref(), now, &mut out);
         self.enact(&mut out);
         self.appended = log.end();
         log
@@ -153,7 +170,7 @@ fn batch(timestamps: &[i64], len: usize) -> Batch {
 /// Appends, and lets the disk catch up.
 fn append(log: &mut Log, disk: &mut Disk, now: Now, batch: Batch) -> Placed {
     let mut out = Vec::new();
-    let placed = log.append(now, batch, 0, None, &mut out).unwrap();
+    let placed = log.append(now, batch, 0, None, ORIGIN, &mut out).unwrap();
     disk.enact(&mut out);
     log.appended(disk.appended);
     log.raise_high_watermark(disk.appended);
