@@ -2,7 +2,7 @@
 //! clients' requests, woken by high watermarks and by the clock.
 //!
 //! ```text
-//! hosting.rs: this broker leads the partition ─▶ look_after ─▶ load ─[Read … Loaded]─▶ load … ─▶ Event::Loaded
+//! loading.rs: this broker leads the partition ─▶ look_after ─▶ load ─[Read … Loaded]─▶ load … ─▶ Event::Loaded
 //! handle/: a request ─▶ coordinate ─▶ decide ─▶ enact ─▶ append
 //!                                       ▲         └─▶ nothing to wait for ─▶ settle ─▶ reply; Event::Written ─┐
 //!                                       └───── high watermark [committed], clock [coordinator_timer] ─────────┘
@@ -15,25 +15,20 @@ use kafka_protocol::messages::{GroupId, ResponseKind, TopicName};
 use uuid::Uuid;
 
 use super::{Broker, Effect};
-use crate::broker::purgatory::Reading;
 use crate::coordinator::group::{Ask, Groups, Order};
 use crate::coordinator::refuse::refuse;
 use crate::coordinator::shard::Settled;
 use crate::coordinator::topic::{Internal, partition_for};
-use crate::coordinator::transaction::Transactions;
 use crate::coordinator::{Around, Decision, Event, Machine, Producer, Reply, Shard, Waiter, coordinator_error};
 use crate::error::ErrorCode;
-use crate::id::{LogId, Offset, TopicPartition};
-use crate::log::{Found, Guard, Origin, ReadSeek, Verified};
+use crate::id::{LogId, Offset};
+use crate::log::{Guard, Origin, Verified};
 use crate::protocol::cluster::{ClusterState, Topic};
 use crate::record::batch::HEADER_LEN;
 use crate::record::check::Checked;
 use crate::record::{BatchBuilder, Compression};
-use crate::sim::view::Level;
 use crate::time::{Instant, Now};
 
-/// Bytes of a log that are replayed in one step, so that nobody else waits long.
-const LOAD_BYTES: u32 = 256 * 1024;
 /// Bytes of a batch that is one of several.
 const SPLIT_BYTES: usize = 256 * 1024;
 
@@ -54,11 +49,14 @@ pub(crate) trait Hosted: Machine {
 macro_rules! each {
     ($kind:expr, $broker:ident.$method:ident($($argument:expr),*)) => {
         match $kind {
-            Internal::Groups => $broker.$method::<Groups>($($argument),*),
-            Internal::Transactions => $broker.$method::<Transactions>($($argument),*),
+            Internal::Groups => $broker.$method::<$crate::coordinator::group::Groups>($($argument),*),
+            Internal::Transactions => {
+                $broker.$method::<$crate::coordinator::transaction::Transactions>($($argument),*)
+            }
         }
     };
 }
+pub(super) use each;
 
 impl Hosted for Groups {
     const TOPIC: Internal = Internal::Groups;
@@ -77,22 +75,12 @@ impl Hosted for Groups {
 /// All shards of one kind on this broker, by the partition of their topic.
 #[derive(Clone)]
 pub(crate) struct Coordinators<M: Machine> {
-    shards: BTreeMap<i32, Shard<M>>,
+    pub(super) shards: BTreeMap<i32, Shard<M>>,
     /// When which of them is to be looked at.
     alarms: BTreeSet<(Instant, i32)>,
     /// Where each of them stands in `alarms`.
     alarm_of: BTreeMap<i32, Instant>,
-    next_generation: u64,
-}
-
-/// A look into a log that is being loaded.
-#[derive(Clone)]
-pub struct Loading {
-    kind: Internal,
-    partition: i32,
-    generation: u64,
-    /// Not the records yet, but where they lie.
-    seek: Option<ReadSeek>,
+    pub(super) next_generation: u64,
 }
 
 impl<M: Machine> Coordinators<M> {
@@ -127,7 +115,7 @@ impl<M: Machine> Coordinators<M> {
     }
 
     /// Takes down when a shard is next to be looked at.
-    fn set_alarm(&mut self, partition: i32) {
+    pub(super) fn set_alarm(&mut self, partition: i32) {
         let at = self.shards.get(&partition).and_then(Shard::deadline);
         if self.alarm_of.get(&partition).copied() == at {
             return;
@@ -187,147 +175,6 @@ impl Broker {
     }
 }
 
-/// Loading and dropping.
-impl Broker {
-    /// A partition may be led here now, or not any more.
-    pub(super) fn look_after(&mut self, log: LogId, out: &mut Vec<Effect>) {
-        let Some(partition) = self.slot(log) else { return };
-        let name = partition.name.clone();
-        let leads = partition.led_in(-1).is_ok();
-        if let Some(kind) = Internal::of(&name.topic) {
-            each!(kind, self.look_after_shard(&name, log, leads, out));
-        }
-    }
-
-    /// A partition is not here any more.
-    pub(super) fn look_after_none(&mut self, name: &TopicPartition, out: &mut Vec<Effect>) {
-        if let Some(kind) = Internal::of(&name.topic) {
-            each!(kind, self.drop_shard(name.partition, out));
-        }
-    }
-
-    fn look_after_shard<M: Hosted>(&mut self, name: &TopicPartition, log: LogId, leads: bool, out: &mut Vec<Effect>) {
-        let partition = name.partition;
-        let start = self.slot(log).map_or(0, |slot| slot.log.log_start_offset());
-        let coordinators = M::coordinators(self);
-        let here = coordinators.shards.get(&partition).is_some_and(|shard| shard.log == log);
-        if here == leads {
-            return;
-        }
-        self.drop_shard::<M>(partition, out);
-        if leads {
-            let coordinators = M::coordinators(self);
-            let generation = coordinators.next_generation;
-            coordinators.next_generation += 1;
-            coordinators.shards.insert(partition, Shard::new(log, generation, start));
-            self.coordinated.insert(log, (M::TOPIC, partition));
-            self.load::<M>(partition, out);
-        }
-    }
-
-    fn drop_shard<M: Hosted>(&mut self, partition: i32, out: &mut Vec<Effect>) {
-        if M::coordinators(self).shard(partition).is_ok() {
-            let decision = self.decide_in::<M>(partition, Event::Unloading);
-            for reply in decision.replies {
-                self.gathers.put(reply, out);
-            }
-        }
-        let coordinators = M::coordinators(self);
-        let Some(mut shard) = coordinators.shards.remove(&partition) else { return };
-        coordinators.set_alarm(partition);
-        self.coordinated.remove(&shard.log);
-        M::dropped(self, partition);
-        for settled in shard.abandon() {
-            self.refused(settled, ErrorCode::NotCoordinator, out);
-        }
-    }
-
-    /// Goes on reading a shard's log.
-    fn load<M: Hosted>(&mut self, partition: i32, out: &mut Vec<Effect>) {
-        let Some(shard) = M::coordinators(self).shard_mut(partition) else { return };
-        let Some(next) = shard.loads_from() else { return };
-        let (log, generation) = (shard.log, shard.generation);
-        let Some(slot) = self.slot(log) else { return };
-        let (start, end) = (slot.log.log_start_offset(), slot.log.end());
-        if next >= end {
-            return self.shard_loaded::<M>(partition, log, out);
-        }
-        if next < start {
-            M::coordinators(self).shard_mut(partition).expect("it was there").skip_to(start);
-            return self.load::<M>(partition, out);
-        }
-        // Until its bytes are in the file they cannot be read: `appended` comes back.
-        if next >= slot.log.appended_end() {
-            return;
-        }
-        let found = slot.log.read(next, LOAD_BYTES, slot.log.appended_end(), true);
-        self.look_for_records::<M>(partition, generation, found, out);
-    }
-
-    fn look_for_records<M: Hosted>(
-        &mut self,
-        partition: i32,
-        generation: u64,
-        found: Found<Result<crate::log::Slice, ErrorCode>, ReadSeek>,
-        out: &mut Vec<Effect>,
-    ) {
-        let (extent, seek) = match found {
-            Found::Read(extent, seek) => (extent, Some(seek)),
-            Found::Here(Ok(slice)) => match slice.extent {
-                Some(extent) => (extent, None),
-                None => return self.shard_failed::<M>(partition, "the log ends where it should not", out),
-            },
-            Found::Here(Err(error)) => return self.shard_failed::<M>(partition, &error.to_string(), out),
-        };
-        let read = self.purgatory.read(Reading::Load(Loading { kind: M::TOPIC, partition, generation, seek }));
-        out.push(Effect::Read { read, extent });
-    }
-
-    /// What was to be read is there.
-    pub(super) fn resume_load(&mut self, loading: Loading, bytes: &bytes::Bytes, out: &mut Vec<Effect>) {
-        each!(loading.kind, self.resume_load_of(loading, bytes, out));
-    }
-
-    fn resume_load_of<M: Hosted>(&mut self, loading: Loading, bytes: &bytes::Bytes, out: &mut Vec<Effect>) {
-        let Loading { partition, generation, seek, .. } = loading;
-        let Some(shard) = M::coordinators(self).shard_mut(partition) else { return };
-        if shard.generation != generation {
-            return;
-        }
-        let log = shard.log;
-        let Some(slot) = self.slot(log) else { return };
-        if let Some(seek) = seek {
-            let found = seek.resume(&slot.log, bytes);
-            return self.look_for_records::<M>(partition, generation, found, out);
-        }
-        let high_watermark = slot.log.high_watermark();
-        let shard = M::coordinators(self).shard_mut(partition).expect("it was there");
-        match shard.replay_read(bytes.clone(), high_watermark) {
-            Ok(()) => self.load::<M>(partition, out),
-            Err(why) => self.shard_failed::<M>(partition, &why, out),
-        }
-    }
-
-    fn shard_loaded<M: Hosted>(&mut self, partition: i32, log: LogId, out: &mut Vec<Effect>) {
-        let Some(slot) = self.slot(log) else { return };
-        let (end, high_watermark) = (slot.log.end(), slot.log.high_watermark());
-        if let Some(shard) = M::coordinators(self).shard_mut(partition) {
-            shard.loaded(end, high_watermark);
-        }
-        self.coordinate::<M>(partition, Event::Loaded, out);
-    }
-
-    /// Nothing can be said about what is kept there, so nobody is told anything.
-    fn shard_failed<M: Hosted>(&mut self, partition: i32, why: &str, out: &mut Vec<Effect>) {
-        if let Some(shard) = M::coordinators(self).shard_mut(partition) {
-            shard.failed();
-        }
-        let name = TopicPartition::new(M::TOPIC.name(), partition);
-        let text = format!("Failed to load metadata from {name} due to {why}");
-        out.push(Effect::Note { level: Level::Bad, text });
-    }
-}
-
 /// Deciding.
 impl Broker {
     /// Something is to be decided in a shard that answers.
@@ -337,7 +184,7 @@ impl Broker {
         M::coordinators(self).set_alarm(partition);
     }
 
-    fn decide_in<M: Hosted>(&mut self, partition: i32, event: Event<M>) -> Decision<M> {
+    pub(super) fn decide_in<M: Hosted>(&mut self, partition: i32, event: Event<M>) -> Decision<M> {
         let (cluster, topic_names, settings) = (self.cluster.clone(), self.topic_names.clone(), self.settings.clone());
         let around = Around { now: self.now, cluster: &cluster, topic_names: &topic_names, settings: &settings };
         match M::coordinators(self).shard(partition) {
@@ -444,7 +291,7 @@ impl Broker {
         }
     }
 
-    fn refused<M: Machine>(&mut self, settled: Settled<M>, error: ErrorCode, out: &mut Vec<Effect>) {
+    pub(super) fn refused<M: Machine>(&mut self, settled: Settled<M>, error: ErrorCode, out: &mut Vec<Effect>) {
         if let Some(Reply { to, mut body }) = settled.response {
             refuse(&mut body, error);
             self.gathers.put(Reply { to, body }, out);

@@ -22,6 +22,7 @@ mod gather;
 pub mod handle;
 pub mod hosting;
 mod isr;
+mod loading;
 pub mod membership;
 pub mod producer_id;
 pub mod purgatory;

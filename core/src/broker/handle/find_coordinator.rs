@@ -33,7 +33,16 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FindCoordinatorReq
                     .with_node_id(WireBroker(leader.id.0))
                     .with_host(StrBytes::from_string(leader.host.clone()))
                     .with_port(i32::from(leader.port)),
-                Err(error) => coordinator.with_node_id(WireBroker(-1)).with_port(-1).with_error_code(error.code()),
+                Err(error) => {
+                    // Kafka gives no reason where clients only have to come again.
+                    let told = Some(error).filter(|error| *error == ErrorCode::InvalidRequest);
+                    let message = told.map(error::message).unwrap_or_default().into_owned();
+                    coordinator
+                        .with_node_id(WireBroker(-1))
+                        .with_port(-1)
+                        .with_error_code(error.code())
+                        .with_error_message(Some(StrBytes::from_string(message)))
+                }
             }
         });
         FindCoordinatorResponse::default().with_coordinators(coordinators.collect())

@@ -1,6 +1,7 @@
 //! OffsetCommit: decided by the group's coordinator ([`crate::coordinator::group::commit`]). A partition that is not there
 //! is refused alone.
 
+use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use kafka_protocol::messages::{OffsetCommitRequest, TopicName};
 
 use super::Asked;
@@ -11,12 +12,23 @@ use crate::coordinator::refuse::refuse;
 use crate::coordinator::{Event, Waiter};
 use crate::error::ErrorCode;
 
-pub(super) fn handle(broker: &mut Broker, asked: Asked, body: OffsetCommitRequest, out: &mut Vec<Effect>) {
+pub(super) fn handle(broker: &mut Broker, asked: Asked, mut body: OffsetCommitRequest, out: &mut Vec<Effect>) {
+    let is_there = |topic: &TopicName, index| broker.assignment(topic, index).is_some();
+    let is_whole = |topic: &OffsetCommitRequestTopic| {
+        topic.partitions.iter().all(|partition| is_there(&topic.name, partition.partition_index))
+    };
+    // As in Kafka, what is not there is answered first.
+    if !body.topics.iter().all(is_whole) {
+        body.topics.sort_by_key(is_whole);
+        for topic in &mut body.topics {
+            topic.partitions.sort_by_key(|partition| is_there(&topic.name, partition.partition_index));
+        }
+    }
     let mut response = commit::answer(&body.topics);
     let mut any = false;
     for (topic, answer) in body.topics.iter().zip(&mut response.topics) {
         for (partition, answer) in topic.partitions.iter().zip(&mut answer.partitions) {
-            if broker.assignment(&topic.name, partition.partition_index).is_some() {
+            if is_there(&topic.name, partition.partition_index) {
                 any = true;
             } else {
                 answer.error_code = ErrorCode::UnknownTopicOrPartition.code();

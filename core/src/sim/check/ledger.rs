@@ -189,6 +189,11 @@ impl Ledger {
         self.torn.is_some_and(|(torn, end)| said <= torn && offset >= end)
     }
 
+    /// That offset lies beyond what is committed since something was lost.
+    pub fn is_given_up(&self, offset: Offset) -> bool {
+        offset >= self.truth.end() && self.torn.is_some_and(|(_, end)| offset >= end)
+    }
+
     /// A producer was told that its record has that offset.
     pub fn promise(&mut self, offset: Offset, alone: bool) -> Verdict {
         if offset < self.truth.end() {
@@ -203,7 +208,7 @@ impl Ledger {
         // A leader that was given up goes on promising for a while.
         let exempt = match self.torn {
             Some(_) if self.unclean => Some(UNCLEAN),
-            Some((_, end)) if offset >= end => Some(GIVEN_UP),
+            Some(_) if self.is_given_up(offset) => Some(GIVEN_UP),
             _ => None,
         };
         let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);

@@ -118,6 +118,12 @@ impl Checks {
                     self.lost += 1;
                     return;
                 }
+                // So is what a leader acknowledges that does not know of that; others will have that offset.
+                if !alone && ledger.is_given_up(*offset) {
+                    self.lost += 1;
+                    let verdict = ledger.promise(*offset, false);
+                    return self.judge_once(at, place, verdict);
+                }
                 let again = ledger.acked.contains(*offset);
                 let verdict = match again && (alone || ledger.single.contains(*offset)) {
                     // One of the two was a leader's word alone.
@@ -140,8 +146,8 @@ impl Checks {
                 let ledger = &mut self.ledgers[place];
                 let hash = consistent_read::hash(*timestamp, key.as_deref(), value.as_deref());
                 let next = next(&mut self.next, name, topic, *partition);
-                // The answer was on its way while the record was lost.
-                if ledger.is_torn(said, *offset) {
+                // The answer was on its way while the record was lost, or is of a leader that does not know of that.
+                if ledger.is_torn(said, *offset) || ledger.is_given_up(*offset) {
                     *next = -1;
                     return;
                 }

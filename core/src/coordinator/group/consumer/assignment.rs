@@ -73,9 +73,9 @@ mod tests {
     fn epochs_that_an_older_kafka_did_not_write_are_the_members() {
         let topic_id = Uuid::from_u128(1);
         let partitions = EpochPartitions { topic_id, partitions: vec![3, 1], assignment_epochs: vec![5, 6] };
-        assert_eq!(from_current(&[partitions.clone()], 9), [(topic_id, [(1, 6), (3, 5)].into())].into());
+        assert_eq!(from_current(std::slice::from_ref(&partitions), 9), [(topic_id, [(1, 6), (3, 5)].into())].into());
         let older = EpochPartitions { assignment_epochs: vec![], ..partitions };
-        assert_eq!(from_current(&[older.clone()], 9), [(topic_id, [(1, 9), (3, 9)].into())].into());
+        assert_eq!(from_current(std::slice::from_ref(&older), 9), [(topic_id, [(1, 9), (3, 9)].into())].into());
         assert_eq!(from_current(&[older], -2), [(topic_id, [(1, 0), (3, 0)].into())].into());
     }
 }

@@ -36,14 +36,13 @@ impl Groups {
         group: &Consumer,
         join: Join,
     ) -> Decision<Groups> {
-        let asked = join.body.member_id.clone();
         let Join { waiter, body, dice, .. } = join;
         let unknown = body.member_id.is_empty();
         let id: Arc<str> = if unknown { print_uuid(dice).into() } else { body.member_id.as_str().into() };
         let mut turn = Turn::new(around, group.clone());
         let fits = turn.check_room(&id).and_then(|()| turn.check_protocols(&id, &body));
         if let Err((error, _)) = fits {
-            return Decision { replies: vec![join::refused(waiter, &asked, error)], ..Decision::default() };
+            return Decision { replies: vec![join::refused(waiter, "", error)], ..Decision::default() };
         }
         if unknown && body.group_instance_id.is_none() && waiter.asked.version >= 4 {
             turn.note(format!(
@@ -57,7 +56,7 @@ impl Groups {
         let client = (waiter.asked.client_id.as_deref().unwrap_or_default().into(), waiter.asked.client_host());
         match self.joins_consumer(turn, &id, &body, client, unknown) {
             Ok((decision, answer)) => Decision { response: Some(waiter.reply(answer)), ..decision },
-            Err((error, _)) => Decision { replies: vec![join::refused(waiter, &asked, error)], ..Decision::default() },
+            Err((error, _)) => Decision { replies: vec![join::refused(waiter, "", error)], ..Decision::default() },
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Which topics that are is looked up for all regular expressions of a group at once, apart from the heartbeat that asks for
 //! it, and written down; and at most every ten seconds, since all of the cluster's topics are gone through.
+//!
+//! Kafka's are those of RE2. The engine here takes the same but for `\Q…\E` and Unicode's classes, which names of topics,
+//! all ASCII, need not have.
 
 use std::sync::Arc;
 
@@ -16,6 +19,24 @@ use crate::coordinator::{Around, Decision};
 use crate::error::ErrorCode;
 use crate::protocol::cluster::ClusterState;
 use crate::time::{Duration, Timestamp};
+
+/// What RE2 says where this engine's words contain those.
+const RE2_WORDS: &[(&str, &str)] = &[
+    ("found closing ')'", "regexp/syntax: internal error"),
+    ("closing ')'", "missing closing )"),
+    ("bracket", "missing closing ]"),
+    ("unclosed character class", "missing closing ]"),
+    ("must be applied to a sub-expression", "missing argument to repetition operator"),
+    ("repetition", "invalid repeat count"),
+    ("saw start of escape sequence", "trailing backslash at end of expression"),
+    ("escape sequence", "invalid escape sequence"),
+    ("backreferences", "invalid escape sequence"),
+    ("duplicate capture group name", "duplicate capture group name"),
+    ("group name", "invalid named capture"),
+    ("flag", "invalid or unsupported Perl syntax"),
+    ("look-around", "invalid or unsupported Perl syntax"),
+    ("range", "invalid character class range"),
+];
 
 /// Kafka's: topics are not looked up more often.
 const MIN_REFRESH_INTERVAL_MS: i64 = 10_000;
@@ -140,9 +161,11 @@ fn compile(regex: &str) -> Result<Pattern, Refusal> {
     // By itself, so that parentheses that do not match each other are not made to match.
     let whole = Pattern::new(regex).and_then(|_| Pattern::new(&format!("^(?:{regex})$")));
     whole.map_err(|malformed| {
+        let why = malformed.to_string();
+        let why = RE2_WORDS.iter().find(|(words, _)| why.contains(words)).map_or(&*why, |(_, words)| words);
         (
             ErrorCode::InvalidRegularExpression,
-            format!("SubscribedTopicRegex `{regex}` is not a valid regular expression: {malformed}."),
+            format!("SubscribedTopicRegex `{regex}` is not a valid regular expression: {why}."),
         )
     })
 }
@@ -156,8 +179,22 @@ mod tests {
         let matches = |regex: &str, name: &str| compile(regex).unwrap().is_match(name);
         assert!(matches("t3|num.*", "numbers") && matches("t3|num.*", "t3") && matches("(?i)T3", "t3"));
         assert!(!matches("t3|num.*", "t33") && !matches("umb", "numbers") && !matches("a", "a\n"));
-        let (error, message) = compile("a)(b").unwrap_err();
-        assert_eq!(error, ErrorCode::InvalidRegularExpression);
-        assert!(message.starts_with("SubscribedTopicRegex `a)(b` is not a valid regular expression: "), "{message}");
+        for (regex, why) in [
+            ("a)(b", "regexp/syntax: internal error"),
+            ("a(b", "missing closing )"),
+            ("[ab", "missing closing ]"),
+            ("a|*", "missing argument to repetition operator"),
+            ("a{2,1}", "invalid repeat count"),
+            ("a\\", "trailing backslash at end of expression"),
+            ("\\y", "invalid escape sequence"),
+            ("\\1", "invalid escape sequence"),
+            ("(?<n", "invalid named capture"),
+            ("(?z)", "invalid or unsupported Perl syntax"),
+            ("(?=a)", "invalid or unsupported Perl syntax"),
+            ("[b-a]", "invalid character class range"),
+        ] {
+            let message = format!("SubscribedTopicRegex `{regex}` is not a valid regular expression: {why}.");
+            assert_eq!(compile(regex).unwrap_err(), (ErrorCode::InvalidRegularExpression, message));
+        }
     }
 }
