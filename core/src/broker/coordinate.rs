@@ -15,17 +15,14 @@ use kafka_protocol::messages::{GroupId, ResponseKind, TopicName};
 use uuid::Uuid;
 
 use super::{Broker, Effect};
-use crate::broker::producer_id::Wanted;
 use crate::coordinator::group::{Ask, Groups, Order};
 use crate::coordinator::refuse::refuse;
 use crate::coordinator::shard::Settled;
 use crate::coordinator::topic::{Internal, partition_for};
-use crate::coordinator::transaction::{self, Transactions};
 use crate::coordinator::{Around, Decision, Event, Machine, Producer, Reply, Shard, Waiter, coordinator_error};
 use crate::error::ErrorCode;
-use crate::id::{LeaderEpoch, LogId, Offset};
+use crate::id::{LogId, Offset};
 use crate::log::{Guard, Origin, Verified};
-use crate::partition::Partition;
 use crate::protocol::cluster::{ClusterState, Topic};
 use crate::record::batch::HEADER_LEN;
 use crate::record::check::Checked;
@@ -53,7 +50,9 @@ macro_rules! each {
     ($kind:expr, $broker:ident.$method:ident($($argument:expr),*)) => {
         match $kind {
             Internal::Groups => $broker.$method::<$crate::coordinator::group::Groups>($($argument),*),
-            Internal::Transactions => $broker.$method::<$crate::coordinator::transaction::Transactions>($($argument),*),
+            Internal::Transactions => {
+                $broker.$method::<$crate::coordinator::transaction::Transactions>($($argument),*)
+            }
         }
     };
 }
@@ -70,26 +69,6 @@ impl Hosted for Groups {
         match order {
             Order::Note(level, text) => out.push(Effect::Note { level, text }),
         }
-    }
-}
-
-impl Hosted for Transactions {
-    const TOPIC: Internal = Internal::Transactions;
-
-    fn coordinators(broker: &mut Broker) -> &mut Coordinators<Transactions> {
-        &mut broker.transactions
-    }
-
-    fn carry_out(broker: &mut Broker, partition: i32, order: transaction::Order, out: &mut Vec<Effect>) {
-        match order {
-            transaction::Order::Mark(marks) => broker.mark(partition, marks, out),
-            transaction::Order::Ask(ask) => broker.coordinate::<Transactions>(partition, Event::Asked(ask), out),
-            transaction::Order::ProducerId(ask) => broker.find_producer_id(Wanted::Transaction(partition, ask), out),
-        }
-    }
-
-    fn dropped(broker: &mut Broker, partition: i32) {
-        broker.forget_markers(partition);
     }
 }
 
@@ -168,37 +147,6 @@ impl Broker {
     }
 }
 
-/// What a transaction's marker does to a shard.
-impl Broker {
-    /// The shard that a log is the memory of has to know what is written there; fails where it does not answer.
-    ///
-    /// Errors: `NotLeaderOrFollower`.
-    pub(crate) fn may_mark(&mut self, log: LogId) -> Result<(), ErrorCode> {
-        match self.coordinated.get(&log) {
-            Some(&(Internal::Groups, partition)) if self.groups.shard(partition).is_err() => {
-                Err(ErrorCode::NotLeaderOrFollower)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A marker was appended, and ends at `end`.
-    pub(crate) fn marked(&mut self, log: LogId, producer: Producer, committed: bool, end: Offset) {
-        let Some(&(Internal::Groups, partition)) = self.coordinated.get(&log) else { return };
-        let deadline = self.now.instant + Groups::write_timeout(&self.settings);
-        if let Some(shard) = self.groups.shard_mut(partition) {
-            shard.marked(producer, committed);
-            shard.wait(end, deadline, Settled { response: None, next: None });
-        }
-    }
-
-    /// The term in which this broker coordinates that partition's transactions.
-    pub(crate) fn coordinator_epoch(&mut self, partition: i32) -> LeaderEpoch {
-        let log = self.transactions.shard_mut(partition).map(|shard| shard.log);
-        log.and_then(|log| self.slot(log)).map_or(-1, Partition::leader_epoch)
-    }
-}
-
 /// Asking.
 impl Broker {
     /// Has the group's coordinator decide, if that is this broker; `template` is the answer that says why not.
@@ -223,18 +171,6 @@ impl Broker {
                 refuse(&mut body, error);
                 self.gathers.put(Reply { to: waiter, body }, out);
             }
-        }
-    }
-
-    /// The same for the coordinator of a transactional id.
-    pub(crate) fn ask_transaction(&mut self, id: &str, ask: transaction::Ask, out: &mut Vec<Effect>) {
-        let found = match id.is_empty() {
-            true => Err(ErrorCode::InvalidRequest),
-            false => self.coordinator_of::<Transactions>(id).map(|(partition, _)| partition),
-        };
-        match found {
-            Ok(partition) => self.coordinate::<Transactions>(partition, Event::Asked(ask), out),
-            Err(error) => self.reply_all(ask.refuse(error), out),
         }
     }
 }

@@ -16,10 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::handle::fetch::Fetching;
-use super::handle::list_offsets::Listing;
-use super::handle::produce::Producing;
-use super::handle::write_txn_markers::Marking;
+use super::handle::{fetch::Fetching, list_offsets::Listing, produce::Producing, write_txn_markers::Marking};
 use super::loading::Loading;
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};

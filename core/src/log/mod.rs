@@ -22,12 +22,13 @@
 //! `segment.rs` one file and when to leave it | `index.rs` its sparse offset and time index | `newest.rs` the dense table
 //! of the newest batches | `lookup.rs` where an offset lies, `seek_time.rs` where a timestamp lies, `walk.rs` from batch to
 //! batch | `epoch.rs` which leader wrote what | `follow.rs` what a leader says | `retention.rs` what may go |
-//! `producer.rs` who writes in which epoch, sequence and transaction, `verification.rs` transactions that are being verified,
+//! `admit.rs` what is appended | `producer.rs` who writes in which epoch, sequence and transaction, `verification.rs` transactions that are being verified,
 //! `aborted.rs` those that were aborted, `snapshot.rs` what is saved of all that, `replay.rs` how it is found out again |
 //! `recover.rs` from bytes to an image | `open.rs` from an image to a log | `checkpoint.rs` the small text files |
 //! `chunks.rs` a vector that is cheap to clone
 
 pub mod aborted;
+mod admit;
 pub mod checkpoint;
 mod chunks;
 pub mod epoch;
@@ -51,7 +52,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::broker::effect::{Effect, IndexEntry, TimeEntry};
-use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, LogId, Offset};
 use crate::record::check::Invalid;
 use crate::record::{Batch, Marker, Stamp};
@@ -59,11 +59,12 @@ use crate::sim::view::BatchView;
 use crate::time::{Duration, Instant, Now, Timestamp};
 
 use newest::Newest;
-use producer::{Appending, Producers};
+use producer::Producers;
 use replay::Replaying;
 use segment::Segment;
 use snapshot::Snapshots;
 
+pub use admit::{Origin, Verified};
 pub use lookup::{Cut, CutSeek, Found, Locate, Place, ReadSeek, Slice};
 pub use recover::{LogImage, SegmentImage};
 pub use replay::Replay;
@@ -131,25 +132,6 @@ pub struct Placed {
     pub last_offset: Offset,
     /// The timestamp that the leader gave, under LogAppendTime; of a batch that was there already, its own.
     pub append_time: Option<Timestamp>,
-}
-
-/// Who wants to append.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A producer.
-    Client(Verified),
-    /// A coordinator, in its own topic.
-    Coordinator(Verified),
-    /// A transaction's coordinator, to end it, under that level of `transaction.version`.
-    Marker { version: i8 },
-}
-
-/// How the transaction of a batch was verified, where one is not open yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    pub guard: Option<Guard>,
-    /// Without a guard nothing is taken.
-    pub required: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -300,33 +282,6 @@ impl Log {
         Ok(self.put(now, batch, Stamp { base_offset: self.end, leader_epoch: epoch, append_time }, out))
     }
 
-    /// Checks a producer's batch, or a marker, against what is known of that producer. Gives where it is, if it is here.
-    fn admit(&self, batch: &Batch, origin: Origin) -> Result<Option<Placed>, Invalid> {
-        if self.is_replaying() {
-            let message = format!("the producers of {} are not known yet", self.directory);
-            return Err(Invalid { error: ErrorCode::NotLeaderOrFollower, message, record_errors: Vec::new() });
-        }
-        let (header, producers) = (&batch.header, &self.producers);
-        let at = Appending { header, at: self.end, partition: &self.directory };
-        match origin {
-            Origin::Client(verified) => {
-                let twin = producers.duplicate(header);
-                if twin.is_none() {
-                    producers.check(at, verified)?;
-                    producers.check_sequence(at)?;
-                }
-                return Ok(twin);
-            }
-            Origin::Coordinator(verified) => producers.check(at, verified)?,
-            Origin::Marker { version } => {
-                if let Some(marker) = Marker::of(batch) {
-                    producers.check_marker(at, marker, version)?;
-                }
-            }
-        }
-        Ok(None)
-    }
-
     /// The driver wrote everything below `end`.
     pub fn appended(&mut self, end: Offset) {
         self.appended = self.appended.max(end.min(self.end));
@@ -409,19 +364,6 @@ impl Log {
         }
         self.forget_producers(now, cut.end, out);
         self.assert_invariants();
-    }
-
-    fn fits(&self, batch: &Batch) -> Result<(), Invalid> {
-        let (size, limit) = (batch.bytes.len(), self.config.segment_bytes);
-        if size as u64 <= u64::from(limit) {
-            return Ok(());
-        }
-        let message = format!(
-            "Message batch size is {size} bytes in append to partition {}, which exceeds the maximum configured segment \
-             size of {limit}.",
-            self.directory
-        );
-        Err(Invalid { error: ErrorCode::RecordListTooLarge, message, record_errors: Vec::new() })
     }
 
     /// Puts a batch at the end, after rolling the active segment where it is due.

@@ -8,9 +8,10 @@
 //!
 //! Each goes over connections of its own, as in Kafka, so that no verdict waits behind a marker that is being replicated;
 //! and to this broker itself too. To each broker one request of each kind is on its way at most; what comes up meanwhile
-//! goes with the next.
+//! goes with the next. `shards.rs` the coordinators' side
 
 mod markers;
+mod shards;
 pub(super) mod verify;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::recover::{Scanner, SegmentFiles};
 use super::*;
 use crate::broker::effect::Extent;
+use crate::error::ErrorCode;
 use crate::record::batch::HEADER_LEN;
 use crate::record::{BatchBuilder, Compression};
 
