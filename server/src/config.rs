@@ -13,6 +13,9 @@ pub struct ServeArgs {
     /// Brokers to run; broker i has node id i
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub brokers: u16,
+    /// Where the brokers are (Kafka's broker.rack), in turn: with a,b broker 3 is in a again
+    #[arg(long, value_name = "RACK,…", value_delimiter = ',', value_parser = rack)]
+    pub racks: Vec<String>,
     /// The address where Kafka's clients connect
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub host: IpAddr,
@@ -39,6 +42,11 @@ pub struct ServeArgs {
 fn page(text: &str) -> Result<PathBuf, String> {
     let directory = PathBuf::from(text);
     if directory.join("index.html").is_file() { Ok(directory) } else { Err("there is no index.html in it".to_owned()) }
+}
+
+fn rack(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() { Err("a rack has a name".to_owned()) } else { Ok(name.to_owned()) }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

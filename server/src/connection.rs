@@ -16,7 +16,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -65,8 +65,8 @@ pub struct Listener {
     pub max_idle: Duration,
     /// Kafka's `queued.max.requests`: a place for each request that waits for the broker's thread.
     pub queue: Arc<Semaphore>,
-    /// Kafka's `max.connections`.
-    pub max_connections: usize,
+    /// Kafka's `max.connections`, which can be set while the broker runs.
+    pub max_connections: Arc<AtomicUsize>,
     /// Kafka's `socket.receive.buffer.bytes`; `None` leaves it to the system.
     pub receive_buffer: Option<u32>,
     /// Kafka's `socket.send.buffer.bytes`, likewise.

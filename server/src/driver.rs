@@ -16,7 +16,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,6 +25,7 @@ use ottla_core::broker::effect::Extent;
 use ottla_core::broker::event::Unreachable;
 use ottla_core::broker::{Broker, Effect, Event};
 use ottla_core::client;
+use ottla_core::config::BrokerSettings;
 use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
@@ -119,6 +120,11 @@ impl Clock {
     }
 }
 
+/// Kafka's `max.connections`.
+pub fn max_connections(settings: &BrokerSettings) -> usize {
+    settings.max_connections.max(0) as usize
+}
+
 pub struct Driver {
     pub id: BrokerId,
     pub broker: Broker,
@@ -137,6 +143,8 @@ pub struct Driver {
     pub live: Arc<Live>,
     /// By connection: where its answers go.
     pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
+    /// How many connections are accepted.
+    pub max_connections: Arc<AtomicUsize>,
     pub stopped: bool,
     /// What came while it stood still.
     pub kept: VecDeque<Inbox>,
@@ -309,6 +317,9 @@ impl Driver {
                     Level::Good | Level::Info => info!(broker = %self.id, "{text}"),
                 }
                 self.live.say(&self.id.to_string(), text, level);
+            }
+            Effect::Configure { settings } => {
+                self.max_connections.store(max_connections(&settings), Ordering::Relaxed);
             }
             Effect::Fail { why } => {
                 error!(broker = %self.id, "cannot go on: {why}");

@@ -75,7 +75,8 @@ fn refusal(server: &Server, action: &Action) -> Option<(String, String)> {
     let verb = action.to_string().split_whitespace().next().unwrap_or_default().to_owned();
     let not_here = |why: &str| Some((verb.clone(), why.to_owned()));
     match action {
-        Action::Topic { .. } | Action::Send(_) => None,
+        Action::Errand(errand) => errand.taker().and_then(|id| unknown(server, &Who::Broker(id))),
+        Action::Send(_) => None,
         Action::Fault(Fault::Hold(..) | Fault::Tear(_) | Fault::Corrupt(_)) => {
             not_here("only a simulated cluster can break like that")
         }
@@ -137,9 +138,7 @@ fn column(line: &str, word: &str) -> usize {
 async fn one(server: &Arc<Server>, action: Action) -> Outcome {
     match action {
         Action::Send(record) => hand::send(server, record).await,
-        Action::Topic { name, partitions, replication_factor, configs } => {
-            hand::create_topic(server, name, partitions, replication_factor, configs).await
-        }
+        Action::Errand(errand) => hand::errand(server, &errand).await,
         Action::Fault(fault) => {
             let _acting = server.acting.lock().await;
             strike(server, fault).await

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -38,7 +38,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use uuid::Uuid;
 
 use crate::connection::Listener;
-use crate::driver::{Clock, Driver, Ended, Handle, Inbox};
+use crate::driver::{Clock, Driver, Ended, Handle, Inbox, max_connections};
 use crate::exchange::Exchange;
 use crate::listen::{Listening, Port};
 use crate::live::Live;
@@ -194,12 +194,13 @@ impl Host {
             log_dir: std::path::absolute(&self.root)?.display().to_string(),
             bugs: ottla_core::bug::Bugs::default(),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
-            settings: site.settings.set().clone(),
+            settings: site.settings.layers().given.clone(),
         };
         let mut effects = Vec::new();
         let broker = Broker::open(config, image, site.clock.now(), &mut effects)
             .map_err(|why| anyhow!("{id} cannot start: {why}"))?;
-        let listening = self.listen(&handle)?;
+        let max_connections = Arc::new(AtomicUsize::new(max_connections(&site.settings)));
+        let listening = self.listen(&handle, max_connections.clone())?;
         let peers = {
             let (site, inbox) = (site.clone(), inbox.clone());
             let listen = move |event| {
@@ -225,6 +226,7 @@ impl Host {
             peers,
             live: site.live.clone(),
             connections: BTreeMap::new(),
+            max_connections,
             stopped: false,
             kept: VecDeque::new(),
             paused: false,
@@ -250,14 +252,14 @@ impl Host {
         Ok(())
     }
 
-    fn listen(&self, handle: &Handle) -> anyhow::Result<Listening> {
+    fn listen(&self, handle: &Handle, max_connections: Arc<AtomicUsize>) -> anyhow::Result<Listening> {
         let settings = &self.site.settings;
         let context = Arc::new(Listener {
             broker: handle.clone(),
             max_request_bytes: settings.socket_request_max_bytes,
             max_idle: settings.connections_max_idle,
             queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
-            max_connections: settings.max_connections.max(0) as usize,
+            max_connections,
             receive_buffer: settings.socket_receive_buffer,
             send_buffer: settings.socket_send_buffer,
             broken: AtomicBool::new(false),

@@ -199,11 +199,12 @@ fn register(args: &ServeArgs, ports: &[Port]) -> Vec<Registration> {
         None if args.host.is_unspecified() => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         None => args.host.to_string(),
     };
+    let mut racks = args.racks.iter().cycle().cloned();
     let registration = |(id, port): (i32, &Port)| Registration {
         id: BrokerId(id),
         host: host.clone(),
         port: port.address.port(),
-        rack: None,
+        rack: racks.next(),
     };
     (1..).zip(ports).map(registration).collect()
 }

@@ -58,10 +58,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
 
         // Topics and logs.
         RequestKind::DeleteRecords(request) => delete_records(request).into(),
-        RequestKind::AlterReplicaLogDirs(request) => alter_replica_log_dirs(request).into(),
-        RequestKind::ElectLeaders(request) => elect_leaders(version, request).into(),
-        RequestKind::AlterPartitionReassignments(_) => plain!(AlterPartitionReassignmentsResponse),
-        RequestKind::ListPartitionReassignments(_) => plain!(ListPartitionReassignmentsResponse),
         RequestKind::ListConfigResources(_) => plain!(ListConfigResourcesResponse),
 
         // Security and quotas.
@@ -144,7 +140,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         RequestKind::EndQuorumEpoch(_) => plain!(EndQuorumEpochResponse),
         RequestKind::DescribeQuorum(_) => plain!(DescribeQuorumResponse),
         RequestKind::AlterPartition(_) => plain!(AlterPartitionResponse),
-        RequestKind::UpdateFeatures(_) => plain!(UpdateFeaturesResponse),
         RequestKind::Envelope(_) => plain!(EnvelopeResponse),
         RequestKind::FetchSnapshot(_) => plain!(FetchSnapshotResponse),
         RequestKind::BrokerRegistration(_) => plain!(BrokerRegistrationResponse),
@@ -255,30 +250,6 @@ fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
         DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
     });
     DeleteRecordsResponse::default().with_topics(topics)
-}
-
-fn alter_replica_log_dirs(request: &AlterReplicaLogDirsRequest) -> AlterReplicaLogDirsResponse {
-    use alter_replica_log_dirs_response::{AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult};
-    let topics = request.dirs.iter().flat_map(|dir| &dir.topics);
-    let results = topics.map(|topic| {
-        let partitions = each(&topic.partitions, |&index| {
-            AlterReplicaLogDirPartitionResult::default().with_partition_index(index).with_error_code(CODE)
-        });
-        AlterReplicaLogDirTopicResult::default().with_topic_name(topic.name.clone()).with_partitions(partitions)
-    });
-    AlterReplicaLogDirsResponse::default().with_results(results.collect())
-}
-
-/// No error for the whole answer in version 0.
-fn elect_leaders(version: i16, request: &ElectLeadersRequest) -> ElectLeadersResponse {
-    use elect_leaders_response::{PartitionResult, ReplicaElectionResult};
-    let results = each(request.topic_partitions.as_deref().unwrap_or_default(), |topic| {
-        let partitions =
-            each(&topic.partitions, |&index| PartitionResult::default().with_partition_id(index).with_error_code(CODE));
-        ReplicaElectionResult::default().with_topic(topic.topic.clone()).with_partition_result(partitions)
-    });
-    let code = if version >= 1 { CODE } else { crate::error::NONE };
-    ElectLeadersResponse::default().with_error_code(code).with_replica_election_results(results)
 }
 
 fn alter_client_quotas(request: &AlterClientQuotasRequest) -> AlterClientQuotasResponse {
