@@ -48,7 +48,7 @@ impl Broker {
         request: ClusterRequest,
         out: &mut Vec<Effect>,
     ) {
-        let origin = Origin::Broker { from, call };
+        let origin = |version| Origin::Broker { from, call, version };
         let work = match request {
             ClusterRequest::Update(state) => {
                 let own = self.id();
@@ -64,8 +64,8 @@ impl Broker {
                 };
                 return out.push(Effect::Answer { to, call, response });
             }
-            ClusterRequest::Forward { version, body } => Work::Request { origin, version, body },
-            ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin, broker, epoch },
+            ClusterRequest::Forward { version, body } => Work::Request { origin: origin(version), version, body },
+            ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin: origin(0), broker, epoch },
         };
         if !self.enqueue(now, work, out) {
             out.push(Effect::Answer { to: from, call, response: ClusterResponse::NotController });
@@ -81,7 +81,9 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         match (self.calls.remove(&call), result) {
-            (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward(body))) => asked.reply(*body, out),
+            (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward { body, .. })) => {
+                asked.reply(*body, out)
+            }
             (Some(Pending::Forward { asked, unreachable }), _) => asked.reply(*unreachable, out),
             (Some(Pending::Shutdown), _) => self.handed_over(now, out),
             (Some(Pending::Update { to, version }), Ok(ClusterResponse::Done)) => self.confirmed(now, to, version, out),
@@ -204,9 +206,9 @@ impl Broker {
         match (origin, answer) {
             (Origin::Client { asked, .. }, Answer::Response(body)) => asked.reply(body, out),
             (Origin::Client { asked, otherwise }, _) => asked.reply(*otherwise, out),
-            (Origin::Broker { from, call }, answer) => {
+            (Origin::Broker { from, call, version }, answer) => {
                 let response = match answer {
-                    Answer::Response(body) => ClusterResponse::Forward(Box::new(body)),
+                    Answer::Response(body) => ClusterResponse::Forward { version, body: Box::new(body) },
                     Answer::Remaining(partitions) => ClusterResponse::Remaining(partitions),
                     Answer::NotController => ClusterResponse::NotController,
                 };

@@ -126,14 +126,9 @@ pub enum Work {
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// A client of this broker; where it turns out that this is not the controller any more it gets `otherwise`.
-    Client {
-        asked: Asked,
-        otherwise: Box<ResponseKind>,
-    },
-    Broker {
-        from: BrokerId,
-        call: CallId,
-    },
+    Client { asked: Asked, otherwise: Box<ResponseKind> },
+    /// Another broker, for a client of its own who speaks that version.
+    Broker { from: BrokerId, call: CallId, version: i16 },
     /// This broker, which is about to stop.
     OwnStop,
     /// Nobody waits: whoever asked for a missing topic's metadata asks again.
