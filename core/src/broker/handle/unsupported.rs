@@ -26,33 +26,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         };
     }
     match request {
-        // Groups.
-        RequestKind::FindCoordinator(request) => find_coordinator(version, request).into(),
-        RequestKind::OffsetCommit(request) => offset_commit(request).into(),
-        RequestKind::OffsetFetch(request) => offset_fetch(version, request).into(),
-        RequestKind::JoinGroup(_) => plain!(JoinGroupResponse),
-        RequestKind::Heartbeat(_) => plain!(HeartbeatResponse),
-        RequestKind::LeaveGroup(_) => plain!(LeaveGroupResponse),
-        RequestKind::SyncGroup(_) => plain!(SyncGroupResponse),
-        RequestKind::ListGroups(_) => plain!(ListGroupsResponse),
-        RequestKind::DescribeGroups(request) => {
-            use describe_groups_response::DescribedGroup;
-            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
-            DescribeGroupsResponse::default().with_groups(each(&request.groups, group)).into()
-        }
-        RequestKind::DeleteGroups(request) => {
-            use delete_groups_response::DeletableGroupResult;
-            let group = |id: &GroupId| DeletableGroupResult::default().with_error_code(CODE).with_group_id(id.clone());
-            DeleteGroupsResponse::default().with_results(each(&request.groups_names, group)).into()
-        }
-        RequestKind::OffsetDelete(_) => plain!(OffsetDeleteResponse),
-        RequestKind::ConsumerGroupHeartbeat(_) => plain!(ConsumerGroupHeartbeatResponse),
-        RequestKind::ConsumerGroupDescribe(request) => {
-            use consumer_group_describe_response::DescribedGroup;
-            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
-            ConsumerGroupDescribeResponse::default().with_groups(each(&request.group_ids, group)).into()
-        }
-
         // Transactions.
         RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
 
@@ -181,63 +154,6 @@ fn each<T, R>(items: &[T], result: impl Fn(&T) -> R) -> Vec<R> {
     items.iter().map(result).collect()
 }
 
-/// Several keys from version 4.
-fn find_coordinator(version: i16, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
-    use find_coordinator_response::Coordinator;
-    let nowhere = BrokerId(-1);
-    if version >= 4 {
-        let coordinator = |key: &StrBytes| {
-            Coordinator::default().with_key(key.clone()).with_error_code(CODE).with_node_id(nowhere).with_port(-1)
-        };
-        FindCoordinatorResponse::default().with_coordinators(each(&request.coordinator_keys, coordinator))
-    } else {
-        FindCoordinatorResponse::default().with_error_code(CODE).with_node_id(nowhere).with_port(-1)
-    }
-}
-
-fn offset_commit(request: &OffsetCommitRequest) -> OffsetCommitResponse {
-    use offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partitions, |partition| {
-            OffsetCommitResponsePartition::default()
-                .with_partition_index(partition.partition_index)
-                .with_error_code(CODE)
-        });
-        OffsetCommitResponseTopic::default()
-            .with_name(topic.name.clone())
-            .with_topic_id(topic.topic_id)
-            .with_partitions(partitions)
-    });
-    OffsetCommitResponse::default().with_topics(topics)
-}
-
-/// An error for each partition in version 1, for the whole answer from 2, for each group from 8.
-fn offset_fetch(version: i16, request: &OffsetFetchRequest) -> OffsetFetchResponse {
-    use offset_fetch_response::{OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic};
-    match version {
-        ..2 => {
-            let topics = each(request.topics.as_deref().unwrap_or_default(), |topic| {
-                let partitions = each(&topic.partition_indexes, |&index| {
-                    OffsetFetchResponsePartition::default()
-                        .with_partition_index(index)
-                        .with_committed_offset(-1)
-                        .with_metadata(Some(StrBytes::default()))
-                        .with_error_code(CODE)
-                });
-                OffsetFetchResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
-            });
-            OffsetFetchResponse::default().with_topics(topics)
-        }
-        2..8 => OffsetFetchResponse::default().with_error_code(CODE),
-        8.. => {
-            let groups = each(&request.groups, |group| {
-                OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone()).with_error_code(CODE)
-            });
-            OffsetFetchResponse::default().with_groups(groups)
-        }
-    }
-}
-
 fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
     use delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
     let topics = each(&request.topics, |topic| {
@@ -308,16 +224,16 @@ mod tests {
     #[test]
     fn an_error_stands_wherever_a_client_looks() {
         let group = GroupId(StrBytes::from_static_str("shop"));
-        let answer = response(5, &DescribeGroupsRequest::default().with_groups(vec![group.clone()]).into());
-        let ResponseKind::DescribeGroups(answer) = answer else { panic!("{answer:?}") };
+        let answer = response(1, &ShareGroupDescribeRequest::default().with_group_ids(vec![group.clone()]).into());
+        let ResponseKind::ShareGroupDescribe(answer) = answer else { panic!("{answer:?}") };
         assert_eq!((answer.groups[0].error_code, &answer.groups[0].group_id), (CODE, &group));
 
-        let answer = response(4, &FindCoordinatorRequest::default().with_coordinator_keys(vec![group.0]).into());
-        let ResponseKind::FindCoordinator(answer) = answer else { panic!("{answer:?}") };
-        assert_eq!(answer.coordinators[0].error_code, CODE);
+        let answer = response(1, &CreateAclsRequest::default().with_creations(vec![Default::default()]).into());
+        let ResponseKind::CreateAcls(answer) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.results[0].error_code, CODE);
 
-        let answer = response(3, &FindCoordinatorRequest::default().into());
-        let ResponseKind::FindCoordinator(answer) = answer else { panic!("{answer:?}") };
+        let answer = response(1, &DescribeClientQuotasRequest::default().into());
+        let ResponseKind::DescribeClientQuotas(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.error_code, CODE);
     }
 }
