@@ -1,5 +1,6 @@
 //! `ottla serve`: brings the brokers up, and down again.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;

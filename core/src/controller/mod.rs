@@ -517,7 +517,7 @@ impl Controller {
             RequestKind::ElectLeaders(request) => self.elect_leaders(request, version).into(),
             RequestKind::AlterPartitionReassignments(request) => self.alter_partition_reassignments(request).into(),
             RequestKind::ListPartitionReassignments(request) => self.list_partition_reassignments(request).into(),
-            other => crate::broker::handle::unsupported::response(version, other),
+            other => crate::broker::handle::unsupported::response(other),
         }
     }
 

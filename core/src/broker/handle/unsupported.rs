@@ -13,12 +13,12 @@ use crate::error::ErrorCode;
 const CODE: i16 = ErrorCode::UnsupportedVersion.code();
 
 pub(super) fn handle(_broker: &mut Broker, asked: Asked, body: RequestKind, out: &mut Vec<Effect>) {
-    let response = response(asked.version, &body);
+    let response = response(&body);
     asked.reply(response, out);
 }
 
 /// The answer to `request` that says UNSUPPORTED_VERSION.
-pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
+pub fn response(request: &RequestKind) -> ResponseKind {
     /// Answers of one error code.
     macro_rules! plain {
         ($response:ty) => {
@@ -26,7 +26,7 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         };
     }
     match request {
-        // Transactions.
+        // Producer ids.
         RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
 
         // Topics and logs.
@@ -204,7 +204,7 @@ mod tests {
             let known = api.valid_versions();
             for version in known.min..=known.max {
                 let Some(request) = minimal(api, version) else { continue };
-                if response(version, &request).encode(&mut BytesMut::new(), version).is_err() {
+                if response(&request).encode(&mut BytesMut::new(), version).is_err() {
                     failed.push((api, version));
                 }
                 seen += 1;
@@ -224,15 +224,15 @@ mod tests {
     #[test]
     fn an_error_stands_wherever_a_client_looks() {
         let group = GroupId(StrBytes::from_static_str("shop"));
-        let answer = response(1, &ShareGroupDescribeRequest::default().with_group_ids(vec![group.clone()]).into());
+        let answer = response(&ShareGroupDescribeRequest::default().with_group_ids(vec![group.clone()]).into());
         let ResponseKind::ShareGroupDescribe(answer) = answer else { panic!("{answer:?}") };
         assert_eq!((answer.groups[0].error_code, &answer.groups[0].group_id), (CODE, &group));
 
-        let answer = response(1, &CreateAclsRequest::default().with_creations(vec![Default::default()]).into());
+        let answer = response(&CreateAclsRequest::default().with_creations(vec![Default::default()]).into());
         let ResponseKind::CreateAcls(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.results[0].error_code, CODE);
 
-        let answer = response(1, &DescribeClientQuotasRequest::default().into());
+        let answer = response(&DescribeClientQuotasRequest::default().into());
         let ResponseKind::DescribeClientQuotas(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.error_code, CODE);
     }
