@@ -7,6 +7,7 @@
 //! | `kip-101-only` | The leader answered with an offset alone. Where it had never heard of the epoch, after two fast elections, the offset was one of another epoch, and the two logs went apart below it. | KIP-279: the answer says of which epoch it is, and the follower asks again. | the same |
 //! | `kip-320-first-try` | A follower cut nothing when its leader changed, and only fetched; its leader told it where the two logs part. But neither knew that they spoke in one epoch, so a leader counted followers of a leader before it. | KIP-320: every fetch says in which epoch it is, and is refused in another; logs are cut when the epoch changes. | the same |
 //! | `unclean-election` | When no replica in sync lived, any other led: the default. | KIP-106: `unclean.leader.election.enable=false`. | the broker's settings |
+//! | `transactions-before-kip-890` | Whoever knew a transactional id's producer could write, whether the transaction was open or not. A batch that came late became part of the next one, or of none that anybody would end. | KIP-890: leaders ask the coordinator before a transaction's first batch, and every transaction has an epoch of its own. | the broker's settings |
 //!
 //! With the first three a fetch does not say in which epoch it is, as it did not then: what came later would heal them.
 
@@ -18,6 +19,7 @@ pub enum Bug {
     Kip101Only,
     Kip320FirstTry,
     UncleanElection,
+    TransactionsBeforeKip890,
 }
 
 /// Those that are turned on.
@@ -25,8 +27,13 @@ pub enum Bug {
 pub struct Bugs(u8);
 
 impl Bug {
-    pub const ALL: [Bug; 4] =
-        [Bug::TruncateToHighWatermark, Bug::Kip101Only, Bug::Kip320FirstTry, Bug::UncleanElection];
+    pub const ALL: [Bug; 5] = [
+        Bug::TruncateToHighWatermark,
+        Bug::Kip101Only,
+        Bug::Kip320FirstTry,
+        Bug::UncleanElection,
+        Bug::TransactionsBeforeKip890,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -34,6 +41,7 @@ impl Bug {
             Bug::Kip101Only => "kip-101-only",
             Bug::Kip320FirstTry => "kip-320-first-try",
             Bug::UncleanElection => "unclean-election",
+            Bug::TransactionsBeforeKip890 => "transactions-before-kip-890",
         }
     }
 }
@@ -47,6 +55,20 @@ impl fmt::Display for Bug {
 impl Bugs {
     pub fn has(self, bug: Bug) -> bool {
         self.0 & 1 << bug as u8 != 0
+    }
+
+    /// What a broker's settings are then.
+    pub fn settings(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let of = |bug: Bug| -> &[(&str, &str)] {
+            match bug {
+                Bug::UncleanElection => &[("unclean.leader.election.enable", "true")],
+                Bug::TransactionsBeforeKip890 => {
+                    &[("transaction.partition.verification.enable", "false"), ("ottla.transaction.version", "0")]
+                }
+                Bug::TruncateToHighWatermark | Bug::Kip101Only | Bug::Kip320FirstTry => &[],
+            }
+        };
+        Bug::ALL.into_iter().filter(move |bug| self.has(*bug)).flat_map(of).copied()
     }
 
     /// A fetch says in which leader epoch it is (KIP-320), and is refused in another.

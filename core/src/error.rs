@@ -57,6 +57,12 @@ pub fn message(error: ErrorCode) -> Cow<'static, str> {
         NotEnoughReplicas => "Messages are rejected since there are fewer in-sync replicas than required.",
         NotEnoughReplicasAfterAppend => "Messages are written to the log, but to fewer in-sync replicas than required.",
         InvalidRequiredAcks => "Produce request specified an invalid value for required acks.",
+        CoordinatorLoadInProgress => "The coordinator is loading and hence can't process requests.",
+        CoordinatorNotAvailable => "The coordinator is not available.",
+        NotCoordinator => "This is not the correct coordinator.",
+        InvalidRequest => {
+            "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details."
+        }
         TopicAuthorizationFailed => "Topic authorization failed.",
         InvalidTimestamp => "The timestamp of the message is out of acceptable range.",
         UnsupportedVersion => "The version of API is not supported.",

@@ -14,7 +14,9 @@
 //! | [`log`] | offsets, segments, indexes, look-ups, recovery: which bytes lie where; a driver owns the bytes |
 //! | [`broker::replication`] | the same record at a follower: what it fetches from leaders, and where its log parts from theirs |
 //!
-//! **How much of it a client may ask for**: [`quota`].
+//! **Who decides for groups and transactions**: [`coordinator`], on the broker that leads the partition where each is kept.
+//!
+//! **How much a client may ask for**: [`quota`].
 //!
 //! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`]. What must outlive them all
 //! lies in [`zookeeper`].
@@ -31,6 +33,7 @@ pub mod bug;
 pub mod client;
 pub mod config;
 pub mod controller;
+pub mod coordinator;
 pub mod error;
 pub mod id;
 pub mod log;
@@ -41,6 +44,7 @@ pub mod protocol;
 pub mod quota;
 pub mod record;
 pub mod rng;
+pub mod shared_map;
 pub mod sim;
 pub mod time;
 pub mod zookeeper;

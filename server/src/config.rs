@@ -25,6 +25,9 @@ pub struct ServeArgs {
     /// Broker i listens on this port + i − 1; 0 picks free ports
     #[arg(long, value_name = "PORT", default_value_t = 9092)]
     pub kafka_port: u16,
+    /// ZooKeeper's port on 127.0.0.1, for its own clients; 0 picks a free port
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub zookeeper_port: u16,
     /// The address of the page; whoever reaches it can stop brokers and delete what they hold
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub http_host: IpAddr,

@@ -11,9 +11,10 @@
 //! 2. Every request holds a place in [`Order`] before the broker sees it, and leaves it answered or with the connection.
 //! 3. Batches that take long to check are checked by [`LONG_CHECKS`] threads of their own: neither other connections nor
 //!    the page wait for them.
-//! 4. Of a client that has a quota one request is taken at a time. One that did more than it may is muted: no request of it is taken before the time is up. Its answers go out
-//!    meanwhile, and it is not idle.
+//! 4. Of a client that has a quota one request is taken at a time. One that did more than it may is muted: no request of
+//!    it is taken before the time is up. Its answers go out meanwhile, and it is not idle.
 //! 5. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
+//! 6. One that says hello is no client but another broker: its connection is the exchange's from there on.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use kafka_protocol::messages::{ApiKey, ResponseKind};
 use kafka_protocol::protocol::Encodable;
 use ottla_core::broker::Event;
 use ottla_core::id::{ConnId, Ticket};
+use ottla_core::protocol::cluster::wire::Hello;
 use ottla_core::protocol::{Request, Response, Unchecked};
 use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream;
@@ -36,6 +38,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use crate::driver::{Handle, Inbox};
+use crate::exchange::Exchange;
 use crate::frame::{End, Frames, Progress};
 use crate::live::Watched;
 use crate::splice::{Answer, FileSlice};
@@ -61,6 +64,7 @@ static LONG_CHECKS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
 /// What every connection of a broker needs.
 pub struct Listener {
     pub broker: Handle,
+    pub exchange: Arc<Exchange>,
     /// Kafka's `socket.request.max.bytes`.
     pub max_request_bytes: i32,
     /// Kafka's `connections.max.idle.ms`.
@@ -97,16 +101,25 @@ pub fn next_conn() -> ConnId {
 
 /// Serves a connection until it ends.
 pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
-    let conn = next_conn();
-    let (replies, outbound) = unbounded_channel();
     // Answers are written whole; waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
+    let mut socket = Socket { stream, listener: &listener };
+    let conn = next_conn();
+    if let Some(hello) = attend(&socket.stream, conn, peer, &listener).await {
+        // (5)
+        listener.exchange.accept(listener.broker.id, hello, &mut socket.stream).await;
+    }
+}
+
+/// Serves a client until it is gone, or turns out to be another broker: gives the hello.
+async fn attend(stream: &TcpStream, conn: ConnId, peer: SocketAddr, listener: &Listener) -> Option<Bytes> {
+    let (replies, outbound) = unbounded_channel();
     listener.broker.metrics.connections.inc();
     let watched = listener.broker.live.opened(listener.broker.id, conn, peer.to_string());
     let connection = Connection {
         conn,
         stream,
-        listener: &listener,
+        listener,
         order: Mutex::default(),
         muted: Mutex::default(),
         spent: AtomicU64::new(0),
@@ -114,10 +127,9 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
         received: Progress::default(),
         sent: AtomicU64::new(0),
         watched,
+        host: format!("/{}", peer.ip()).into(),
     };
-    if listener.broker.send(Inbox::Opened { conn, replies }).is_err() {
-        return;
-    }
+    listener.broker.send(Inbox::Opened { conn, replies }).ok()?;
     debug!(%conn, %peer, broker = %listener.broker.id, "connected");
     let why = tokio::select! {
         biased;
@@ -129,19 +141,30 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
         Why::Gone(why) => debug!(%conn, %peer, "{why}"),
         Why::Idle => info!(%conn, %peer, "idle for connections.max.idle.ms, closed"),
         Why::Cut(why) => warn!(%conn, %peer, client = connection.watched.client_id(), "cut off: {why}"),
+        Why::Peer(hello) => return Some(hello),
+    }
+    None
+}
+
+/// However it ends: by itself, or with the broker's process.
+struct Socket<'a> {
+    stream: TcpStream,
+    listener: &'a Listener,
+}
+
+impl Drop for Socket<'_> {
+    fn drop(&mut self) {
+        if self.listener.broken.load(Ordering::Relaxed) {
+            let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
+        }
     }
 }
 
 impl Drop for Connection<'_> {
-    /// However it ended: by itself, or with the broker's process.
     fn drop(&mut self) {
         let Listener { broker, broken, .. } = self.listener;
-        let broken = broken.load(Ordering::Relaxed);
-        if broken {
-            let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
-        }
         broker.metrics.connections.dec();
-        broker.live.closed(self.conn, broken);
+        broker.live.closed(self.conn, broken.load(Ordering::Relaxed));
         let _ = broker.send(Inbox::Event(Event::Closed { conn: self.conn }));
     }
 }
@@ -153,11 +176,13 @@ enum Why {
     Idle,
     /// The client did what a client must not do.
     Cut(String),
+    /// It is another broker.
+    Peer(Bytes),
 }
 
 struct Connection<'a> {
     conn: ConnId,
-    stream: TcpStream,
+    stream: &'a TcpStream,
     listener: &'a Listener,
     order: Mutex<Order>,
     /// No request is taken before then.
@@ -170,6 +195,8 @@ struct Connection<'a> {
     /// Bytes sent.
     sent: AtomicU64,
     watched: Arc<Watched>,
+    /// Where its requests come from.
+    host: Arc<str>,
 }
 
 /// The requests that were read and not answered, oldest first.
@@ -278,7 +305,7 @@ async fn decode(frame: Bytes) -> Result<Request, Why> {
 
 impl Connection<'_> {
     async fn read(&self) -> Why {
-        let mut frames = Frames::new(&self.stream, self.listener.max_request_bytes, &self.received);
+        let mut frames = Frames::new(self.stream, self.listener.max_request_bytes, &self.received);
         loop {
             let frame = match frames.next().await {
                 Ok(frame) => frame,
@@ -286,6 +313,9 @@ impl Connection<'_> {
                 Err(End::Lost(error)) => return Why::Gone(error.to_string()),
                 Err(end) => return Why::Cut(end.to_string()),
             };
+            if Hello::is_one(&frame) {
+                return Why::Peer(frame);
+            }
             // A client with a full window must not keep its neighbours waiting.
             tokio::task::consume_budget().await;
             if let Err(why) = self.take(frame).await {
@@ -297,7 +327,8 @@ impl Connection<'_> {
     async fn take(&self, frame: Bytes) -> Result<(), Why> {
         let bytes = frame.len();
         let since = Instant::now();
-        let request = decode(frame).await?;
+        let mut request = decode(frame).await?;
+        request.host = Some(self.host.clone());
         let spent = since.elapsed() + Duration::from_nanos(self.spent.swap(0, Ordering::Relaxed));
         loop {
             while !self.order.lock().expect("not poisoned").has_room(request.api_key, bytes) {
@@ -374,7 +405,7 @@ impl Connection<'_> {
                 let moved = |bytes| {
                     self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
                 };
-                answer.send(&self.stream, moved).await.map_err(|error| Why::Gone(error.to_string()))?;
+                answer.send(self.stream, moved).await.map_err(|error| Why::Gone(error.to_string()))?;
                 self.order.lock().expect("not poisoned").sent();
             }
             if !more {

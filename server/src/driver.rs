@@ -32,6 +32,7 @@ use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
 use ottla_core::sim::view::{BrokerView, Level};
 use ottla_core::time::{Instant, Now, Timestamp};
+use ottla_core::zookeeper;
 use rustix::io::ReadWriteFlags;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
@@ -191,7 +192,8 @@ impl Driver {
                 self.stand_still();
             }
         }
-        let result = match self.has_died() {
+        let died = self.has_died();
+        let result = match died {
             true => {
                 self.storage.abandon();
                 Ok(())
@@ -199,7 +201,7 @@ impl Driver {
             false => self.storage.close(&mut events),
         };
         let result = result.and(self.failed.map_or(Ok(()), |why| Err(io::Error::other(why))));
-        self.exchange.leave(self.id);
+        self.exchange.leave(self.id, died);
         Ended { result, view: self.broker.view() }
     }
 
@@ -255,6 +257,7 @@ impl Driver {
                 match &event {
                     Event::Closed { conn } => drop(self.connections.remove(conn)),
                     Event::Client { event: client::Event::Closed { conn }, .. } => self.peers.closed(*conn),
+                    Event::ZooKeeper(zookeeper::client::Event::Closed { conn }) => self.zookeeper.closed(*conn),
                     _ => {}
                 }
                 self.step(now, event, effects);
@@ -322,7 +325,7 @@ impl Driver {
             Effect::Answer { to, call, response } => self.exchange.answer(self.id, to, call, response),
             Effect::Read { read, extent } => self.read(read, extent, events),
             Effect::Work { work, extent, job } => self.work(work, extent, job),
-            Effect::ZooKeeper(effect) => self.zookeeper.execute(effect, events),
+            Effect::ZooKeeper(effect) => self.zookeeper.execute(effect),
             Effect::Note { level, text } => {
                 match level {
                     Level::Bad => error!(broker = %self.id, "{text}"),

@@ -15,7 +15,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -39,12 +38,13 @@ use uuid::Uuid;
 
 use crate::connection::Listener;
 use crate::driver::{Clock, Driver, Ended, Handle, Inbox, max_connections};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Node};
 use crate::listen::{Listening, Port};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::peer::Peers;
 use crate::storage::{self, CLEAN_SHUTDOWN, Flusher, Ledger, Loss, Storage};
+use crate::zookeeper::{self, Link};
 
 /// A process that is asked to stop, and has not after so long, is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,9 +56,7 @@ pub struct Site {
     pub exchange: Arc<Exchange>,
     pub settings: BrokerSettings,
     pub cluster_id: String,
-    pub zookeeper: crate::zookeeper::Handle,
-    /// Where what the brokers advertise is found from within.
-    pub routes: BTreeMap<Endpoint, SocketAddr>,
+    pub zookeeper: zookeeper::Handle,
     pub deaths: UnboundedSender<BrokerId>,
 }
 
@@ -206,10 +204,7 @@ impl Host {
             let listen = move |event| {
                 let _ = inbox.send(Inbox::Event(Event::client(event)));
             };
-            let route = move |to: &Endpoint| {
-                let (there, back) = site.exchange.route(id, to);
-                (there, back, site.routes.get(to).copied())
-            };
+            let route = move |to: &Endpoint| site.exchange.route(id, to);
             Peers::new(tokio::runtime::Handle::current(), Arc::new(route), Arc::new(listen))
         };
         let died = Arc::new(AtomicBool::new(false));
@@ -217,7 +212,14 @@ impl Host {
             id,
             broker,
             storage: Storage::new(self.root.clone(), flusher, self.ledger.clone(), site.clock),
-            zookeeper: site.zookeeper.link(inbox.clone()),
+            zookeeper: Link {
+                runtime: tokio::runtime::Handle::current(),
+                address: site.zookeeper.address,
+                there: site.exchange.way(Node::Broker(id), Node::ZooKeeper),
+                back: site.exchange.way(Node::ZooKeeper, Node::Broker(id)),
+                broker: inbox.clone(),
+                open: BTreeMap::new(),
+            },
             clock: site.clock,
             inbox: queue,
             own: inbox,
@@ -256,6 +258,7 @@ impl Host {
         let settings = &self.site.settings;
         let context = Arc::new(Listener {
             broker: handle.clone(),
+            exchange: self.site.exchange.clone(),
             max_request_bytes: settings.socket_request_max_bytes,
             max_idle: settings.connections_max_idle,
             queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),

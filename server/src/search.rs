@@ -22,6 +22,8 @@ use ottla_core::sim::search::{Broken, Finding, Shrunk, Verdict, judge, shrink};
 
 use crate::run;
 
+/// Seeds that are named beside the first that breaks something.
+const MOST_NAMED: usize = 50;
 /// Runs that shrinking may take.
 const SHRINK_RUNS: usize = 1_500;
 
@@ -81,7 +83,9 @@ pub fn search(args: SearchArgs) -> ExitCode {
     run::say(&format!("\nseed {seed} breaks {} at {}: {}", finding.what, finding.at, finding.found));
     let others: Vec<String> = found.broken().skip(1).map(|(seed, _)| seed.to_string()).collect();
     if !others.is_empty() {
-        run::say(&format!("and so do the seeds {}", others.join(", ")));
+        let (named, rest) = others.split_at(others.len().min(MOST_NAMED));
+        let rest = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        run::say(&format!("and so do the seeds {}{rest}", named.join(", ")));
     }
     let shrunk = shrink_on_all_cores(&with_seed(&scenario, seed), finding);
     run::say(&told(&args, &scenario, seed, &shrunk));

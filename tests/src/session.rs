@@ -5,11 +5,14 @@
 //! ids, times) is masked, and everything else must be the same bytes.
 
 mod admin;
+mod groups;
+mod mixed;
 mod quotas;
 
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_configs_request::{self, AlterConfigsResource};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
@@ -38,6 +41,9 @@ pub struct Learned {
     pub ids: BTreeMap<String, Uuid>,
     /// The fetch session that was opened last.
     pub fetch_session: i32,
+    /// The member of a classic group that this is, and the generation that it is in.
+    pub member: String,
+    pub generation: i32,
 }
 
 /// One request of the session. It may need what was learned before.
@@ -143,6 +149,63 @@ fn mask(body: &mut ResponseKind, learned: &mut Learned) {
                 (directory.total_bytes, directory.usable_bytes) = (-1, -1);
             }
         }
+        ResponseKind::FindCoordinator(body) => {
+            (body.port, body.host) = (0, StrBytes::default());
+            for coordinator in &mut body.coordinators {
+                (coordinator.port, coordinator.host) = (0, StrBytes::default());
+            }
+        }
+        ResponseKind::JoinGroup(body) => {
+            if !body.member_id.is_empty() && body.member_id.starts_with("session-") {
+                learned.member = body.member_id.to_string();
+                learned.generation = body.generation_id;
+                body.member_id = text("member");
+            }
+            if body.error_code == ResponseError::MemberIdRequired.code() && !body.member_id.starts_with("session-") {
+                body.member_id = text("member");
+            }
+            let member = &learned.member;
+            let name = |id: &mut StrBytes| {
+                if **id == **member {
+                    *id = text("member")
+                }
+            };
+            name(&mut body.leader);
+            body.members.iter_mut().for_each(|member| name(&mut member.member_id));
+        }
+        ResponseKind::LeaveGroup(body) => {
+            let known = body.members.iter_mut().filter(|member| *member.member_id == *learned.member);
+            known.for_each(|member| member.member_id = text("member"));
+        }
+        ResponseKind::DescribeGroups(body) => {
+            for member in body.groups.iter_mut().flat_map(|group| &mut group.members) {
+                (member.member_id, member.client_host) = (text("member"), StrBytes::default());
+            }
+        }
+        ResponseKind::ListGroups(body) => body.groups.sort_by(|one, other| one.group_id.cmp(&other.group_id)),
+        ResponseKind::DeleteGroups(body) => body.results.sort_by(|one, other| one.group_id.cmp(&other.group_id)),
+        ResponseKind::ConsumerGroupHeartbeat(body) => {
+            let told = &mut body.error_message;
+            *told = told.as_deref().map(|told| text(&told.replace(&learned.member, "member")));
+            let assigned = body.assignment.iter_mut().flat_map(|assignment| &mut assignment.topic_partitions);
+            assigned.for_each(|topic| masked(&mut topic.topic_id));
+        }
+        ResponseKind::ConsumerGroupDescribe(body) => {
+            for group in &mut body.groups {
+                for member in group.members.iter_mut().filter(|member| member.member_type == 0) {
+                    member.member_id = text("member");
+                }
+                group.members.sort_by(|one, other| one.member_id.cmp(&other.member_id));
+                for member in &mut group.members {
+                    member.client_host = StrBytes::default();
+                    member.subscribed_topic_names.sort();
+                    let assigned = member.assignment.topic_partitions.iter_mut();
+                    assigned
+                        .chain(&mut member.target_assignment.topic_partitions)
+                        .for_each(|topic| masked(&mut topic.topic_id));
+                }
+            }
+        }
         ResponseKind::InitProducerId(body) => body.producer_id = ProducerId(body.producer_id.0.min(0)),
         _ => {}
     }
@@ -166,6 +229,8 @@ pub fn script() -> Vec<Exchange> {
     delete_records(&mut script);
     configs(&mut script);
     cluster(&mut script);
+    groups::exchanges(&mut script);
+    mixed::exchanges(&mut script);
     admin::exchanges(&mut script);
     quotas::exchanges(&mut script);
     unserved(&mut script);
@@ -636,23 +701,10 @@ fn cluster(script: &mut Vec<Exchange>) {
 
 /// APIs that Kafka has and that are not served: answered in their own form, and the connection lives.
 fn unserved(script: &mut Vec<Exchange>) {
-    for api in
-        [ApiKey::FindCoordinator, ApiKey::JoinGroup, ApiKey::ListGroups, ApiKey::OffsetFetch, ApiKey::DescribeAcls]
-    {
-        if version::of(api).is_none() {
-            let version = api.valid_versions().min;
-            ask(script, "not served", api, version, move |_| empty(api));
-        }
-    }
-}
-
-fn empty(api: ApiKey) -> RequestKind {
-    match api {
-        ApiKey::FindCoordinator => FindCoordinatorRequest::default().into(),
-        ApiKey::JoinGroup => JoinGroupRequest::default().into(),
-        ApiKey::ListGroups => ListGroupsRequest::default().into(),
-        ApiKey::OffsetFetch => OffsetFetchRequest::default().into(),
-        _ => DescribeAclsRequest::default().into(),
+    let api = ApiKey::DescribeAcls;
+    if version::of(api).is_none() {
+        let version = api.valid_versions().min;
+        ask(script, "not served", api, version, |_| DescribeAclsRequest::default());
     }
 }
 

@@ -7,6 +7,7 @@
 //! | 60 s | log.flush.start.offset.checkpoint.interval.ms | `log-start-offset-checkpoint` |
 //! | 300 s | log.retention.check.interval.ms | old segments go |
 //! | 15 s | half of replica.lag.time.max.ms | followers that lag leave the ISR |
+//! | 600 s | producer.id.expiration.check.interval.ms | producers that have not written for long are forgotten |
 //!
 //! A file is saved only where it would say something new.
 
@@ -36,10 +37,12 @@ pub(super) struct Chores {
     log_starts: Instant,
     retention: Instant,
     isrs: Instant,
+    producers: Instant,
     recovery_interval: Duration,
     log_start_interval: Duration,
     retention_interval: Duration,
     isr_interval: Duration,
+    producers_interval: Duration,
     /// By `flush.ms`. A log that has been flushed meanwhile is found so and left alone.
     flushes: BTreeSet<(Instant, LogId)>,
     /// What the files say.
@@ -82,10 +85,12 @@ impl Chores {
             log_starts: first,
             retention: first,
             isrs: now + isr_interval,
+            producers: now + settings.producer_id_expiration_check_interval,
             recovery_interval: settings.log_flush_offset_checkpoint_interval,
             log_start_interval: settings.log_flush_start_offset_checkpoint_interval,
             retention_interval: settings.log_retention_check_interval,
             isr_interval,
+            producers_interval: settings.producer_id_expiration_check_interval,
             flushes: BTreeSet::new(),
             saved: BTreeMap::new(),
             stop: None,
@@ -98,7 +103,7 @@ impl Chores {
             Some(Stop::Handing { until } | Stop::Leaving { until }) => Some(until),
             Some(Stop::Flushing { .. } | Stop::Stopped) | None => None,
         };
-        let fixed = [self.recovery_points, self.log_starts, self.retention, self.isrs].map(Some);
+        let fixed = [self.recovery_points, self.log_starts, self.retention, self.isrs, self.producers].map(Some);
         fixed.into_iter().chain([self.high_watermarks, flush, stop]).flatten().min()
     }
 
@@ -140,6 +145,10 @@ impl Broker {
             self.chores.isrs = instant + self.chores.isr_interval;
             self.check_isrs(now, out);
         }
+        if self.chores.producers <= instant {
+            self.chores.producers = instant + self.chores.producers_interval;
+            self.expire_producers(now);
+        }
         if self.chores.recovery_points <= instant {
             self.chores.recovery_points = instant + self.chores.recovery_interval;
             self.save_recovery_points(out);
@@ -159,6 +168,15 @@ impl Broker {
         }
     }
 
+    fn expire_producers(&mut self, now: Now) {
+        let expiration_ms = self.settings.producer_id_expiration_ms;
+        for slot in self.partitions.iter_mut().flatten() {
+            if slot.log.producers().has_expired(now.wall, expiration_ms) {
+                Arc::make_mut(slot).log.producers_mut().expire(now.wall, expiration_ms);
+            }
+        }
+    }
+
     pub(super) fn save_checkpoints(&mut self, out: &mut Vec<Effect>) {
         self.save_recovery_points(out);
         self.save_log_starts(out);
@@ -174,7 +192,7 @@ impl Broker {
         self.save_offsets(LOG_START, |partition| partition.log.log_start_offset_checkpoint(), out);
     }
 
-    fn save_high_watermarks(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn save_high_watermarks(&mut self, out: &mut Vec<Effect>) {
         self.save_offsets(REPLICATION, |partition| Some(partition.log.high_watermark()), out);
     }
 
@@ -229,8 +247,9 @@ impl Broker {
     pub(super) fn handed_over(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(Stop::Handing { .. }) = self.chores.stop else { return };
         let mut waiting = BTreeMap::new();
-        for slot in self.partitions.iter_mut().flatten() {
-            if slot.offline.is_none() && slot.log.recovery_point() < slot.log.end() {
+        for slot in self.partitions.iter_mut().flatten().filter(|slot| slot.offline.is_none()) {
+            Arc::make_mut(slot).log.take_snapshot(out);
+            if slot.log.recovery_point() < slot.log.end() {
                 let partition = Arc::make_mut(slot);
                 partition.log.flush(out);
                 waiting.insert(partition.log.id(), partition.log.end());

@@ -163,7 +163,8 @@ impl Broker {
         for &log in &self.cleaner.logs {
             let cleaner = &self.cleaner;
             let Some(partition) = self.slot(log).filter(|partition| partition.offline.is_none()) else { continue };
-            if cleaner.is_cleaning(log) || cleaner.uncleanable.contains(&log) {
+            // Who its producers are must be known first: of each the last batch stays.
+            if cleaner.is_cleaning(log) || cleaner.uncleanable.contains(&log) || partition.log.is_replaying() {
                 continue;
             }
             let cleanable = partition.log.cleanable(now.wall);
@@ -202,9 +203,9 @@ impl Broker {
                 self.cleaner.waiting.insert(log, (extent, job));
             }
             Step::Work(extent, job) => self.work(now, log, extent, job, out),
-            Step::Seal { segment, index, time_index, modified } => {
+            Step::Seal { segment, index, time_index, txn_index, modified } => {
                 let seal = self.cleaner.ask(log);
-                out.push(Effect::Seal { seal, log, segment, index, time_index, modified });
+                out.push(Effect::Seal { seal, log, segment, index, time_index, txn_index, modified });
             }
             Step::Over(over) => {
                 self.cleaner.running.remove(&log);

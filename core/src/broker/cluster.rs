@@ -19,6 +19,7 @@ use super::membership::Held;
 use super::{Broker, Effect};
 use crate::broker::event::Unreachable;
 use crate::controller::{Answer, Origin, Work};
+use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, CallId};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse, ClusterState};
 use crate::sim::view::Level;
@@ -47,7 +48,7 @@ impl Broker {
         request: ClusterRequest,
         out: &mut Vec<Effect>,
     ) {
-        let origin = Origin::Broker { from, call };
+        let origin = |version| Origin::Broker { from, call, version };
         let work = match request {
             ClusterRequest::Update(state) => {
                 let own = self.id();
@@ -63,8 +64,10 @@ impl Broker {
                 };
                 return out.push(Effect::Answer { to, call, response });
             }
-            ClusterRequest::Forward { version, client_id, body } => Work::Request { origin, version, client_id, body },
-            ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin, broker, epoch },
+            ClusterRequest::Forward { version, client_id, body } => {
+                Work::Request { origin: origin(version), version, client_id, body }
+            }
+            ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin: origin(0), broker, epoch },
         };
         if !self.enqueue(now, work, out) {
             out.push(Effect::Answer { to: from, call, response: ClusterResponse::NotController });
@@ -80,7 +83,9 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         match (self.calls.remove(&call), result) {
-            (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward(body))) => asked.reply(*body, out),
+            (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward { body, .. })) => {
+                asked.reply(*body, out)
+            }
             (Some(Pending::Forward { asked, unreachable }), _) => asked.reply(*unreachable, out),
             (Some(Pending::Shutdown), _) => self.handed_over(now, out),
             (Some(Pending::Update { to, version }), Ok(ClusterResponse::Done)) => self.confirmed(now, to, version, out),
@@ -148,9 +153,28 @@ impl Broker {
         client_id: Option<StrBytes>,
         out: &mut Vec<Effect>,
     ) {
-        let topic =
-            |name| CreatableTopic::default().with_name(name).with_num_partitions(-1).with_replication_factor(-1);
-        let request = CreateTopicsRequest::default().with_topics(names.into_iter().map(topic).collect());
+        let topic = |name| match Internal::of(&name) {
+            Some(internal) => internal.creatable(&self.settings),
+            None => CreatableTopic::default().with_name(name).with_num_partitions(-1).with_replication_factor(-1),
+        };
+        let topics = names.into_iter().map(topic).collect();
+        self.create_for_nobody(now, topics, client_id, out);
+    }
+
+    /// A topic that a coordinator needs.
+    pub(crate) fn create_internal(&mut self, now: Now, internal: Internal, out: &mut Vec<Effect>) {
+        let topic = internal.creatable(&self.settings);
+        self.create_for_nobody(now, vec![topic], None, out);
+    }
+
+    fn create_for_nobody(
+        &mut self,
+        now: Now,
+        topics: Vec<CreatableTopic>,
+        client_id: Option<StrBytes>,
+        out: &mut Vec<Effect>,
+    ) {
+        let request = CreateTopicsRequest::default().with_topics(topics);
         // The newest version that may leave both counts to the cluster.
         let (version, body) = (CreateTopicsRequest::VERSIONS.max, Box::new(RequestKind::from(request)));
         let controller = self.cluster.controller;
@@ -197,9 +221,9 @@ impl Broker {
         match (origin, answer) {
             (Origin::Client { asked, .. }, Answer::Response(body)) => asked.reply(body, out),
             (Origin::Client { asked, otherwise }, _) => asked.reply(*otherwise, out),
-            (Origin::Broker { from, call }, answer) => {
+            (Origin::Broker { from, call, version }, answer) => {
                 let response = match answer {
-                    Answer::Response(body) => ClusterResponse::Forward(Box::new(body)),
+                    Answer::Response(body) => ClusterResponse::Forward { version, body: Box::new(body) },
                     Answer::Remaining(partitions) => ClusterResponse::Remaining(partitions),
                     Answer::NotController => ClusterResponse::NotController,
                 };

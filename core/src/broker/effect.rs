@@ -54,6 +54,9 @@ pub enum Effect {
     /// Replace the index files of a segment as a whole: they were missing, torn, or reached past a cut. Not on the disk
     /// before the next `Flush`; a driver without index files ignores it.
     Reindex { log: LogId, segment: Offset, index: Bytes, time_index: Bytes },
+    /// Write into a segment's `.txnindex` from byte `position` on; what lay behind goes. The file is made when it is
+    /// needed, and is not on the disk before the next `Flush`.
+    IndexAborted { log: LogId, segment: Offset, position: u32, entries: Bytes },
     /// Drop the segments whose base offsets are below `below`. They may still be read by replies already given.
     Delete { log: LogId, below: Offset },
     /// Remove the log and its directory.
@@ -63,7 +66,16 @@ pub enum Effect {
     Clean { log: LogId, segment: Offset, position: u32, batches: Vec<Bytes> },
     /// What is written aside is whole: write its index files, and make it all survive the machine. Answered by
     /// [`Sealed`](super::Event::Sealed).
-    Seal { seal: WorkId, log: LogId, segment: Offset, index: Bytes, time_index: Bytes, modified: Timestamp },
+    Seal {
+        seal: WorkId,
+        log: LogId,
+        segment: Offset,
+        index: Bytes,
+        time_index: Bytes,
+        /// Empty where there is to be no such file.
+        txn_index: Bytes,
+        modified: Timestamp,
+    },
     /// Put what was written aside and sealed in the place of the segments from its base up to `below`: all of it or, if the
     /// process dies, after the next start. They may still be read by replies already given.
     Replace { log: LogId, segment: Offset, below: Offset },
@@ -76,6 +88,8 @@ pub enum Effect {
     /// Replace a small file of the data directory as a whole (checkpoints, `orders-0/partition.metadata`): written
     /// aside, synced, renamed. In place before the effects that follow.
     Save { file: String, contents: Bytes },
+    /// Remove a small file, if it is there.
+    Erase { file: String },
     /// The broker is set otherwise from here on: what the driver has of it is, too (`max.connections`).
     Configure { settings: Arc<BrokerSettings> },
     /// Something that whoever runs the broker should read.
@@ -152,6 +166,9 @@ impl fmt::Display for Effect {
             Effect::Reindex { log, segment, index, time_index } => {
                 write!(f, "reindex {log} segment {segment} {} B, time {} B", index.len(), time_index.len())
             }
+            Effect::IndexAborted { log, segment, position, entries } => {
+                write!(f, "index aborted {log} segment {segment} byte {position} {} B", entries.len())
+            }
             Effect::Delete { log, below } => write!(f, "delete {log} below {below}"),
             Effect::Remove { log } => write!(f, "remove {log}"),
             Effect::Clean { log, segment, position, batches } => {
@@ -166,6 +183,7 @@ impl fmt::Display for Effect {
             Effect::Work { work, extent, job } => write!(f, "{work} {job} {extent}"),
             Effect::Read { read, extent } => write!(f, "read {read} {extent}"),
             Effect::Save { file, contents } => write!(f, "save {file} {} B", contents.len()),
+            Effect::Erase { file } => write!(f, "erase {file}"),
             Effect::ZooKeeper(effect) => write!(f, "zookeeper {effect}"),
             Effect::Configure { .. } => f.write_str("configure"),
             Effect::Note { text, .. } => write!(f, "note {text}"),

@@ -22,6 +22,7 @@ use crate::config::TopicConfig;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
 use crate::log::checkpoint::{self, CLEANER, LOG_START, PARTITION_METADATA, RECOVERY_POINT, REPLICATION};
+use crate::log::snapshot::{SUFFIX, Snapshots};
 use crate::log::{Checkpoints, Log, LogImage};
 use crate::partition::{Around, Follower, Partition, Role, Settings};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
@@ -51,6 +52,16 @@ impl Found {
         take(REPLICATION, |checkpoints, offset| checkpoints.high_watermark = offset);
         take(CLEANER, |checkpoints, offset| checkpoints.cleaned = Some(offset));
         Found { files: image.files, logs: image.logs, checkpoints }
+    }
+
+    /// The snapshots of producers in a log's directory.
+    fn take_snapshots(&mut self, directory: &str) -> Snapshots {
+        let inside = format!("{directory}/");
+        let of = |(file, _): &(&String, &Bytes)| file.starts_with(&inside);
+        let files = self.files.range(inside.clone()..).take_while(of);
+        let found: Vec<String> = files.map(|(file, _)| file.clone()).filter(|file| file.ends_with(SUFFIX)).collect();
+        let files: Vec<(String, Bytes)> = found.into_iter().filter_map(|file| self.files.remove_entry(&file)).collect();
+        Snapshots::found(files.iter().map(|(file, contents)| (&file[inside.len()..], contents.clone())))
     }
 }
 
@@ -86,6 +97,8 @@ impl Broker {
         if before.brokers != state.brokers {
             self.look_who_lives(now, out);
         }
+        self.coordinators_see_cluster(&before, out);
+        self.transacting_sees_cluster(now, &before.brokers, out);
         self.replicate(now, out);
         if is_first {
             self.tell_what_is_not_hosted(out);
@@ -165,6 +178,7 @@ impl Broker {
         for (&log, name) in gone.iter().zip(&removed) {
             let error = self.hosted(&name.topic, name.partition).err().unwrap_or(ErrorCode::NotLeaderOrFollower);
             self.forsake(log, error, out);
+            self.look_after_none(name, out);
             self.stopped_waiting_for(self.now, log, out);
             out.push(Effect::Remove { log });
         }
@@ -214,7 +228,9 @@ impl Broker {
             // What the controller has checked is valid; what an older version let through counts as not set.
             let mut settings = || -> Settings {
                 let new = || TopicConfig::new(&topic.configs, &self.settings).unwrap_or_default();
-                Settings::new(config.get_or_insert_with(new), index, own)
+                let mut settings = Settings::new(config.get_or_insert_with(new), index, own);
+                settings.log.producer_id_expiration_ms = self.settings.producer_id_expiration_ms;
+                settings
             };
             let hosted = self.hosted.get(name).and_then(|partitions| partitions.get(&index)).copied();
             match hosted {
@@ -287,6 +303,7 @@ impl Broker {
             }
         }
         self.refollow(log);
+        self.look_after(log, out);
     }
 
     fn around<'a>(&self, now: Now, cluster: &'a ClusterState) -> Around<'a> {
@@ -308,6 +325,7 @@ impl Broker {
         let directory = name.to_string();
         let metadata = format!("{directory}/{PARTITION_METADATA}");
         let image = found.logs.remove(&directory);
+        let snapshots = found.take_snapshots(&directory);
         let epochs = found.files.remove(&format!("{directory}/{}", checkpoint::LEADER_EPOCH));
         let owner = found.files.remove(&metadata).and_then(|text| checkpoint::parse_partition_metadata(&text).ok());
         let checkpoints = found.checkpoints.remove(&name).unwrap_or_default();
@@ -327,7 +345,8 @@ impl Broker {
         };
         let id = self.next_slot();
         let log = match image {
-            Some(image) => {
+            Some(mut image) => {
+                image.snapshots = snapshots;
                 Log::open(id, directory, settings.log.clone(), image, checkpoints, epochs.as_deref(), now, out)
             }
             None => Log::create(id, directory, 0, settings.log.clone(), now, out),
@@ -344,6 +363,8 @@ impl Broker {
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
         self.set_cleaned(now, id, out);
         self.refollow(id);
+        self.replay_producers(now, id, out);
+        self.look_after(id, out);
     }
 
     fn next_slot(&self) -> LogId {

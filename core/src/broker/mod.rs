@@ -6,6 +6,8 @@
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
 //! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
 //! `throttle.rs` what moving replicas may cost | `quota.rs` what clients may do |
+//! `coordinate.rs` the coordinators' shards, `gather.rs` answers of several of them | `transaction/` what it asks others
+//! for transactions |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -16,11 +18,14 @@
 pub mod chores;
 pub mod cleaner;
 pub mod cluster;
+mod coordinate;
 pub mod effect;
 pub mod event;
+mod gather;
 pub mod handle;
 pub mod hosting;
 mod isr;
+mod loading;
 pub mod membership;
 pub mod producer_id;
 pub mod purgatory;
@@ -31,6 +36,7 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 pub mod throttle;
+mod transaction;
 pub mod view;
 
 pub use effect::Effect;
@@ -46,13 +52,16 @@ use uuid::Uuid;
 use crate::bug::Bugs;
 use crate::config::BrokerSettings;
 use crate::controller::Controller;
+use crate::coordinator::group::Groups;
+use crate::coordinator::topic::Internal;
+use crate::coordinator::transaction::Transactions;
 use crate::error::ErrorCode;
-use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId};
+use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::LogImage;
 use crate::node::Node;
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
-use crate::rng::Seed;
+use crate::rng::{Seed, Stream};
 use crate::time::{Instant, Now};
 use purgatory::{Parked, Reading, Until};
 
@@ -119,6 +128,17 @@ pub struct Broker {
     leader_throttle: throttle::Throttle,
     follower_throttle: throttle::Throttle,
     producer_ids: producer_id::ProducerIds,
+    groups: coordinate::Coordinators<Groups>,
+    transactions: coordinate::Coordinators<Transactions>,
+    /// Which shard a log is the memory of.
+    coordinated: BTreeMap<LogId, (Internal, i32)>,
+    gathers: gather::Gathers,
+    /// What is asked of others for transactions' sake, and who waits for it.
+    transacting: transaction::Transacting,
+    holds: handle::produce::hold::Holds,
+    offsets_waiting: handle::txn_offset_commit::Waiting,
+    /// Ids of group members.
+    member_ids: Stream,
     chores: chores::Chores,
     cleaner: cleaner::Cleaner,
 
@@ -152,6 +172,10 @@ impl Broker {
                 &settings,
                 config.seed.stream(&format!("replication-{}", now.wall)),
             ),
+            transacting: transaction::Transacting::new(config.registration.id, &settings, |name| {
+                config.seed.stream(&format!("{name}-{}", now.wall))
+            }),
+            member_ids: config.seed.stream(&format!("member-ids-{}", now.wall)),
             config: Arc::new(config),
             quotas: quota::Quotas::new(&settings),
             chores: chores::Chores::new(now.instant, &settings),
@@ -170,6 +194,12 @@ impl Broker {
             leader_throttle: throttle::Throttle::default(),
             follower_throttle: throttle::Throttle::default(),
             producer_ids: producer_id::ProducerIds::default(),
+            groups: coordinate::Coordinators::new(),
+            transactions: coordinate::Coordinators::new(),
+            coordinated: BTreeMap::new(),
+            gathers: gather::Gathers::default(),
+            holds: handle::produce::hold::Holds::default(),
+            offsets_waiting: handle::txn_offset_commit::Waiting::default(),
             now,
             connections: BTreeSet::new(),
             touched: None,
@@ -292,10 +322,12 @@ impl Node for Broker {
                 self.gone_while_waiting(conn);
                 self.purgatory.closed(conn);
                 self.quotas.closed(conn);
+                self.holds.closed(conn);
+                self.gathers.closed(conn);
             }
             Event::Spent { time } => self.quotas.spent(now.instant, time),
 
-            // This broker as a client of others, in `replication/`.
+            // This broker as a client of others, in `replication/` and `transaction/`.
             Event::Client { event, batches } => self.as_client(now, event, batches, out),
 
             // The cluster: the controller's decisions and everything that follows from them, in `cluster.rs`.
@@ -320,6 +352,8 @@ impl Node for Broker {
                 self.controller_timer(now, out);
                 self.do_chores(now, out);
                 self.clean(now, out);
+                self.coordinator_timer(now, out);
+                self.transact(now, out);
                 self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
@@ -331,8 +365,11 @@ impl Node for Broker {
 
     fn deadline(&self) -> Option<Instant> {
         let controller = self.controller.as_ref().and_then(Controller::deadline);
-        let own = [self.purgatory.deadline(), self.chores.deadline(), self.replication.deadline()];
-        own.into_iter().chain([self.membership.deadline(), controller, self.cleaner.deadline()]).flatten().min()
+        let coordinators = [self.groups.deadline(), self.transactions.deadline()];
+        let clients = [self.replication.deadline(), self.transacting.deadline(), self.holds.deadline()];
+        let by_the_clock = [self.chores.deadline(), self.cleaner.deadline()];
+        let own = [self.purgatory.deadline(), self.membership.deadline(), controller];
+        own.into_iter().chain(by_the_clock).chain(coordinators).chain(clients).flatten().min()
     }
 }
 
@@ -371,6 +408,7 @@ impl Broker {
                 self.settle(ticket, wait, result, out);
             }
         }
+        self.log_moved(log, out);
         self.wake_fetches(log, out);
     }
 
@@ -380,6 +418,8 @@ impl Broker {
             Some(Reading::Fetch(fetching, seek)) => self.resume_fetch(fetching, seek, bytes, out),
             Some(Reading::ListOffsets(listing, seek)) => self.resume_list(listing, seek, bytes, out),
             Some(Reading::Cut(cutting)) => self.resume_cut(now, cutting, bytes, out),
+            Some(Reading::Replay(log, replay)) => self.resume_replay(now, log, replay, bytes, out),
+            Some(Reading::Load(loading)) => self.resume_load(loading, bytes, out),
             None => {}
         }
     }
@@ -390,9 +430,24 @@ impl Broker {
         partition.offline = Some(cause);
         self.stop_cleaning(log, out);
         self.forsake(log, ErrorCode::KafkaStorageError, out);
+        self.look_after(log, out);
         self.stopped_waiting_for(self.now, log, out);
         self.refollow(log);
         self.replicate(self.now, out);
+    }
+
+    /// One batch of a parked request is done; the reply goes out with the last.
+    fn settle(&mut self, ticket: Ticket, wait: usize, result: Result<(), ErrorCode>, out: &mut Vec<Effect>) {
+        let done = match self.purgatory.get_mut(ticket) {
+            Some(Parked::Produce(producing)) => producing.settle(wait, result),
+            Some(Parked::Markers(marking)) => marking.settle(wait, result),
+            Some(Parked::Fetch(_) | Parked::DeleteRecords(_)) | None => false,
+        };
+        match done.then(|| self.purgatory.take(ticket)).flatten() {
+            Some(Parked::Produce(producing)) => self.produced(producing, out),
+            Some(Parked::Markers(marking)) => marking.reply(out),
+            Some(Parked::Fetch(_) | Parked::DeleteRecords(_)) | None => {}
+        }
     }
 
     /// Whoever waits for that log is told now: producers the error, consumers whatever is true of it.
@@ -413,6 +468,7 @@ impl Broker {
         while let Some(parked) = self.purgatory.expire(now.instant) {
             match parked {
                 Parked::Produce(producing) => producing.expire(out),
+                Parked::Markers(marking) => marking.expire(out),
                 Parked::Fetch(fetching) => self.finish_fetch(fetching, out),
                 Parked::DeleteRecords(deleting) => deleting.expire(out),
             }

@@ -2,7 +2,7 @@
 //!
 //! As Kafka does, a broker takes ids from a block of its own. The newest block that anyone has is in ZooKeeper
 //! (`/latest_producer_id_block`); a broker takes the next one by writing it there, if nobody else did so since it looked,
-//! so that no id is given out twice. Producers wait meanwhile, or come again where ZooKeeper cannot be reached.
+//! so that no id is given out twice. Whoever wants one waits meanwhile, or comes again where ZooKeeper cannot be reached.
 
 use std::collections::VecDeque;
 
@@ -11,6 +11,8 @@ use kafka_protocol::messages::{InitProducerIdResponse, ProducerId};
 use super::handle::Asked;
 use super::membership::Purpose;
 use super::{Broker, Effect};
+use crate::coordinator::Event;
+use crate::coordinator::transaction::{Ask, Transactions};
 use crate::error::ErrorCode;
 use crate::protocol::znode;
 use crate::sim::view::Level;
@@ -26,24 +28,48 @@ pub(super) struct ProducerIds {
     /// The first id that is not ours.
     end: i64,
     /// They wait for the next block, which is on its way.
-    waiting: VecDeque<Asked>,
+    waiting: VecDeque<Wanted>,
+}
+
+/// Who wants a producer id.
+#[derive(Clone)]
+pub(super) enum Wanted {
+    /// An idempotent producer, without transactions.
+    Producer(Asked),
+    /// The transaction coordinator of that partition, to decide that.
+    Transaction(i32, Ask),
 }
 
 impl Broker {
-    /// Replies with an id that nobody has, now or when there is one.
-    pub(super) fn give_producer_id(&mut self, asked: Asked, out: &mut Vec<Effect>) {
+    /// Gives an id that nobody has, now or when there is one.
+    pub(super) fn find_producer_id(&mut self, wanted: Wanted, out: &mut Vec<Effect>) {
         let ids = &mut self.producer_ids;
         if ids.next < ids.end {
             ids.next += 1;
-            return asked.reply(given(Ok(ids.next - 1)), out);
+            let id = ids.next - 1;
+            return self.producer_id_found(wanted, Ok(id), out);
         }
         if !self.membership.is_connected() {
-            return asked.reply(given(Err(ErrorCode::CoordinatorLoadInProgress)), out);
+            return self.producer_id_found(wanted, Err(ErrorCode::CoordinatorLoadInProgress), out);
         }
-        let now = asked.now;
-        ids.waiting.push_back(asked);
+        ids.waiting.push_back(wanted);
         if ids.waiting.len() == 1 {
-            self.read_producer_ids(now, out);
+            self.read_producer_ids(self.now, out);
+        }
+    }
+
+    fn producer_id_found(&mut self, wanted: Wanted, id: Result<i64, ErrorCode>, out: &mut Vec<Effect>) {
+        match (wanted, id) {
+            (Wanted::Producer(asked), id) => asked.reply(given(id), out),
+            (Wanted::Transaction(partition, ask), id) => {
+                match id.and_then(|id| self.transactions.shard(partition).map(|_| id)) {
+                    Ok(id) => {
+                        let ask = Event::Asked(ask.with_producer_id(id));
+                        self.coordinate::<Transactions>(partition, ask, out);
+                    }
+                    Err(error) => self.reply_all(ask.refuse(error), out),
+                }
+            }
         }
     }
 
@@ -79,8 +105,8 @@ impl Broker {
         match result {
             Ok(_) => {
                 (self.producer_ids.next, self.producer_ids.end) = (start, start + BLOCK);
-                for asked in std::mem::take(&mut self.producer_ids.waiting) {
-                    self.give_producer_id(asked, out);
+                for wanted in std::mem::take(&mut self.producer_ids.waiting) {
+                    self.find_producer_id(wanted, out);
                 }
             }
             // Another broker was faster.
@@ -90,14 +116,14 @@ impl Broker {
     }
 
     fn no_producer_ids(&mut self, out: &mut Vec<Effect>) {
-        for asked in std::mem::take(&mut self.producer_ids.waiting) {
-            asked.reply(given(Err(ErrorCode::CoordinatorLoadInProgress)), out);
+        for wanted in std::mem::take(&mut self.producer_ids.waiting) {
+            self.producer_id_found(wanted, Err(ErrorCode::CoordinatorLoadInProgress), out);
         }
     }
 }
 
 /// The answer to InitProducerId.
-pub(super) fn given(id: Result<i64, ErrorCode>) -> InitProducerIdResponse {
+pub fn given(id: Result<i64, ErrorCode>) -> InitProducerIdResponse {
     let response = InitProducerIdResponse::default();
     match id {
         Ok(id) => response.with_producer_id(ProducerId(id)).with_producer_epoch(0),

@@ -3,6 +3,7 @@
 //! ```text
 //! Produce acks=1    ──▶ until the log has the batch            [written]
 //! Produce acks=all  ──▶ until the high watermark is past it    [committed], or request timeout [expire]
+//! WriteTxnMarkers   ──▶ the same as acks=all
 //! Fetch             ──▶ until min_bytes are there              [fetches_of], or max_wait_ms [expire]
 //! DeleteRecords     ──▶ until every replica's log begins there [deletes_of], or its time-out [expire]
 //! any of them       ──▶ until the log goes away                [forsake], or the connection does [closed]
@@ -16,17 +17,41 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::handle::{delete_records::Deleting, fetch::Fetching, list_offsets::Listing, produce::Producing};
+use super::handle::{
+    delete_records::Deleting, fetch::Fetching, list_offsets::Listing, produce::Producing, write_txn_markers::Marking,
+};
+use super::loading::Loading;
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
-use crate::log::{ReadSeek, TimeSeek};
+use crate::log::{ReadSeek, Replay, TimeSeek};
 use crate::time::Instant;
 
 #[derive(Clone)]
 pub enum Parked {
     Produce(Producing),
+    Markers(Marking),
     Fetch(Fetching),
     DeleteRecords(Deleting),
+}
+
+impl Parked {
+    /// What each of its batches waits for.
+    fn ends(&self) -> Vec<(LogId, Offset)> {
+        match self {
+            Parked::Produce(producing) => producing.ends().collect(),
+            Parked::Markers(marking) => marking.ends().collect(),
+            Parked::Fetch(_) | Parked::DeleteRecords(_) => Vec::new(),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Parked::Produce(producing) => producing.deadline,
+            Parked::Markers(marking) => Some(marking.deadline),
+            Parked::Fetch(fetching) => Some(fetching.deadline),
+            Parked::DeleteRecords(deleting) => Some(deleting.deadline),
+        }
+    }
 }
 
 /// A request that goes on when bytes come.
@@ -36,6 +61,10 @@ pub enum Reading {
     ListOffsets(Listing, TimeSeek),
     /// Not a client's: a follower that finds out where to cut.
     Cut(Cutting),
+    /// Nobody's: a log that finds out who wrote to it.
+    Replay(LogId, Replay),
+    /// Not a client's: a coordinator that reads its log.
+    Load(Loading),
 }
 
 impl Reading {
@@ -43,7 +72,7 @@ impl Reading {
         match self {
             Reading::Fetch(fetching, _) => Some(fetching.asked.ticket),
             Reading::ListOffsets(listing, _) => Some(listing.asked.ticket),
-            Reading::Cut(_) => None,
+            Reading::Cut(_) | Reading::Replay(..) | Reading::Load(_) => None,
         }
     }
 }
@@ -95,19 +124,23 @@ impl Purgatory {
         self.deadlines.first().map(|&(instant, _)| instant)
     }
 
-    /// Parks a Produce until all its batches are `until`.
-    pub fn park_produce(&mut self, producing: Producing, until: Until) {
-        let ticket = producing.asked.ticket;
-        for (wait, (log, end)) in producing.ends().enumerate() {
+    /// Parks what has written until all its batches are `until`.
+    pub fn park(&mut self, ticket: Ticket, parked: Parked, until: Until) {
+        for (wait, (log, end)) in parked.ends().into_iter().enumerate() {
             let queues = self.queues(log);
             let queue = match until {
                 Until::Written => &mut queues.written,
                 Until::Committed => &mut queues.committed,
             };
-            queue.push_back(Waiting { end, ticket, wait });
+            // (2) Only what was there already waits for less than those before it.
+            let at = match queue.back().is_none_or(|last| last.end <= end) {
+                true => queue.len(),
+                false => queue.partition_point(|waiting| waiting.end <= end),
+            };
+            queue.insert(at, Waiting { end, ticket, wait });
         }
-        self.deadlines.extend(producing.deadline.map(|instant| (instant, ticket)));
-        self.parked.insert(ticket, Parked::Produce(producing));
+        self.deadlines.extend(parked.deadline().map(|instant| (instant, ticket)));
+        self.parked.insert(ticket, parked);
     }
 
     /// Parks a Fetch until its deadline, or until it is taken because one of its logs moved on.
@@ -160,22 +193,17 @@ impl Purgatory {
     /// Takes a request out, wherever it waits in queues.
     pub fn take(&mut self, ticket: Ticket) -> Option<Parked> {
         let parked = self.parked.remove(&ticket)?;
-        let deadline = match &parked {
-            Parked::Produce(producing) => producing.deadline,
-            Parked::Fetch(fetching) => {
-                for log in fetching.logs() {
-                    self.queues(log).fetches.remove(&ticket);
-                }
-                Some(fetching.deadline)
+        if let Parked::Fetch(fetching) = &parked {
+            for log in fetching.logs() {
+                self.queues(log).fetches.remove(&ticket);
             }
-            Parked::DeleteRecords(deleting) => {
-                for log in deleting.logs() {
-                    self.queues(log).deletes.remove(&ticket);
-                }
-                Some(deleting.deadline)
+        }
+        if let Parked::DeleteRecords(deleting) = &parked {
+            for log in deleting.logs() {
+                self.queues(log).deletes.remove(&ticket);
             }
-        };
-        if let Some(instant) = deadline {
+        }
+        if let Some(instant) = parked.deadline() {
             self.deadlines.remove(&(instant, ticket));
         }
         Some(parked)

@@ -36,7 +36,7 @@ impl Broker {
 
     /// Requests that wait in the purgatory.
     pub fn parked(&self) -> u32 {
-        self.purgatory.waiting() as u32
+        (self.purgatory.waiting() + self.holds.waiting()) as u32
     }
 
     /// The replicas that this broker hosts, by topic and partition.

@@ -22,18 +22,20 @@ use super::setting::{Reader, Setting, Valid};
 use super::{Effect, Endpoint};
 use crate::error::ErrorCode;
 use crate::id::ConnId;
-use crate::protocol::Request;
+use crate::protocol::{Request, version};
 use crate::rng::Stream;
 use crate::time::{Duration, Instant};
 
-/// The APIs that a client speaks.
-const APIS: [ApiKey; 6] = [
+/// The APIs that a client speaks; the last two are for brokers among themselves.
+const APIS: [ApiKey; 8] = [
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
     ApiKey::ApiVersions,
     ApiKey::OffsetForLeaderEpoch,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::WriteTxnMarkers,
 ];
 
 pub(super) const METADATA_MAX_AGE: Setting = Setting {
@@ -167,6 +169,11 @@ pub struct Answer<T> {
 impl<T> Network<T> {
     pub fn new(settings: Settings, dice: Stream) -> Self {
         Network { settings, links: Vec::new(), next_conn: 0, dice, lost: Vec::new(), broken: false }
+    }
+
+    /// Its connections are told apart from those of others by their numbers, from `first` on.
+    pub fn numbered_from(self, first: ConnId) -> Self {
+        Network { next_conn: first.0, ..self }
     }
 
     /// The link to that endpoint; a new one is down.
@@ -385,7 +392,7 @@ impl<T> Network<T> {
     /// The handshake is done: the highest version that both know, of each API.
     fn shake(&mut self, now: Instant, id: LinkId, theirs: &[ApiVersion], out: &mut Vec<Effect>) {
         let common = |api: ApiKey| {
-            let ours = api.valid_versions();
+            let ours = version::encodable(api);
             let theirs = theirs.iter().find(|theirs| theirs.api_key == api as i16)?;
             let version = ours.max.min(theirs.max_version);
             (version >= ours.min && version >= theirs.min_version).then_some((api, version))

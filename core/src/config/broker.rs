@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::dynamic;
+use super::group::{self, GroupSettings};
+use super::internal::{self, InternalTopic};
 use super::setting::{ConfigError, Value};
 use super::table::BROKER;
+use super::transaction::TransactionSettings;
 use crate::id::BrokerId;
 use crate::log::compact::Limits;
 use crate::protocol::cluster::BrokerConfigs;
@@ -14,6 +17,8 @@ use crate::time::Duration;
 
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
 const WITH_EFFECT: &[&str] = &[
+    "add.partitions.to.txn.retry.backoff.max.ms",
+    "add.partitions.to.txn.retry.backoff.ms",
     "auto.create.topics.enable",
     "auto.leader.rebalance.enable",
     "broker.session.timeout.ms",
@@ -26,6 +31,18 @@ const WITH_EFFECT: &[&str] = &[
     "delete.topic.enable",
     "fetch.max.bytes",
     "follower.replication.throttled.rate",
+    "group.consumer.assignment.interval.ms",
+    "group.consumer.assignors",
+    "group.consumer.heartbeat.interval.ms",
+    "group.consumer.max.size",
+    "group.consumer.migration.policy",
+    "group.consumer.regex.refresh.interval.ms",
+    "group.consumer.session.timeout.ms",
+    "group.coordinator.rebalance.protocols",
+    "group.initial.rebalance.delay.ms",
+    "group.max.session.timeout.ms",
+    "group.max.size",
+    "group.min.session.timeout.ms",
     "leader.imbalance.check.interval.seconds",
     "leader.imbalance.per.broker.percentage",
     "leader.replication.throttled.rate",
@@ -66,7 +83,18 @@ const WITH_EFFECT: &[&str] = &[
     "message.max.bytes",
     "min.insync.replicas",
     "num.partitions",
+    "offset.metadata.max.bytes",
+    "offsets.commit.timeout.ms",
+    "offsets.retention.check.interval.ms",
+    "offsets.retention.minutes",
+    "offsets.topic.compression.codec",
+    "offsets.topic.num.partitions",
+    "offsets.topic.replication.factor",
+    "offsets.topic.segment.bytes",
     "ottla.placement",
+    "ottla.transaction.version",
+    "producer.id.expiration.check.interval.ms",
+    "producer.id.expiration.ms",
     "queued.max.requests",
     "quota.window.num",
     "quota.window.size.seconds",
@@ -80,9 +108,19 @@ const WITH_EFFECT: &[&str] = &[
     "replica.socket.timeout.ms",
     "replication.quota.window.num",
     "replication.quota.window.size.seconds",
+    "request.timeout.ms",
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+    "transaction.max.timeout.ms",
+    "transaction.partition.verification.enable",
+    "transaction.remove.expired.transaction.cleanup.interval.ms",
+    "transaction.state.log.min.isr",
+    "transaction.state.log.num.partitions",
+    "transaction.state.log.replication.factor",
+    "transaction.state.log.segment.bytes",
+    "transactional.id.expiration.ms",
     "unclean.leader.election.enable",
     "zookeeper.session.timeout.ms",
 ];
@@ -134,6 +172,9 @@ pub struct BrokerSettings {
     pub fetch_max_bytes: i32,
     /// Bytes a second that this broker fetches of the replicas that its topics throttle.
     pub follower_throttled_rate: u64,
+    pub group: GroupSettings,
+    /// By [`Internal`](crate::coordinator::topic::Internal).
+    pub internal_topics: [InternalTopic; 2],
     pub leader_imbalance_check_interval: Duration,
     pub leader_imbalance_per_broker_percentage: usize,
     /// Bytes a second that it sends of them.
@@ -155,6 +196,8 @@ pub struct BrokerSettings {
     pub max_incremental_fetch_session_cache_slots: i32,
     pub num_partitions: i32,
     pub placement: Placement,
+    pub producer_id_expiration_check_interval: Duration,
+    pub producer_id_expiration_ms: i64,
     /// Requests of all connections that wait for the broker before it stops reading.
     pub queued_max_requests: i32,
     /// In which it is measured what a client does.
@@ -176,6 +219,8 @@ pub struct BrokerSettings {
     /// How long a window is in which throttled replication is measured, and how many are.
     pub replication_quota_window: Duration,
     pub replication_quota_windows: u32,
+    /// How long other brokers may take to answer, and replicas to have what a coordinator wrote.
+    pub request_timeout: Duration,
     /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`.
     pub selects_replicas_by_rack: bool,
     /// Bytes of one request.
@@ -184,6 +229,7 @@ pub struct BrokerSettings {
     pub socket_receive_buffer: Option<u32>,
     /// SO_SNDBUF of clients' connections, in bytes; `None` leaves it to the system.
     pub socket_send_buffer: Option<u32>,
+    pub transactions: TransactionSettings,
     pub zookeeper_session_timeout: Duration,
 }
 
@@ -246,6 +292,8 @@ impl BrokerSettings {
             delete_topic_enable: reader.boolean("delete.topic.enable"),
             fetch_max_bytes: reader.integer("fetch.max.bytes") as i32,
             follower_throttled_rate: reader.integer("follower.replication.throttled.rate").max(0) as u64,
+            group: GroupSettings::read(&reader),
+            internal_topics: [internal::offsets(&reader), internal::transactions(&reader)],
             leader_imbalance_check_interval: Duration::from_secs(
                 reader.integer("leader.imbalance.check.interval.seconds").max(1) as u64,
             ),
@@ -270,6 +318,8 @@ impl BrokerSettings {
                 Value::Text(name) if name == "kafka" => Placement::Kafka,
                 _ => Placement::Notes,
             },
+            producer_id_expiration_check_interval: reader.millis("producer.id.expiration.check.interval.ms"),
+            producer_id_expiration_ms: reader.integer("producer.id.expiration.ms"),
             queued_max_requests: reader.integer("queued.max.requests") as i32,
             quota_windows: reader.windows("quota.window.num", "quota.window.size.seconds"),
             replica_fetch_backoff: reader.millis("replica.fetch.backoff.ms"),
@@ -283,11 +333,13 @@ impl BrokerSettings {
                 reader.integer("replication.quota.window.size.seconds").max(1) as u64,
             ),
             replication_quota_windows: reader.integer("replication.quota.window.num").max(1) as u32,
+            request_timeout: reader.millis("request.timeout.ms"),
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
             // Kafka's −1.
             socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
             socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),
+            transactions: TransactionSettings::read(&reader),
             zookeeper_session_timeout: reader.millis("zookeeper.session.timeout.ms"),
             layers,
             set,
@@ -327,14 +379,15 @@ pub fn check(name: &str, text: &str) -> Result<(), ConfigError> {
     if name == "replica.selector.class" && text != RACK_AWARE {
         return Err(ConfigError(format!("Invalid value {text} for configuration {name}: it can only be {RACK_AWARE}")));
     }
-    setting.parse(text).map(|_| ())
+    let value = setting.parse(text)?;
+    if name == group::ASSIGNORS { group::check_assignors(&value) } else { Ok(()) }
 }
 
 /// Reads from settings that were checked.
-struct Reader<'a>(&'a BTreeMap<String, String>);
+pub(super) struct Reader<'a>(&'a BTreeMap<String, String>);
 
 impl Reader<'_> {
-    fn value(&self, name: &str) -> Value {
+    pub fn value(&self, name: &str) -> Value {
         let Some(setting) = BROKER.get(name) else {
             return Value::Null;
         };
@@ -342,11 +395,11 @@ impl Reader<'_> {
         set.unwrap_or_else(|| setting.default_value())
     }
 
-    fn boolean(&self, name: &str) -> bool {
+    pub fn boolean(&self, name: &str) -> bool {
         matches!(self.value(name), Value::Boolean(true))
     }
 
-    fn integer(&self, name: &str) -> i64 {
+    pub fn integer(&self, name: &str) -> i64 {
         match self.value(name) {
             Value::Integer(number) => number,
             _ => 0,
@@ -384,7 +437,7 @@ impl Reader<'_> {
     }
 
     /// Milliseconds; what is negative never ends.
-    fn millis(&self, name: &str) -> Duration {
+    pub fn millis(&self, name: &str) -> Duration {
         u64::try_from(self.integer(name)).map_or(Duration::MAX, Duration::from_millis)
     }
 }

@@ -170,6 +170,7 @@ impl From<&TopicConfig> for LogConfig {
             min_compaction_lag_ms: topic.min_compaction_lag_ms,
             max_compaction_lag_ms: topic.max_compaction_lag_ms,
             delete_retention_ms: topic.delete_retention_ms,
+            ..LogConfig::default()
         }
     }
 }

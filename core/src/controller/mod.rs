@@ -133,14 +133,9 @@ pub enum Work {
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// A client of this broker; where it turns out that this is not the controller any more it gets `otherwise`.
-    Client {
-        asked: Asked,
-        otherwise: Box<ResponseKind>,
-    },
-    Broker {
-        from: BrokerId,
-        call: CallId,
-    },
+    Client { asked: Asked, otherwise: Box<ResponseKind> },
+    /// Another broker, for a client of its own who speaks that version.
+    Broker { from: BrokerId, call: CallId, version: i16 },
     /// This broker, which is about to stop.
     OwnStop,
     /// Nobody waits: whoever asked for a missing topic's metadata asks again.
@@ -535,7 +530,7 @@ impl Controller {
             RequestKind::ElectLeaders(request) => self.elect_leaders(request, version).into(),
             RequestKind::AlterPartitionReassignments(request) => self.alter_partition_reassignments(request).into(),
             RequestKind::ListPartitionReassignments(request) => self.list_partition_reassignments(request).into(),
-            other => crate::broker::handle::unsupported::response(version, other),
+            other => crate::broker::handle::unsupported::response(other),
         }
     }
 

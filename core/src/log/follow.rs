@@ -39,6 +39,8 @@ impl Log {
     pub fn truncate_fully_and_start_at(&mut self, now: Now, start: Offset, out: &mut Vec<Effect>) {
         self.distrust_flushes();
         self.generation = self.generation.wrapping_add(1);
+        self.erase_snapshots(|_| true, out);
+        (self.producers, self.replaying) = (Default::default(), None);
         if start > self.end {
             self.begin_at(start, now, out);
         } else {

@@ -2,16 +2,17 @@
 //! carries out the effects, in Kafka's own files (`.log`, `.index`, `.timeindex`), byte for byte.
 //!
 //! ```text
-//!   log_start_offset        high_watermark      appended_end          end
-//!         │ ◄── consumers ──► │ ◄── followers ──► │ ◄── on its way ──► │
-//!   ┌─────┴─────────┬─────────┴────────┬──────────┴────────────────────┘
-//!   │ segment 0     │ segment 4711     │ active segment
+//!   log_start_offset     last_stable_offset    high_watermark      appended_end          end
+//!         │ ◄── read_committed ──► │ ◄── consumers ──► │ ◄── followers ──► │ ◄── on its way ──► │
+//!   ┌─────┴─────────┬──────────────┴───────────────────┼───────────────────┴────────────────────┘
+//!   │ segment 0     │ segment 4711                     │ active segment
 //! ```
 //!
-//! 1. `log_start_offset ≤ high_watermark ≤ appended_end ≤ end`.
+//! 1. `log_start_offset ≤ last_stable_offset ≤ high_watermark ≤ appended_end ≤ end`.
 //! 2. `recovery_point ≤ end`, and nothing below it is lost in a crash.
 //! 3. There is always an active segment, the last; base offsets rise strictly, none lies above `end`.
 //! 4. The dense table ends with the last batch.
+//! 5. What is known of producers is what the log's batches say, up to its end, unless they are being replayed.
 //!
 //! Moves: `end` by [`append`](Log::append) and [`append_replica`](Log::append_replica), `appended_end` by [`appended`](Log::appended), `recovery_point` by
 //! [`flushed`](Log::flushed), `high_watermark` by [`raise_high_watermark`](Log::raise_high_watermark), `log_start_offset`
@@ -21,9 +22,14 @@
 //! `segment.rs` one file and when to leave it | `index.rs` its sparse offset and time index | `newest.rs` the dense table
 //! of the newest batches | `lookup.rs` where an offset lies, `seek_time.rs` where a timestamp lies, `walk.rs` from batch to
 //! batch | `epoch.rs` which leader wrote what | `follow.rs` what a leader says | `retention.rs` what may go |
-//! `compact/` of every key the last |
-//! `recover.rs` from bytes to an image | `open.rs` from an image to a log | `checkpoint.rs` the small text files | `chunks.rs` a vector that is cheap to clone
+//! `compact/` of every key the last | `admit.rs` what is appended | `producer.rs` who writes in which epoch, sequence and
+//! transaction, `verification.rs` transactions that are being verified, `aborted.rs` those that were aborted,
+//! `snapshot.rs` what is saved of all that, `replay.rs` how it is found out again |
+//! `recover.rs` from bytes to an image | `open.rs` from an image to a log | `checkpoint.rs` the small text files |
+//! `chunks.rs` a vector that is cheap to clone
 
+pub mod aborted;
+mod admit;
 pub mod checkpoint;
 mod chunks;
 pub mod compact;
@@ -33,10 +39,14 @@ mod index;
 pub mod lookup;
 mod newest;
 mod open;
+pub mod producer;
 pub mod recover;
+pub mod replay;
 mod retention;
 mod seek_time;
 mod segment;
+pub mod snapshot;
+pub mod verification;
 mod walk;
 
 use std::sync::Arc;
@@ -44,19 +54,24 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::broker::effect::{Effect, Extent, IndexEntry};
-use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, LogId, Offset};
 use crate::record::check::Invalid;
-use crate::record::{Batch, Stamp};
+use crate::record::{Batch, Marker, Stamp};
 use crate::sim::view::BatchView;
 use crate::time::{Duration, Instant, Now, Timestamp};
 
 use newest::Newest;
+use producer::Producers;
+use replay::Replaying;
 use segment::Segment;
+use snapshot::Snapshots;
 
+pub use admit::{Origin, Verified};
 pub use lookup::{Cut, CutSeek, Found, Locate, Place, ReadSeek, Slice};
 pub use recover::{LogImage, SegmentImage};
+pub use replay::Replay;
 pub use seek_time::{TimeSeek, TimestampedOffset};
+pub use verification::Guard;
 
 /// In memory the index of a segment that is no longer written to keeps entries at least so far apart.
 const THIN_BYTES: u32 = 64 * 1024;
@@ -84,6 +99,8 @@ pub struct LogConfig {
     pub min_compaction_lag_ms: i64,
     pub max_compaction_lag_ms: i64,
     pub delete_retention_ms: i64,
+    /// Kafka's `producer.id.expiration.ms`, which is a broker's.
+    pub producer_id_expiration_ms: i64,
 }
 
 /// What the data directory's checkpoint files say of one log. Where a file says nothing: 0.
@@ -119,6 +136,7 @@ impl Default for LogConfig {
             min_compaction_lag_ms: 0,
             max_compaction_lag_ms: i64::MAX,
             delete_retention_ms: 24 * 60 * 60 * 1_000,
+            producer_id_expiration_ms: 24 * 60 * 60 * 1_000,
         }
     }
 }
@@ -128,7 +146,7 @@ impl Default for LogConfig {
 pub struct Placed {
     pub base_offset: Offset,
     pub last_offset: Offset,
-    /// The timestamp that the leader gave, under LogAppendTime.
+    /// The timestamp that the leader gave, under LogAppendTime; of a batch that was there already, its own.
     pub append_time: Option<Timestamp>,
 }
 
@@ -140,6 +158,10 @@ pub struct Log {
     segments: Vec<Arc<Segment>>,
     newest: Newest,
     epochs: epoch::EpochCache,
+    /// Shared, as the snapshots are, so that a checkpoint of a node copies neither.
+    producers: Arc<Producers>,
+    snapshots: Arc<Snapshots>,
+    replaying: Option<Replaying>,
     log_start: Offset,
     high_watermark: Offset,
     appended: Offset,
@@ -182,10 +204,20 @@ impl Log {
         self.log_start
     }
 
-    /// Consumers that read committed records stop here: at the first open transaction. There are none yet, so it is the
-    /// high watermark.
+    /// Consumers that read committed records stop here: at the first transaction that is open, or whose end may be lost
+    /// yet.
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark
+        let unknown = self.replaying.map(|replaying| replaying.known);
+        let unstable = self.producers.first_unstable_offset().into_iter().chain(unknown).min();
+        unstable.map_or(self.high_watermark, |unstable| unstable.clamp(self.log_start, self.high_watermark))
+    }
+
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    pub fn producers_mut(&mut self) -> &mut Producers {
+        Arc::make_mut(&mut self.producers)
     }
 
     pub fn high_watermark(&self) -> Offset {
@@ -255,18 +287,26 @@ impl Log {
     }
 
     /// Appends one batch as the leader of `epoch`, after rolling the active segment where it is due. The offsets are
-    /// given at once; the bytes are there when [`Log::appended`] says so.
+    /// given at once; the bytes are there when [`Log::appended`] says so. Of a batch that is there already, those are given
+    /// that it has.
     ///
-    /// Errors: `RecordListTooLarge` where the batch is larger than `segment.bytes`.
+    /// Errors: `RecordListTooLarge` where the batch is larger than `segment.bytes`; what is wrong with it as one of its
+    /// producer's; `NotLeaderOrFollower` while that cannot be told.
     pub fn append(
         &mut self,
         now: Now,
         batch: Batch,
         epoch: LeaderEpoch,
         append_time: Option<Timestamp>,
+        origin: Origin,
         out: &mut Vec<Effect>,
     ) -> Result<Placed, Invalid> {
         self.fits(&batch)?;
+        if batch.header.has_producer_id()
+            && let Some(twin) = self.admit(&batch, origin)?
+        {
+            return Ok(twin);
+        }
         self.assign_epoch(epoch, out);
         Ok(self.put(now, batch, Stamp { base_offset: self.end, leader_epoch: epoch, append_time }, out))
     }
@@ -291,6 +331,9 @@ impl Log {
         let to = to.min(self.appended);
         let rises = to > self.high_watermark;
         self.high_watermark = self.high_watermark.max(to);
+        if rises && self.producers.has_replicated(to) {
+            self.producers_mut().replicated(to);
+        }
         rises
     }
 
@@ -331,9 +374,13 @@ impl Log {
             segment.created = now.wall;
         }
         let (index, time_index) = segment.index.encode();
+        let unaborts = segment.forget_aborted(cut.end);
         let (log, segment) = (self.id, segment.base);
         out.push(Effect::Truncate { log, end: cut.end, segment, position: cut.position });
         out.push(Effect::Reindex { log, segment, index, time_index });
+        if unaborts {
+            self.reindex_aborted(self.active(), self.active().aborted.len(), out);
+        }
         self.newest.truncate(cut.end);
         self.end = cut.end;
         self.appended = self.appended.min(cut.end);
@@ -345,20 +392,8 @@ impl Log {
         if self.epochs.truncate_from_end(cut.end) {
             self.save_epochs(out);
         }
+        self.forget_producers(now, cut.end, out);
         self.assert_invariants();
-    }
-
-    fn fits(&self, batch: &Batch) -> Result<(), Invalid> {
-        let (size, limit) = (batch.bytes.len(), self.config.segment_bytes);
-        if size as u64 <= u64::from(limit) {
-            return Ok(());
-        }
-        let message = format!(
-            "Message batch size is {size} bytes in append to partition {}, which exceeds the maximum configured segment \
-             size of {limit}.",
-            self.directory
-        );
-        Err(Invalid { error: ErrorCode::RecordListTooLarge, message, record_errors: Vec::new() })
     }
 
     /// Puts a batch at the end, after rolling the active segment where it is due.
@@ -381,7 +416,14 @@ impl Log {
             leader_epoch: stamp.leader_epoch,
         };
         let index = self.place(place, now.wall);
+        let header = batch.header;
+        let marker = if header.is_control() { Marker::of(&batch) } else { None };
         out.push(Effect::Append { log: self.id, stamp, batch, index });
+        if header.has_producer_id()
+            && let Some(aborted) = self.producers_mut().note(&header, base_offset, max_timestamp, marker)
+        {
+            self.index_aborted(aborted, out);
+        }
         if self.end - self.flush_asked >= self.config.flush_messages {
             self.flush(out);
         }
@@ -413,6 +455,7 @@ impl Log {
         old.index.thin(THIN_BYTES);
         self.segments.push(Arc::new(Segment::new(base, now.wall)));
         out.push(Effect::Roll { log, base, last });
+        self.take_snapshot(out);
         self.flush_below(base, out);
     }
 
@@ -463,8 +506,10 @@ impl Log {
 
     fn assert_invariants(&self) {
         let Log { log_start, high_watermark, appended, end, flushed, .. } = *self;
-        let counters = (log_start, high_watermark, appended, end, flushed);
-        assert!(log_start <= high_watermark && high_watermark <= appended && appended <= end, "(1) {counters:?}");
+        let stable = self.last_stable_offset();
+        let counters = (log_start, stable, high_watermark, appended, end, flushed);
+        assert!(log_start <= stable && stable <= high_watermark, "(1) {counters:?}");
+        assert!(high_watermark <= appended && appended <= end, "(1) {counters:?}");
         assert!(flushed <= end, "(2) {counters:?}");
         assert!(self.segments.last().is_some_and(|active| active.base <= end), "(3) {counters:?}");
         assert!(self.newest.last().is_none_or(|last| last.last_offset < end), "(4) {counters:?}");

@@ -68,6 +68,9 @@ impl Log {
             segments: Vec::new(),
             newest: Newest::default(),
             epochs: saved.clone(),
+            producers: Arc::default(),
+            snapshots: Arc::new(image.snapshots.clone()),
+            replaying: None,
             log_start: start,
             high_watermark: start,
             appended: start,
@@ -79,6 +82,7 @@ impl Log {
             generation: 0,
             cleaned: checkpoints.cleaned,
         };
+        let plain_from = image.plain_from();
         log.restore(image, now, out);
         // Kafka's rule for the epochs that the last crash may have left behind.
         log.epochs.truncate_from_end(log.end);
@@ -90,6 +94,8 @@ impl Log {
         log.flushed = checkpoints.recovery_point.clamp(log.log_start, log.end);
         log.flush_asked = log.flushed;
         log.high_watermark = checkpoints.high_watermark.clamp(log.log_start, log.end);
+        log.distrust_aborted(out);
+        log.recall_producers(now, log.flushed, plain_from, out);
         log.assert_invariants();
         log
     }
@@ -141,11 +147,25 @@ impl Log {
         self.segments.push(Arc::new(Segment {
             size: image.valid_len,
             index: image.index,
+            aborted: image.aborted,
             max: image.max,
             first_timestamp: image.first_timestamp,
             modified: image.modified,
             ..Segment::new(image.base, now.wall)
         }));
+    }
+
+    /// What a `.txnindex` says of markers at or above the recovery point is found out anew, with the producers.
+    fn distrust_aborted(&mut self, out: &mut Vec<Effect>) {
+        let recovery_point = self.flushed;
+        for at in 0..self.segments.len() {
+            let reaches = self.segments[at].aborted.last().is_some_and(|last| last.last_offset >= recovery_point);
+            if reaches {
+                Arc::make_mut(&mut self.segments[at]).forget_aborted(recovery_point);
+                let segment = &self.segments[at];
+                self.reindex_aborted(segment, segment.aborted.len(), out);
+            }
+        }
     }
 
     /// Forgets everything; the log begins, empty, at `base`, which lies above its end.

@@ -16,11 +16,13 @@
 
 use std::ops::Range;
 
+use super::aborted::{self, Aborted};
 use super::chunks::Chunks;
 use super::epoch::{EpochCache, EpochEntry};
 use super::index::SegmentIndex;
 use super::lookup::Place;
 use super::newest::NEWEST;
+use super::snapshot::Snapshots;
 use super::walk::STEP_BYTES;
 use crate::broker::effect::TimeEntry;
 use crate::id::Offset;
@@ -50,12 +52,29 @@ pub struct SegmentFiles<'a> {
     pub index: Option<&'a [u8]>,
     /// The whole of the `.timeindex` file; `None` if there is none.
     pub time_index: Option<&'a [u8]>,
+    /// The whole of the `.txnindex` file; `None` if there is none.
+    pub txn_index: Option<&'a [u8]>,
 }
 
 /// A log as recovery found it: its segments in order of their base offsets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogImage {
     pub segments: Vec<SegmentImage>,
+    pub snapshots: Snapshots,
+}
+
+impl LogImage {
+    /// An offset from which on every batch was looked at, and none is a producer's; `None` where that is not known.
+    pub(super) fn plain_from(&self) -> Option<Offset> {
+        let mut from = None;
+        for segment in self.segments.iter().rev() {
+            from = segment.plain_from.or(from);
+            if segment.plain_from != Some(segment.base) {
+                break;
+            }
+        }
+        from
+    }
 }
 
 /// One segment as recovery found it.
@@ -71,6 +90,9 @@ pub struct SegmentImage {
     /// The index files do not say what `index` says: they must be written anew.
     pub stale_index: bool,
     pub(super) index: SegmentIndex,
+    pub(super) aborted: Chunks<Aborted>,
+    /// From here on every batch was looked at, and none is a producer's. `None` where the last one is.
+    pub(super) plain_from: Option<Offset>,
     pub(super) max: Option<TimeEntry>,
     pub(super) first_timestamp: Option<Timestamp>,
     pub(super) modified: Timestamp,
@@ -128,6 +150,8 @@ impl Scanner {
             next_offset: files.base,
             stale_index,
             index,
+            aborted: aborted::decode(files.base, files.txn_index.unwrap_or_default()),
+            plain_from: Some(files.base),
             max: None,
             first_timestamp: None,
             modified: files.modified,
@@ -153,6 +177,7 @@ impl Scanner {
             scanner.claimed = scanner.image.index.first_from(last.saturating_sub(LOOK_BACK_BYTES));
             scanner.image.valid_len = scanner.claimed.map_or(0, |(_, position)| position);
             scanner.image.max = scanner.image.index.last_time();
+            scanner.image.plain_from = None;
             scanner.wants_first = true;
         }
         scanner.check_end();
@@ -188,8 +213,11 @@ impl Scanner {
         }
         if self.distrusts {
             let (base, modified) = (self.image.base, self.image.modified);
-            let files = SegmentFiles { base, log_len: self.log_len, modified, index: None, time_index: None };
+            let files =
+                SegmentFiles { base, log_len: self.log_len, modified, index: None, time_index: None, txn_index: None };
+            let aborted = self.image.aborted.clone();
             *self = Scanner::new(&files, 0);
+            self.image.aborted = aborted;
         }
     }
 
@@ -275,6 +303,10 @@ impl Scanner {
             leader_epoch: header.partition_leader_epoch,
         };
         self.image.first_timestamp.get_or_insert(header.max_timestamp);
+        match header.has_producer_id() {
+            true => self.image.plain_from = None,
+            false => _ = self.image.plain_from.get_or_insert(place.base_offset),
+        }
         if place.max_timestamp > self.image.max.map_or(Timestamp::NONE, |max| max.timestamp) {
             self.image.max = Some(TimeEntry { timestamp: place.max_timestamp, offset: place.last_offset });
         }
@@ -327,8 +359,9 @@ impl Partial {
 }
 
 /// Checks every batch of a segment that is in memory as a whole and has no index files (the simulator's disk).
-pub fn scan(base: Offset, log: &[u8], modified: Timestamp) -> SegmentImage {
-    let files = SegmentFiles { base, log_len: log.len() as u64, modified, index: Some(&[]), time_index: Some(&[]) };
+pub fn scan(base: Offset, log: &[u8], txn_index: Option<&[u8]>, modified: Timestamp) -> SegmentImage {
+    let log_len = log.len() as u64;
+    let files = SegmentFiles { base, log_len, modified, index: Some(&[]), time_index: Some(&[]), txn_index };
     let mut scanner = Scanner::new(&files, 0);
     scanner.files = None;
     while let Some(wanted) = scanner.wants() {

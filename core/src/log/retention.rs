@@ -81,6 +81,7 @@ impl Log {
         self.segments.drain(..count);
         self.newest.delete(below);
         out.push(Effect::Delete { log: self.id, below });
+        self.erase_snapshots(|at| at < below, out);
         if below > self.log_start {
             self.log_start = below;
             if self.epochs.truncate_from_start(below) {

@@ -1,6 +1,8 @@
 //! One segment: a `.log` file, what is known of it, and when to leave it for the next.
 
 use super::LogConfig;
+use super::aborted::Aborted;
+use super::chunks::Chunks;
 use super::index::SegmentIndex;
 use super::lookup::Place;
 use crate::broker::effect::{IndexEntry, TimeEntry};
@@ -14,6 +16,8 @@ pub struct Segment {
     /// Bytes.
     pub size: u32,
     pub index: SegmentIndex,
+    /// Transactions whose abort markers are here.
+    pub aborted: Chunks<Aborted>,
     /// The largest timestamp, with the last offset of the first batch that has it.
     pub max: Option<TimeEntry>,
     /// The largest timestamp of the first batch; `segment.ms` counts from there. `None` while the segment is empty.
@@ -32,6 +36,7 @@ impl Segment {
             base,
             size: 0,
             index: SegmentIndex::new(base),
+            aborted: Chunks::new(),
             max: None,
             first_timestamp: None,
             bytes_since_index: 0,

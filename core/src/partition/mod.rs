@@ -26,10 +26,11 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::Effect;
+use crate::broker::purgatory::Until;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::log::checkpoint::{self, PARTITION_METADATA};
-use crate::log::{Log, Placed};
+use crate::log::{Log, Origin, Placed};
 use crate::protocol::cluster::{Assignment, Registration};
 use crate::record::Batch;
 use crate::record::check::{Checked, Invalid};
@@ -143,7 +144,14 @@ impl Partition {
 
     /// Appends a producer's batch. The offsets are given at once; what is there when the driver has written it, and
     /// acknowledged when `acks` are met, is said by [`Partition::appended`].
-    pub fn append(&mut self, now: Now, acks: i16, checked: Checked, out: &mut Vec<Effect>) -> Result<Placed, Invalid> {
+    pub fn append(
+        &mut self,
+        now: Now,
+        acks: i16,
+        checked: Checked,
+        origin: Origin,
+        out: &mut Vec<Effect>,
+    ) -> Result<Placed, Invalid> {
         let leader = self.led_in(-1).map_err(refusal)?;
         let epoch = leader.epoch;
         if acks == -1 && self.is_under_min_isr(leader) {
@@ -153,7 +161,25 @@ impl Partition {
         checked.obeys(&self.settings.rules, &self.name, now.wall)?;
         let batch = self.settings.recompressed(checked.batch)?;
         self.fits(batch.bytes.len())?;
-        self.log.append(now, batch, epoch, self.settings.append_time(now), out)
+        self.log.append(now, batch, epoch, self.settings.append_time(now), origin, out)
+    }
+
+    /// Appends what a coordinator has made, for all in-sync replicas to have: the end of a transaction, under that level of
+    /// `transaction.version`.
+    pub fn append_marker(
+        &mut self,
+        now: Now,
+        batch: Batch,
+        version: i8,
+        out: &mut Vec<Effect>,
+    ) -> Result<Placed, Invalid> {
+        let leader = self.led_in(-1).map_err(refusal)?;
+        let epoch = leader.epoch;
+        if self.is_under_min_isr(leader) {
+            return Err(refusal(ErrorCode::NotEnoughReplicas));
+        }
+        self.fits(batch.bytes.len())?;
+        self.log.append(now, batch, epoch, self.settings.append_time(now), Origin::Marker { version }, out)
     }
 
     /// DeleteRecords: the log begins at `offset` from now on; −1 is the high watermark. Gives that offset, and the low
@@ -299,6 +325,14 @@ impl Partition {
             partition_epoch: leader.partition_epoch(),
             isr: leader.proposed()?.to_vec(),
         })
+    }
+
+    /// What a producer is told that waits `until` everything below `end` is so far: nothing yet, or how it went.
+    pub fn has(&self, until: Until, end: Offset) -> Option<Result<(), ErrorCode>> {
+        match until {
+            Until::Written => (self.log.appended_end() >= end).then_some(Ok(())),
+            Until::Committed => self.acknowledged(end),
+        }
     }
 
     /// What a producer that waits for every in-sync replica is told about `end`: nothing yet, or how it went.

@@ -59,6 +59,9 @@ impl Settings {
         if header.has_producer_id() {
             builder.set_producer(header.producer_id, header.producer_epoch, header.base_sequence);
         }
+        if header.is_transactional() {
+            builder.set_transactional();
+        }
         for record in Record::decode(&batch)? {
             builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &record.headers);
         }

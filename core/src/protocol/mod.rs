@@ -2,11 +2,12 @@
 //!
 //! `request.rs`, `response.rs` a decoded message and its frame | `version.rs` which APIs at which versions |
 //! `cluster.rs` what brokers say to each other | `znode.rs` what Kafka keeps in ZooKeeper | `line.rs` one line for a
-//! message, for traces and for the page | `fields.rs` all its fields
+//! message, for traces and for the page | `fields.rs` all its fields | `markers.rs` the newest WriteTxnMarkers
 
 pub mod cluster;
 pub mod fields;
 pub mod line;
+pub mod markers;
 pub mod request;
 pub mod response;
 pub mod throttle;

@@ -1,11 +1,13 @@
 //! A request, decoded: header, body, and for Produce the batches, already checked.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, RequestKind};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
+use super::markers;
 use crate::error::ErrorCode;
 use crate::record::check::{Checked, Invalid, check_within};
 use crate::record::compress::MAX_REQUEST_DECOMPRESSED_LEN;
@@ -19,6 +21,8 @@ pub struct Request {
     pub client_id: Option<StrBytes>,
     /// Bytes of the frame that it was; of its records, where it never was one.
     pub len: usize,
+    /// Where it came from, as Kafka prints it: `/127.0.0.1`; `None` where the driver does not say.
+    pub host: Option<Arc<str>>,
     /// For Produce the partitions' `records` are `None`: they are in `batches`.
     pub body: RequestKind,
     /// For Produce, one for each partition in the order of the body; empty otherwise.
@@ -112,9 +116,15 @@ impl Request {
                     }
                     produce.encode(frame, self.version)
                 }
+                // Below.
+                RequestKind::WriteTxnMarkers(_) if self.version == markers::LATEST => Ok(()),
                 body => body.encode(frame, self.version),
             })
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        match &self.body {
+            RequestKind::WriteTxnMarkers(body) if self.version == markers::LATEST => markers::encode(body, frame),
+            _ => Ok(()),
+        }
     }
 
     /// Decodes a frame without its length prefix, and checks the batches in it.
@@ -141,7 +151,8 @@ impl Unchecked {
             _ => Vec::new(),
         };
         let len = records.iter().flatten().map(Bytes::len).sum();
-        let request = Request { api_key, version, correlation_id, client_id, len, body, batches: Vec::new() };
+        let request =
+            Request { api_key, version, correlation_id, client_id, len, host: None, body, batches: Vec::new() };
         Unchecked { request, records }
     }
 
@@ -189,12 +200,11 @@ impl Unchecked {
         let header = RequestHeader::decode(&mut frame, api_key.request_header_version(version))
             .map_err(|error| DecodeError::Header(error.to_string()))?;
         let versions = api_key.valid_versions();
-        let body = if (versions.min..=versions.max).contains(&version) {
-            RequestKind::decode(api_key, &mut frame, version).map_err(|error| DecodeError::Body {
-                api_key,
-                version,
-                why: error.to_string(),
-            })?
+        let malformed = |why| DecodeError::Body { api_key, version, why };
+        let body = if api_key == ApiKey::WriteTxnMarkers && version == markers::LATEST {
+            RequestKind::WriteTxnMarkers(markers::decode(&mut frame).map_err(malformed)?)
+        } else if (versions.min..=versions.max).contains(&version) {
+            RequestKind::decode(api_key, &mut frame, version).map_err(|error| malformed(error.to_string()))?
         } else if api_key == ApiKey::ApiVersions {
             RequestKind::ApiVersions(ApiVersionsRequest::default())
         } else {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::{ApiKey, ResponseHeader, ResponseKind};
 use kafka_protocol::protocol::Decodable;
 
+use super::markers;
 use crate::broker::effect::Extent;
 
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ impl Response {
     ///
     /// ApiVersions is answered in version 0 by a broker that lacks the version.
     pub fn decode(api: ApiKey, version: i16, mut frame: Bytes) -> Result<(i32, Response), String> {
+        // What kafka-protocol does not know is the same.
+        let version = if api == ApiKey::WriteTxnMarkers { version.min(markers::KNOWN) } else { version };
         let words = |error: &dyn std::fmt::Display| error.to_string();
         let header = ResponseHeader::decode(&mut frame, api.response_header_version(version));
         let correlation_id = header.map_err(|error| words(&error))?.correlation_id;

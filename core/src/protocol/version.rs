@@ -4,6 +4,9 @@
 //! not before.
 
 use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::VersionRange;
+
+use super::markers;
 
 /// An API and the first and last version that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,15 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::Fetch, 4, 18),
     served(ApiKey::ListOffsets, 1, 10),
     served(ApiKey::Metadata, 0, 13),
+    served(ApiKey::OffsetCommit, 2, 9),
+    served(ApiKey::OffsetFetch, 1, 9),
+    served(ApiKey::FindCoordinator, 0, 6),
+    served(ApiKey::JoinGroup, 0, 9),
+    served(ApiKey::Heartbeat, 0, 4),
+    served(ApiKey::LeaveGroup, 0, 5),
+    served(ApiKey::SyncGroup, 0, 5),
+    served(ApiKey::DescribeGroups, 0, 6),
+    served(ApiKey::ListGroups, 0, 5),
     served(ApiKey::ApiVersions, 0, 4),
     served(ApiKey::CreateTopics, 2, 7),
     served(ApiKey::DeleteTopics, 1, 6),
@@ -30,26 +42,42 @@ pub const SERVED: &[Served] = &[
     // 6 is Kafka's two-phase commit, which is not stable there.
     served(ApiKey::InitProducerId, 0, 5),
     served(ApiKey::OffsetForLeaderEpoch, 2, 4),
+    served(ApiKey::AddPartitionsToTxn, 0, 5),
+    served(ApiKey::AddOffsetsToTxn, 0, 4),
+    served(ApiKey::EndTxn, 0, 5),
+    served(ApiKey::WriteTxnMarkers, 1, 2),
+    served(ApiKey::TxnOffsetCommit, 0, 5),
     served(ApiKey::DescribeConfigs, 1, 4),
     served(ApiKey::AlterConfigs, 0, 2),
     served(ApiKey::AlterReplicaLogDirs, 1, 2),
     served(ApiKey::DescribeLogDirs, 1, 4),
     served(ApiKey::CreatePartitions, 0, 3),
+    served(ApiKey::DeleteGroups, 0, 2),
     served(ApiKey::ElectLeaders, 0, 2),
     served(ApiKey::IncrementalAlterConfigs, 0, 1),
     served(ApiKey::AlterPartitionReassignments, 0, 1),
     served(ApiKey::ListPartitionReassignments, 0, 0),
+    served(ApiKey::OffsetDelete, 0, 0),
     served(ApiKey::DescribeClientQuotas, 0, 1),
     served(ApiKey::AlterClientQuotas, 0, 1),
     // From 2 on Kafka has no error for each feature, and none with ZooKeeper.
     served(ApiKey::UpdateFeatures, 0, 1),
     served(ApiKey::DescribeCluster, 0, 2),
+    served(ApiKey::DescribeProducers, 0, 0),
+    served(ApiKey::DescribeTransactions, 0, 0),
+    served(ApiKey::ListTransactions, 0, 2),
+    served(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    served(ApiKey::ConsumerGroupDescribe, 0, 1),
     served(ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 
-/// Listed although it is answered with UNSUPPORTED_VERSION: librdkafka believes that a broker without FindCoordinator 0
-/// cannot take lz4, and sends such batches uncompressed.
-pub const LISTED: &[Served] = &[served(ApiKey::FindCoordinator, 0, 0)];
+/// The versions that can be encoded and decoded.
+pub fn encodable(api: ApiKey) -> VersionRange {
+    match api {
+        ApiKey::WriteTxnMarkers => VersionRange { max: markers::LATEST, ..api.valid_versions() },
+        api => api.valid_versions(),
+    }
+}
 
 /// The entry of `api`, if it is served.
 pub fn of(api: ApiKey) -> Option<&'static Served> {
@@ -70,7 +98,7 @@ mod tests {
     fn the_table_is_sorted_and_within_what_can_be_encoded() {
         assert!(SERVED.is_sorted_by_key(|served| served.api as i16));
         for served in SERVED {
-            let known = served.api.valid_versions();
+            let known = encodable(served.api);
             assert!(known.min <= served.min && served.max <= known.max, "{served:?} is outside {known:?}");
         }
     }

@@ -247,6 +247,10 @@ impl BatchHeader {
         self.attributes |= TRANSACTIONAL_BIT;
     }
 
+    pub(crate) fn set_control(&mut self) {
+        self.attributes |= CONTROL_BIT;
+    }
+
     /// Makes the CRC right for this header in front of `records`; gives the header's bytes.
     pub(crate) fn seal(&mut self, records: &[u8]) -> [u8; HEADER_LEN] {
         let mut bytes = self.encode();

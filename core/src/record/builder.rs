@@ -13,6 +13,7 @@ pub struct BatchBuilder {
     compression: Compression,
     producer: Option<(i64, i16, i32)>,
     transactional: bool,
+    control: bool,
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
     count: i32,
@@ -26,6 +27,7 @@ impl BatchBuilder {
             compression,
             producer: None,
             transactional: false,
+            control: false,
             base_timestamp: Timestamp::NONE,
             max_timestamp: Timestamp::NONE,
             count: 0,
@@ -40,6 +42,11 @@ impl BatchBuilder {
 
     pub fn set_transactional(&mut self) {
         self.transactional = true;
+    }
+
+    /// Makes it a control batch, which only brokers write.
+    pub(super) fn set_control(&mut self) {
+        self.control = true;
     }
 
     /// Adds a record; gives its offset in the batch.
@@ -125,6 +132,9 @@ impl BatchBuilder {
         };
         if self.transactional {
             header.set_transactional();
+        }
+        if self.control {
+            header.set_control();
         }
         let sealed = header.seal(&bytes[HEADER_LEN..]);
         bytes[..HEADER_LEN].copy_from_slice(&sealed);

@@ -118,6 +118,8 @@ struct Segment {
     chunks: Vec<Chunk>,
     /// Chunks that are blocks.
     blocks: usize,
+    /// Its `.txnindex`, which is no part of `len`.
+    aborted: Bytes,
     modified: Timestamp,
 }
 
@@ -134,6 +136,7 @@ enum Op {
     Truncate { segment: Offset, position: u32 },
     Delete { below: Offset },
     Replace { segment: Offset, below: Offset },
+    IndexAborted { segment: Offset, position: u32, entries: Bytes },
     Flush { end: Offset },
 }
 
@@ -162,6 +165,9 @@ impl Disk {
             Effect::Roll { log, base, .. } => (log, Op::Roll { base }),
             Effect::Truncate { log, segment, position, .. } => (log, Op::Truncate { segment, position }),
             Effect::Delete { log, below } => (log, Op::Delete { below }),
+            Effect::IndexAborted { log, segment, position, entries } => {
+                (log, Op::IndexAborted { segment, position, entries })
+            }
             Effect::Flush { log, end } => (log, Op::Flush { end }),
             effect => return self.write_aside(now, effect),
         };
@@ -274,6 +280,10 @@ impl Disk {
         self.files.insert(file, contents);
     }
 
+    pub fn erase(&mut self, file: &str) {
+        self.files.remove(file);
+    }
+
     /// The bytes of an extent, as many of them as there are; a slice where they lie together.
     pub fn read(&self, extent: Extent) -> Bytes {
         let find = || self.logs.get(self.open.get(&extent.log)?)?.segment(extent.segment);
@@ -363,9 +373,11 @@ impl Disk {
 
     /// What a starting broker reads: every file, every segment's bytes.
     pub fn image(&self) -> Image {
-        let scan =
-            |segment: &Arc<Segment>| recover::scan(segment.base, &segment.read(0, segment.len), segment.modified);
-        let image = |files: &LogFiles| LogImage { segments: files.segments.iter().map(scan).collect() };
+        let scan = |segment: &Arc<Segment>| {
+            recover::scan(segment.base, &segment.read(0, segment.len), Some(&segment.aborted), segment.modified)
+        };
+        let image =
+            |files: &LogFiles| LogImage { segments: files.segments.iter().map(scan).collect(), ..LogImage::default() };
         let logs = self.logs.iter().filter(|(directory, _)| !directory.ends_with(STRAY));
         let logs = logs.map(|(directory, files)| (directory.clone(), image(files))).collect();
         Image { files: self.files.clone(), logs, intact: !self.lost }
@@ -479,6 +491,13 @@ impl LogFiles {
                 }
             }
             Op::Replace { segment, below } => self.replace(segment, below),
+            Op::IndexAborted { segment, position, entries } => {
+                if let Some(one) = self.segments.iter_mut().find(|one| one.base == segment) {
+                    let one = Arc::make_mut(one);
+                    let kept = &one.aborted[..(position as usize).min(one.aborted.len())];
+                    one.aborted = [kept, &entries].concat().into();
+                }
+            }
             Op::Flush { end } => {
                 let place = self.end_place();
                 self.syncs.push_back((end, place));
@@ -598,7 +617,7 @@ impl LogFiles {
 
 impl Segment {
     fn new(base: Offset) -> Segment {
-        Segment { base, len: 0, chunks: Vec::new(), blocks: 0, modified: Timestamp::NONE }
+        Segment { base, len: 0, chunks: Vec::new(), blocks: 0, aborted: Bytes::new(), modified: Timestamp::NONE }
     }
 
     /// Joins single batches to a block, so that a segment is few chunks and a copy of it cheap.

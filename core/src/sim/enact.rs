@@ -68,6 +68,7 @@ impl Simulation {
             | Effect::Flush { log, .. }
             | Effect::Roll { log, .. }
             | Effect::Truncate { log, .. }
+            | Effect::IndexAborted { log, .. }
             | Effect::Delete { log, .. }
             | Effect::Clean { log, .. }
             | Effect::Replace { log, .. }
@@ -82,16 +83,17 @@ impl Simulation {
             Effect::Open { log, directory, base, found } => self.disk(node).open(log, directory, base, found),
             Effect::Remove { log } => drop(self.disk(node).remove(log)),
             Effect::Save { file, contents } => self.disk(node).save(file, contents),
+            Effect::Erase { file } => self.disk(node).erase(&file),
             Effect::Read { read, extent } => {
                 let now = self.now;
                 let loaded = self.disk(node).load(now, read, extent);
                 let incarnation = self.incarnation(node);
                 self.schedule(loaded, What::Loaded { node, incarnation });
             }
-            // The simulated disk keeps no index files.
-            Effect::Seal { seal, log, segment, modified, .. } => {
+            // The simulated disk keeps no other index files.
+            Effect::Seal { seal, log, segment, txn_index, modified, .. } => {
                 let now = self.now;
-                if let Some(at) = self.disk(node).seal(now, seal, log, segment, modified) {
+                if let Some(at) = self.disk(node).seal(now, seal, log, segment, txn_index, modified) {
                     let incarnation = self.incarnation(node);
                     self.schedule(at, What::Sealed { node, incarnation });
                 }
@@ -273,7 +275,11 @@ impl Simulation {
         }
     }
 
-    fn requested(&mut self, conn: ConnId, node: NodeId, request: Box<Request>) {
+    fn requested(&mut self, conn: ConnId, node: NodeId, mut request: Box<Request>) {
+        if matches!(request.api_key, ApiKey::JoinGroup | ApiKey::ConsumerGroupHeartbeat) {
+            let client = self.network.get(conn).map(|connection| connection.ends[0]);
+            request.host = client.map(|client| format!("/{}", self.nodes[client.node.0 as usize].name).into());
+        }
         let Use::Client { requests, pending, .. } = &mut connection_mut(self, conn).use_ else { return };
         let ticket = Ticket { conn, seq: *requests };
         *requests += 1;

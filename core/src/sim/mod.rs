@@ -43,8 +43,9 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use crate::broker::{self, Broker, BrokerConfig};
-use crate::bug::{Bug, Bugs};
+use crate::bug::Bugs;
 use crate::client;
+use crate::config::internal;
 use crate::id::{BrokerId, ConnId, LogId};
 use crate::node::Node;
 use crate::protocol::cluster::Registration;
@@ -295,9 +296,8 @@ impl Simulation {
         };
         let name = id.to_string();
         let mut settings = self.cluster.settings.clone();
-        if self.bugs.has(Bug::UncleanElection) {
-            settings.insert(check::UNCLEAN_SETTING.to_owned(), "true".to_owned());
-        }
+        settings.extend(internal::for_brokers(self.cluster.brokers as usize, &settings));
+        settings.extend(self.bugs.settings().map(|(name, value)| (name.to_owned(), value.to_owned())));
         let config = BrokerConfig {
             registration: Registration { id, host: name.clone(), port: PORT, rack },
             cluster_id: "ottla-simulated-cluster".to_owned(),

@@ -31,18 +31,23 @@ const SWAP: &str = "swap";
 pub struct Aside {
     stem: PathBuf,
     log: File,
+    /// It has a `.txnindex`, too.
+    has_aborted: bool,
 }
 
 impl Aside {
     fn create(directory: &Path, base: Offset) -> io::Result<Aside> {
         let stem = directory.join(format!("{base:020}"));
         let log = OpenOptions::new().write(true).create(true).truncate(true).open(named(&stem, "log", CLEANED))?;
-        Ok(Aside { stem, log })
+        Ok(Aside { stem, log, has_aborted: false })
     }
 
-    /// The files that must be synced before it may take its place.
-    fn files(&self) -> Vec<PathBuf> {
-        EXTENSIONS.map(|extension| named(&self.stem, extension, CLEANED)).into()
+    fn extensions(&self) -> &'static [&'static str] {
+        if self.has_aborted { &EXTENSIONS } else { &EXTENSIONS[..3] }
+    }
+
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.extensions().iter().map(|extension| named(&self.stem, extension, CLEANED))
     }
 }
 
@@ -72,16 +77,21 @@ impl LogFiles {
         log: LogId,
         seal: WorkId,
         base: Offset,
-        [index, time_index]: [&Bytes; 2],
+        [index, time_index, txn_index]: [&Bytes; 3],
         modified: Timestamp,
     ) -> io::Result<Job> {
         if !self.aside.contains_key(&base) {
             self.aside.insert(base, Aside::create(&self.directory, base)?);
         }
-        let aside = &self.aside[&base];
+        let aside = self.aside.get_mut(&base).expect("it is there");
         fs::write(named(&aside.stem, "index", CLEANED), index)?;
         fs::write(named(&aside.stem, "timeindex", CLEANED), time_index)?;
-        Ok(Job::Seal { log, seal, files: aside.files(), modified })
+        if !txn_index.is_empty() {
+            fs::write(named(&aside.stem, "txnindex", CLEANED), txn_index)?;
+            aside.has_aborted = true;
+        }
+        let files = aside.files().collect();
+        Ok(Job::Seal { log, seal, files, modified })
     }
 
     /// Puts what was sealed in the place of the segments from `base` up to `below`.
@@ -90,7 +100,7 @@ impl LogFiles {
         let from = self.segments.partition_point(|segment| segment.base < base);
         // The active segment stays, whatever is asked.
         let to = self.segments.partition_point(|segment| segment.base < below).min(self.segments.len() - 1);
-        for extension in EXTENSIONS {
+        for extension in aside.extensions() {
             fs::rename(named(&aside.stem, extension, CLEANED), named(&aside.stem, extension, SWAP))?;
         }
         let ledger = self.active().ledger.clone();
@@ -99,7 +109,7 @@ impl LogFiles {
         for old in self.segments.splice(from..to, [new]) {
             gone.extend(old.set_aside()?);
         }
-        for extension in EXTENSIONS {
+        for extension in aside.extensions() {
             fs::rename(named(&aside.stem, extension, SWAP), aside.stem.with_extension(extension))?;
         }
         Ok(Job::Replaced { directory: self.directory.clone(), gone })
@@ -107,7 +117,7 @@ impl LogFiles {
 
     pub fn discard(&mut self, base: Offset) -> io::Result<()> {
         let Some(aside) = self.aside.remove(&base) else { return Ok(()) };
-        aside.files().iter().try_for_each(|path| remove(path))
+        aside.files().try_for_each(|path| remove(&path))
     }
 }
 
@@ -173,6 +183,7 @@ fn next_offset(path: &Path, base: Offset) -> io::Result<Offset> {
         modified: Timestamp::NONE,
         index: None,
         time_index: None,
+        txn_index: None,
     };
     let mut scanner = Scanner::new(&files, 0);
     let mut buffer = Vec::new();

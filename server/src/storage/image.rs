@@ -13,6 +13,7 @@ use ottla_core::broker::Image;
 use ottla_core::id::Offset;
 use ottla_core::log::checkpoint::{CLEANER, DELETE, RECOVERY_POINT, REPLICATION, STRAY, parse_offsets};
 use ottla_core::log::recover::{LogImage, Scanner, SegmentFiles, SegmentImage};
+use ottla_core::log::snapshot;
 use ottla_core::time::Timestamp;
 use tracing::{info, warn};
 
@@ -117,10 +118,25 @@ fn read_log(
         }
     }
     aside::recover(directory)?;
+    read_snapshots(directory, name, files)?;
     let bases = bases(directory)?;
     let segments = bases.into_iter().map(|base| read_segment(directory, base, recovery_point));
-    let log = LogImage { segments: segments.collect::<io::Result<_>>()? };
-    Ok(log)
+    Ok(LogImage { segments: segments.collect::<io::Result<_>>()?, ..LogImage::default() })
+}
+
+/// What is in the newest snapshots; of the others only that they are there.
+fn read_snapshots(directory: &Path, name: &str, files: &mut BTreeMap<String, Bytes>) -> io::Result<()> {
+    let mut snapshots = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let file = entry?.file_name();
+        snapshots.extend(file.to_str().filter(|file| snapshot::offset(file).is_some()).map(str::to_owned));
+    }
+    snapshots.sort_unstable();
+    for (age, file) in snapshots.into_iter().rev().enumerate() {
+        let contents = if age < snapshot::KEPT { fs::read(directory.join(&file))?.into() } else { Bytes::new() };
+        files.insert(format!("{name}/{file}"), contents);
+    }
+    Ok(())
 }
 
 /// What recovery mends, and what nothing can. Below `cleaned` compaction may have taken what is missing.
@@ -152,6 +168,7 @@ fn read_segment(directory: &Path, base: Offset, recovery_point: Offset) -> io::R
     let modified = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
     let index = if_there(fs::read(stem.with_extension("index")))?;
     let time_index = if_there(fs::read(stem.with_extension("timeindex")))?;
+    let txn_index = if_there(fs::read(stem.with_extension("txnindex")))?;
     let mut scanner = Scanner::new(
         &SegmentFiles {
             base,
@@ -159,6 +176,7 @@ fn read_segment(directory: &Path, base: Offset, recovery_point: Offset) -> io::R
             modified: Timestamp(modified),
             index: index.as_deref(),
             time_index: time_index.as_deref(),
+            txn_index: txn_index.as_deref(),
         },
         recovery_point,
     );

@@ -14,10 +14,13 @@ use std::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 use ottla_core::broker::Image;
 
-/// Bytes of a segment's three files: `.log`, `.index`, `.timeindex`.
-pub type Lengths = [u64; 3];
+/// Bytes of a segment's four files: `.log`, `.index`, `.timeindex`, and `.txnindex`, which most have not.
+pub type Lengths = [u64; 4];
 
-pub const EXTENSIONS: [&str; 3] = ["log", "index", "timeindex"];
+pub const EXTENSIONS: [&str; 4] = ["log", "index", "timeindex", "txnindex"];
+
+/// A log has many of these, and none is replaced by another version.
+const WRITTEN_ONCE: &str = "snapshot";
 
 #[derive(Default)]
 pub struct Ledger(Mutex<Entries>);
@@ -130,7 +133,12 @@ impl Ledger {
     }
 
     pub fn synced_file(&self, path: &Path, version: u64, contents: Bytes) {
-        if let Some(small) = self.entries().files.get_mut(path) {
+        let mut entries = self.entries();
+        let Some(small) = entries.files.get_mut(path) else { return };
+        if small.saved == version && path.extension().is_some_and(|extension| extension == WRITTEN_ONCE) {
+            // (1)
+            entries.files.remove(path);
+        } else {
             (small.safe, small.synced) = (Some(contents), version);
         }
     }

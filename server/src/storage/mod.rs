@@ -1,7 +1,7 @@
 //! A broker's data directory: the bytes of its logs, in Kafka's own layout. Which bytes, and when, is the core's to
 //! decide; this room writes them.
 //!
-//! `mod.rs` what the core asks for, carried out | `segment.rs` the three files of a segment | `aside.rs` what compaction
+//! `mod.rs` what the core asks for, carried out | `segment.rs` the files of a segment | `aside.rs` what compaction
 //! writes | `flusher.rs` the thread
 //! that waits for the disk | `image.rs` reading a data directory | `lock.rs` one server a directory | `ledger.rs` what
 //! would survive the machine | `slow.rs` a disk that is slow on purpose
@@ -153,9 +153,24 @@ impl Storage {
 
     /// Effects that are about no log.
     fn beside(&mut self, effect: Effect) {
-        if let Effect::Save { file, contents } = effect {
-            self.unsaved.insert(file, contents);
-            self.save_all();
+        match effect {
+            Effect::Save { file, contents } => {
+                self.unsaved.insert(file, contents);
+                self.save_all();
+            }
+            Effect::Erase { file } => {
+                self.unsaved.remove(&file);
+                let path = self.root.join(&file);
+                self.ledger.gone(&path);
+                // At once: found again, it would speak of a log that is not this one any more.
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        tracing::error!(file, %error, "cannot remove");
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
         }
     }
 
@@ -211,6 +226,10 @@ impl Storage {
                 let at = files.find(segment)?;
                 files.segments[at].reindex(&index, &time_index)?;
             }
+            Effect::IndexAborted { segment, position, entries, .. } => {
+                let at = files.find(segment)?;
+                files.segments[at].index_aborted(position, &entries)?;
+            }
             Effect::Delete { below, .. } => {
                 // The active segment stays, whatever is asked.
                 let kept = files.segments.partition_point(|segment| segment.base < below).min(files.segments.len() - 1);
@@ -224,8 +243,8 @@ impl Storage {
                 }
                 self.written += files.write_aside(segment, position, &batches)?;
             }
-            Effect::Seal { seal, segment, index, time_index, modified, .. } => {
-                let seal = files.seal(log, seal, segment, [&index, &time_index], modified)?;
+            Effect::Seal { seal, segment, index, time_index, txn_index, modified, .. } => {
+                let seal = files.seal(log, seal, segment, [&index, &time_index, &txn_index], modified)?;
                 self.sync(seal);
             }
             Effect::Replace { segment, below, .. } => {
@@ -447,6 +466,7 @@ fn log_of(effect: &Effect) -> Option<LogId> {
         | Effect::Roll { log, .. }
         | Effect::Truncate { log, .. }
         | Effect::Reindex { log, .. }
+        | Effect::IndexAborted { log, .. }
         | Effect::Delete { log, .. }
         | Effect::Clean { log, .. }
         | Effect::Seal { log, .. }

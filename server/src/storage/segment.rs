@@ -1,4 +1,5 @@
-//! A segment: `00000000000000000000.log` with its `.index` and `.timeindex`, named by the first offset.
+//! A segment: `00000000000000000000.log` with its `.index` and `.timeindex`, and its `.txnindex` once a transaction was
+//! aborted, named by the first offset.
 //!
 //! Index entries are written after the batches that they point to, once a drain. Files are opened when they are needed and
 //! may be closed between any two uses.
@@ -49,6 +50,7 @@ pub struct Segment {
     bodies: Vec<Bytes>,
     index: Index,
     time_index: Index,
+    txn_index: Index,
     /// Written since it was last handed to the flusher.
     dirty: bool,
     /// A file of it was needed since it was last asked to close them.
@@ -68,6 +70,7 @@ impl Segment {
             bodies: Vec::new(),
             index: Index::default(),
             time_index: Index::default(),
+            txn_index: Index::default(),
             dirty: false,
             used: false,
             ledger: ledger.clone(),
@@ -77,14 +80,15 @@ impl Segment {
     /// A new one, its files made, and empty.
     pub fn create(directory: &Path, base: Offset, ledger: &Arc<Ledger>) -> io::Result<Segment> {
         let segment = Segment::at(directory, base, ledger);
-        for path in segment.paths() {
+        let [log, index, time_index, _] = segment.paths();
+        for path in [log, index, time_index] {
             File::create(path)?;
         }
         ledger.writing(&segment.stem, || Ok(Lengths::default()))?;
         Ok(segment)
     }
 
-    fn paths(&self) -> [PathBuf; 3] {
+    fn paths(&self) -> [PathBuf; 4] {
         EXTENSIONS.map(|extension| self.stem.with_extension(extension))
     }
 
@@ -105,9 +109,13 @@ impl Segment {
     /// Closes its files, those that were used since the last time only where `even_used`. Gives how many stay open.
     pub fn close(&mut self, even_used: bool) -> usize {
         if !std::mem::take(&mut self.used) || even_used {
-            (self.file, self.index.file, self.time_index.file) = (None, None, None);
+            (self.file, self.index.file, self.time_index.file, self.txn_index.file) = (None, None, None, None);
         }
-        [&self.file, &self.index.file, &self.time_index.file].into_iter().flatten().count()
+        self.open_files().into_iter().flatten().count()
+    }
+
+    fn open_files(&self) -> [&Option<Arc<File>>; 4] {
+        [&self.file, &self.index.file, &self.time_index.file, &self.txn_index.file]
     }
 
     pub fn file(&mut self) -> io::Result<Arc<File>> {
@@ -181,8 +189,7 @@ impl Segment {
             return Ok(());
         }
         let claim = self.ledger.claim(self.stem.clone(), self.lengths()?);
-        let open = [&self.file, &self.index.file, &self.time_index.file];
-        let files = open.into_iter().zip(self.paths()).map(|(open, path)| match open {
+        let files = self.open_files().into_iter().zip(self.paths()).map(|(open, path)| match open {
             Some(file) => Dirty::Open(file.clone()),
             None => Dirty::Closed(path),
         });
@@ -201,8 +208,13 @@ impl Segment {
 
     /// Of its files, as they are now.
     fn lengths(&self) -> io::Result<Lengths> {
-        let index = self.index.length(&self.stem.with_extension("index"))?;
-        Ok([self.size, index, self.time_index.length(&self.stem.with_extension("timeindex"))?])
+        let [_, index, time_index, txn_index] = self.paths();
+        Ok([
+            self.size,
+            self.index.length(&index)?,
+            self.time_index.length(&time_index)?,
+            self.txn_index.length(&txn_index)?,
+        ])
     }
 
     /// No more appends: the indexes are complete, and their files closed once they are synced.
@@ -240,7 +252,25 @@ impl Segment {
         }
         self.file()?;
         self.dirty = true;
-        self.ledger.truncated(&self.stem, [self.size, 0, 0]);
+        self.ledger.truncated(&self.stem, [self.size, 0, 0, u64::MAX]);
+        Ok(())
+    }
+
+    /// Writes into the index of aborted transactions from byte `position` on, where it ends after that.
+    pub fn index_aborted(&mut self, position: u32, entries: &[u8]) -> io::Result<()> {
+        self.file()?;
+        self.touch()?;
+        let (position, path) = (u64::from(position), self.stem.with_extension("txnindex"));
+        if position == 0 && entries.is_empty() && !path.exists() {
+            return Ok(());
+        }
+        let file = self.txn_index.open(&path)?;
+        if position < self.txn_index.size {
+            file.set_len(position)?;
+            self.ledger.truncated(&self.stem, [u64::MAX, u64::MAX, u64::MAX, position]);
+        }
+        file.write_all_at(entries, position)?;
+        self.txn_index.size = position + entries.len() as u64;
         Ok(())
     }
 }

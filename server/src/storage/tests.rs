@@ -190,8 +190,15 @@ fn left() -> Bytes {
 fn clean(storage: &mut Storage) {
     let (index, time_index) = (Bytes::new(), Bytes::new());
     let clean = Effect::Clean { log: LOG, segment: 0, position: 0, batches: vec![left()] };
-    let seal =
-        Effect::Seal { seal: WorkId(1), log: LOG, segment: 0, index, time_index, modified: Timestamp(1_000_000) };
+    let seal = Effect::Seal {
+        seal: WorkId(1),
+        log: LOG,
+        segment: 0,
+        index,
+        time_index,
+        txn_index: Bytes::new(),
+        modified: Timestamp(1_000_000),
+    };
     enact(storage, [clean, seal]);
 }
 

@@ -3,16 +3,25 @@
 //! A client does not know our versions when it asks, so a version that we lack is answered all the same: as version 0,
 //! UNSUPPORTED_VERSION, with the range of ApiVersions itself (KIP-511). From version 3 the client names its software,
 //! and a name that is not a plain word is an INVALID_REQUEST.
+//!
+//! Of Kafka's features there is `transaction.version`, at the level that the broker's settings say; the others are levels of
+//! protocols between Kafka's own brokers, and a client takes an absent one as 0. Clients look again when the epoch rises.
 
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
-use crate::protocol::version::{self, LISTED, SERVED, Served};
+use crate::protocol::version::{self, SERVED, Served};
 
-pub(super) fn handle(_broker: &mut Broker, mut asked: Asked, body: ApiVersionsRequest, out: &mut Vec<Effect>) {
+/// Kafka 4.3's.
+const MAX_TRANSACTION_VERSION: i16 = 2;
+/// From this version on clients can read of a feature that may be at level 0 (KAFKA-17492).
+const FIRST_WITH_LEVEL_0: i16 = 4;
+
+pub(super) fn handle(broker: &mut Broker, mut asked: Asked, body: ApiVersionsRequest, out: &mut Vec<Effect>) {
     let known = version::of(ApiKey::ApiVersions).expect("ApiVersions is served");
     let response = if asked.version < known.min || known.max < asked.version {
         asked.version = 0;
@@ -22,9 +31,17 @@ pub(super) fn handle(_broker: &mut Broker, mut asked: Asked, body: ApiVersionsRe
     } else if asked.version >= 3 && !(is_word(&body.client_software_name) && is_word(&body.client_software_version)) {
         ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code())
     } else {
-        // No features: what Kafka lists there (metadata.version, group.version, …) are levels of protocols between its
-        // own brokers, and a client takes an absent one as 0.
-        ApiVersionsResponse::default().with_api_keys(SERVED.iter().chain(LISTED).map(entry).collect())
+        let name = StrBytes::from_static_str("transaction.version");
+        let level = i16::from(broker.settings.transactions.version);
+        let supported =
+            SupportedFeatureKey::default().with_name(name.clone()).with_max_version(MAX_TRANSACTION_VERSION);
+        let finalized =
+            FinalizedFeatureKey::default().with_name(name).with_min_version_level(level).with_max_version_level(level);
+        ApiVersionsResponse::default()
+            .with_api_keys(SERVED.iter().map(entry).collect())
+            .with_supported_features(if asked.version >= FIRST_WITH_LEVEL_0 { vec![supported] } else { Vec::new() })
+            .with_finalized_features(if level > 0 { vec![finalized] } else { Vec::new() })
+            .with_finalized_features_epoch(broker.cluster.version as i64)
     };
     asked.reply(response, out);
 }

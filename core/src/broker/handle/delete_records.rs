@@ -9,9 +9,9 @@ use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionRe
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
 
 use super::Asked;
-use super::metadata::INTERNAL;
 use crate::broker::purgatory::Parked;
 use crate::broker::{Broker, Effect};
+use crate::coordinator::topic::is_internal;
 use crate::error::ErrorCode;
 use crate::id::{LogId, Offset, Ticket};
 use crate::time::{Duration, Instant};
@@ -114,7 +114,7 @@ fn delete(
         return Err(error);
     }
     // Of its own topics Kafka deletes nothing for anybody.
-    if INTERNAL.contains(&topic.as_str()) {
+    if is_internal(topic) {
         return Err(ErrorCode::InvalidTopicException);
     }
     let log = log?;

@@ -17,12 +17,10 @@ use uuid::Uuid;
 use super::{Asked, CLUSTER_OPERATIONS, TOPIC_OPERATIONS};
 use crate::broker::{Broker, Effect};
 use crate::controller::topic::validate_name;
+use crate::coordinator::topic::is_internal;
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::protocol::cluster::{Assignment, Registration, Topic};
-
-/// Topics that brokers keep for themselves.
-pub(super) const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: MetadataRequest, out: &mut Vec<Effect>) {
     let version = asked.version;
@@ -83,7 +81,7 @@ fn known(broker: &Broker, name: &TopicName, topic: &Topic) -> MetadataResponseTo
     MetadataResponseTopic::default()
         .with_name(Some(name.clone()))
         .with_topic_id(topic.id)
-        .with_is_internal(INTERNAL.contains(&name.0.as_str()))
+        .with_is_internal(is_internal(name))
         .with_partitions(partitions.collect())
 }
 
@@ -105,7 +103,7 @@ fn unknown(name: Option<&TopicName>, id: Uuid, error: ErrorCode) -> MetadataResp
         .with_error_code(error.code())
         .with_name(name.cloned())
         .with_topic_id(id)
-        .with_is_internal(name.is_some_and(|name| INTERNAL.contains(&name.0.as_str())))
+        .with_is_internal(name.is_some_and(is_internal))
 }
 
 fn wire_broker(broker: &Registration) -> MetadataResponseBroker {

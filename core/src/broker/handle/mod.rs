@@ -4,31 +4,54 @@
 //! ([`Asked::reply`]), or hands the [`Asked`] on to what replies later: the purgatory, or the controller
 //! ([`Broker::forward`]).
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_log_dirs;
+pub mod describe_producers;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
 pub mod elect_leaders;
+pub mod end_txn;
 pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
+pub mod list_transactions;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod sync_group;
+pub mod txn_offset_commit;
 pub mod unsupported;
 pub mod update_features;
+pub mod write_txn_markers;
+
+use std::sync::Arc;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
@@ -44,6 +67,8 @@ const NOT_CONTROLLER: i16 = 41;
 /// The operations that Kafka allows on a topic where no authorizer is configured, as bits by `AclOperation`: Read, Write,
 /// Create, Delete, Alter, Describe, DescribeConfigs, AlterConfigs.
 const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+/// The same on a group: Read, Delete, Describe, DescribeConfigs, AlterConfigs.
+const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 /// The same on the cluster: Create, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite.
 const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
@@ -55,9 +80,15 @@ pub struct Asked {
     pub ticket: Ticket,
     pub version: i16,
     pub client_id: Option<StrBytes>,
+    pub host: Option<Arc<str>>,
 }
 
 impl Asked {
+    /// Where the client is, as groups remember it.
+    pub fn client_host(&self) -> Arc<str> {
+        self.host.clone().unwrap_or_else(|| "/".into())
+    }
+
     /// Answers, in the version that was asked in.
     pub fn reply(self, body: impl Into<ResponseKind>, out: &mut Vec<Effect>) {
         let response = Box::new(Response::new(self.version, body.into()));
@@ -67,7 +98,8 @@ impl Asked {
 
 /// The table of contents: every API that is served and the file that serves it.
 pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, request: Request, out: &mut Vec<Effect>) {
-    let asked = Asked { now, ticket, version: request.version, client_id: request.client_id };
+    let Request { version, client_id, host, .. } = request;
+    let asked = Asked { now, ticket, version, client_id, host };
     match request.body {
         RequestKind::ApiVersions(body) => api_versions::handle(broker, asked, body, out),
         RequestKind::Metadata(body) => metadata::handle(broker, asked, body, out),
@@ -81,6 +113,28 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::OffsetForLeaderEpoch(body) => offset_for_leader_epoch::handle(broker, asked, body, out),
         RequestKind::DeleteRecords(body) => delete_records::handle(broker, asked, body, out),
         RequestKind::InitProducerId(body) => init_producer_id::handle(broker, asked, body, out),
+        RequestKind::AddPartitionsToTxn(body) => add_partitions_to_txn::handle(broker, asked, body, out),
+        RequestKind::AddOffsetsToTxn(body) => add_offsets_to_txn::handle(broker, asked, body, out),
+        RequestKind::TxnOffsetCommit(body) => txn_offset_commit::handle(broker, asked, body, out),
+        RequestKind::EndTxn(body) => end_txn::handle(broker, asked, body, out),
+        RequestKind::DescribeTransactions(body) => describe_transactions::handle(broker, asked, body, out),
+        RequestKind::ListTransactions(body) => list_transactions::handle(broker, asked, body, out),
+        RequestKind::WriteTxnMarkers(body) => write_txn_markers::handle(broker, asked, body, out),
+        RequestKind::DescribeProducers(body) => describe_producers::handle(broker, asked, body, out),
+
+        RequestKind::FindCoordinator(body) => find_coordinator::handle(broker, asked, body, out),
+        RequestKind::JoinGroup(body) => join_group::handle(broker, asked, body, out),
+        RequestKind::SyncGroup(body) => sync_group::handle(broker, asked, body, out),
+        RequestKind::Heartbeat(body) => heartbeat::handle(broker, asked, body, out),
+        RequestKind::LeaveGroup(body) => leave_group::handle(broker, asked, body, out),
+        RequestKind::ConsumerGroupHeartbeat(body) => consumer_group_heartbeat::handle(broker, asked, body, out),
+        RequestKind::ConsumerGroupDescribe(body) => consumer_group_describe::handle(broker, asked, body, out),
+        RequestKind::ListGroups(body) => list_groups::handle(broker, asked, body, out),
+        RequestKind::DescribeGroups(body) => describe_groups::handle(broker, asked, body, out),
+        RequestKind::DeleteGroups(body) => delete_groups::handle(broker, asked, body, out),
+        RequestKind::OffsetDelete(body) => offset_delete::handle(broker, asked, body, out),
+        RequestKind::OffsetCommit(body) => offset_commit::handle(broker, asked, body, out),
+        RequestKind::OffsetFetch(body) => offset_fetch::handle(broker, asked, body, out),
 
         RequestKind::CreateTopics(body) => create_topics::handle(broker, asked, body, out),
         RequestKind::DeleteTopics(body) => delete_topics::handle(broker, asked, body, out),

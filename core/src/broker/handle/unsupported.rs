@@ -13,12 +13,12 @@ use crate::error::ErrorCode;
 const CODE: i16 = ErrorCode::UnsupportedVersion.code();
 
 pub(super) fn handle(_broker: &mut Broker, asked: Asked, body: RequestKind, out: &mut Vec<Effect>) {
-    let response = response(asked.version, &body);
+    let response = response(&body);
     asked.reply(response, out);
 }
 
 /// The answer to `request` that says UNSUPPORTED_VERSION.
-pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
+pub fn response(request: &RequestKind) -> ResponseKind {
     /// Answers of one error code.
     macro_rules! plain {
         ($response:ty) => {
@@ -26,50 +26,7 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         };
     }
     match request {
-        // Groups.
-        RequestKind::FindCoordinator(request) => find_coordinator(version, request).into(),
-        RequestKind::OffsetCommit(request) => offset_commit(request).into(),
-        RequestKind::OffsetFetch(request) => offset_fetch(version, request).into(),
-        RequestKind::JoinGroup(_) => plain!(JoinGroupResponse),
-        RequestKind::Heartbeat(_) => plain!(HeartbeatResponse),
-        RequestKind::LeaveGroup(_) => plain!(LeaveGroupResponse),
-        RequestKind::SyncGroup(_) => plain!(SyncGroupResponse),
-        RequestKind::ListGroups(_) => plain!(ListGroupsResponse),
-        RequestKind::DescribeGroups(request) => {
-            use describe_groups_response::DescribedGroup;
-            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
-            DescribeGroupsResponse::default().with_groups(each(&request.groups, group)).into()
-        }
-        RequestKind::DeleteGroups(request) => {
-            use delete_groups_response::DeletableGroupResult;
-            let group = |id: &GroupId| DeletableGroupResult::default().with_error_code(CODE).with_group_id(id.clone());
-            DeleteGroupsResponse::default().with_results(each(&request.groups_names, group)).into()
-        }
-        RequestKind::OffsetDelete(_) => plain!(OffsetDeleteResponse),
-        RequestKind::ConsumerGroupHeartbeat(_) => plain!(ConsumerGroupHeartbeatResponse),
-        RequestKind::ConsumerGroupDescribe(request) => {
-            use consumer_group_describe_response::DescribedGroup;
-            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
-            ConsumerGroupDescribeResponse::default().with_groups(each(&request.group_ids, group)).into()
-        }
-
-        // Transactions.
-        RequestKind::AddPartitionsToTxn(request) => add_partitions_to_txn(version, request).into(),
-        RequestKind::AddOffsetsToTxn(_) => plain!(AddOffsetsToTxnResponse),
-        RequestKind::EndTxn(_) => plain!(EndTxnResponse),
-        RequestKind::WriteTxnMarkers(request) => write_txn_markers(request).into(),
-        RequestKind::TxnOffsetCommit(request) => txn_offset_commit(request).into(),
-        RequestKind::DescribeProducers(request) => describe_producers(request).into(),
-        RequestKind::DescribeTransactions(request) => {
-            use describe_transactions_response::TransactionState;
-            let state = |id: &TransactionalId| {
-                TransactionState::default().with_error_code(CODE).with_transactional_id(id.clone())
-            };
-            DescribeTransactionsResponse::default()
-                .with_transaction_states(each(&request.transactional_ids, state))
-                .into()
-        }
-        RequestKind::ListTransactions(_) => plain!(ListTransactionsResponse),
+        // Producer ids.
         RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
 
         // Topics and logs.
@@ -194,118 +151,6 @@ fn each<T, R>(items: &[T], result: impl Fn(&T) -> R) -> Vec<R> {
     items.iter().map(result).collect()
 }
 
-/// Several keys from version 4.
-fn find_coordinator(version: i16, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
-    use find_coordinator_response::Coordinator;
-    let nowhere = BrokerId(-1);
-    if version >= 4 {
-        let coordinator = |key: &StrBytes| {
-            Coordinator::default().with_key(key.clone()).with_error_code(CODE).with_node_id(nowhere).with_port(-1)
-        };
-        FindCoordinatorResponse::default().with_coordinators(each(&request.coordinator_keys, coordinator))
-    } else {
-        FindCoordinatorResponse::default().with_error_code(CODE).with_node_id(nowhere).with_port(-1)
-    }
-}
-
-fn offset_commit(request: &OffsetCommitRequest) -> OffsetCommitResponse {
-    use offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partitions, |partition| {
-            OffsetCommitResponsePartition::default()
-                .with_partition_index(partition.partition_index)
-                .with_error_code(CODE)
-        });
-        OffsetCommitResponseTopic::default()
-            .with_name(topic.name.clone())
-            .with_topic_id(topic.topic_id)
-            .with_partitions(partitions)
-    });
-    OffsetCommitResponse::default().with_topics(topics)
-}
-
-/// An error for each partition in version 1, for the whole answer from 2, for each group from 8.
-fn offset_fetch(version: i16, request: &OffsetFetchRequest) -> OffsetFetchResponse {
-    use offset_fetch_response::{OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic};
-    match version {
-        ..2 => {
-            let topics = each(request.topics.as_deref().unwrap_or_default(), |topic| {
-                let partitions = each(&topic.partition_indexes, |&index| {
-                    OffsetFetchResponsePartition::default()
-                        .with_partition_index(index)
-                        .with_committed_offset(-1)
-                        .with_metadata(Some(StrBytes::default()))
-                        .with_error_code(CODE)
-                });
-                OffsetFetchResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
-            });
-            OffsetFetchResponse::default().with_topics(topics)
-        }
-        2..8 => OffsetFetchResponse::default().with_error_code(CODE),
-        8.. => {
-            let groups = each(&request.groups, |group| {
-                OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone()).with_error_code(CODE)
-            });
-            OffsetFetchResponse::default().with_groups(groups)
-        }
-    }
-}
-
-/// An error for each partition of the one transaction up to version 3, for the whole answer from 4.
-fn add_partitions_to_txn(version: i16, request: &AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
-    if version >= 4 {
-        return AddPartitionsToTxnResponse::default().with_error_code(CODE);
-    }
-    use add_partitions_to_txn_response::{AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult};
-    let topics = each(&request.v3_and_below_topics, |topic| {
-        let partitions = each(&topic.partitions, |&index| {
-            AddPartitionsToTxnPartitionResult::default().with_partition_index(index).with_partition_error_code(CODE)
-        });
-        AddPartitionsToTxnTopicResult::default().with_name(topic.name.clone()).with_results_by_partition(partitions)
-    });
-    AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics)
-}
-
-fn write_txn_markers(request: &WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
-    use write_txn_markers_response::{
-        WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
-    };
-    let markers = each(&request.markers, |marker| {
-        let topics = each(&marker.topics, |topic| {
-            let partitions = each(&topic.partition_indexes, |&index| {
-                WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(CODE)
-            });
-            WritableTxnMarkerTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
-        });
-        WritableTxnMarkerResult::default().with_producer_id(marker.producer_id).with_topics(topics)
-    });
-    WriteTxnMarkersResponse::default().with_markers(markers)
-}
-
-fn txn_offset_commit(request: &TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
-    use txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partitions, |partition| {
-            TxnOffsetCommitResponsePartition::default()
-                .with_partition_index(partition.partition_index)
-                .with_error_code(CODE)
-        });
-        TxnOffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
-    });
-    TxnOffsetCommitResponse::default().with_topics(topics)
-}
-
-fn describe_producers(request: &DescribeProducersRequest) -> DescribeProducersResponse {
-    use describe_producers_response::{PartitionResponse, TopicResponse};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partition_indexes, |&index| {
-            PartitionResponse::default().with_partition_index(index).with_error_code(CODE)
-        });
-        TopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
-    });
-    DescribeProducersResponse::default().with_topics(topics)
-}
-
 fn alter_user_scram_credentials(request: &AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse {
     use alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
     let deleted = request.deletions.iter().map(|deletion| &deletion.name);
@@ -329,14 +174,14 @@ mod tests {
             let known = api.valid_versions();
             for version in known.min..=known.max {
                 let Some(request) = minimal(api, version) else { continue };
-                if response(version, &request).encode(&mut BytesMut::new(), version).is_err() {
+                if response(&request).encode(&mut BytesMut::new(), version).is_err() {
                     failed.push((api, version));
                 }
                 seen += 1;
             }
         }
         assert!(failed.is_empty(), "{failed:?}");
-        assert!(seen > 100, "only {seen} requests could be made");
+        assert!(seen > 50, "only {seen} requests could be made");
     }
 
     /// A request of zeroes: empty lists, empty strings.
@@ -349,16 +194,16 @@ mod tests {
     #[test]
     fn an_error_stands_wherever_a_client_looks() {
         let group = GroupId(StrBytes::from_static_str("shop"));
-        let answer = response(5, &DescribeGroupsRequest::default().with_groups(vec![group.clone()]).into());
-        let ResponseKind::DescribeGroups(answer) = answer else { panic!("{answer:?}") };
+        let answer = response(&ShareGroupDescribeRequest::default().with_group_ids(vec![group.clone()]).into());
+        let ResponseKind::ShareGroupDescribe(answer) = answer else { panic!("{answer:?}") };
         assert_eq!((answer.groups[0].error_code, &answer.groups[0].group_id), (CODE, &group));
 
-        let answer = response(4, &FindCoordinatorRequest::default().with_coordinator_keys(vec![group.0]).into());
-        let ResponseKind::FindCoordinator(answer) = answer else { panic!("{answer:?}") };
-        assert_eq!(answer.coordinators[0].error_code, CODE);
+        let answer = response(&CreateAclsRequest::default().with_creations(vec![Default::default()]).into());
+        let ResponseKind::CreateAcls(answer) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.results[0].error_code, CODE);
 
-        let answer = response(3, &FindCoordinatorRequest::default().into());
-        let ResponseKind::FindCoordinator(answer) = answer else { panic!("{answer:?}") };
+        let answer = response(&DescribeUserScramCredentialsRequest::default().into());
+        let ResponseKind::DescribeUserScramCredentials(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.error_code, CODE);
     }
 }

@@ -128,8 +128,8 @@ impl Fetcher {
                 told,
             },
         );
-        if partition.log.appended_end() < partition.log.end() {
-            // What it wrote as a leader.
+        if partition.log.appended_end() < partition.log.end() || partition.log.is_replaying() {
+            // What it wrote as a leader, or who wrote it.
             self.busy.insert(log);
         }
     }

@@ -30,6 +30,7 @@ use std::ops::Bound;
 
 use kafka_protocol::protocol::StrBytes;
 
+use super::transaction::Transacting;
 use super::{Broker, Effect};
 use crate::client;
 use crate::client::Endpoint;
@@ -145,6 +146,9 @@ impl Broker {
         batches: Vec<Result<Vec<Batch>, Invalid>>,
         out: &mut Vec<Effect>,
     ) {
+        if Transacting::owns(&event) {
+            return self.as_transacting_client(now, event, out);
+        }
         let mut wants = Vec::new();
         let network = &mut self.replication.network;
         let answer = match event {
@@ -192,7 +196,9 @@ impl Broker {
     /// The driver has written what this follower gave it.
     pub(super) fn replica_written(&mut self, now: Now, log: LogId, out: &mut Vec<Effect>) {
         let Some(leader) = self.replication.leaders.get(&log) else { return };
-        let is_written = |partition: &Partition| partition.log.appended_end() == partition.log.end();
+        let is_written = |partition: &Partition| {
+            partition.log.appended_end() == partition.log.end() && !partition.log.is_replaying()
+        };
         let written = self.partitions[log.0 as usize].as_deref().is_none_or(is_written);
         let Some(fetcher) = self.replication.fetchers.get_mut(leader).filter(|_| written) else { return };
         if fetcher.free(log) {

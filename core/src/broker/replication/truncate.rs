@@ -8,7 +8,7 @@ use crate::broker::purgatory::Reading;
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, LogId, Offset};
-use crate::log::{Cut, CutSeek, Found, Log};
+use crate::log::{Cut, CutSeek, Found, Log, Replay};
 use crate::sim::view::Level;
 use crate::time::Now;
 
@@ -80,6 +80,7 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         let Some(partition) = self.partition_mut(log) else { return };
+        let high_watermark = partition.log.high_watermark();
         match found {
             Found::Here(Ok(Some(cut))) => partition.log.truncate(now, cut, out),
             Found::Here(Ok(None)) => partition.log.forget_empty_epochs(out),
@@ -98,8 +99,61 @@ impl Broker {
         if let Some(fetcher) = self.replication.fetcher_of(log) {
             fetcher.progressed(log, progress);
         }
+        if self.slot(log).is_some_and(|partition| partition.log.high_watermark() < high_watermark) {
+            // Or a start would take what comes in the place of what was cut for committed.
+            self.save_high_watermarks(out);
+        }
+        self.replay_producers(now, log, out);
         // Whoever reads here may have read what is gone.
         self.wake_fetches(log, out);
+    }
+
+    /// The log was opened or cut: who wrote what is left is found out before anything is fetched.
+    pub(in crate::broker) fn replay_producers(&mut self, now: Now, log: LogId, out: &mut Vec<Effect>) {
+        if self.slot(log).is_some_and(|partition| partition.log.is_replaying())
+            && let Some(partition) = self.partition_mut(log)
+        {
+            let found = partition.log.replay(now, out);
+            self.replayed(log, found, out);
+        }
+    }
+
+    /// The bytes came that a replay waits for.
+    pub(in crate::broker) fn resume_replay(
+        &mut self,
+        now: Now,
+        log: LogId,
+        replay: Replay,
+        bytes: &Bytes,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(partition) = self.partition_mut(log) else { return };
+        let found = replay.resume(&mut partition.log, now, bytes, out);
+        if self.replayed(log, found, out) {
+            self.replicate(now, out);
+        }
+    }
+
+    /// True where its fetcher has been waiting for that.
+    fn replayed(&mut self, log: LogId, found: Found<(), Replay>, out: &mut Vec<Effect>) -> bool {
+        let fetcher = self.replication.fetcher_of(log);
+        match found {
+            Found::Read(extent, replay) => {
+                if let Some(fetcher) = fetcher {
+                    fetcher.engage(log);
+                }
+                let read = self.purgatory.read(Reading::Replay(log, replay));
+                out.push(Effect::Read { read, extent });
+                false
+            }
+            Found::Here(()) => {
+                let is_known = self.slot(log).is_some_and(|partition| !partition.log.is_replaying());
+                let frees = is_known && self.replication.fetcher_of(log).is_some_and(|fetcher| fetcher.free(log));
+                // The last stable offset may have risen.
+                self.wake_fetches(log, out);
+                frees
+            }
+        }
     }
 }
 
@@ -107,10 +161,11 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::id::LogId;
-    use crate::log::LogConfig;
+    use crate::log::{LogConfig, Origin, Verified};
     use crate::record::{Batch, BatchBuilder, Compression};
     use crate::time::{Instant, Timestamp};
 
+    const ORIGIN: Origin = Origin::Client(Verified { guard: None, required: true });
     const NOW: Now = Now { instant: Instant::ZERO, wall: Timestamp(0) };
 
     /// One record an entry, each written in that epoch.
@@ -118,7 +173,7 @@ mod tests {
         let mut out = Vec::new();
         let mut log = Log::create(LogId(0), "orders-0".into(), 0, LogConfig::default(), NOW, &mut out);
         for &epoch in epochs {
-            log.append(NOW, record(), epoch, None, &mut out).unwrap();
+            log.append(NOW, record(), epoch, None, ORIGIN, &mut out).unwrap();
         }
         log.appended(log.end());
         log
@@ -188,7 +243,7 @@ mod tests {
         // Epoch 1 at the leader ended below all that the follower has, which is of epoch 4.
         let mut out = Vec::new();
         let mut follower = Log::create(LogId(0), "orders-0".into(), 10, LogConfig::default(), NOW, &mut out);
-        follower.append(NOW, record(), 4, None, &mut out).unwrap();
+        follower.append(NOW, record(), 4, None, ORIGIN, &mut out).unwrap();
         assert_eq!(cutoff(&follower, 1, 10), Cutoff { end: 10, agreed: true });
     }
 }

@@ -34,7 +34,7 @@ impl Room {
         body.responses[0].error_code
     }
 
-    fn described(&mut self, broker: &str, name: &str) -> Option<DescribeConfigsResourceResult> {
+    fn described_setting(&mut self, broker: &str, name: &str) -> Option<DescribeConfigsResourceResult> {
         let resource = DescribeConfigsResource::default()
             .with_resource_type(BROKER)
             .with_resource_name(text(broker))
@@ -61,21 +61,21 @@ fn what_is_set_while_a_broker_runs_counts_at_once_and_after_a_restart_and_is_tak
     assert_eq!(room.set("1", "message.max.bytes", Some("5000")), 0);
     assert_eq!(produce(&mut room), 0, "its own stands before that of all");
 
-    let entry = room.described("1", "message.max.bytes").unwrap();
+    let entry = room.described_setting("1", "message.max.bytes").unwrap();
     assert_eq!((entry.value.as_deref(), entry.config_source, entry.read_only), (Some("5000"), 2, false));
     let sources = entry.synonyms.iter().map(|synonym| (synonym.source, synonym.value.as_deref().unwrap()));
     assert_eq!(sources.collect::<Vec<_>>(), [(2, "5000"), (3, "1000"), (5, "1048588")]);
-    let of_all = room.described("", "message.max.bytes").unwrap();
+    let of_all = room.described_setting("", "message.max.bytes").unwrap();
     assert_eq!((of_all.value.as_deref(), of_all.config_source), (Some("1000"), 3));
     assert!(room.others.iter().any(|effect| matches!(effect, Effect::Configure { .. })));
 
     let mut room = room.restart();
-    assert_eq!(room.described("1", "message.max.bytes").unwrap().value.as_deref(), Some("5000"));
+    assert_eq!(room.described_setting("1", "message.max.bytes").unwrap().value.as_deref(), Some("5000"));
     assert_eq!(room.set("1", "message.max.bytes", None), 0);
     assert_eq!(produce(&mut room), code(ErrorCode::MessageTooLarge));
     assert_eq!(room.set("", "message.max.bytes", None), 0);
     assert_eq!(produce(&mut room), 0);
-    assert_eq!(room.described("", "message.max.bytes"), None);
+    assert_eq!(room.described_setting("", "message.max.bytes"), None);
 }
 
 #[test]

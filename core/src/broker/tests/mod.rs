@@ -2,12 +2,18 @@
 //! tests. Every reply is encoded at its version, so that no answer passes that could not be sent.
 
 mod admin;
+mod classic;
+mod consumers;
+mod converting;
+mod coordinating;
 mod deleting;
 mod fetching;
 mod following;
 mod producing;
 mod quotas;
 mod running;
+mod transacting;
+mod transactions;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,6 +32,7 @@ use uuid::Uuid;
 use super::{Broker, BrokerConfig, Effect, Event, Image};
 use crate::broker::effect::Extent;
 use crate::bug::Bugs;
+use crate::client;
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, ConnId, LogId, Offset, Ticket};
 use crate::log::LogImage;
@@ -40,6 +47,8 @@ use crate::time::{Duration, Instant, Now, Timestamp};
 use crate::zookeeper;
 
 const CLIENT: ConnId = ConnId(7);
+/// Where the numbers begin of the broker's connections to itself.
+const TO_ITSELF: ConnId = ConnId(1 << 32);
 
 /// A wall clock that is not 0 when the run begins.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -61,6 +70,9 @@ struct Room {
     replies: BTreeMap<u64, Response>,
     /// Directories that had to be set aside.
     strays: Vec<String>,
+    /// What it says to itself over its connections for transactions does not arrive.
+    deaf: bool,
+    unheard: VecDeque<Event>,
     /// What whoever runs it is told.
     notes: Vec<(Level, String)>,
     /// What nobody here took.
@@ -82,7 +94,7 @@ impl Room {
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let now = Now { instant: Instant::ZERO, wall: Timestamp(EPOCH_MS) };
         let image = Image { intact: true, ..Image::default() };
-        Room::open(settings, image, BTreeMap::new(), empty_zookeeper(now), now)
+        Room::open(settings, image, BTreeMap::new(), empty_zookeeper(now), now, false)
     }
 
     fn open(
@@ -91,6 +103,7 @@ impl Room {
         files: BTreeMap<String, Bytes>,
         zookeeper: zookeeper::Server,
         now: Now,
+        slow: bool,
     ) -> Room {
         let registration = Registration { id: BrokerId(1), host: "localhost".into(), port: 9092, rack: None };
         let config = BrokerConfig {
@@ -119,11 +132,13 @@ impl Room {
             found,
             logs: BTreeMap::new(),
             files: files.into_iter().filter(|(path, _)| !path.ends_with(".log")).collect(),
-            slow: false,
+            slow,
             held: VecDeque::new(),
             requests: 0,
             replies: BTreeMap::new(),
             strays: Vec::new(),
+            deaf: false,
+            unheard: VecDeque::new(),
             notes: Vec::new(),
             others: Vec::new(),
         };
@@ -134,30 +149,39 @@ impl Room {
     /// The process dies; a new one finds what was written.
     fn restart(self) -> Room {
         let zookeeper = self.zookeeper.clone();
-        self.restart_with(zookeeper)
+        self.restart_with(zookeeper, false)
+    }
+
+    /// The same where the disk is slow.
+    fn restart_slow(self) -> Room {
+        let zookeeper = self.zookeeper.clone();
+        self.restart_with(zookeeper, true)
     }
 
     /// The same, with a ZooKeeper that knows of nothing.
     fn restart_apart(self) -> Room {
-        let (image, config) = (zookeeper::store::Image::default(), zookeeper::server::Config::default());
-        let (zookeeper, _) = zookeeper::Server::open(config, &image, self.now, &mut Vec::new()).unwrap();
-        self.restart_with(zookeeper)
+        let zookeeper = empty_zookeeper(self.now);
+        self.restart_with(zookeeper, false)
     }
 
-    fn restart_with(self, mut zookeeper: zookeeper::Server) -> Room {
+    fn restart_with(self, mut zookeeper: zookeeper::Server, slow: bool) -> Room {
         let gone = zookeeper::server::Event::Closed { conn: ConnId(0) };
         zookeeper.step(self.now, gone, &mut Vec::new());
         let mut image = Image { files: self.files.clone(), intact: true, ..Image::default() };
         let mut files = self.files;
         for LogFiles { directory, segments } in self.logs.into_values() {
-            let scanned = segments.iter().map(|(&base, bytes)| scan(base, bytes, self.now.wall)).collect();
-            image.logs.insert(directory.clone(), LogImage { segments: scanned });
+            let scan = |(&base, bytes): (&Offset, &Vec<u8>)| {
+                let txn_index = files.get(&format!("{directory}/{base:020}.txnindex"));
+                scan(base, bytes, txn_index.map(|index| &index[..]), self.now.wall)
+            };
+            let scanned = segments.iter().map(scan).collect();
+            image.logs.insert(directory.clone(), LogImage { segments: scanned, ..LogImage::default() });
             files.extend(
                 segments.into_iter().map(|(base, bytes)| (format!("{directory}/{base:020}.log"), bytes.into())),
             );
         }
         let settings = self.broker.config.settings.clone();
-        Room::open(settings, image, files, zookeeper, self.now)
+        Room::open(settings, image, files, zookeeper, self.now, slow)
     }
 
     /// What it was told since the last time, of that level.
@@ -215,13 +239,32 @@ impl Room {
                 Effect::Save { file, contents } => {
                     self.files.insert(file, contents);
                 }
+                Effect::Erase { file } => drop(self.files.remove(&file)),
+                Effect::IndexAborted { log, segment, position, entries } => {
+                    let file = format!("{}/{segment:020}.txnindex", self.logs[&log].directory);
+                    let file = self.files.entry(file).or_default();
+                    *file = [&file[..position as usize], &entries].concat().into();
+                }
                 Effect::Reply { ticket, response } => {
                     response.body.encode(&mut BytesMut::new(), response.version).expect("a reply can be sent");
-                    self.replies.insert(ticket.seq, *response);
+                    match ticket.conn {
+                        CLIENT => drop(self.replies.insert(ticket.seq, *response)),
+                        conn => self.said.push_back(answer_to_itself(conn, ticket.seq, *response)),
+                    }
                 }
                 Effect::Note { level, text } => self.notes.push((level, text)),
                 Effect::Reindex { .. } => {}
                 Effect::ZooKeeper(effect) => self.ask_zookeeper(effect),
+                Effect::Client(client::Effect::Open { conn, .. }) if conn >= TO_ITSELF => {
+                    self.say_to_itself(Event::Client { event: client::Event::Opened { conn }, batches: Vec::new() });
+                }
+                Effect::Client(client::Effect::Send { conn, request }) if conn >= TO_ITSELF => {
+                    let mut frame = BytesMut::new();
+                    request.encode(&mut frame).expect("a request can be sent");
+                    let request = Request::decode(frame.freeze()).expect("a request can be read");
+                    let ticket = Ticket { conn, seq: request.correlation_id as u64 };
+                    self.say_to_itself(Event::Request { ticket, request: Box::new(request) });
+                }
                 other => self.others.push(other),
             }
         }
@@ -233,6 +276,18 @@ impl Room {
             }
         }
         while let Some(event) = self.said.pop_front() {
+            self.step(event);
+        }
+    }
+
+    fn say_to_itself(&mut self, event: Event) {
+        if self.deaf { self.unheard.push_back(event) } else { self.said.push_back(event) }
+    }
+
+    /// It is not deaf any more.
+    fn hear(&mut self) {
+        self.deaf = false;
+        while let Some(event) = self.unheard.pop_front() {
             self.step(event);
         }
     }
@@ -342,6 +397,12 @@ impl Room {
         let (body, records) = self.fetched(seq)?;
         Some((&body.responses[0].partitions[0], values(&records[0])))
     }
+}
+
+fn answer_to_itself(conn: ConnId, seq: u64, response: Response) -> Event {
+    let Response { version, body, .. } = response;
+    let event = client::Event::Response { conn, correlation_id: seq as i32, version, body: Box::new(body) };
+    Event::Client { event, batches: Vec::new() }
 }
 
 fn empty_zookeeper(now: Now) -> zookeeper::Server {

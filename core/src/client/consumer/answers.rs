@@ -56,8 +56,10 @@ impl Consumer {
                 self.metadata.stale(now);
             }
             Tag::Epochs { asked } => {
-                for index in asked {
-                    self.positions[index].validity = Validity::Doubtful;
+                for one in asked {
+                    if let Some(position) = one.waiting(&mut self.positions) {
+                        position.validity = Validity::Doubtful;
+                    }
                 }
                 self.metadata.stale(now);
             }

@@ -33,7 +33,7 @@ use self::fetched::Fetched;
 use self::positions::{Position, State};
 use self::session::Session;
 pub use self::settings::Settings;
-use self::validate::Validity;
+use self::validate::{Asked, Validity};
 use super::connection::{LinkId, Network};
 use super::metadata::Metadata;
 use super::{Command, Effect, Endpoint, Event, Report};
@@ -78,7 +78,7 @@ pub enum Tag {
     },
     /// The positions that are doubtful.
     Epochs {
-        asked: Vec<usize>,
+        asked: Vec<Asked>,
     },
 }
 

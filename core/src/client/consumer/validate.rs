@@ -14,6 +14,7 @@ use super::positions::{Position, State};
 use super::settings::Reset;
 use crate::client::connection::LinkId;
 use crate::error::ErrorCode;
+use crate::id::{LeaderEpoch, Offset};
 use crate::time::Instant;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,30 @@ pub enum Validity {
     Valid,
     Doubtful,
     Asked,
+}
+
+/// A position as it was when it was asked about: an answer about what it is no more says nothing.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    index: usize,
+    offset: Option<Offset>,
+    epoch: LeaderEpoch,
+    leader: Option<(LinkId, LeaderEpoch)>,
+}
+
+impl Asked {
+    fn about(index: usize, position: &Position) -> Asked {
+        let offset = if let State::At(offset) = position.state { Some(offset) } else { None };
+        Asked { index, offset, epoch: position.epoch, leader: position.leader }
+    }
+
+    /// The position, if it still waits for this answer.
+    pub fn waiting<'a>(&self, positions: &'a mut [Position]) -> Option<&'a mut Position> {
+        let position = positions.get_mut(self.index)?;
+        let now = Asked::about(self.index, position);
+        let same = (now.offset, now.epoch, now.leader) == (self.offset, self.epoch, self.leader);
+        (same && position.validity == Validity::Asked).then_some(position)
+    }
 }
 
 /// What an answer says of a position.
@@ -38,7 +63,7 @@ pub fn ask(
     positions: &mut [Position],
     now: Instant,
     link: LinkId,
-) -> Option<(OffsetForLeaderEpochRequest, Vec<usize>)> {
+) -> Option<(OffsetForLeaderEpochRequest, Vec<Asked>)> {
     let mut asked = Vec::new();
     let mut topics: Vec<OffsetForLeaderTopic> = Vec::new();
     for (index, position) in positions.iter_mut().enumerate() {
@@ -47,7 +72,7 @@ pub fn ask(
             continue;
         }
         position.validity = Validity::Asked;
-        asked.push(index);
+        asked.push(Asked::about(index, position));
         let partition = OffsetForLeaderPartition::default()
             .with_partition(position.partition)
             .with_current_leader_epoch(epoch)
@@ -67,13 +92,13 @@ pub fn ask(
 /// What the answer says of each position that was asked about. They stand where they may be read from.
 pub fn told(
     positions: &mut [Position],
-    asked: &[usize],
+    asked: &[Asked],
     response: &OffsetForLeaderEpochResponse,
     reset: Reset,
 ) -> Vec<(usize, Verdict)> {
     let mut verdicts = Vec::new();
-    for index in asked {
-        let Some(position) = positions.get_mut(*index).filter(|it| it.validity == Validity::Asked) else { continue };
+    for one in asked {
+        let Some(position) = one.waiting(positions) else { continue };
         let topic = response.topics.iter().find(|topic| topic.topic == position.topic);
         let answer =
             topic.and_then(|topic| topic.partitions.iter().find(|answer| answer.partition == position.partition));
@@ -86,7 +111,7 @@ pub fn told(
             Verdict::Failed(_) => Validity::Doubtful,
             _ => Validity::Valid,
         };
-        verdicts.push((*index, verdict));
+        verdicts.push((one.index, verdict));
     }
     verdicts
 }

@@ -26,11 +26,12 @@ mod job;
 mod offset_map;
 mod transactions;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::aborted;
 use super::chunks::Chunks;
 use super::lookup::Place;
 use super::newest::NEWEST;
@@ -79,6 +80,8 @@ pub enum Step {
         segment: Offset,
         index: Bytes,
         time_index: Bytes,
+        /// Empty where none was aborted.
+        txn_index: Bytes,
         modified: Timestamp,
     },
     Over(Over),
@@ -217,10 +220,13 @@ impl Log {
         segment.index.thin(THIN_BYTES);
         let from = self.segments.partition_point(|segment| segment.base < base);
         let to = self.segments.partition_point(|segment| segment.base < below);
+        let gone: BTreeSet<Offset> =
+            self.segments[from..to].iter().map(|old| old.base).filter(|old| *old > base).collect();
         self.segments.splice(from..to, [Arc::new(segment)]);
         self.newest.replace(below, &places);
         self.generation = self.generation.wrapping_add(1);
         out.push(Effect::Replace { log, segment: base, below });
+        self.erase_snapshots(|at| gone.contains(&at), out);
         self.assert_invariants();
     }
 
@@ -271,7 +277,7 @@ impl Cleaning {
         let map = OffsetMap::new(limits.map_bytes);
         let limit = map.room() as u128 * u128::from(limits.load_per_million) / 1_000_000;
         let mut transactions = Transactions::default();
-        transactions.add(log.aborted_transactions(first_dirty, first_uncleanable));
+        transactions.add(log.aborted_between(first_dirty, first_uncleanable));
         let limit = limit.min(map.room() as u128) as usize;
         let index = Index { map: Arc::new(map), from: first_dirty, limit, full: false, transactions };
         let first = log.segments_between(first_dirty, first_uncleanable).first();
@@ -370,7 +376,7 @@ impl Cleaning {
                         log.cleaned = Some(self.cleaned.end);
                         return Step::Over(Over::Cleaned(self.cleaned.clone()));
                     };
-                    let new = new.unwrap_or_else(|| Replacement::of(group, filter.now));
+                    let mut new = new.unwrap_or_else(|| Replacement::of(group, filter.now));
                     if let Some(extent) = self.chunk(log) {
                         self.stage = Stage::Filtering { filter: None, groups, new: Some(new) };
                         return Step::Work(extent, Job::Filter(filter));
@@ -382,8 +388,7 @@ impl Cleaning {
                         continue;
                     }
                     groups.pop_front();
-                    // Those that are left would stand in the new segment's `.txnindex`.
-                    filter.transactions.take_kept();
+                    filter.transactions.take_kept().into_iter().for_each(|aborted| new.segment.aborted.push(aborted));
                     return self.seal(filter, groups, new);
                 }
                 _ => unreachable!("a cleaning goes on when its job is done"),
@@ -412,7 +417,7 @@ impl Cleaning {
         let Some(group) = groups.front() else { return };
         (self.segment, self.position) = (group.bases[0], 0);
         let below = group.bases.get(1).copied().unwrap_or(group.below);
-        filter.transactions.add(log.aborted_transactions(self.segment, below));
+        filter.transactions.add(log.aborted_between(self.segment, below));
     }
 
     /// Takes down what is left of a chunk.
@@ -431,9 +436,10 @@ impl Cleaning {
         let segment = &mut new.segment;
         segment.index.append_time(segment.max);
         let (index, time_index) = segment.index.encode();
+        let txn_index = aborted::encode(segment.aborted.iter());
         let (segment, modified) = (segment.base, segment.modified);
         self.stage = Stage::Sealing { filter, groups, new };
-        Step::Seal { segment, index, time_index, modified }
+        Step::Seal { segment, index, time_index, txn_index, modified }
     }
 
     fn give_up(&mut self, log: &Log, over: Over, out: &mut Vec<Effect>) -> Step {

@@ -7,17 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::Offset;
 use crate::log::Log;
+use crate::log::aborted::Aborted;
+use crate::log::producer::Producer;
 use crate::record::Record;
 use crate::record::batch::{Batch, BatchHeader};
-
-/// A transaction that was aborted, as `.txnindex` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AbortedTransaction {
-    pub producer_id: i64,
-    pub first_offset: Offset,
-    /// The marker's.
-    pub last_offset: Offset,
-}
 
 /// The newest that a producer has in the log: what it may send again is recognised by that, so it stays, if only as an
 /// empty batch.
@@ -29,14 +22,13 @@ pub struct LastRecord {
 }
 
 impl Log {
-    /// Of every producer whose state is kept. Sequences are not checked yet, so there is none.
+    /// Of every producer whose state is kept.
     pub(super) fn last_records_of_producers(&self) -> BTreeMap<i64, LastRecord> {
-        BTreeMap::new()
-    }
-
-    /// Those that have records from `from` on and below `to`. There are no transactions yet.
-    pub(super) fn aborted_transactions(&self, _from: Offset, _to: Offset) -> Vec<AbortedTransaction> {
-        Vec::new()
+        let last = |(id, producer): (i64, &Producer)| {
+            let data_offset = producer.last().map(|last| last.last_offset);
+            (id, LastRecord { data_offset, producer_epoch: producer.epoch })
+        };
+        self.producers.iter().map(last).collect()
     }
 }
 
@@ -44,22 +36,22 @@ impl Log {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transactions {
     /// Aborted ones that the walk has not come to, by their first offsets.
-    ahead: BTreeMap<(Offset, i64), AbortedTransaction>,
+    ahead: BTreeMap<(Offset, i64), Aborted>,
     /// Aborted ones that it is in, by producer, and whether it has met a batch of them.
-    aborted: BTreeMap<i64, (AbortedTransaction, bool)>,
+    aborted: BTreeMap<i64, (Aborted, bool)>,
     /// Producers of which it has met batches of a transaction that was not aborted.
     committed: BTreeSet<i64>,
     /// Aborted ones that still have batches in what the walk has passed.
-    kept: Vec<AbortedTransaction>,
+    kept: Vec<Aborted>,
 }
 
 impl Transactions {
-    pub fn add(&mut self, aborted: Vec<AbortedTransaction>) {
+    pub fn add(&mut self, aborted: Vec<Aborted>) {
         self.ahead.extend(aborted.into_iter().map(|one| ((one.first_offset, one.producer_id), one)));
     }
 
     /// Of the segment that is complete: what its `.txnindex` must say.
-    pub fn take_kept(&mut self) -> Vec<AbortedTransaction> {
+    pub fn take_kept(&mut self) -> Vec<Aborted> {
         std::mem::take(&mut self.kept)
     }
 

@@ -1,5 +1,8 @@
 //! Compaction against a naive model that knows every record, and the rules of what may be cleaned when.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -56,9 +59,9 @@ fn clean(log: &mut Log, disk: &mut Disk, limits: &Limits, now: i64) -> Over {
                 let done = job.run(&disk.read(extent));
                 cleaning.worked(log, done, &mut out)
             }
-            Step::Seal { segment, index, time_index, modified } => {
+            Step::Seal { segment, index, time_index, txn_index, modified } => {
                 let seal = crate::id::WorkId(0);
-                out.push(Effect::Seal { seal, log: LOG, segment, index, time_index, modified });
+                out.push(Effect::Seal { seal, log: LOG, segment, index, time_index, txn_index, modified });
                 disk.enact(&mut out);
                 cleaning.sealed(log, &mut out)
             }
@@ -321,6 +324,7 @@ fn kafkas(label: &str) -> Disk {
         match extension {
             "log" => files.log = contents.to_vec(),
             "index" => files.index = contents.to_vec(),
+            "txnindex" => files.txn_index = contents.to_vec(),
             _ => files.time_index = contents.to_vec(),
         }
     }
@@ -351,6 +355,7 @@ fn what_is_left_of_kafkas_files_is_what_kafka_leaves() {
             cleaned: cleaned_before,
         };
         let mut log = disk.open(config.clone(), checkpoints);
+        replay(&mut log, &mut disk, at(now));
         assert_eq!(cleaned(&mut log, &mut disk, &LIMITS, now).end, end);
         cleaned_before = log.cleaned();
 
@@ -368,37 +373,125 @@ fn what_is_left_of_kafkas_files_is_what_kafka_leaves() {
     }
 }
 
-/// What the rule says is left, from all that there was: nothing is decided by offsets of batches or segments here.
-fn model(before: &[(Batch, Vec<Record>)], from: Offset, end: Offset, last: Offset, now: i64) -> Vec<Record> {
-    let mut left = Vec::new();
-    for (batch, records) in before {
-        let is_over = batch.header.delete_horizon().is_some_and(|horizon| horizon.0 <= now);
-        for record in records {
-            let learnt = before.iter().flat_map(|(_, records)| records).filter(|it| (from..end).contains(&it.offset));
-            let superseded = learnt.filter(|it| it.key == record.key).any(|it| it.offset > record.offset);
-            let goes = superseded || record.key.is_none() || record.value.is_none() && is_over;
-            // Segments above the last one that was begun are not looked at.
-            if record.offset >= end || batch.header.base_offset >= last || !goes {
-                left.push(record.clone());
-            }
-        }
-    }
-    left
+/// What was written, and what became of it.
+#[derive(Default)]
+struct History {
+    /// The next of every producer; from [`TRANSACTIONAL`] on they write in transactions.
+    sequences: BTreeMap<i64, i32>,
+    /// Offsets of the batches of transactions that are open.
+    open: BTreeMap<i64, Vec<(Offset, Offset)>>,
+    /// Of records of transactions that were aborted.
+    aborted: BTreeSet<Offset>,
 }
 
-fn random_batch(dice: &mut Stream, clock: &mut i64) -> Batch {
-    let codec = if dice.chance(600_000) { Compression::None } else { Compression::ALL[dice.below(5) as usize] };
-    let mut builder = BatchBuilder::new(codec);
-    if dice.chance(300_000) {
-        builder.set_producer(dice.below(3) as i64, 0, 0);
+const TRANSACTIONAL: i64 = 10;
+
+impl History {
+    /// A random batch, of a producer or of none.
+    fn produce(&mut self, log: &mut Log, disk: &mut Disk, dice: &mut Stream, clock: &mut i64) {
+        let codec = if dice.chance(600_000) { Compression::None } else { Compression::ALL[dice.below(5) as usize] };
+        let mut builder = BatchBuilder::new(codec);
+        let producer = [None, Some(dice.below(3) as i64), Some(TRANSACTIONAL + dice.below(3) as i64)];
+        let producer = producer[dice.below(3) as usize];
+        let count = dice.between(1, 6) as i32;
+        if let Some(id) = producer {
+            let sequence = self.sequences.entry(id).or_default();
+            builder.set_producer(id, 0, *sequence);
+            *sequence += count;
+        }
+        let transactional = producer.filter(|id| *id >= TRANSACTIONAL);
+        if transactional.is_some() {
+            builder.set_transactional();
+        }
+        for _ in 0..count {
+            *clock += dice.below(40) as i64;
+            let key = format!("key-{}", dice.below(30));
+            let value = (!dice.chance(200_000)).then(|| "v".repeat(dice.below(80) as usize));
+            builder.append(Timestamp(*clock), Some(key.as_bytes()), value.as_deref().map(str::as_bytes), &[]);
+        }
+        let origin = Origin::Client(Verified::default());
+        let placed = append_as(log, disk, at(*clock), builder.build(), origin);
+        if let Some(id) = transactional {
+            self.open.entry(id).or_default().push((placed.base_offset, placed.last_offset));
+        }
     }
-    for _ in 0..dice.between(1, 6) {
-        *clock += dice.below(40) as i64;
-        let key = format!("key-{}", dice.below(30));
-        let value = (!dice.chance(200_000)).then(|| "v".repeat(dice.below(80) as usize));
-        builder.append(Timestamp(*clock), Some(key.as_bytes()), value.as_deref().map(str::as_bytes), &[]);
+
+    /// Ends one of the transactions that are open, if there is one.
+    fn end(&mut self, log: &mut Log, disk: &mut Disk, dice: &mut Stream, clock: i64) {
+        let ids: Vec<i64> = self.open.keys().copied().collect();
+        let Some(&id) = ids.get(dice.below(3) as usize) else { return };
+        let batches = self.open.remove(&id).unwrap();
+        let commit = dice.chance(500_000);
+        let marker = Marker { commit, coordinator_epoch: 0 }.batch(Timestamp(clock), id, 0);
+        append_as(log, disk, at(clock), marker, Origin::Marker { version: 0 });
+        if !commit {
+            self.aborted.extend(batches.into_iter().flat_map(|(first, last)| first..=last));
+        }
     }
-    builder.build()
+
+    /// What the rule says is left, from all that there was: nothing is decided by offsets of batches here.
+    fn left(
+        &self,
+        before: &[(Batch, Vec<Record>)],
+        looked_at: impl Fn(Offset) -> bool,
+        learnt: Range<Offset>,
+        now: i64,
+    ) -> Vec<Record> {
+        let mut last: BTreeMap<&Option<Bytes>, Offset> = BTreeMap::new();
+        let data = before.iter().filter(|(batch, _)| !batch.header.is_control()).flat_map(|(_, records)| records);
+        for record in data.filter(|it| learnt.contains(&it.offset) && !self.aborted.contains(&it.offset)) {
+            last.insert(&record.key, record.offset);
+        }
+        let mut left = Vec::new();
+        // Producers of whose transaction something is there.
+        let mut there = BTreeSet::new();
+        for (batch, records) in before {
+            let header = &batch.header;
+            let marks_nothing = header.is_control() && !there.remove(&header.producer_id);
+            if header.is_transactional() && !header.is_control() {
+                there.insert(header.producer_id);
+            }
+            let is_over = header.delete_horizon().is_some_and(|horizon| horizon.0 <= now);
+            for record in records {
+                let superseded = last.get(&record.key).is_some_and(|last| *last > record.offset);
+                let goes = match header.is_control() {
+                    true => marks_nothing && is_over,
+                    false if self.aborted.contains(&record.offset) => true,
+                    false => record.offset < learnt.end && (superseded || record.value.is_none() && is_over),
+                };
+                if !goes || !looked_at(header.base_offset) {
+                    left.push(record.clone());
+                }
+            }
+        }
+        left
+    }
+
+    /// Of every aborted transaction that is not all gone the marker's segment says so.
+    fn check_aborted(&self, log: &Log, disk: &Disk) {
+        let open: BTreeSet<Offset> = self.open.values().flatten().flat_map(|(first, last)| *first..=*last).collect();
+        let mut there: BTreeMap<i64, Vec<Offset>> = BTreeMap::new();
+        for (batch, _) in contents(disk) {
+            let header = batch.header;
+            match Marker::of(&batch).filter(|_| header.is_control()) {
+                Some(marker) => {
+                    let batches = there.remove(&header.producer_id).unwrap_or_default();
+                    let found = log.aborted_between(header.base_offset, header.base_offset + 1);
+                    let found = found.iter().find(|one| one.last_offset == header.base_offset);
+                    if !marker.commit && !batches.is_empty() {
+                        let first = found.expect("it is indexed").first_offset;
+                        assert!(batches.iter().all(|offset| *offset >= first));
+                    }
+                    assert!(found.is_none() || !marker.commit);
+                }
+                None if header.is_transactional() && !open.contains(&header.base_offset) => {
+                    there.entry(header.producer_id).or_default().push(header.base_offset);
+                }
+                None => {}
+            }
+        }
+        assert!(there.is_empty(), "without their markers nobody knows what became of {there:?}");
+    }
 }
 
 #[test]
@@ -420,23 +513,29 @@ fn random_histories_of_cleanings_agree_with_the_model() {
             chunk_bytes: dice.between(10, 3_000) as u32,
         };
         let (mut log, mut disk) = create(config.clone());
-        let mut clock = 1_000;
+        let (mut history, mut clock) = (History::default(), 1_000);
         for _ in 0..200 {
             match dice.below(100) {
                 0..3 => roll(&mut log, &mut disk),
                 3..9 => {
                     let before = contents(&disk);
+                    let bases: Vec<Offset> = disk.segments.keys().copied().collect();
                     let cleanable = log.cleanable(Timestamp(clock));
                     if !cleanable.is_due(0) {
                         continue;
                     }
                     let Cleaned { from, end, .. } = cleaned(&mut log, &mut disk, &limits, clock);
-                    let behind = before.iter().map(|(batch, _)| batch.header.base_offset);
-                    let last = behind.filter(|base| *base >= cleanable.first_uncleanable).min().unwrap_or(log.end());
+                    // Segments above the last one that was begun are not looked at.
+                    let next = bases.iter().copied().find(|base| *base >= end).unwrap_or(Offset::MAX);
+                    let looked_at = |offset| offset < next.min(cleanable.first_uncleanable);
                     let left = records(&disk);
-                    let expected = model(&before, from, end, last, clock);
+                    let expected = history.left(&before, looked_at, from..end, clock);
                     let offsets = |records: &[Record]| records.iter().map(|it| it.offset).collect::<Vec<_>>();
-                    assert_eq!(offsets(&left), offsets(&expected), "seed {seed} [{from}, {end}) of {last} at {clock}");
+                    assert_eq!(
+                        offsets(&left),
+                        offsets(&expected),
+                        "seed {seed} [{from}, {end}) below {next} at {clock}"
+                    );
                     assert!(left == expected);
                     thinned += before.iter().map(|(_, records)| records.len()).sum::<usize>() - left.len();
                     // Batches keep their offsets, and what the last one says of the log's end.
@@ -448,6 +547,7 @@ fn random_histories_of_cleanings_agree_with_the_model() {
                     assert!(ranges(&after).iter().all(|range| ranges(&before).contains(range)));
                     assert_eq!(ranges(&after).last(), ranges(&before).last());
                     assert!(after.iter().all(|(batch, _)| batch.crc_is_right()));
+                    history.check_aborted(&log, &disk);
                     model::check(&log, &disk, &mut dice);
                 }
                 9..11 => log.newest.clear(),
@@ -460,16 +560,19 @@ fn random_histories_of_cleanings_agree_with_the_model() {
                     };
                     let files = disk.segments.clone();
                     log = disk.open(config.clone(), checkpoints);
+                    replay(&mut log, &mut disk, at(clock));
                     assert_eq!(disk.segments, files, "nothing is to be mended");
                 }
                 13..15 => {
                     let checkpoints = Checkpoints { cleaned: log.cleaned(), ..Checkpoints::default() };
                     let end = log.end();
                     log = disk.open(config.clone(), checkpoints);
+                    replay(&mut log, &mut disk, at(clock));
                     assert_eq!(log.end(), end, "every batch is checked");
                     log.raise_high_watermark(end);
                 }
-                _ => _ = append(&mut log, &mut disk, at(clock), random_batch(&mut dice, &mut clock)),
+                15..30 => history.end(&mut log, &mut disk, &mut dice, clock),
+                _ => history.produce(&mut log, &mut disk, &mut dice, &mut clock),
             }
         }
         model::check(&log, &disk, &mut dice);

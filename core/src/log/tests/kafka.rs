@@ -9,13 +9,18 @@ use crate::record::batch::batches;
 use crate::record::compress;
 
 fn fixture(name: &str) -> Vec<u8> {
-    let line = include_str!("kafka.txt").lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
-    compress::decompress(Compression::Gzip, STANDARD.decode(line).unwrap().into()).unwrap().to_vec()
+    fixture_in(include_str!("kafka.txt"), name).unwrap()
+}
+
+/// A file of that name among those of a text.
+pub fn fixture_in(text: &str, name: &str) -> Option<Vec<u8>> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(compress::decompress(Compression::Gzip, STANDARD.decode(line).unwrap().into()).unwrap().to_vec())
 }
 
 fn files(base: Offset) -> Files {
     let [log, index, time_index] = ["log", "index", "timeindex"].map(|ext| fixture(&format!("{base}.{ext}")));
-    Files { log, index, time_index }
+    Files { log, index, time_index, txn_index: Vec::new() }
 }
 
 const BASES: [Offset; 3] = [0, 29, 55];

@@ -3,6 +3,7 @@
 mod compact;
 mod kafka;
 mod model;
+mod producers;
 mod recovery;
 mod rules;
 
@@ -13,10 +14,13 @@ use bytes::Bytes;
 use super::recover::{Scanner, SegmentFiles};
 use super::*;
 use crate::broker::effect::{Extent, TimeEntry};
+use crate::error::ErrorCode;
 use crate::record::batch::HEADER_LEN;
 use crate::record::{BatchBuilder, Compression};
 
 const LOG: LogId = LogId(7);
+/// A producer that is no part of a transaction.
+const ORIGIN: Origin = Origin::Client(Verified { guard: None, required: true });
 
 /// Carries out a log's effects as a driver does.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +38,7 @@ struct Files {
     log: Vec<u8>,
     index: Vec<u8>,
     time_index: Vec<u8>,
+    txn_index: Vec<u8>,
 }
 
 impl Files {
@@ -91,9 +96,10 @@ impl Disk {
                     assert_eq!(aside.log.len(), position as usize);
                     batches.iter().for_each(|batch| aside.log.extend_from_slice(batch));
                 }
-                Effect::Seal { segment, index, time_index, .. } => {
+                Effect::Seal { segment, index, time_index, txn_index, .. } => {
                     let aside = self.aside.entry(segment).or_default();
                     (aside.index, aside.time_index) = (index.to_vec(), time_index.to_vec());
+                    aside.txn_index = txn_index.to_vec();
                 }
                 Effect::Replace { segment, below, .. } => {
                     self.segments.retain(|base, _| !(segment..below).contains(base));
@@ -101,9 +107,15 @@ impl Disk {
                     assert!(self.segments.contains_key(&below));
                 }
                 Effect::Discard { segment, .. } => _ = self.aside.remove(&segment),
+                Effect::IndexAborted { segment, position, entries, .. } => {
+                    let file = &mut self.segments.get_mut(&segment).unwrap().txn_index;
+                    file.truncate(position as usize);
+                    file.extend(entries);
+                }
                 Effect::Save { file, contents } => {
                     self.saved.insert(file, contents);
                 }
+                Effect::Erase { file } => drop(self.saved.remove(&file)),
                 other => panic!("{other}"),
             }
         }
@@ -125,6 +137,7 @@ impl Disk {
                     modified: Timestamp(0),
                     index: Some(&files.index),
                     time_index: Some(&files.time_index),
+                    txn_index: Some(&files.txn_index),
                 },
                 recovery_point,
             );
@@ -135,14 +148,20 @@ impl Disk {
             }
             scanner.finish()
         });
-        LogImage { segments: segments.collect() }
+        let snapshots =
+            self.saved.iter().filter_map(|(file, contents)| Some((file.strip_prefix("fix-0/")?, contents.clone())));
+        LogImage { segments: segments.collect(), snapshots: Snapshots::found(snapshots) }
     }
 
     fn open(&mut self, config: LogConfig, checkpoints: Checkpoints) -> Log {
+        self.open_at(config, checkpoints, at(0))
+    }
+
+    fn open_at(&mut self, config: LogConfig, checkpoints: Checkpoints, now: Now) -> Log {
         let mut out = Vec::new();
         let image = self.image(checkpoints.recovery_point);
         let epochs = self.saved.get("fix-0/leader-epoch-checkpoint").cloned();
-        let log = Log::open(LOG, "fix-0".into(), config, image, checkpoints, epochs.as_deref(), at(0), &mut out);
+        let log = Log::open(LOG, "fix-0".into(), config, image, checkpoints, epochs.as_deref(), now, &mut out);
         self.enact(&mut out);
         self.appended = log.end();
         log
@@ -171,12 +190,30 @@ fn batch(timestamps: &[i64], len: usize) -> Batch {
 
 /// Appends, and lets the disk catch up.
 fn append(log: &mut Log, disk: &mut Disk, now: Now, batch: Batch) -> Placed {
+    append_as(log, disk, now, batch, ORIGIN)
+}
+
+fn append_as(log: &mut Log, disk: &mut Disk, now: Now, batch: Batch, origin: Origin) -> Placed {
     let mut out = Vec::new();
-    let placed = log.append(now, batch, 0, None, &mut out).unwrap();
+    let placed = log.append(now, batch, 0, None, origin, &mut out).unwrap();
     disk.enact(&mut out);
     log.appended(disk.appended);
     log.raise_high_watermark(disk.appended);
     placed
+}
+
+/// Serves the reads of a replay.
+fn replay(log: &mut Log, disk: &mut Disk, now: Now) -> usize {
+    let mut out = Vec::new();
+    let mut found = log.replay(now, &mut out);
+    let mut reads = 0;
+    while let Found::Read(extent, replay) = found {
+        reads += 1;
+        found = replay.resume(log, now, &disk.read(extent), &mut out);
+    }
+    disk.enact(&mut out);
+    assert!(!log.is_replaying());
+    reads
 }
 
 /// Serves a look-up's reads.

@@ -178,7 +178,7 @@ fn random_histories_agree_with_the_model() {
                 7..9 => log = restart(&log, &mut disk, &config, &mut dice),
                 9..12 => _ = log.raise_high_watermark(log.appended_end()),
                 _ => {
-                    log.append(at(clock), random_batch(&mut dice, &mut clock), 0, None, &mut out).unwrap();
+                    log.append(at(clock), random_batch(&mut dice, &mut clock), 0, None, ORIGIN, &mut out).unwrap();
                     disk.enact(&mut out);
                     if dice.chance(700_000) {
                         log.appended(disk.appended);

@@ -23,7 +23,7 @@ fn a_tail_torn_at_any_byte_loses_no_whole_batch() {
     assert_eq!(ends.last(), Some(&log.len()));
     for len in 0..=log.len() {
         let whole = ends.iter().filter(|end| **end <= len).count();
-        let image = recover::scan(0, &log[..len], Timestamp(0));
+        let image = recover::scan(0, &log[..len], None, Timestamp(0));
         assert_eq!((image.next_offset, image.torn.is_some()), (2 * whole as i64, !ends.contains(&len) && len > 0));
 
         let mut torn = Disk::default();
@@ -44,7 +44,7 @@ fn a_flipped_bit_anywhere_ends_the_log_before_its_batch() {
     for at in (start + 8..start + 12).chain(start + 16..start + batches[1].1) {
         let mut flipped = log.clone();
         flipped[at] ^= 0x10;
-        let image = recover::scan(0, &flipped, Timestamp(0));
+        let image = recover::scan(0, &flipped, None, Timestamp(0));
         assert_eq!((image.next_offset, image.valid_len as usize), (2, start), "byte {at}");
         assert!(image.torn.is_some_and(|why| why.starts_with(&format!("byte {start}: "))));
     }
@@ -120,6 +120,7 @@ fn after_a_clean_stop_only_the_end_of_a_segment_is_read() {
         modified: Timestamp(0),
         index: Some(&files.index),
         time_index: Some(&files.time_index),
+        txn_index: None,
     };
     let mut scanner = Scanner::new(&segment, 400);
     let mut read = 0;
@@ -153,9 +154,9 @@ fn bytes_that_are_no_log_never_panic() {
             let at = dice.below(log.len() as u64) as usize;
             log[at] = dice.next() as u8;
         }
-        let image = recover::scan(dice.below(20) as i64, &log, Timestamp(0));
+        let image = recover::scan(dice.below(20) as i64, &log, None, Timestamp(0));
         let mut out = Vec::new();
-        let image = LogImage { segments: vec![image] };
+        let image = LogImage { segments: vec![image], ..LogImage::default() };
         Log::open(LOG, "fix-0".into(), config(), image, Checkpoints::default(), Some(b"\xff"), at(0), &mut out);
     }
 }

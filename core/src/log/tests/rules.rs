@@ -15,7 +15,7 @@ fn a_segment_is_left_before_a_batch_that_would_overflow_it() {
     (0..7).for_each(|_| _ = append(&mut log, &mut disk, at(0), batch(&[0], 200)));
     assert!(disk.segments.keys().eq(&[0, 3, 6]));
     assert_eq!(disk.flushed, 6, "what is left behind is synced");
-    let error = log.append(at(0), batch(&[0], 1_000), 0, None, &mut Vec::new()).unwrap_err();
+    let error = log.append(at(0), batch(&[0], 1_000), 0, None, ORIGIN, &mut Vec::new()).unwrap_err();
     assert_eq!(error.error, ErrorCode::RecordListTooLarge);
     assert!(error.message.contains("fix-0, which exceeds the maximum configured segment size of 1000."));
 }
@@ -46,7 +46,7 @@ fn a_full_index_or_a_far_offset_rolls() {
     let mut far = batch(&[0], 10);
     far.header.last_offset_delta = i32::MAX;
     let mut out = Vec::new();
-    log.append(at(0), far, 0, None, &mut out).unwrap();
+    log.append(at(0), far, 0, None, ORIGIN, &mut out).unwrap();
     assert!(out.iter().any(|effect| matches!(effect, Effect::Roll { base: 1, .. })));
 }
 
@@ -55,14 +55,14 @@ fn flush_messages_and_flush_ms_ask_once() {
     let flushes = |out: &[Effect]| out.iter().filter(|effect| matches!(effect, Effect::Flush { .. })).count();
     let (mut log, _) = create(LogConfig { flush_messages: 3, flush_ms: 50, ..config() });
     let mut out = Vec::new();
-    log.append(at(10), batch(&[0, 0], 10), 0, None, &mut out).unwrap();
+    log.append(at(10), batch(&[0, 0], 10), 0, None, ORIGIN, &mut out).unwrap();
     assert_eq!((flushes(&out), log.deadline()), (0, Some(Instant::from_millis(50))));
-    log.append(at(20), batch(&[0], 10), 0, None, &mut out).unwrap();
+    log.append(at(20), batch(&[0], 10), 0, None, ORIGIN, &mut out).unwrap();
     assert_eq!((flushes(&out), log.deadline(), log.recovery_point()), (1, None, 0));
     log.appended(3);
     log.flushed(at(30), 3);
     assert_eq!(log.recovery_point(), 3);
-    log.append(at(40), batch(&[0], 10), 0, None, &mut out).unwrap();
+    log.append(at(40), batch(&[0], 10), 0, None, ORIGIN, &mut out).unwrap();
     log.tick(at(79), &mut out);
     assert_eq!(flushes(&out), 1);
     log.tick(at(80), &mut out);
@@ -73,7 +73,7 @@ fn flush_messages_and_flush_ms_ask_once() {
 #[test]
 fn the_high_watermark_never_passes_what_is_in_the_file() {
     let (mut log, _) = create(config());
-    log.append(at(0), batch(&[0, 0], 10), 0, None, &mut Vec::new()).unwrap();
+    log.append(at(0), batch(&[0, 0], 10), 0, None, ORIGIN, &mut Vec::new()).unwrap();
     assert!(!log.raise_high_watermark(2));
     assert_eq!(log.read(0, 1_000, log.end(), true), Found::Here(Ok(Slice::default())), "not before it is written");
     log.appended(2);

@@ -47,8 +47,10 @@ pub(super) fn joins(ledger: &Ledger, now: &Assignment) -> Verdict {
     let leader = ledger.replicas.get(&now.leader).and_then(|replica| replica.process.as_ref());
     let Some(leader) = leader.filter(|leader| leader.leads && leader.epoch == now.leader_epoch) else { return Ok(()) };
     for member in now.isr.iter().filter(|member| !before.isr.contains(member) && **member != now.leader) {
-        let end = ledger.replicas.get(member).map_or(0, |replica| replica.marks.end());
-        if end < leader.epoch_start {
+        let replica = ledger.replicas.get(member);
+        let end = replica.map_or(0, |replica| replica.marks.end());
+        // Its machine may have died while it was proposed.
+        if end < leader.epoch_start && !replica.is_some_and(Replica::is_lossy) {
             let found = format!(
                 "{}: {member} joins the ISR with an end of {end}, and epoch {} began at {}",
                 ledger.name, now.leader_epoch, leader.epoch_start

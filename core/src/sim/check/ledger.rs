@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::consistent_read::Seen;
 use super::marks::Marks;
-use super::no_committed_record_lost::UNCLEAN;
+use super::no_committed_record_lost::{GIVEN_UP, UNCLEAN};
 use super::ranges::Ranges;
 use super::{Promises, Verdict};
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
@@ -67,8 +67,8 @@ pub(super) struct Replica {
     pub marks: Marks,
     /// Below, it is what is committed. Looking on moves it.
     agrees: Cell<Offset>,
-    /// Where its log ended before its machine lost what was not flushed, or its disk: until it has everything again. It
-    /// may have told its leader of all that, and the word may still be on its way.
+    /// Where its log ended before its machine died, or its disk: until it is in sync again and has everything. It may have
+    /// told its leader of all that, and the word may still be on its way.
     pub lost: Option<Offset>,
     /// It has more than that, and answers for none of it: that was lost as Kafka allows it. Until it is cut back.
     trusted: Offset,
@@ -151,6 +151,11 @@ impl Replica {
         self.trusted = Offset::MAX;
     }
 
+    /// It answers for everything that it has.
+    pub fn trust(&mut self) {
+        self.trusted = Offset::MAX;
+    }
+
     pub fn is_lossy(&self) -> bool {
         self.lost.is_some()
     }
@@ -198,6 +203,11 @@ impl Ledger {
         self.torn.is_some_and(|(torn, end)| said <= torn && offset >= end)
     }
 
+    /// That offset lies beyond what is committed since something was lost.
+    pub fn is_given_up(&self, offset: Offset) -> bool {
+        offset >= self.truth.end() && self.torn.is_some_and(|(_, end)| offset >= end)
+    }
+
     /// A producer was told that its record has that offset.
     pub fn promise(&mut self, offset: Offset, alone: bool) -> Verdict {
         if offset < self.truth.end() {
@@ -210,7 +220,11 @@ impl Ledger {
             return Ok(());
         }
         // A leader that was given up goes on promising for a while.
-        let exempt = (self.may_be_unclean() && self.torn.is_some()).then_some(UNCLEAN);
+        let exempt = match self.torn {
+            Some(_) if self.may_be_unclean() => Some(UNCLEAN),
+            Some(_) if self.is_given_up(offset) => Some(GIVEN_UP),
+            _ => None,
+        };
         let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);
         Err(("NoCommittedRecordLost", found, exempt))
     }
@@ -270,7 +284,7 @@ impl Ledger {
         true
     }
 
-    /// Replicas whose machines have lost something, and that have not got it back.
+    /// Replicas whose machines may have lost something, and that are not known to have it back.
     pub fn lossy(&self) -> usize {
         self.replicas.values().filter(|replica| replica.is_lossy()).count()
     }
@@ -288,8 +302,11 @@ impl Ledger {
         self.torn = Some((at, end));
         for (id, replica) in &mut self.replicas {
             replica.agrees.set(replica.agrees.get().min(end));
-            let answers = heirs.contains(id) || replica.marks.end() <= end;
-            replica.trusted = if answers { Offset::MAX } else { end };
+            if heirs.contains(id) {
+                replica.trust();
+            } else if replica.marks.end() > end {
+                replica.trusted = replica.trusted.min(end);
+            }
         }
     }
 }

@@ -57,7 +57,7 @@ use crate::client::Report;
 use crate::id::{BrokerId, Offset};
 use crate::time::Instant;
 
-pub(super) use authority::{Promises, UNCLEAN_SETTING};
+pub(super) use authority::Promises;
 pub(super) use last_value_kept::Replacement;
 use ledger::Ledger;
 pub(super) use replication::Death;
@@ -121,6 +121,12 @@ impl Checks {
                     self.lost += 1;
                     return;
                 }
+                // So is what a leader acknowledges that does not know of that; others will have that offset.
+                if !alone && ledger.is_given_up(*offset) {
+                    self.lost += 1;
+                    let verdict = ledger.promise(*offset, false);
+                    return self.judge_once(at, place, verdict);
+                }
                 let again = ledger.acked.contains(*offset);
                 let verdict = match again && (alone || ledger.single.contains(*offset)) {
                     // One of the two was a leader's word alone.
@@ -146,8 +152,8 @@ impl Checks {
                 let ledger = &mut self.ledgers[place];
                 let hash = consistent_read::hash(*timestamp, key.as_deref(), value.as_deref());
                 let next = next(&mut self.next, name, topic, *partition);
-                // The answer was on its way while the record was lost.
-                if ledger.is_torn(said, *offset) {
+                // The answer was on its way while the record was lost, or is of a leader that does not know of that.
+                if ledger.is_torn(said, *offset) || ledger.is_given_up(*offset) {
                     *next = -1;
                     return;
                 }

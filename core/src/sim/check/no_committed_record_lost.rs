@@ -1,8 +1,9 @@
 //! **NoCommittedRecordLost**: what was committed is in the log of some replica for as long as retention keeps it.
 //!
 //! Exempt, and told as such: what every in-sync replica's machine lost when it died, or its disk; what is lost while as
-//! many machines as `min.insync.replicas` have lost something (KIP-966: of the last replica standing one is enough, and a
-//! controller does not know who returns with less); what an unclean election gave up; and what a leader alone had
+//! many machines as `min.insync.replicas` have died and not returned to the ISR (which of them lost something nobody knows,
+//! and KIP-966 tells of the last replica standing, where one is enough: the ISR had shrunk below `min.insync.replicas`,
+//! and who was left died); what an unclean election gave up; and what a leader alone had
 //! acknowledged (acks=1).
 
 use super::Verdict;
@@ -12,14 +13,15 @@ use crate::time::Instant;
 
 pub(super) const LOSSY: &str = "every machine that was in sync lost what it had not flushed";
 pub(super) const WIPED: &str = "every disk that was in sync is gone";
-pub(super) const SO_MANY: &str = "as many machines as min.insync.replicas have lost what they had not flushed";
+pub(super) const SO_MANY: &str = "as many machines as min.insync.replicas have died with what they had not flushed";
+pub(super) const LAST_STANDING: &str = "the last replica standing died with what it had not flushed (KIP-966)";
+pub(super) const GIVEN_UP: &str = "a leader that does not know yet what was lost promises what is gone";
 pub(super) const UNCLEAN: &str = "unclean.leader.election.enable allows it";
 const ALONE: &str = "acks=1 promises what the leader has";
 
 /// A log was cut back, or is gone. Gives how many acknowledged records are lost with that. `exempt` says why the
 /// in-sync replicas can lose what they had, where they can.
 pub(super) fn check(ledger: &mut Ledger, at: Instant, exempt: Option<&'static str>) -> (u64, Vec<Verdict>) {
-    let so_many = (ledger.lossy() >= ledger.min_insync.max(1)).then_some(SO_MANY);
     let in_sync = ledger.authority.as_ref().map_or_else(Vec::new, |authority| authority.isr.clone());
     let survives = match exempt {
         // Who is not in sync will be cut back to what those are.
@@ -28,7 +30,8 @@ pub(super) fn check(ledger: &mut Ledger, at: Instant, exempt: Option<&'static st
     };
     let mut lost = Loss::default();
     if survives < ledger.truth.end() {
-        lost.committed(ledger, at, survives, &in_sync, exempt.or(so_many));
+        let exempt = exempt.or_else(|| allowed(ledger));
+        lost.committed(ledger, at, survives, &in_sync, exempt);
     }
     lost.alone(ledger, |ledger, offset, mark| {
         offset < ledger.truth.end() || ledger.replicas.values().any(|replica| replica.marks.get(offset) == mark)
@@ -44,6 +47,27 @@ pub(super) fn elected(ledger: &mut Ledger, at: Instant, leader: BrokerId) -> (u6
         lost.committed(ledger, at, survives, &[leader], Some(UNCLEAN));
     }
     (lost.acked, lost.verdicts)
+}
+
+/// A leader that was elected out of the ISR leads, and its machine had died: what it does not have is given up.
+pub(super) fn led(ledger: &mut Ledger, at: Instant, leader: BrokerId) -> (u64, Vec<Verdict>) {
+    let survives = ledger.survives(|id| *id == leader);
+    let mut lost = Loss::default();
+    if survives < ledger.truth.end() {
+        let exempt = allowed(ledger);
+        lost.committed(ledger, at, survives, &[leader], exempt);
+    }
+    (lost.acked, lost.verdicts)
+}
+
+/// Why a leader that returned with less may be the one to lead.
+fn allowed(ledger: &Ledger) -> Option<&'static str> {
+    let in_sync = ledger.authority.as_ref().map_or(0, |authority| authority.isr.len());
+    match () {
+        () if ledger.lossy() >= ledger.min_insync => Some(SO_MANY),
+        () if in_sync < ledger.min_insync => Some(LAST_STANDING),
+        () => None,
+    }
 }
 
 /// More is committed: what leaders had acknowledged alone is among it, or is gone.

@@ -103,10 +103,10 @@ impl Checks {
             let end = end(&ledger.name);
             let Some(replica) = ledger.replicas.get_mut(&broker) else { continue };
             replica.process = None;
+            if how != Death::Killed {
+                replica.lost = replica.lost.max(Some(replica.marks.end()));
+            }
             if end < replica.marks.end() {
-                if how != Death::Killed {
-                    replica.lost = replica.lost.max(Some(replica.marks.end()));
-                }
                 replica.cut(end);
                 self.look_for_losses(at, place, exempt);
             }
@@ -139,6 +139,18 @@ impl Checks {
             for verdict in [verdict, fetches, rises] {
                 self.judge_once(at, place, verdict);
             }
+            let ledger = &mut self.ledgers[place];
+            let chosen = ledger.authority.as_ref().map(|authority| (authority.leader, authority.leader_epoch));
+            let replica = ledger.replica(id);
+            let leads = replica.process.as_ref().filter(|process| process.leads).map(|process| (id, process.epoch));
+            if changes && leads.is_some() && leads == chosen {
+                // What was given up, it may have after all.
+                replica.trust();
+            }
+            if changes && leads.is_some() && leads == chosen && replica.is_lossy() {
+                let lost = no_committed_record_lost::led(&mut self.ledgers[place], at, id);
+                self.lose(at, place, lost);
+            }
             self.commit(at, place, id);
             let matches = log_matching::check(&self.ledgers[place], id);
             self.judge_once(at, place, matches);
@@ -160,8 +172,10 @@ impl Checks {
     /// What holds between the replicas of a partition.
     pub(super) fn look(&mut self, at: Instant, place: usize) {
         let ledger = &mut self.ledgers[place];
-        for replica in ledger.replicas.values_mut().filter(|replica| replica.is_lossy()) {
-            let has_all = replica.agrees(&ledger.truth, Offset::MAX) >= ledger.truth.end();
+        for (id, replica) in ledger.replicas.iter_mut().filter(|(_, replica)| replica.is_lossy()) {
+            let in_sync = ledger.authority.as_ref().is_some_and(|authority| authority.isr.contains(id));
+            let returned = replica.process.is_some() && in_sync;
+            let has_all = returned && replica.agrees(&ledger.truth, Offset::MAX) >= ledger.truth.end();
             replica.lost = replica.lost.filter(|end| !has_all || replica.marks.end() < *end);
         }
         let verdicts = [

@@ -13,7 +13,7 @@ use crate::id::{LogId, TopicPartition};
 use crate::log::epoch::EpochCache;
 use crate::protocol::cluster::{Assignment, Registration};
 use crate::protocol::znode;
-use crate::record::{Batch, BatchBuilder, Compression, Record, Stamp};
+use crate::record::{Batch, BatchBuilder, Compression, Marker, Record, Stamp};
 use crate::sim::Tally;
 use crate::time::Timestamp;
 use crate::zookeeper::txn::Txn;
@@ -362,6 +362,37 @@ fn compaction_may_take_a_tombstone_when_its_horizon_has_passed() {
         let verdict = last_value_kept::check(&mut compacted().0, LEADER, Timestamp(now), &replacement);
         assert_eq!(verdict.is_ok(), holds, "{verdict:?}");
     }
+}
+
+#[test]
+fn compaction_may_take_what_was_aborted_and_for_nothing_that_is_not_committed() {
+    let at = |base_offset, batch: Batch| {
+        let stamp = Stamp { base_offset, leader_epoch: 0, append_time: None };
+        Batch::parse([&stamp.apply(&batch)[..], &batch.payload()].concat().into()).unwrap()
+    };
+    let plain = keyed(0, &[("a", Some("1"))]);
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.set_producer(7, 0, 0);
+    builder.set_transactional();
+    builder.append(Timestamp(7), Some(b"a"), Some(b"2"), &[]);
+    let of_transaction = at(1, builder.build());
+    let marker = |commit| at(2, Marker { commit, coordinator_epoch: 0 }.batch(Timestamp(7), 7, 0));
+    let check = |log: &[&Batch], new: &[&Batch]| {
+        let owned = |batches: &[&Batch]| batches.iter().copied().cloned().collect::<Vec<_>>();
+        let replacement = Replacement { old: owned(log), new: owned(new), later: vec![] };
+        last_value_kept::check(&mut compacted().0, LEADER, Timestamp(0), &replacement).map_err(|why| why.1)
+    };
+    let (commit, abort) = (&marker(true), &marker(false));
+    let log = [&plain, &of_transaction, commit];
+    assert_eq!(check(&log, &log[1..]), Ok(()), "the committed one supersedes");
+    let gone = check(&[&plain, &of_transaction], &[&of_transaction]).unwrap_err();
+    assert!(gone.contains("offset 0 on broker-1 is the last of its key"), "by an open one: {gone}");
+    let log = [&plain, &of_transaction, abort];
+    assert_eq!(check(&log, &[&plain, abort]), Ok(()));
+    let gone = check(&log, &log[1..]).unwrap_err();
+    assert!(gone.contains("offset 0 on broker-1 is the last of its key"), "by an aborted one: {gone}");
+    let gone = check(&log, &log[..2]).unwrap_err();
+    assert!(gone.contains("offset 2 on broker-1 ends a transaction of which something is left"), "{gone}");
 }
 
 #[test]

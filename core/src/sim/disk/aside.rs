@@ -59,11 +59,12 @@ impl Disk {
         seal: WorkId,
         log: LogId,
         segment: Offset,
+        aborted: Bytes,
         modified: Timestamp,
     ) -> Option<Instant> {
         let files = self.files_mut(log)?;
         let aside = files.aside.entry(segment).or_insert_with(|| Segment::new(segment));
-        aside.modified = modified;
+        (aside.aborted, aside.modified) = (aborted, modified);
         self.seals.push_back(seal);
         Some(self.done(now, SYNC))
     }

@@ -1,9 +1,9 @@
 //! The answer to a Fetch: what the last pass over its partitions found, told in the session's terms.
 
 use kafka_protocol::messages::fetch_response::{
-    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
-use kafka_protocol::messages::{BrokerId as WireBroker, FetchResponse, TopicName};
+use kafka_protocol::messages::{BrokerId as WireBroker, FetchResponse, ProducerId, TopicName};
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use uuid::Uuid;
 
@@ -134,7 +134,7 @@ impl Broker {
                     .with_high_watermark(seen.high_watermark)
                     .with_last_stable_offset(seen.last_stable_offset)
                     .with_log_start_offset(if version >= 5 { seen.log_start_offset } else { -1 })
-                    .with_aborted_transactions(read_committed.then(Vec::new));
+                    .with_aborted_transactions(read_committed.then(|| self.aborted_transactions(part)));
                 if let Some((epoch, end_offset)) = seen.diverges {
                     data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
                 }
@@ -165,6 +165,19 @@ impl Broker {
                 data
             }
         }
+    }
+
+    /// Those that may have records in what is sent.
+    fn aborted_transactions(&self, part: &Part) -> Vec<AbortedTransaction> {
+        let partition = part.log.ok().and_then(|log| self.slot(log));
+        let extent = part.seen.ok().and_then(|seen| seen.extent);
+        let (Some(partition), Some(extent)) = (partition, extent) else { return Vec::new() };
+        let aborted = partition.log.aborted_in(part.wanted.fetch_offset, &extent);
+        let told = aborted.into_iter().map(|one| {
+            let producer_id = ProducerId(one.producer_id);
+            AbortedTransaction::default().with_producer_id(producer_id).with_first_offset(one.first_offset)
+        });
+        told.collect()
     }
 
     fn name_fetch_leader(&self, part: &Part, data: &mut PartitionData, endpoints: &mut Vec<NodeEndpoint>) {

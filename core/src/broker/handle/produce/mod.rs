@@ -4,8 +4,10 @@
 //! acks=1 waits until the driver has written the batch, acks=all until the high watermark is past it. From version 13
 //! topics are named by id; from 10 NOT_LEADER_OR_FOLLOWER says who leads.
 //!
-//! A batch of an idempotent producer is stored as it is: its sequence is not compared with the one before it, so a retry
-//! can store it twice. Transactions are refused.
+//! A batch of an idempotent producer follows on the one before it, or is refused; one that is there already is answered
+//! as if it had just been appended, with the offset and the timestamp that it has.
+
+pub(in crate::broker) mod hold;
 
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
@@ -16,11 +18,13 @@ use kafka_protocol::protocol::StrBytes;
 use super::Asked;
 use crate::broker::purgatory::{Parked, Until};
 use crate::broker::{Broker, Effect};
+use crate::coordinator::topic::{ADMIN_CLIENT, is_internal};
 use crate::error::{self, ErrorCode};
-use crate::id::{LogId, Offset, Ticket};
-use crate::log::Placed;
+use crate::id::{LogId, Offset, TopicPartition};
+use crate::log::{Origin, Placed, Verified};
 use crate::record::check::{Checked, Invalid};
 use crate::time::{Duration, Instant};
+use hold::Looked;
 
 /// A Produce whose batches are placed, on its way to being acknowledged.
 #[derive(Clone)]
@@ -41,6 +45,8 @@ struct Wait {
     partition: usize,
     log: LogId,
     end: Offset,
+    /// It was there already: what it waits for may have happened.
+    is_twin: bool,
     done: bool,
 }
 
@@ -51,7 +57,7 @@ impl Producing {
     }
 
     /// One batch is done, well or not. True when it was the last.
-    fn settle(&mut self, wait: usize, result: Result<(), ErrorCode>) -> bool {
+    pub fn settle(&mut self, wait: usize, result: Result<(), ErrorCode>) -> bool {
         let wait = &mut self.waits[wait];
         if !std::mem::replace(&mut wait.done, true) {
             self.left -= 1;
@@ -72,6 +78,15 @@ impl Producing {
     }
 }
 
+/// A Produce that nothing has been done for.
+#[derive(Clone)]
+pub struct Held {
+    pub asked: Asked,
+    body: ProduceRequest,
+    /// One for each partition of the body.
+    batches: Vec<Result<Checked, Invalid>>,
+}
+
 pub(super) fn handle(
     broker: &mut Broker,
     asked: Asked,
@@ -79,16 +94,40 @@ pub(super) fn handle(
     batches: Vec<Result<Checked, Invalid>>,
     out: &mut Vec<Effect>,
 ) {
+    if let Some(held) = broker.holds.queue(Held { asked, body, batches }) {
+        produce(broker, held, out);
+    }
+}
+
+fn produce(broker: &mut Broker, held: Held, out: &mut Vec<Effect>) {
     let transactional = |checked: &Checked| checked.batch.header.is_transactional();
-    let refused = match body.acks {
-        _ if body.transactional_id.is_none() && batches.iter().flatten().any(transactional) => {
+    let refused = match held.body.acks {
+        _ if held.body.transactional_id.is_none() && held.batches.iter().flatten().any(transactional) => {
             Some(ErrorCode::TransactionalIdAuthorizationFailed)
         }
         -1..=1 => None,
         _ => Some(ErrorCode::InvalidRequiredAcks),
     };
+    match refused {
+        Some(error) => append_all(broker, held, Before::Refused(error), out),
+        None if held.body.transactional_id.is_none() => append_all(broker, held, Before::Nothing, out),
+        None => broker.look_at_transaction(held, out),
+    }
+}
+
+/// What is known before the batches are appended.
+#[derive(Clone, Copy)]
+enum Before<'a> {
+    Nothing,
+    /// None of them is.
+    Refused(ErrorCode),
+    Looked(&'a Looked),
+}
+
+fn append_all(broker: &mut Broker, held: Held, before: Before<'_>, out: &mut Vec<Effect>) {
+    let Held { asked, body, batches } = held;
     let mut response = ProduceResponse::default().with_responses(Vec::with_capacity(body.topic_data.len()));
-    let mut waits = Vec::with_capacity(batches.len());
+    let mut waits: Vec<Wait> = Vec::with_capacity(batches.len());
     let mut first_error = None;
     let mut batches = batches.into_iter();
     for topic in body.topic_data {
@@ -98,14 +137,14 @@ pub(super) fn handle(
             // `Request` holds one for each partition of the body.
             let Some(batch) = batches.next() else { break };
             let index = partition.index;
-            let placed = match (&name, refused) {
+            let placed = match (&name, before) {
                 (Err(error), _) => Err(Refused::plain(*error)),
-                (Ok(name), refused) => append(broker, &asked, name, index, body.acks, batch, refused, out),
+                (Ok(name), before) => append(broker, &asked, name, index, body.acks, batch, before, out),
             };
             partitions.push(match placed {
-                Ok((log, placed, log_start_offset)) => {
+                Ok(Appended { log, placed, is_twin, log_start_offset }) => {
                     let (topic, partition, end) = (response.responses.len(), partitions.len(), placed.last_offset + 1);
-                    waits.push(Wait { topic, partition, log, end, done: false });
+                    waits.push(Wait { topic, partition, log, end, is_twin, done: false });
                     PartitionProduceResponse::default()
                         .with_index(index)
                         .with_base_offset(placed.base_offset)
@@ -150,22 +189,46 @@ pub(super) fn handle(
                 1 => (Until::Written, None),
                 _ => (Until::Committed, Some(asked.now.instant + timeout)),
             };
-            let left = waits.len();
-            broker.purgatory.park_produce(Producing { asked, deadline, response, waits, left }, until);
+            let (ticket, left) = (asked.ticket, waits.len());
+            let twins: Vec<(usize, LogId, Offset)> =
+                (0..).zip(&waits).filter(|(_, one)| one.is_twin).map(|(at, one)| (at, one.log, one.end)).collect();
+            let producing = Producing { asked, deadline, response, waits, left };
+            broker.purgatory.park(ticket, Parked::Produce(producing), until);
+            for (wait, log, end) in twins {
+                if let Some(result) = broker.slot(log).and_then(|partition| partition.has(until, end)) {
+                    broker.settle(ticket, wait, result, out);
+                }
+            }
         }
     }
+}
+
+/// A batch that was taken.
+struct Appended {
+    log: LogId,
+    placed: Placed,
+    is_twin: bool,
+    log_start_offset: Offset,
 }
 
 /// Why a batch was not taken.
 struct Refused {
     invalid: Invalid,
+    /// What its message says, where that is told to whoever asked.
+    told: Option<String>,
     /// Kafka tells it with those errors that only the log itself can find.
     log_start_offset: Offset,
 }
 
 impl Refused {
     fn plain(error: ErrorCode) -> Refused {
-        Refused { invalid: Invalid { error, message: String::new(), record_errors: Vec::new() }, log_start_offset: -1 }
+        let invalid = Invalid { error, message: String::new(), record_errors: Vec::new() };
+        Refused { invalid, told: None, log_start_offset: -1 }
+    }
+
+    /// With a message.
+    fn told(error: ErrorCode, message: String) -> Refused {
+        Refused { told: Some(message), ..Refused::plain(error) }
     }
 
     fn answer(&self, index: i32) -> PartitionProduceResponse {
@@ -174,6 +237,7 @@ impl Refused {
                 .with_batch_index(*batch_index)
                 .with_batch_index_error_message(Some(StrBytes::from_string(message.clone())))
         });
+        let told = self.told.as_deref();
         PartitionProduceResponse::default()
             .with_index(index)
             .with_error_code(self.invalid.error.code())
@@ -181,7 +245,7 @@ impl Refused {
             .with_log_append_time_ms(-1)
             .with_log_start_offset(self.log_start_offset)
             .with_record_errors(record_errors.collect())
-            .with_error_message(self.invalid.told().map(|message| StrBytes::from_string(message.to_owned())))
+            .with_error_message(told.map(|message| StrBytes::from_string(message.to_owned())))
     }
 }
 
@@ -193,34 +257,41 @@ fn append(
     index: i32,
     acks: i16,
     batch: Result<Checked, Invalid>,
-    refused: Option<ErrorCode>,
+    before: Before<'_>,
     out: &mut Vec<Effect>,
-) -> Result<(LogId, Placed, Offset), Refused> {
+) -> Result<Appended, Refused> {
     let log = broker.hosted(topic, index);
     if let Err(error @ ErrorCode::UnknownTopicOrPartition) = log {
         return Err(Refused::plain(error));
     }
-    if let Some(error) = refused {
-        return Err(Refused::plain(error));
+    if is_internal(topic) && asked.client_id.as_deref() != Some(ADMIN_CLIENT) {
+        return Err(Refused::plain(ErrorCode::InvalidTopicException));
     }
+    let guard = match before {
+        Before::Nothing => None,
+        Before::Refused(error) => return Err(Refused::plain(error)),
+        Before::Looked(looked) => looked.guard(&TopicPartition::new(topic.clone(), index))?,
+    };
     let log = log.map_err(Refused::plain)?;
+    let verified = Verified { guard, required: broker.settings.transactions.verification_enable };
     let Some(partition) = broker.partition_mut(log) else {
         return Err(Refused::plain(ErrorCode::NotLeaderOrFollower));
     };
     let mut bytes = 0;
+    let end = partition.log.end();
     let placed = batch.and_then(|checked| {
-        if checked.batch.header.is_transactional() {
-            return Err(Refused::plain(ErrorCode::InvalidTxnState).invalid);
-        }
         bytes = checked.batch.bytes.len();
-        partition.append(asked.now, acks, checked, out)
+        partition.append(asked.now, acks, checked, Origin::Client(verified), out)
     });
     let log_start_offset = partition.log.log_start_offset();
     match placed {
         Ok(placed) => {
             let flush = partition.log.deadline();
-            broker.appending(log, bytes, flush);
-            Ok((log, placed, log_start_offset))
+            let is_twin = partition.log.end() == end;
+            if !is_twin {
+                broker.appending(log, bytes, flush);
+            }
+            Ok(Appended { log, placed, is_twin, log_start_offset })
         }
         Err(invalid) => {
             let tells_start = !matches!(
@@ -232,7 +303,8 @@ fn append(
                     | ErrorCode::CorruptMessage
                     | ErrorCode::UnsupportedCompressionType
             );
-            Err(Refused { invalid, log_start_offset: if tells_start { log_start_offset } else { -1 } })
+            let told = invalid.told().map(str::to_owned);
+            Err(Refused { invalid, told, log_start_offset: if tells_start { log_start_offset } else { -1 } })
         }
     }
 }
@@ -261,23 +333,12 @@ fn name_leader(
 }
 
 impl Broker {
-    /// One batch of a parked Produce is done; the reply goes out with the last.
-    pub(in crate::broker) fn settle(
-        &mut self,
-        ticket: Ticket,
-        wait: usize,
-        result: Result<(), ErrorCode>,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(Parked::Produce(producing)) = self.purgatory.get_mut(ticket) else { return };
-        if producing.settle(wait, result)
-            && let Some(Parked::Produce(mut producing)) = self.purgatory.take(ticket)
-        {
-            if producing.asked.version >= 10 {
-                self.name_leaders(&mut producing);
-            }
-            producing.asked.reply(producing.response, out);
+    /// All batches of a Produce are done.
+    pub(in crate::broker) fn produced(&self, mut producing: Producing, out: &mut Vec<Effect>) {
+        if producing.asked.version >= 10 {
+            self.name_leaders(&mut producing);
         }
+        producing.asked.reply(producing.response, out);
     }
 
     /// Says who leads now what this broker led when it took the batches.

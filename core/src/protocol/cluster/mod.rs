@@ -1,5 +1,9 @@
 //! What brokers say to each other. One broker is the controller; the others forward what only it may decide, and receive
 //! the state of the cluster from it.
+//!
+//! `mod.rs` what is said | `wire.rs` the same as bytes
+
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +18,7 @@ use super::line;
 use crate::id::{BrokerId, LeaderEpoch};
 use crate::quota::ClientQuotas;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ClusterRequest {
     /// A client's request that only the controller may decide (CreateTopics, …), with its API version; and which client
     /// that is.
@@ -26,11 +30,12 @@ pub enum ClusterRequest {
     ControlledShutdown { broker: BrokerId, epoch: i64 },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ClusterResponse {
     /// To `Update`.
     Done,
-    Forward(Box<ResponseKind>),
+    /// To `Forward`, in its version.
+    Forward { version: i16, body: Box<ResponseKind> },
     /// To `ControlledShutdown`: how many partitions the broker leads that have other replicas.
     Remaining(usize),
     /// The receiver is not the controller.
@@ -182,7 +187,7 @@ impl fmt::Display for ClusterResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ClusterResponse::Done => f.write_str("done"),
-            ClusterResponse::Forward(body) => write!(f, "forward {}", line::variant(body)),
+            ClusterResponse::Forward { version, body } => write!(f, "forward {} v{version}", line::variant(body)),
             ClusterResponse::Remaining(partitions) => write!(f, "{partitions} partitions remain"),
             ClusterResponse::NotController => f.write_str("not the controller"),
             ClusterResponse::StaleControllerEpoch(epoch) => write!(f, "stale: the controller epoch is {epoch}"),

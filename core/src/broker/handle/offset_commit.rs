@@ -1,0 +1,61 @@
+//! OffsetCommit: decided by the group's coordinator ([`crate::coordinator::group::commit`]). A partition that is not there
+//! is refused alone.
+
+use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
+use kafka_protocol::messages::{OffsetCommitRequest, TopicName};
+
+use super::Asked;
+use crate::broker::{Broker, Effect};
+use crate::coordinator::group::commit::{self, Commit};
+use crate::coordinator::group::{Ask, Groups};
+use crate::coordinator::refuse::refuse;
+use crate::coordinator::{Event, Waiter};
+use crate::error::ErrorCode;
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, mut body: OffsetCommitRequest, out: &mut Vec<Effect>) {
+    let is_there = |topic: &TopicName, index| broker.assignment(topic, index).is_some();
+    let is_whole = |topic: &OffsetCommitRequestTopic| {
+        topic.partitions.iter().all(|partition| is_there(&topic.name, partition.partition_index))
+    };
+    // As in Kafka, what is not there is answered first.
+    if !body.topics.iter().all(is_whole) {
+        body.topics.sort_by_key(is_whole);
+        for topic in &mut body.topics {
+            topic.partitions.sort_by_key(|partition| is_there(&topic.name, partition.partition_index));
+        }
+    }
+    let mut response = commit::answer(&body.topics);
+    let mut any = false;
+    for (topic, answer) in body.topics.iter().zip(&mut response.topics) {
+        for (partition, answer) in topic.partitions.iter().zip(&mut answer.partitions) {
+            if is_there(&topic.name, partition.partition_index) {
+                any = true;
+            } else {
+                answer.error_code = ErrorCode::UnknownTopicOrPartition.code();
+            }
+        }
+    }
+    if !any {
+        return asked.reply(response, out);
+    }
+    match broker.coordinator_of::<Groups>(&body.group_id).map(|(partition, _)| partition) {
+        Ok(partition) => {
+            let id = |name: &TopicName| broker.cluster.topics.get(name).map(|topic| topic.id).unwrap_or_default();
+            let commit = Commit {
+                waiter: Waiter::from(asked),
+                group: body.group_id.as_str().into(),
+                topic_ids: body.topics.iter().map(|topic| id(&topic.name)).collect(),
+                body,
+                response,
+                transaction: None,
+                guard: None,
+            };
+            broker.coordinate::<Groups>(partition, Event::Asked(Ask::Commit(commit)), out);
+        }
+        Err(error) => {
+            let mut response = response.into();
+            refuse(&mut response, error);
+            asked.reply(response, out);
+        }
+    }
+}

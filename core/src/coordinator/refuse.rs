@@ -1,0 +1,59 @@
+//! An answer that was made for the case that all goes well, when it does not.
+
+use kafka_protocol::messages::ResponseKind;
+
+use super::group::fetch::nothing;
+use crate::error::{ErrorCode, NONE};
+
+/// Makes `response` say `error` wherever its clients look for one, and it says none yet.
+pub fn refuse(response: &mut ResponseKind, error: ErrorCode) {
+    let code = error.code();
+    match response {
+        ResponseKind::OffsetCommit(body) => {
+            let partitions = body.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            partitions.filter(|partition| partition.error_code == NONE).for_each(|it| it.error_code = code);
+        }
+        ResponseKind::TxnOffsetCommit(body) => {
+            let partitions = body.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            partitions.filter(|partition| partition.error_code == NONE).for_each(|it| it.error_code = code);
+        }
+        ResponseKind::OffsetFetch(body) => {
+            for group in &mut body.groups {
+                group.error_code = code;
+                for partition in group.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                    *partition = nothing(partition.partition_index).with_error_code(code);
+                }
+            }
+        }
+        ResponseKind::OffsetDelete(body) => {
+            body.error_code = code;
+            body.topics.clear();
+        }
+        ResponseKind::DeleteGroups(body) => body.results.iter_mut().for_each(|result| result.error_code = code),
+        ResponseKind::Heartbeat(body) => body.error_code = code,
+        ResponseKind::LeaveGroup(body) => {
+            body.error_code = code;
+            body.members.clear();
+        }
+        ResponseKind::JoinGroup(body) => body.error_code = code,
+        ResponseKind::SyncGroup(body) => body.error_code = code,
+        ResponseKind::ConsumerGroupHeartbeat(body) => {
+            body.error_code = code;
+            body.assignment = None;
+        }
+        ResponseKind::InitProducerId(body) => {
+            (body.error_code, body.producer_id.0, body.producer_epoch) = (code, -1, -1);
+        }
+        ResponseKind::AddPartitionsToTxn(body) => {
+            let topics = body.results_by_topic_v3_and_below.iter_mut();
+            let batched = body.results_by_transaction.iter_mut().flat_map(|result| &mut result.topic_results);
+            let partitions = topics.chain(batched).flat_map(|topic| &mut topic.results_by_partition);
+            partitions.for_each(|partition| partition.partition_error_code = code);
+        }
+        ResponseKind::AddOffsetsToTxn(body) => body.error_code = code,
+        ResponseKind::EndTxn(body) => {
+            (body.error_code, body.producer_id.0, body.producer_epoch) = (code, -1, -1);
+        }
+        other => debug_assert!(false, "no coordinator answers {other:?}"),
+    }
+}
