@@ -1,7 +1,7 @@
 //! A consume-transform-produce chain of real clients, while brokers and the clients themselves are killed: exactly once.
 //!
 //! Workers read one topic as a group and write another, ten records a transaction. Each prints `open` when its transaction
-//! has everything, the group's offsets too, and waits for a line: `commit`, `abort`, or its end by `kill -9`. A reader of
+//! has everything (the group's offsets too, where the client sends them apart from the commit) and waits for a line: `commit`, `abort`, or its end by `kill -9`. A reader of
 //! committed records tells how far they are, and by that the next thing is done to them: the same on a slow machine and a
 //! fast one. Afterwards a fresh reader counts.
 
