@@ -1,9 +1,9 @@
 //! A consume-transform-produce chain of real clients, while brokers and the clients themselves are killed: exactly once.
 //!
 //! Workers read one topic as a group and write another, ten records a transaction. Each prints `open` when its transaction
-//! has everything (the group's offsets too, where the client sends them apart from the commit) and waits for a line: `commit`, `abort`, or its end by `kill -9`. A reader of
-//! committed records tells how far they are, and by that the next thing is done to them: the same on a slow machine and a
-//! fast one. Afterwards a fresh reader counts.
+//! has everything (the group's offsets too, where the client sends them apart from the commit) and waits for a line: `commit`, `abort`, or its end by `kill -9`. By how many
+//! have opened, the next thing is done to them: the same on a slow machine and a fast one. A reader of committed records tells
+//! when all is through; afterwards a fresh one counts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ const PARTITIONS: &str = "4";
 /// How long nothing may happen at most.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What is done, after how many records have come through.
+/// What is done, when so many transactions have opened.
 enum Blow {
     To(&'static str),
     /// `kill -9`, with its transaction open; it is started again.
@@ -88,24 +88,31 @@ pub fn chain(program: impl Fn() -> Command, workers: usize) {
     let mut working: Vec<Process> = (0..workers).map(start).collect();
     let _reader = Process::start(command(&["read", &bootstrap, "to"]), workers, tell.clone());
     let mut blows = VecDeque::from([
-        (40, Blow::To("kill broker-2")),
-        (100, Blow::To("start broker-2")),
-        (150, Blow::Worker),
-        (220, Blow::To("kill broker-3")),
-        (280, Blow::Worker),
-        (330, Blow::To("start broker-3")),
-        (380, Blow::To("kill broker-1")),
-        (430, Blow::To("start broker-1")),
+        (4, Blow::To("kill broker-2")),
+        (10, Blow::To("start broker-2")),
+        (15, Blow::Worker),
+        (22, Blow::To("kill broker-3")),
+        (28, Blow::Worker),
+        (33, Blow::To("start broker-3")),
+        (38, Blow::To("kill broker-1")),
+        (43, Blow::To("start broker-1")),
     ]);
-    let mut through = 0;
-    let (mut opened, mut struck, mut killed) = (0, 0, Vec::new());
+    let (mut opened, mut through, mut killed) = (0, 0, Vec::new());
     while through < RECORDS {
-        let Ok(Said { who, line }) = said.recv_timeout(PATIENCE) else { panic!("{through} came through") };
+        let Ok(Said { who, line }) = said.recv_timeout(PATIENCE) else {
+            panic!("{opened} transactions, {through} records came through")
+        };
         match line.as_deref() {
             Some("open") => {
                 opened += 1;
-                if struck > 0 {
-                    struck -= 1;
+                let blow = blows.pop_front_if(|(after, _)| *after == opened).map(|(_, blow)| blow);
+                if let Some(Blow::To(line)) = blow {
+                    if line.starts_with("kill") {
+                        in_sync(&server);
+                    }
+                    server.act(line);
+                }
+                if let Some(Blow::Worker) = blow {
                     killed.push(who);
                     working[who] = start(who);
                 } else {
@@ -118,21 +125,10 @@ pub fn chain(program: impl Fn() -> Command, workers: usize) {
             Some(line) => eprintln!("worker-{who}: {line}"),
             // The one that was killed.
             None if killed.contains(&who) => killed.retain(|one| *one != who),
-            None => panic!("worker-{who} has ended; {through} came through"),
-        }
-        while blows.front().is_some_and(|(after, _)| *after <= through) {
-            match blows.pop_front().expect("looked at").1 {
-                Blow::To(line) => {
-                    if line.starts_with("kill") {
-                        in_sync(&server);
-                    }
-                    server.act(line);
-                }
-                Blow::Worker => struck += 1,
-            }
+            None => panic!("worker-{who} has ended after {opened} transactions, {through} records came through"),
         }
     }
-    assert!(blows.is_empty() && struck == 0, "not all was done to them");
+    assert!(blows.is_empty(), "not all was done to them");
     drop(working);
     let committed = run(&mut command(&["committed", &bootstrap, "chain", "from"]));
     assert_eq!(committed.trim(), RECORDS.to_string(), "the group's offsets, added up");
