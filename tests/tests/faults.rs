@@ -277,15 +277,16 @@ fn a_cut_link_is_given_up_after_the_session_timeout_and_connected_anew_when_it_h
 #[test]
 fn a_broker_that_is_cut_off_from_zookeeper_loses_its_session_and_registers_anew_when_it_heals() {
     let data = tempfile::tempdir().unwrap();
-    let settings = ["--brokers", "2", "--set", "zookeeper.session.timeout.ms=1000"];
+    let settings = ["--brokers", "2", "--set", "zookeeper.session.timeout.ms=3000"];
     let server = Server::start(data.path(), &settings);
     let mut page = Page::open(&server);
     let alive = |view: &View, count: usize| view.zookeeper.sessions == count as u32;
     page.wait_for(|view| alive(view, 2) && view.links.len() == 3);
-    // A connection that breaks costs nobody its session.
-    server.act("reset broker-1 zookeeper\nreset broker-2 zookeeper");
+    // A connection that breaks costs nobody its session. The way is long enough for the page to see that it is gone.
+    server.act("slow broker-1 zookeeper 200ms\nreset broker-1 zookeeper\nreset broker-2 zookeeper");
     page.wait_for(|view| view.links.len() < 3);
     let view = page.wait_for(|view| view.links.len() == 3);
+    server.act("slow broker-1 zookeeper off");
     assert!(!is_logged(&view, "zookeeper", "has expired"));
     server.act("cut broker-2 zookeeper");
     let view = page.wait_for(|view| is_logged(view, "zookeeper", "and with it /brokers/ids/2") && alive(view, 1));
