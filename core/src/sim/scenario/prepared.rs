@@ -39,8 +39,8 @@ prepared![
         "acks-1-loses-what-acks-all-keeps",
         "slow-follower-leaves-the-isr",
         "not-enough-replicas",
-        "fetch-from-follower",
         "more-brokers-more-throughput",
+        "fetch-from-follower",
     ],
     "Controller and ZooKeeper": [
         "controller-failover",
@@ -52,6 +52,7 @@ prepared![
         "cut-link-and-retry",
         "log-append-time",
         "segments-roll",
+        "compaction",
     ],
 ];
 
