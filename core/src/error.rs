@@ -82,6 +82,10 @@ pub fn message(error: ErrorCode) -> Cow<'static, str> {
         }
         InvalidRecord => "This record has failed the validation on broker and hence will be rejected.",
         ThrottlingQuotaExceeded => "The throttling quota has been exceeded.",
+        PreferredLeaderNotAvailable => "The preferred leader was not available.",
+        EligibleLeadersNotAvailable => "Eligible topic partition leaders are not available.",
+        ElectionNotNeeded => "Leader election not needed for topic partition.",
+        NoReassignmentInProgress => "No partition reassignment is in progress.",
         UnknownTopicId => "This server does not host this topic ID.",
         InconsistentTopicId => "The log's topic ID did not match the topic ID in the request",
         FetchSessionTopicIdError => "The fetch session encountered inconsistent topic ID usage",

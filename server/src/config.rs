@@ -13,6 +13,9 @@ pub struct ServeArgs {
     /// Brokers to run; broker i has node id i
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub brokers: u16,
+    /// Where the brokers are (Kafka's broker.rack), in turn: with a,b broker 3 is in a again
+    #[arg(long, value_name = "RACK,…", value_delimiter = ',', value_parser = rack)]
+    pub racks: Vec<String>,
     /// The address where Kafka's clients connect
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub host: IpAddr,
@@ -22,6 +25,9 @@ pub struct ServeArgs {
     /// Broker i listens on this port + i − 1; 0 picks free ports
     #[arg(long, value_name = "PORT", default_value_t = 9092)]
     pub kafka_port: u16,
+    /// ZooKeeper's port on 127.0.0.1, for its own clients; 0 picks a free port
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub zookeeper_port: u16,
     /// The address of the page; whoever reaches it can stop brokers and delete what they hold
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub http_host: IpAddr,
@@ -39,6 +45,11 @@ pub struct ServeArgs {
 fn page(text: &str) -> Result<PathBuf, String> {
     let directory = PathBuf::from(text);
     if directory.join("index.html").is_file() { Ok(directory) } else { Err("there is no index.html in it".to_owned()) }
+}
+
+fn rack(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() { Err("a rack has a name".to_owned()) } else { Ok(name.to_owned()) }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

@@ -12,11 +12,12 @@
 //! 3. Batches that take long to check are checked by [`LONG_CHECKS`] threads of their own: neither other connections nor
 //!    the page wait for them.
 //! 4. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
+//! 5. One that says hello is no client but another broker: its connection is the exchange's from there on.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ use kafka_protocol::messages::{ApiKey, ResponseKind};
 use kafka_protocol::protocol::Encodable;
 use ottla_core::broker::Event;
 use ottla_core::id::{ConnId, Ticket};
+use ottla_core::protocol::cluster::wire::Hello;
 use ottla_core::protocol::{Request, Response, Unchecked};
 use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream;
@@ -34,6 +36,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use crate::driver::{Handle, Inbox};
+use crate::exchange::Exchange;
 use crate::frame::{End, Frames, Progress};
 use crate::live::Watched;
 use crate::splice::{Answer, FileSlice};
@@ -59,14 +62,15 @@ static LONG_CHECKS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
 /// What every connection of a broker needs.
 pub struct Listener {
     pub broker: Handle,
+    pub exchange: Arc<Exchange>,
     /// Kafka's `socket.request.max.bytes`.
     pub max_request_bytes: i32,
     /// Kafka's `connections.max.idle.ms`.
     pub max_idle: Duration,
     /// Kafka's `queued.max.requests`: a place for each request that waits for the broker's thread.
     pub queue: Arc<Semaphore>,
-    /// Kafka's `max.connections`.
-    pub max_connections: usize,
+    /// Kafka's `max.connections`, which can be set while the broker runs.
+    pub max_connections: Arc<AtomicUsize>,
     /// Kafka's `socket.receive.buffer.bytes`; `None` leaves it to the system.
     pub receive_buffer: Option<u32>,
     /// Kafka's `socket.send.buffer.bytes`, likewise.
@@ -93,16 +97,25 @@ pub fn next_conn() -> ConnId {
 
 /// Serves a connection until it ends.
 pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
-    let conn = next_conn();
-    let (replies, outbound) = unbounded_channel();
     // Answers are written whole; waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
+    let mut socket = Socket { stream, listener: &listener };
+    let conn = next_conn();
+    if let Some(hello) = attend(&socket.stream, conn, peer, &listener).await {
+        // (5)
+        listener.exchange.accept(listener.broker.id, hello, &mut socket.stream).await;
+    }
+}
+
+/// Serves a client until it is gone, or turns out to be another broker: gives the hello.
+async fn attend(stream: &TcpStream, conn: ConnId, peer: SocketAddr, listener: &Listener) -> Option<Bytes> {
+    let (replies, outbound) = unbounded_channel();
     listener.broker.metrics.connections.inc();
     let watched = listener.broker.live.opened(listener.broker.id, conn, peer.to_string());
     let connection = Connection {
         conn,
         stream,
-        listener: &listener,
+        listener,
         order: Mutex::default(),
         room: Notify::new(),
         received: Progress::default(),
@@ -110,9 +123,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
         watched,
         host: format!("/{}", peer.ip()).into(),
     };
-    if listener.broker.send(Inbox::Opened { conn, replies }).is_err() {
-        return;
-    }
+    listener.broker.send(Inbox::Opened { conn, replies }).ok()?;
     debug!(%conn, %peer, broker = %listener.broker.id, "connected");
     let why = tokio::select! {
         biased;
@@ -124,19 +135,30 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>)
         Why::Gone(why) => debug!(%conn, %peer, "{why}"),
         Why::Idle => info!(%conn, %peer, "idle for connections.max.idle.ms, closed"),
         Why::Cut(why) => warn!(%conn, %peer, client = connection.watched.client_id(), "cut off: {why}"),
+        Why::Peer(hello) => return Some(hello),
+    }
+    None
+}
+
+/// However it ends: by itself, or with the broker's process.
+struct Socket<'a> {
+    stream: TcpStream,
+    listener: &'a Listener,
+}
+
+impl Drop for Socket<'_> {
+    fn drop(&mut self) {
+        if self.listener.broken.load(Ordering::Relaxed) {
+            let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
+        }
     }
 }
 
 impl Drop for Connection<'_> {
-    /// However it ended: by itself, or with the broker's process.
     fn drop(&mut self) {
         let Listener { broker, broken, .. } = self.listener;
-        let broken = broken.load(Ordering::Relaxed);
-        if broken {
-            let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
-        }
         broker.metrics.connections.dec();
-        broker.live.closed(self.conn, broken);
+        broker.live.closed(self.conn, broken.load(Ordering::Relaxed));
         let _ = broker.send(Inbox::Event(Event::Closed { conn: self.conn }));
     }
 }
@@ -148,11 +170,13 @@ enum Why {
     Idle,
     /// The client did what a client must not do.
     Cut(String),
+    /// It is another broker.
+    Peer(Bytes),
 }
 
 struct Connection<'a> {
     conn: ConnId,
-    stream: TcpStream,
+    stream: &'a TcpStream,
     listener: &'a Listener,
     order: Mutex<Order>,
     /// Told when an answer made room for a request.
@@ -266,7 +290,7 @@ async fn decode(frame: Bytes) -> Result<Request, Why> {
 
 impl Connection<'_> {
     async fn read(&self) -> Why {
-        let mut frames = Frames::new(&self.stream, self.listener.max_request_bytes, &self.received);
+        let mut frames = Frames::new(self.stream, self.listener.max_request_bytes, &self.received);
         loop {
             let frame = match frames.next().await {
                 Ok(frame) => frame,
@@ -274,6 +298,9 @@ impl Connection<'_> {
                 Err(End::Lost(error)) => return Why::Gone(error.to_string()),
                 Err(end) => return Why::Cut(end.to_string()),
             };
+            if Hello::is_one(&frame) {
+                return Why::Peer(frame);
+            }
             // A client with a full window must not keep its neighbours waiting.
             tokio::task::consume_budget().await;
             if let Err(why) = self.take(frame).await {
@@ -346,7 +373,7 @@ impl Connection<'_> {
                 let moved = |bytes| {
                     self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
                 };
-                answer.send(&self.stream, moved).await.map_err(|error| Why::Gone(error.to_string()))?;
+                answer.send(self.stream, moved).await.map_err(|error| Why::Gone(error.to_string()))?;
                 self.order.lock().expect("not poisoned").sent();
             }
             if !more {

@@ -16,7 +16,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,11 +25,13 @@ use ottla_core::broker::effect::Extent;
 use ottla_core::broker::event::Unreachable;
 use ottla_core::broker::{Broker, Effect, Event};
 use ottla_core::client;
+use ottla_core::config::BrokerSettings;
 use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
 use ottla_core::sim::view::{BrokerView, Level};
 use ottla_core::time::{Instant, Now, Timestamp};
+use ottla_core::zookeeper;
 use rustix::io::ReadWriteFlags;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
@@ -119,6 +121,11 @@ impl Clock {
     }
 }
 
+/// Kafka's `max.connections`.
+pub fn max_connections(settings: &BrokerSettings) -> usize {
+    settings.max_connections.max(0) as usize
+}
+
 pub struct Driver {
     pub id: BrokerId,
     pub broker: Broker,
@@ -137,6 +144,8 @@ pub struct Driver {
     pub live: Arc<Live>,
     /// By connection: where its answers go.
     pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
+    /// How many connections are accepted.
+    pub max_connections: Arc<AtomicUsize>,
     pub stopped: bool,
     /// What came while it stood still.
     pub kept: VecDeque<Inbox>,
@@ -180,7 +189,8 @@ impl Driver {
                 self.stand_still();
             }
         }
-        let result = match self.has_died() {
+        let died = self.has_died();
+        let result = match died {
             true => {
                 self.storage.abandon();
                 Ok(())
@@ -188,7 +198,7 @@ impl Driver {
             false => self.storage.close(&mut events),
         };
         let result = result.and(self.failed.map_or(Ok(()), |why| Err(io::Error::other(why))));
-        self.exchange.leave(self.id);
+        self.exchange.leave(self.id, died);
         Ended { result, view: self.broker.view() }
     }
 
@@ -244,6 +254,7 @@ impl Driver {
                 match &event {
                     Event::Closed { conn } => drop(self.connections.remove(conn)),
                     Event::Client { event: client::Event::Closed { conn }, .. } => self.peers.closed(*conn),
+                    Event::ZooKeeper(zookeeper::client::Event::Closed { conn }) => self.zookeeper.closed(*conn),
                     _ => {}
                 }
                 self.step(now, event, effects);
@@ -301,7 +312,7 @@ impl Driver {
             }
             Effect::Answer { to, call, response } => self.exchange.answer(self.id, to, call, response),
             Effect::Read { read, extent } => self.read(read, extent, events),
-            Effect::ZooKeeper(effect) => self.zookeeper.execute(effect, events),
+            Effect::ZooKeeper(effect) => self.zookeeper.execute(effect),
             Effect::Note { level, text } => {
                 match level {
                     Level::Bad => error!(broker = %self.id, "{text}"),
@@ -309,6 +320,9 @@ impl Driver {
                     Level::Good | Level::Info => info!(broker = %self.id, "{text}"),
                 }
                 self.live.say(&self.id.to_string(), text, level);
+            }
+            Effect::Configure { settings } => {
+                self.max_connections.store(max_connections(&settings), Ordering::Relaxed);
             }
             Effect::Fail { why } => {
                 error!(broker = %self.id, "cannot go on: {why}");

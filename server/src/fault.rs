@@ -13,6 +13,7 @@ use ottla_core::id::BrokerId;
 use ottla_core::sim::scenario::{Action, Fault, Link, ParseError, Who, parse};
 use ottla_core::sim::view::Level;
 
+use crate::exchange::Node;
 use crate::host::{Ailments, Host};
 use crate::live::hand;
 use crate::serve::Server;
@@ -75,11 +76,16 @@ fn refusal(server: &Server, action: &Action) -> Option<(String, String)> {
     let verb = action.to_string().split_whitespace().next().unwrap_or_default().to_owned();
     let not_here = |why: &str| Some((verb.clone(), why.to_owned()));
     match action {
-        Action::Topic { .. } | Action::Send(_) => None,
+        Action::Errand(errand) => errand.taker().and_then(|id| unknown(server, &Who::Broker(id))),
+        Action::Send(_) => None,
         Action::Fault(Fault::Hold(..) | Fault::Tear(_) | Fault::Corrupt(_)) => {
             not_here("only a simulated cluster can break like that")
         }
-        Action::Fault(fault) => whom(fault).into_iter().find_map(|who| unknown(server, who)),
+        Action::Fault(fault) => {
+            let way = matches!(fault, Fault::Cut(_) | Fault::Heal(_) | Fault::SlowLink(..) | Fault::Reset(..));
+            let whom = whom(fault).into_iter().filter(|who| !(way && **who == Who::ZooKeeper));
+            whom.filter_map(|who| unknown(server, who)).next()
+        }
         Action::Stop(name) => {
             let id = name.strip_prefix("broker-").and_then(|id| id.parse().ok()).map(BrokerId);
             unknown(server, &id.map_or(Who::Client(name.clone()), Who::Broker))
@@ -137,9 +143,7 @@ fn column(line: &str, word: &str) -> usize {
 async fn one(server: &Arc<Server>, action: Action) -> Outcome {
     match action {
         Action::Send(record) => hand::send(server, record).await,
-        Action::Topic { name, partitions, replication_factor, configs } => {
-            hand::create_topic(server, name, partitions, replication_factor, configs).await
-        }
+        Action::Errand(errand) => hand::errand(server, &errand).await,
         Action::Fault(fault) => {
             let _acting = server.acting.lock().await;
             strike(server, fault).await
@@ -162,7 +166,19 @@ async fn strike(server: &Server, fault: Fault) -> Outcome {
         Fault::SlowLink(link, by) => ways(server, link, |from, to| server.exchange.slow(from, to, *by)).await,
         Fault::Reset(one, other) => {
             let link = Link { from: one.clone(), to: other.clone(), one_way: true };
-            ways(server, &link, |from, to| server.exchange.reset(from, to)).await
+            let mut clients = Vec::new();
+            let reset = |from, to| match (from, to) {
+                (Node::Broker(one), Node::Broker(other)) => server.exchange.reset(one, other),
+                (Node::Broker(id), _) | (_, Node::Broker(id)) => clients.push(id),
+                (Node::ZooKeeper, Node::ZooKeeper) => {}
+            };
+            let outcome = ways(server, &link, reset).await;
+            for broker in clients.into_iter().filter_map(|id| server.broker(id)) {
+                if let Some(session) = broker.look(|broker| broker.session()).await {
+                    server.zookeeper.reset(session);
+                }
+            }
+            outcome
         }
         Fault::HealAll => {
             for host in &server.hosts {
@@ -240,8 +256,8 @@ async fn crash(host: &Host) -> anyhow::Result<String> {
 }
 
 /// All ways of a link, in its direction or in both.
-async fn ways(server: &Server, link: &Link, act: impl Fn(BrokerId, BrokerId)) -> Outcome {
-    let (from, to) = (resolve(server, &link.from).await?, resolve(server, &link.to).await?);
+async fn ways(server: &Server, link: &Link, mut act: impl FnMut(Node, Node)) -> Outcome {
+    let (from, to) = (nodes(server, &link.from).await?, nodes(server, &link.to).await?);
     for (&from, &to) in from.iter().flat_map(|from| to.iter().map(move |to| (from, to))).filter(|(from, to)| from != to)
     {
         act(from, to);
@@ -251,6 +267,13 @@ async fn ways(server: &Server, link: &Link, act: impl Fn(BrokerId, BrokerId)) ->
     }
     server.live.changed();
     Ok("from now on".to_owned())
+}
+
+async fn nodes(server: &Server, who: &Who) -> Result<Vec<Node>, String> {
+    match who {
+        Who::ZooKeeper => Ok(vec![Node::ZooKeeper]),
+        who => Ok(resolve(server, who).await?.into_iter().map(Node::Broker).collect()),
+    }
 }
 
 /// Who that is now.

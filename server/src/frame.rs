@@ -79,6 +79,10 @@ impl<'a> Frames<'a> {
         Frames { stream, buffer: BytesMut::new(), limit, progress }
     }
 
+    pub fn stream(&self) -> &'a TcpStream {
+        self.stream
+    }
+
     pub async fn next(&mut self) -> Result<Bytes, End> {
         loop {
             let mut wanted = PREFIX;

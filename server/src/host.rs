@@ -15,9 +15,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -38,13 +37,14 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use uuid::Uuid;
 
 use crate::connection::Listener;
-use crate::driver::{Clock, Driver, Ended, Handle, Inbox};
-use crate::exchange::Exchange;
+use crate::driver::{Clock, Driver, Ended, Handle, Inbox, max_connections};
+use crate::exchange::{Exchange, Node};
 use crate::listen::{Listening, Port};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::peer::Peers;
 use crate::storage::{self, CLEAN_SHUTDOWN, Flusher, Ledger, Loss, Storage};
+use crate::zookeeper::{self, Link};
 
 /// A process that is asked to stop, and has not after so long, is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,9 +56,7 @@ pub struct Site {
     pub exchange: Arc<Exchange>,
     pub settings: BrokerSettings,
     pub cluster_id: String,
-    pub zookeeper: crate::zookeeper::Handle,
-    /// Where what the brokers advertise is found from within.
-    pub routes: BTreeMap<Endpoint, SocketAddr>,
+    pub zookeeper: zookeeper::Handle,
     pub deaths: UnboundedSender<BrokerId>,
 }
 
@@ -194,21 +192,19 @@ impl Host {
             log_dir: std::path::absolute(&self.root)?.display().to_string(),
             bugs: ottla_core::bug::Bugs::default(),
             seed: Seed(Uuid::new_v4().as_u64_pair().0),
-            settings: site.settings.set().clone(),
+            settings: site.settings.layers().given.clone(),
         };
         let mut effects = Vec::new();
         let broker = Broker::open(config, image, site.clock.now(), &mut effects)
             .map_err(|why| anyhow!("{id} cannot start: {why}"))?;
-        let listening = self.listen(&handle)?;
+        let max_connections = Arc::new(AtomicUsize::new(max_connections(&site.settings)));
+        let listening = self.listen(&handle, max_connections.clone())?;
         let peers = {
             let (site, inbox) = (site.clone(), inbox.clone());
             let listen = move |event| {
                 let _ = inbox.send(Inbox::Event(Event::client(event)));
             };
-            let route = move |to: &Endpoint| {
-                let (there, back) = site.exchange.route(id, to);
-                (there, back, site.routes.get(to).copied())
-            };
+            let route = move |to: &Endpoint| site.exchange.route(id, to);
             Peers::new(tokio::runtime::Handle::current(), Arc::new(route), Arc::new(listen))
         };
         let died = Arc::new(AtomicBool::new(false));
@@ -216,7 +212,14 @@ impl Host {
             id,
             broker,
             storage: Storage::new(self.root.clone(), flusher, self.ledger.clone(), site.clock),
-            zookeeper: site.zookeeper.link(inbox.clone()),
+            zookeeper: Link {
+                runtime: tokio::runtime::Handle::current(),
+                address: site.zookeeper.address,
+                there: site.exchange.way(Node::Broker(id), Node::ZooKeeper),
+                back: site.exchange.way(Node::ZooKeeper, Node::Broker(id)),
+                broker: inbox.clone(),
+                open: BTreeMap::new(),
+            },
             clock: site.clock,
             inbox: queue,
             own: inbox,
@@ -225,6 +228,7 @@ impl Host {
             peers,
             live: site.live.clone(),
             connections: BTreeMap::new(),
+            max_connections,
             stopped: false,
             kept: VecDeque::new(),
             paused: false,
@@ -250,14 +254,15 @@ impl Host {
         Ok(())
     }
 
-    fn listen(&self, handle: &Handle) -> anyhow::Result<Listening> {
+    fn listen(&self, handle: &Handle, max_connections: Arc<AtomicUsize>) -> anyhow::Result<Listening> {
         let settings = &self.site.settings;
         let context = Arc::new(Listener {
             broker: handle.clone(),
+            exchange: self.site.exchange.clone(),
             max_request_bytes: settings.socket_request_max_bytes,
             max_idle: settings.connections_max_idle,
             queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
-            max_connections: settings.max_connections.max(0) as usize,
+            max_connections,
             receive_buffer: settings.socket_receive_buffer,
             send_buffer: settings.socket_send_buffer,
             broken: AtomicBool::new(false),

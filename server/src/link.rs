@@ -56,6 +56,15 @@ impl Way {
         arrive();
     }
 
+    /// Ends when something that is sent now would have arrived.
+    pub async fn pass(self: &Arc<Self>) {
+        let (arrive, arrived) = tokio::sync::oneshot::channel();
+        self.send(move || {
+            let _ = arrive.send(());
+        });
+        let _ = arrived.await;
+    }
+
     /// What every message takes longer.
     pub fn delay(&self) -> Duration {
         self.state().delay

@@ -84,7 +84,7 @@ async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: onesh
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     while connections.try_join_next().is_some() {}
-                    if connections.len() < context.max_connections {
+                    if connections.len() < context.max_connections.load(Ordering::Relaxed) {
                         connections.spawn(connection::serve(stream, peer, context.clone()));
                     } else {
                         warn!(%peer, "not accepted: max.connections are open");

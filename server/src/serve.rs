@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::Image;
-use ottla_core::client::Endpoint;
 use ottla_core::config::broker::BrokerSettings;
 use ottla_core::config::internal;
 use ottla_core::id::BrokerId;
@@ -31,6 +31,9 @@ use crate::live::{Live, view};
 use crate::metrics::AllMetrics;
 use crate::storage::{self, DataLock};
 use crate::zookeeper;
+
+/// Until the brokers are connected with each other.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A server that runs.
 pub struct Server {
@@ -89,6 +92,9 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
 async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let ports = hold(args)?;
+    let keeper = TcpListener::bind((Ipv4Addr::LOCALHOST, args.zookeeper_port))
+        .await
+        .with_context(|| format!("cannot listen on {}:{}", Ipv4Addr::LOCALHOST, args.zookeeper_port))?;
     let http = TcpListener::bind((args.http_host, args.http_port))
         .await
         .with_context(|| format!("cannot listen on {}:{}", args.http_host, args.http_port))?;
@@ -103,12 +109,15 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     let images = roots.iter().map(|root| storage::read(root)).collect::<Result<Vec<_>, _>>()?;
     let registrations = register(args, &ports);
     let session = settings.broker_session_timeout;
-    let exchange = Exchange::new(registrations.clone(), session, tokio::runtime::Handle::current(), live.clone());
-    let (deaths, mut died) = unbounded_channel();
     let cluster_id = cluster_id(&images);
-    let (zookeeper, queue) = zookeeper::Handle::new();
+    let found = registrations.iter().cloned().zip(ports.iter().map(within)).collect();
+    let runtime = tokio::runtime::Handle::current();
+    let exchange = Exchange::new(cluster_id.clone(), found, session, runtime, live.clone());
+    let (deaths, mut died) = unbounded_channel();
+    let (zookeeper, queue) = zookeeper::Handle::new(keeper.local_addr()?);
+    let most = registrations.len() + zookeeper::listen::MAX_CLIENTS;
+    tokio::spawn(zookeeper::listen::accept(keeper, zookeeper.clone(), most));
     let mut keeper = zookeeper::Thread::start(data.join("zookeeper"), clock, live.clone(), queue)?;
-    let routes = routes(&registrations, &ports);
     let site = Site {
         clock,
         live: live.clone(),
@@ -116,7 +125,6 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
         settings,
         cluster_id,
         zookeeper: zookeeper.clone(),
-        routes,
         deaths,
     };
     let site = Arc::new(site);
@@ -130,10 +138,8 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     for (host, image) in hosts.iter().zip(images) {
         host.run(image)?;
     }
-    // Each has heard of the others, and said who it is, before anyone is told where to find them.
-    for broker in hosts.iter().filter_map(Host::broker) {
-        broker.look(|_| ()).await;
-    }
+    // Each is connected with the others before anyone is told where to find them.
+    let _ = tokio::time::timeout(PATIENCE, exchange.complete()).await;
 
     let page = http.local_addr()?;
     let views = watch::Sender::new(Utf8Bytes::default());
@@ -148,7 +154,7 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     });
     tokio::spawn(view::broadcast(server.clone(), views));
     tokio::spawn(crate::http::serve(http, server.clone(), args.page.clone()));
-    announce(page, &addresses, args.data.as_deref(), data);
+    announce(page, &addresses, zookeeper.address, args.data.as_deref(), data);
 
     tokio::select! {
         name = signals.next() => info!("{name}: stopping"),
@@ -199,27 +205,25 @@ fn register(args: &ServeArgs, ports: &[Port]) -> Vec<Registration> {
         None if args.host.is_unspecified() => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         None => args.host.to_string(),
     };
+    let mut racks = args.racks.iter().cycle().cloned();
     let registration = |(id, port): (i32, &Port)| Registration {
         id: BrokerId(id),
         host: host.clone(),
         port: port.address.port(),
-        rack: None,
+        rack: racks.next(),
     };
     (1..).zip(ports).map(registration).collect()
 }
 
-/// Where the brokers of this process reach each other, whatever they advertise to clients.
-fn routes(registrations: &[Registration], ports: &[Port]) -> BTreeMap<Endpoint, SocketAddr> {
-    let route = |(registration, port): (&Registration, &Port)| {
-        let mut address = port.address;
-        match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
-        }
-        (Endpoint { host: registration.host.clone(), port: registration.port }, address)
-    };
-    registrations.iter().zip(ports).map(route).collect()
+/// Where the others of this process reach that broker, whatever it advertises to clients.
+fn within(port: &Port) -> SocketAddr {
+    let mut address = port.address;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 /// The one that the data directory was made with, or a new one.
@@ -230,13 +234,13 @@ fn cluster_id(images: &[Image]) -> String {
 }
 
 /// The one line for people, and for tests.
-fn announce(page: SocketAddr, brokers: &[SocketAddr], given: Option<&Path>, data: &Path) {
+fn announce(page: SocketAddr, brokers: &[SocketAddr], zookeeper: SocketAddr, given: Option<&Path>, data: &Path) {
     let brokers = brokers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
     let kept = match given {
         Some(_) => format!("data in {}", data.display()),
         None => "data in a temporary directory".into(),
     };
-    println!("Ottla: page on http://{page}, Kafka on {brokers}, {kept}");
+    println!("Ottla: page on http://{page}, Kafka on {brokers}, ZooKeeper on {zookeeper}, {kept}");
 }
 
 /// Asks every broker that runs to stop, waits, and marks what was synced. A second signal waits for nothing.

@@ -4,6 +4,7 @@
 //! (`cargo run -p ottla-tests --example compare -- HOST:PORT HOST:PORT`); what may differ between two clusters (ports,
 //! ids, times) is masked, and everything else must be the same bytes.
 
+mod admin;
 mod groups;
 mod mixed;
 mod transactions;
@@ -282,6 +283,7 @@ pub fn script() -> Vec<Exchange> {
     groups::exchanges(&mut script);
     mixed::exchanges(&mut script);
     transactions::exchanges(&mut script);
+    admin::exchanges(&mut script);
     unserved(&mut script);
     removal(&mut script);
     script

@@ -251,13 +251,14 @@ fn a_cut_link_is_given_up_after_the_session_timeout_and_connected_anew_when_it_h
         let cut = view.links.iter().filter(|link| link.cut);
         cut.map(|link| format!("{} {}", link.from, link.to)).collect::<Vec<_>>()
     };
-    page.wait_for(|view| view.links.len() == 3);
+    // Of three brokers with each other, and with ZooKeeper.
+    page.wait_for(|view| view.links.len() == 6);
     server.act("cut broker-3 broker-1");
     page.wait_for(|view| cut(view) == ["broker-1 broker-3"]);
     page.wait_for(|view| is_logged(view, "broker-1", "lost broker-3") && is_logged(view, "broker-3", "lost broker-1"));
     let seen = |view: &View, text: &str| view.log.iter().filter(|line| line.text.contains(text)).count();
     server.act("heal broker-1 broker-3");
-    let whole = |view: &View| cut(view).is_empty() && view.links.len() == 3;
+    let whole = |view: &View| cut(view).is_empty() && view.links.len() == 6;
     // Six at the start: both ends of each of three links.
     let view = page.wait_for(|view| whole(view) && seen(view, "connected with") == 8);
     assert!(!is_logged(&view, "broker-2", "lost"));
@@ -266,6 +267,26 @@ fn a_cut_link_is_given_up_after_the_session_timeout_and_connected_anew_when_it_h
     page.wait_for(|view| is_logged(view, "broker-2", "lost broker-1"));
     server.act("heal");
     page.wait_for(whole);
+}
+
+#[test]
+fn a_broker_that_is_cut_off_from_zookeeper_loses_its_session_and_registers_anew_when_it_heals() {
+    let data = tempfile::tempdir().unwrap();
+    let settings = ["--brokers", "2", "--set", "zookeeper.session.timeout.ms=1000"];
+    let server = Server::start(data.path(), &settings);
+    let mut page = Page::open(&server);
+    let alive = |view: &View, count: usize| view.zookeeper.sessions == count as u32;
+    page.wait_for(|view| alive(view, 2) && view.links.len() == 3);
+    // A connection that breaks costs nobody its session.
+    server.act("reset broker-1 zookeeper\nreset broker-2 zookeeper");
+    std::thread::sleep(Duration::from_millis(1_500));
+    let view = page.wait_for(|view| view.links.len() == 3);
+    assert!(!is_logged(&view, "zookeeper", "has expired"));
+    server.act("cut broker-2 zookeeper");
+    let view = page.wait_for(|view| is_logged(view, "zookeeper", "and with it /brokers/ids/2") && alive(view, 1));
+    assert!(view.links.iter().any(|link| link.cut && (&*link.from, &*link.to) == ("broker-2", "zookeeper")));
+    server.act("heal");
+    page.wait_for(|view| alive(view, 2) && view.links.iter().filter(|link| !link.cut).count() == 3);
 }
 
 #[test]

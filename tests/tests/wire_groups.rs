@@ -95,7 +95,9 @@ impl Reader {
     /// The group's offsets, added up.
     fn committed(&self, topic: &str) -> i64 {
         let mut asked = TopicPartitionList::new();
-        (0..PARTITIONS).for_each(|partition| drop(asked.add_partition(topic, partition)));
+        for partition in 0..PARTITIONS {
+            asked.add_partition(topic, partition);
+        }
         let told = self.consumer.committed_offsets(asked, PATIENCE).unwrap();
         let offset = |offset: Offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
         told.elements().iter().map(|one| offset(one.offset())).sum()

@@ -190,7 +190,7 @@ impl Broker {
         self.save_offsets(LOG_START, |partition| partition.log.log_start_offset_checkpoint(), out);
     }
 
-    fn save_high_watermarks(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn save_high_watermarks(&mut self, out: &mut Vec<Effect>) {
         self.save_offsets(REPLICATION, |partition| Some(partition.log.high_watermark()), out);
     }
 

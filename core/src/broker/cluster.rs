@@ -8,25 +8,28 @@
 //! 3. A broker that was restarted, or whose session was lost, takes nothing until the controller knows of its new
 //!    registration: it would lead in an epoch that it has led in before.
 
+use std::sync::Arc;
+
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind, TopicName};
 use kafka_protocol::protocol::Message;
 
 use super::handle::Asked;
+use super::membership::Held;
 use super::{Broker, Effect};
 use crate::broker::event::Unreachable;
 use crate::controller::{Answer, Origin, Work};
 use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, CallId};
-use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+use crate::protocol::cluster::{ClusterRequest, ClusterResponse, ClusterState};
 use crate::sim::view::Level;
 use crate::time::Now;
 
 /// What a call's answer is for.
 #[derive(Clone)]
 pub(super) enum Pending {
-    /// The other broker's business.
-    Update,
+    /// That broker is to live by this version of the cluster's state.
+    Update { to: BrokerId, version: u64 },
     /// Nobody waits: whoever asked for a missing topic's metadata asks again.
     Create,
     /// A client waits; where the controller cannot be reached it gets this answer, made beforehand.
@@ -45,25 +48,24 @@ impl Broker {
         request: ClusterRequest,
         out: &mut Vec<Effect>,
     ) {
-        let origin = Origin::Broker { from, call };
+        let origin = |version| Origin::Broker { from, call, version };
         let work = match request {
             ClusterRequest::Update(state) => {
-                let known = state.broker_epochs.get(&self.id()).copied();
-                let response = if state.controller_epoch < self.cluster.controller_epoch {
-                    ClusterResponse::StaleControllerEpoch(self.cluster.controller_epoch)
-                } else if known == Some(self.membership.epoch) {
+                let own = self.id();
+                let (to, call, response) = if state.controller_epoch < self.cluster.controller_epoch {
+                    (from, call, ClusterResponse::StaleControllerEpoch(self.cluster.controller_epoch))
+                } else if state.broker_epochs.get(&own) == Some(&self.membership.epoch) {
                     self.apply(now, state, out);
-                    ClusterResponse::Done
-                } else if self.membership.holds(&state, known) {
-                    ClusterResponse::Done
+                    (from, call, ClusterResponse::Done)
                 } else {
                     // (3)
-                    ClusterResponse::StaleBrokerEpoch(self.membership.epoch)
+                    let Some(stale) = self.membership.hold(own, Held { state, from, call }) else { return };
+                    (stale.from, stale.call, ClusterResponse::StaleBrokerEpoch(self.membership.epoch))
                 };
-                return out.push(Effect::Answer { to: from, call, response });
+                return out.push(Effect::Answer { to, call, response });
             }
-            ClusterRequest::Forward { version, body } => Work::Request { origin, version, body },
-            ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin, broker, epoch },
+            ClusterRequest::Forward { version, body } => Work::Request { origin: origin(version), version, body },
+            ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin: origin(0), broker, epoch },
         };
         if !self.enqueue(now, work, out) {
             out.push(Effect::Answer { to: from, call, response: ClusterResponse::NotController });
@@ -79,15 +81,18 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         match (self.calls.remove(&call), result) {
-            (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward(body))) => asked.reply(*body, out),
+            (Some(Pending::Forward { asked, .. }), Ok(ClusterResponse::Forward { body, .. })) => {
+                asked.reply(*body, out)
+            }
             (Some(Pending::Forward { asked, unreachable }), _) => asked.reply(*unreachable, out),
             (Some(Pending::Shutdown), _) => self.handed_over(now, out),
+            (Some(Pending::Update { to, version }), Ok(ClusterResponse::Done)) => self.confirmed(now, to, version, out),
             // Nothing depends on it: what this one would write is refused by ZooKeeper.
-            (Some(Pending::Update), Ok(response @ ClusterResponse::StaleControllerEpoch(_))) => {
+            (Some(Pending::Update { .. }), Ok(response @ ClusterResponse::StaleControllerEpoch(_))) => {
                 out.push(Effect::Note { level: Level::Warn, text: format!("is refused as controller, {response}") });
             }
             // A broker that could not be told is told again when the connection with it is up (`peer`).
-            (Some(Pending::Update | Pending::Create) | None, _) => {}
+            (Some(Pending::Update { .. } | Pending::Create) | None, _) => {}
         }
     }
 
@@ -96,8 +101,21 @@ impl Broker {
         let Some(controller) = self.controller.as_ref().filter(|_| up) else { return };
         let state = controller.committed().clone();
         if state.brokers.contains_key(&id) {
-            self.call(id, ClusterRequest::Update(state), Pending::Update, out);
+            self.update(id, state, out);
         }
+    }
+
+    fn update(&mut self, to: BrokerId, state: Arc<ClusterState>, out: &mut Vec<Effect>) {
+        let pending = Pending::Update { to, version: state.version };
+        self.call(to, ClusterRequest::Update(state), pending, out);
+    }
+
+    fn confirmed(&mut self, now: Now, broker: BrokerId, version: u64, out: &mut Vec<Effect>) {
+        let mut outputs = Vec::new();
+        if let Some(controller) = &mut self.controller {
+            controller.confirmed(now, broker, version, &mut outputs);
+        }
+        self.follow(now, outputs, out);
     }
 
     /// Lets the controller decide a client's request and replies with what it says; `unreachable` makes the reply for
@@ -188,9 +206,9 @@ impl Broker {
         match (origin, answer) {
             (Origin::Client { asked, .. }, Answer::Response(body)) => asked.reply(body, out),
             (Origin::Client { asked, otherwise }, _) => asked.reply(*otherwise, out),
-            (Origin::Broker { from, call }, answer) => {
+            (Origin::Broker { from, call, version }, answer) => {
                 let response = match answer {
-                    Answer::Response(body) => ClusterResponse::Forward(Box::new(body)),
+                    Answer::Response(body) => ClusterResponse::Forward { version, body: Box::new(body) },
                     Answer::Remaining(partitions) => ClusterResponse::Remaining(partitions),
                     Answer::NotController => ClusterResponse::NotController,
                 };
@@ -215,7 +233,8 @@ impl Broker {
         self.apply(now, state.clone(), out);
         let own = self.id();
         for &id in state.brokers.keys().filter(|&&id| id != own) {
-            self.call(id, ClusterRequest::Update(state.clone()), Pending::Update, out);
+            self.update(id, state.clone(), out);
         }
+        self.confirmed(now, own, state.version, out);
     }
 }

@@ -1,10 +1,12 @@
 //! What a broker can ask of the world.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::client;
+use crate::config::BrokerSettings;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
@@ -60,6 +62,8 @@ pub enum Effect {
     Save { file: String, contents: Bytes },
     /// Remove a small file, if it is there.
     Erase { file: String },
+    /// The broker is set otherwise from here on: what the driver has of it is, too (`max.connections`).
+    Configure { settings: Arc<BrokerSettings> },
     /// Something that whoever runs the broker should read.
     Note { level: Level, text: String },
     /// This broker cannot go on, and says why; it takes no more events.
@@ -141,6 +145,7 @@ impl fmt::Display for Effect {
             Effect::Save { file, contents } => write!(f, "save {file} {} B", contents.len()),
             Effect::Erase { file } => write!(f, "erase {file}"),
             Effect::ZooKeeper(effect) => write!(f, "zookeeper {effect}"),
+            Effect::Configure { .. } => f.write_str("configure"),
             Effect::Note { text, .. } => write!(f, "note {text}"),
             Effect::Fail { why } => write!(f, "fail: {why}"),
             Effect::Stopped => f.write_str("stopped"),

@@ -5,7 +5,9 @@
 //!    topic that was deleted while this broker was down, or this broker was given to a cluster that is not its own: it
 //!    is set aside before its name is used again, and never removed.
 //! 3. Checkpoints are saved before a directory goes, so that they never speak of a log that came later.
-//! 4. What was found on disk and the cluster's state does not know stays as it is, and is told of once.
+//! 4. What was found on disk and the cluster's state does not know stays as it is, and is told of once; but for what is
+//!    left of a topic whose deletion waits for that: it goes.
+//! 5. A leader that stays, in a later epoch, keeps those waiting who wait for what it has written: nobody has cut that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,12 +74,20 @@ impl Broker {
         let is_first = before.version == 0;
         self.topic_names = Arc::new(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
         self.drop_what_is_gone(&state, out);
+        self.drop_what_was_found_of(&state.deleting, out);
+        let own = self.id();
+        let sets = |state: &ClusterState| (state.broker_configs.of_all().clone(), state.broker_configs.of(own).clone());
+        let reset = sets(&before) != sets(&state);
+        if reset {
+            self.settings = Arc::new(self.settings.under(&state.broker_configs, own));
+            out.push(Effect::Configure { settings: self.settings.clone() });
+        }
         for (name, topic) in &state.topics {
             let old = before.topics.get(name);
-            if old == Some(topic) {
+            if old == Some(topic) && !reset {
                 continue;
             }
-            let reconfigured = old.is_none_or(|old| old.configs != topic.configs);
+            let reconfigured = reset || old.is_none_or(|old| old.configs != topic.configs);
             self.host_topic(now, name, topic, reconfigured, out);
         }
         if before.brokers != state.brokers {
@@ -168,23 +178,53 @@ impl Broker {
         }
     }
 
+    /// What the last process had of topics whose deletion waits for this broker. (4)
+    fn drop_what_was_found_of(&mut self, deleting: &BTreeMap<TopicName, Topic>, out: &mut Vec<Effect>) {
+        let mut gone = Vec::new();
+        for (name, topic) in deleting {
+            for index in 0..topic.partitions.len() as i32 {
+                let name = TopicPartition::new(name.clone(), index);
+                let directory = name.to_string();
+                let metadata = self.found.files.get(&format!("{directory}/{PARTITION_METADATA}"));
+                let owner = metadata.and_then(|text| checkpoint::parse_partition_metadata(text).ok());
+                // (2)
+                if self.found.logs.contains_key(&directory) && owner.is_none_or(|owner| owner == topic.id) {
+                    gone.push((name, directory));
+                }
+            }
+        }
+        if gone.is_empty() {
+            return;
+        }
+        let found = Arc::make_mut(&mut self.found);
+        for (name, directory) in &gone {
+            found.logs.remove(directory);
+            found.checkpoints.remove(name);
+            found.files.retain(|file, _| !file.starts_with(&format!("{directory}/")));
+        }
+        // (3)
+        self.save_checkpoints(out);
+        for (_, directory) in gone {
+            let log = self.next_slot();
+            self.partitions.push(None);
+            out.push(Effect::Open { log, directory, base: 0, found: true });
+            out.push(Effect::Remove { log });
+        }
+    }
+
     fn host_topic(&mut self, now: Now, name: &TopicName, topic: &Topic, reconfigured: bool, out: &mut Vec<Effect>) {
         let own = self.id();
-        let mut settings = None;
+        let mut config = None;
         for (index, assignment) in (0..).zip(&topic.partitions) {
             if !assignment.replicas.contains(&own) {
                 continue;
             }
             // What the controller has checked is valid; what an older version let through counts as not set.
             let mut settings = || -> Settings {
+                let new = || TopicConfig::new(&topic.configs, &self.settings).unwrap_or_default();
+                let mut settings = Settings::new(config.get_or_insert_with(new), index, own);
+                settings.log.producer_id_expiration_ms = self.settings.producer_id_expiration_ms;
                 settings
-                    .get_or_insert_with(|| {
-                        let config = TopicConfig::new(&topic.configs, &self.settings);
-                        let mut settings = Settings::from(&config.unwrap_or_default());
-                        settings.log.producer_id_expiration_ms = self.settings.producer_id_expiration_ms;
-                        settings
-                    })
-                    .clone()
             };
             let hosted = self.hosted.get(name).and_then(|partitions| partitions.get(&index)).copied();
             match hosted {
@@ -217,6 +257,7 @@ impl Broker {
             partition.settings = settings;
         }
         let high_watermark = partition.log.high_watermark();
+        let led = partition.led_in(-1).is_ok();
         let isr = partition.led_in(-1).ok().map(|leader| leader.isr().to_vec());
         let changed = partition.assume(assignment, &around, out);
         if let Some(isr) = isr.filter(|isr| !changed && *isr != assignment.isr) {
@@ -236,13 +277,19 @@ impl Broker {
         let error = partition.led_in(-1).err();
         // Whether those that wait for the ISR wait in vain.
         let refused = partition.acknowledged(Offset::MAX).and_then(Result::err);
-        if changed {
+        // (5)
+        let stays = led && error.is_none();
+        if changed && stays {
+            // Who asked in the epoch before is told that it is over.
+            self.wake_fetches(log, out);
+        } else if changed {
             // Whoever waited did so for a leader that is no more.
             self.forsake(log, error.unwrap_or(ErrorCode::NotLeaderOrFollower), out);
-        } else if rose {
+        }
+        if rose && (stays || !changed) {
             self.progressed(log, true, out);
         }
-        if let Some(error) = refused.filter(|_| !changed) {
+        if let Some(error) = refused.filter(|_| stays || !changed) {
             while let Some((ticket, wait)) = self.purgatory.due(log, Until::Committed, Offset::MAX) {
                 self.settle(ticket, wait, Err(error), out);
             }

@@ -28,9 +28,9 @@ use kafka_protocol::messages::{RequestKind, TopicName};
 
 use super::{Broker, Effect, Image};
 use crate::controller::{Controller, Output, Tag};
-use crate::id::{BrokerId, ConnId, Ticket, TopicPartition};
+use crate::id::{BrokerId, CallId, ConnId, Ticket, TopicPartition};
 use crate::protocol::Request;
-use crate::protocol::cluster::{Assignment, ClusterState};
+use crate::protocol::cluster::{Assignment, ClusterRequest, ClusterState};
 use crate::protocol::znode;
 use crate::sim::view::Level;
 use crate::time::{Duration, Instant, Now};
@@ -58,7 +58,7 @@ pub(super) struct Membership {
     /// (4)
     may_have_lost: bool,
     /// (5)
-    held: Option<Arc<ClusterState>>,
+    held: Option<Held>,
     /// The broker stops: it runs for nothing any more.
     leaving: bool,
 }
@@ -198,15 +198,25 @@ impl Membership {
         matches!(self.stage, Stage::Member)
     }
 
-    /// Keeps what a controller says that may know of our registration before we do; `known` is the epoch that it knows.
-    /// (5)
-    pub fn holds(&mut self, state: &Arc<ClusterState>, known: Option<i64>) -> bool {
-        let may = !self.is_member() && known.is_some_and(|known| known > self.epoch);
-        if may && self.held.as_ref().is_none_or(|held| held.version < state.version) {
-            self.held = Some(state.clone());
+    /// Keeps what a controller says that may know of our registration before we do. Gives what is not kept: that, or what
+    /// was kept before. (5)
+    pub fn hold(&mut self, own: BrokerId, told: Held) -> Option<Held> {
+        let known = told.state.broker_epochs.get(&own);
+        let may = !self.is_member() && known.is_some_and(|known| *known > self.epoch);
+        match &self.held {
+            Some(held) if held.state.version >= told.state.version => Some(told),
+            _ if may => self.held.replace(told),
+            _ => Some(told),
         }
-        may
     }
+}
+
+/// What a controller says, and the call that waits until it counts.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub state: Arc<ClusterState>,
+    pub from: BrokerId,
+    pub call: CallId,
 }
 
 impl Broker {
@@ -471,10 +481,8 @@ impl Broker {
                     level: Level::Info,
                     text: format!("is registered, broker epoch {}", self.membership.epoch),
                 });
-                let held = self.membership.held.take();
-                let ours = Some(self.membership.epoch);
-                if let Some(state) = held.filter(|held| held.broker_epochs.get(&self.id()).copied() == ours) {
-                    self.apply(now, state, out);
+                if let Some(Held { state, from, call }) = self.membership.held.take() {
+                    self.called(now, from, call, ClusterRequest::Update(state), out);
                 }
                 self.look_for_the_controller(now, out);
             }

@@ -4,8 +4,9 @@
 //! `session.rs` what consumers fetch | `membership.rs` registered in ZooKeeper, candidate for controller | `cluster.rs`
 //! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
-//! `chores.rs` what is done by the clock, and at the end | `coordinate.rs` the coordinators' shards, `gather.rs` answers of
-//! several of them | `transaction/` what it asks others for transactions |
+//! `chores.rs` what is done by the clock, and at the end | `throttle.rs` what moving replicas may cost |
+//! `coordinate.rs` the coordinators' shards, `gather.rs` answers of several of them | `transaction/` what it asks others
+//! for transactions |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
@@ -31,6 +32,7 @@ pub mod replication;
 pub mod session;
 #[cfg(test)]
 mod tests;
+pub mod throttle;
 mod transaction;
 pub mod view;
 
@@ -118,6 +120,9 @@ pub struct Broker {
     purgatory: purgatory::Purgatory,
     sessions: session::Sessions,
     replication: replication::Replication,
+    /// Of what this broker sends to followers, and of what it fetches as one.
+    leader_throttle: throttle::Throttle,
+    follower_throttle: throttle::Throttle,
     producer_ids: producer_id::ProducerIds,
     groups: coordinate::Coordinators<Groups>,
     transactions: coordinate::Coordinators<Transactions>,
@@ -179,6 +184,8 @@ impl Broker {
             partitions: Vec::new(),
             found: Arc::new(hosting::Found::new(image)),
             purgatory: purgatory::Purgatory::default(),
+            leader_throttle: throttle::Throttle::default(),
+            follower_throttle: throttle::Throttle::default(),
             producer_ids: producer_id::ProducerIds::default(),
             groups: coordinate::Coordinators::new(),
             transactions: coordinate::Coordinators::new(),

@@ -2,8 +2,9 @@
 //! TCP against any Kafka.
 //!
 //! `producer/`, `consumer/` the nodes, with their stages and settings | `connection.rs` connections, requests in flight,
-//! time-outs | `metadata.rs` which broker leads what | `setting.rs` settings by Kafka's names
+//! time-outs | `metadata.rs` which broker leads what | `admin.rs` what operators ask | `setting.rs` settings by Kafka's names
 
+pub mod admin;
 pub mod connection;
 pub mod consumer;
 #[cfg(test)]

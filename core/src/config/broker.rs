@@ -1,12 +1,16 @@
-//! What a broker can be set to: Kafka's names and defaults, read once when the broker starts.
+//! What a broker can be set to: Kafka's names and defaults. Read when the broker starts, and when something is set while it
+//! runs.
 
 use std::collections::BTreeMap;
 
+use super::dynamic;
 use super::group::{self, GroupSettings};
 use super::internal::{self, InternalTopic};
 use super::setting::{ConfigError, Value};
 use super::table::BROKER;
 use super::transaction::TransactionSettings;
+use crate::id::BrokerId;
+use crate::protocol::cluster::BrokerConfigs;
 use crate::time::Duration;
 
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
@@ -22,6 +26,7 @@ const WITH_EFFECT: &[&str] = &[
     "default.replication.factor",
     "delete.topic.enable",
     "fetch.max.bytes",
+    "follower.replication.throttled.rate",
     "group.consumer.assignment.interval.ms",
     "group.consumer.assignors",
     "group.consumer.heartbeat.interval.ms",
@@ -36,6 +41,7 @@ const WITH_EFFECT: &[&str] = &[
     "group.min.session.timeout.ms",
     "leader.imbalance.check.interval.seconds",
     "leader.imbalance.per.broker.percentage",
+    "leader.replication.throttled.rate",
     "log.cleanup.policy",
     "log.flush.interval.messages",
     "log.flush.interval.ms",
@@ -83,6 +89,8 @@ const WITH_EFFECT: &[&str] = &[
     "replica.lag.time.max.ms",
     "replica.selector.class",
     "replica.socket.timeout.ms",
+    "replication.quota.window.num",
+    "replication.quota.window.size.seconds",
     "request.timeout.ms",
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
@@ -126,6 +134,8 @@ pub fn has_effect(name: &str) -> bool {
 /// A broker's settings: those that were set, checked, and what follows from them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokerSettings {
+    layers: Layers,
+    /// What holds of the layers.
     set: BTreeMap<String, String>,
 
     pub auto_create_topics_enable: bool,
@@ -138,11 +148,15 @@ pub struct BrokerSettings {
     pub delete_topic_enable: bool,
     /// Bytes of one Fetch response, whatever the client allows.
     pub fetch_max_bytes: i32,
+    /// Bytes a second that this broker fetches of the replicas that its topics throttle.
+    pub follower_throttled_rate: u64,
     pub group: GroupSettings,
     /// By [`Internal`](crate::coordinator::topic::Internal).
     pub internal_topics: [InternalTopic; 2],
     pub leader_imbalance_check_interval: Duration,
     pub leader_imbalance_per_broker_percentage: usize,
+    /// Bytes a second that it sends of them.
+    pub leader_throttled_rate: u64,
     pub log_flush_offset_checkpoint_interval: Duration,
     pub log_flush_start_offset_checkpoint_interval: Duration,
     pub log_retention_check_interval: Duration,
@@ -168,6 +182,9 @@ pub struct BrokerSettings {
     pub replica_lag_time_max: Duration,
     /// What a follower waits for an answer.
     pub replica_socket_timeout: Duration,
+    /// How long a window is in which throttled replication is measured, and how many are.
+    pub replication_quota_window: Duration,
+    pub replication_quota_windows: u32,
     /// How long other brokers may take to answer, and replicas to have what a coordinator wrote.
     pub request_timeout: Duration,
     /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`.
@@ -180,6 +197,17 @@ pub struct BrokerSettings {
     pub socket_send_buffer: Option<u32>,
     pub transactions: TransactionSettings,
     pub zookeeper_session_timeout: Duration,
+}
+
+/// Who has set what, by name; each hides what those below it have set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layers {
+    /// For this broker, while it runs.
+    pub own: BTreeMap<String, String>,
+    /// For all brokers, while they run.
+    pub all: BTreeMap<String, String>,
+    /// When it started.
+    pub given: BTreeMap<String, String>,
 }
 
 /// How partitions are placed on brokers: [`crate::controller::placement`].
@@ -196,8 +224,25 @@ impl BrokerSettings {
         for (name, text) in set {
             check(name, text)?;
         }
-        let reader = Reader(set);
-        Ok(BrokerSettings {
+        Ok(BrokerSettings::of(Layers { given: set.clone(), ..Layers::default() }))
+    }
+
+    /// The same broker's, under what was set while it runs. What cannot be set so, or is no value, counts as not set.
+    pub fn under(&self, configs: &BrokerConfigs, id: BrokerId) -> BrokerSettings {
+        BrokerSettings::of(Layers {
+            own: dynamic::applicable(configs.of(id), true),
+            all: dynamic::applicable(configs.of_all(), false),
+            given: self.layers.given.clone(),
+        })
+    }
+
+    /// Of layers that were checked.
+    fn of(layers: Layers) -> BrokerSettings {
+        let mut set = layers.given.clone();
+        set.extend(layers.all.clone());
+        set.extend(layers.own.clone());
+        let reader = Reader(&set);
+        BrokerSettings {
             auto_create_topics_enable: reader.boolean("auto.create.topics.enable"),
             broker_session_timeout: reader.millis("broker.session.timeout.ms"),
             auto_leader_rebalance_enable: reader.boolean("auto.leader.rebalance.enable"),
@@ -206,12 +251,14 @@ impl BrokerSettings {
             default_replication_factor: reader.integer("default.replication.factor") as i16,
             delete_topic_enable: reader.boolean("delete.topic.enable"),
             fetch_max_bytes: reader.integer("fetch.max.bytes") as i32,
+            follower_throttled_rate: reader.integer("follower.replication.throttled.rate").max(0) as u64,
             group: GroupSettings::read(&reader),
             internal_topics: [internal::offsets(&reader), internal::transactions(&reader)],
             leader_imbalance_check_interval: Duration::from_secs(
                 reader.integer("leader.imbalance.check.interval.seconds").max(1) as u64,
             ),
             leader_imbalance_per_broker_percentage: reader.integer("leader.imbalance.per.broker.percentage") as usize,
+            leader_throttled_rate: reader.integer("leader.replication.throttled.rate").max(0) as u64,
             log_flush_offset_checkpoint_interval: reader.millis("log.flush.offset.checkpoint.interval.ms"),
             log_flush_start_offset_checkpoint_interval: reader.millis("log.flush.start.offset.checkpoint.interval.ms"),
             log_retention_check_interval: reader.millis("log.retention.check.interval.ms"),
@@ -233,6 +280,10 @@ impl BrokerSettings {
             replica_fetch_wait_max: reader.millis("replica.fetch.wait.max.ms"),
             replica_lag_time_max: reader.millis("replica.lag.time.max.ms"),
             replica_socket_timeout: reader.millis("replica.socket.timeout.ms"),
+            replication_quota_window: Duration::from_secs(
+                reader.integer("replication.quota.window.size.seconds").max(1) as u64,
+            ),
+            replication_quota_windows: reader.integer("replication.quota.window.num").max(1) as u32,
             request_timeout: reader.millis("request.timeout.ms"),
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
@@ -241,18 +292,18 @@ impl BrokerSettings {
             socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),
             transactions: TransactionSettings::read(&reader),
             zookeeper_session_timeout: reader.millis("zookeeper.session.timeout.ms"),
-            set: set.clone(),
-        })
+            layers,
+            set,
+        }
     }
 
-    /// What was set, as it was written.
-    pub fn set(&self) -> &BTreeMap<String, String> {
-        &self.set
+    pub fn layers(&self) -> &Layers {
+        &self.layers
     }
 
-    /// Names that were set and change nothing, in order.
+    /// Names that were given and change nothing, in order.
     pub fn without_effect(&self) -> impl Iterator<Item = &str> {
-        self.set.keys().map(String::as_str).filter(|name| !has_effect(name))
+        self.layers.given.keys().map(String::as_str).filter(|name| !has_effect(name))
     }
 
     /// The value of a setting of Kafka's, set or by default.

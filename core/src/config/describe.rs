@@ -1,8 +1,11 @@
 //! What DescribeConfigs says of settings, and CreateTopics of a new topic's.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::broker::BrokerSettings;
+use kafka_protocol::protocol::StrBytes;
+
+use super::broker::{BrokerSettings, Layers};
 use super::setting::{Dynamic, Kind, Setting};
 use super::table::{BROKER, TOPIC};
 use super::topic;
@@ -11,20 +14,33 @@ use super::topic;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Topic = 1,
+    /// Set of this broker while it runs.
+    DynamicBroker = 2,
+    /// Set of all brokers while they run.
+    DynamicDefaultBroker = 3,
     /// Given when the broker started.
     StaticBroker = 4,
     Default = 5,
 }
 
+/// A name as it is sent.
+pub fn wire(name: Cow<'static, str>) -> StrBytes {
+    match name {
+        Cow::Borrowed(name) => StrBytes::from_static_str(name),
+        Cow::Owned(name) => StrBytes::from_string(name),
+    }
+}
+
 /// A setting as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub value: Option<String>,
     pub source: Source,
     pub read_only: bool,
     pub sensitive: bool,
-    pub kind: Kind,
+    /// `None` where nobody knows it.
+    pub kind: Option<Kind>,
     /// The value and those that it hides, strongest first.
     pub synonyms: Vec<Synonym>,
     pub documentation: &'static str,
@@ -32,7 +48,7 @@ pub struct Entry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Synonym {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub value: Option<String>,
     pub source: Source,
 }
@@ -47,9 +63,9 @@ pub fn topic(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Vec<Ent
                 set.get(setting.name).map(|text| setting.parse(text).map_or(Some(text.clone()), |value| value.text()));
             let names: Vec<&'static str> = topic::synonyms(setting.name).iter().map(|(name, _)| *name).collect();
             let mut synonyms =
-                names.first().map_or_else(Vec::new, |first| broker_synonyms(first, &names, broker.set()));
+                names.first().map_or_else(Vec::new, |first| broker_synonyms(first, &names, broker.layers()));
             if let Some(value) = &own {
-                synonyms.insert(0, Synonym { name: setting.name, value: value.clone(), source: Source::Topic });
+                synonyms.insert(0, Synonym { name: setting.name.into(), value: value.clone(), source: Source::Topic });
             }
             let value = own.unwrap_or_else(|| topic::inherited(setting.name, broker).text());
             entry(setting, value, false, synonyms)
@@ -59,33 +75,86 @@ pub fn topic(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Vec<Ent
 
 /// All that a broker has; `own` is what it decided itself, such as `node.id`.
 pub fn broker(broker: &BrokerSettings, own: &[(&str, String)]) -> Vec<Entry> {
-    let mut set = broker.set().clone();
-    set.extend(own.iter().map(|(name, value)| (name.to_string(), value.clone())));
-    BROKER
-        .iter()
-        .filter(|setting| !setting.internal || set.contains_key(setting.name))
-        .map(|setting| {
-            let names = same_thing(setting.name);
-            let names = if names.is_empty() { &[setting.name][..] } else { names };
-            let synonyms = broker_synonyms(setting.name, names, &set);
-            let value = match set.get(setting.name) {
-                Some(text) => setting.parse(text).map_or(Some(text.clone()), |value| value.text()),
-                None => setting.default.map(str::to_owned),
-            };
-            entry(setting, value, setting.dynamic == Dynamic::ReadOnly, synonyms)
-        })
-        .collect()
+    let mut layers = broker.layers().clone();
+    layers.given.extend(own.iter().map(|(name, value)| (name.to_string(), value.clone())));
+    let known = BROKER.iter().filter(|setting| !setting.internal || layers.set(setting.name).is_some());
+    let known = known.map(|setting| known_of_broker(setting, &layers));
+    known.chain(layers.names().filter(|name| BROKER.get(name).is_none()).map(|name| unknown(name, &layers))).collect()
+}
+
+/// What was set of all brokers while they run.
+pub fn all_brokers(set: &BTreeMap<String, String>) -> Vec<Entry> {
+    let layers = Layers { all: set.clone(), ..Layers::default() };
+    let entries = set.keys().map(|name| match BROKER.get(name) {
+        Some(setting) => known_of_broker(setting, &layers),
+        None => unknown(name, &layers),
+    });
+    let of_all = |entry: Entry| {
+        let synonyms = entry.synonyms.into_iter().filter(|synonym| synonym.source == Source::DynamicDefaultBroker);
+        Entry { synonyms: synonyms.collect(), ..entry }
+    };
+    entries.map(of_all).collect()
+}
+
+fn known_of_broker(setting: &'static Setting, layers: &Layers) -> Entry {
+    let names = same_thing(setting.name);
+    let names = if names.is_empty() { &[setting.name][..] } else { names };
+    let synonyms = broker_synonyms(setting.name, names, layers);
+    let value = match layers.set(setting.name) {
+        Some(text) => setting.parse(text).map_or(Some(text.to_owned()), |value| value.text()),
+        None => setting.default.map(str::to_owned),
+    };
+    entry(setting, value, setting.dynamic == Dynamic::ReadOnly, synonyms)
+}
+
+/// What nobody knows may be a secret.
+fn unknown(name: &str, layers: &Layers) -> Entry {
+    let sources = layers.each().into_iter().filter(|(set, _)| set.contains_key(name));
+    let synonyms: Vec<Synonym> =
+        sources.map(|(_, source)| Synonym { name: name.to_owned().into(), value: None, source }).collect();
+    Entry {
+        name: name.to_owned().into(),
+        value: None,
+        source: synonyms.first().map_or(Source::Default, |synonym| synonym.source),
+        read_only: true,
+        sensitive: true,
+        kind: None,
+        synonyms,
+        documentation: "",
+    }
+}
+
+impl Layers {
+    /// The strongest first.
+    fn each(&self) -> [(&BTreeMap<String, String>, Source); 3] {
+        [
+            (&self.own, Source::DynamicBroker),
+            (&self.all, Source::DynamicDefaultBroker),
+            (&self.given, Source::StaticBroker),
+        ]
+    }
+
+    /// What holds.
+    fn set(&self, name: &str) -> Option<&str> {
+        self.each().iter().find_map(|(set, _)| set.get(name).map(String::as_str))
+    }
+
+    /// All that are set, in order, each once.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let names = self.each().into_iter().flat_map(|(set, _)| set.keys().map(String::as_str));
+        names.collect::<std::collections::BTreeSet<_>>().into_iter()
+    }
 }
 
 fn entry(setting: &'static Setting, value: Option<String>, read_only: bool, synonyms: Vec<Synonym>) -> Entry {
     let sensitive = setting.is_sensitive();
     Entry {
-        name: setting.name,
+        name: setting.name.into(),
         value: value.filter(|_| !sensitive),
         source: synonyms.first().map_or(Source::Default, |synonym| synonym.source),
         read_only,
         sensitive,
-        kind: setting.kind,
+        kind: Some(setting.kind),
         synonyms,
         documentation: &setting.documentation,
     }
@@ -104,24 +173,29 @@ fn same_thing(name: &str) -> &'static [&'static str] {
     }
 }
 
-/// What is set of `names`, then their defaults; Kafka leaves out what comes before the first that is `name` itself.
-fn broker_synonyms(name: &str, names: &[&'static str], set: &BTreeMap<String, String>) -> Vec<Synonym> {
+/// What is set of `names`, the strongest first, then their defaults; Kafka leaves out what comes before the first that is
+/// `name` itself.
+fn broker_synonyms(name: &str, names: &[&'static str], layers: &Layers) -> Vec<Synonym> {
     let settings = || names.iter().filter_map(|name| BROKER.get(name));
     let secret = |setting: &Setting, value: String| Some(value).filter(|_| !setting.is_sensitive());
-    let statics = settings().filter_map(|setting| {
-        let value = secret(setting, set.get(setting.name)?.clone());
-        Some(Synonym { name: setting.name, value, source: Source::StaticBroker })
+    let set = layers.each().into_iter().flat_map(|(set, source)| {
+        settings().filter_map(move |setting| {
+            let value = secret(setting, set.get(setting.name)?.clone());
+            Some(Synonym { name: setting.name.into(), value, source })
+        })
     });
-    let defaults = settings().filter_map(|setting| {
+    let defaults = settings().filter(|setting| !setting.is_set_while_running_only()).filter_map(|setting| {
         let value = secret(setting, setting.default?.to_owned());
-        Some(Synonym { name: setting.name, value, source: Source::Default })
+        Some(Synonym { name: setting.name.into(), value, source: Source::Default })
     });
-    statics.chain(defaults).skip_while(|synonym| synonym.name != name).collect()
+    set.chain(defaults).skip_while(|synonym| synonym.name != name).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::BrokerId;
+    use crate::protocol::cluster::BrokerConfigs;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
@@ -156,6 +230,32 @@ mod tests {
             "2097152 | StaticBroker log.segment.bytes=2097152/StaticBroker, log.segment.bytes=1073741824/Default"
         );
         assert_eq!(line(&entries, "max.message.bytes"), "1048588 | Default message.max.bytes=1048588/Default");
+    }
+
+    #[test]
+    fn what_is_set_while_a_broker_runs_stands_before_what_was_given() {
+        let given = BrokerSettings::parse(&map(&[("log.segment.bytes", "1048576")])).unwrap();
+        let all = map(&[("log.segment.bytes", "2097152"), ("of.a.plugin", "x")]);
+        let one = map(&[("log.segment.bytes", "3145728")]);
+        let configs = BrokerConfigs([(None, all.clone()), (Some(BrokerId(1)), one)].into());
+        let settings = given.under(&configs, BrokerId(1));
+        assert_eq!(
+            line(&broker(&settings, &[]), "log.segment.bytes"),
+            "3145728 | DynamicBroker log.segment.bytes=3145728/DynamicBroker, \
+             log.segment.bytes=2097152/DynamicDefaultBroker, log.segment.bytes=1048576/StaticBroker, \
+             log.segment.bytes=1073741824/Default"
+        );
+        assert_eq!(
+            line(&broker(&settings, &[]), "of.a.plugin"),
+            "null | DynamicDefaultBroker of.a.plugin=null/DynamicDefaultBroker"
+        );
+        let of_all = all_brokers(&all);
+        assert_eq!(of_all.len(), 2);
+        assert_eq!(
+            line(&of_all, "log.segment.bytes"),
+            "2097152 | DynamicDefaultBroker log.segment.bytes=2097152/DynamicDefaultBroker"
+        );
+        assert!(line(&topic(&BTreeMap::new(), &settings), "segment.bytes").starts_with("3145728 | DynamicBroker "));
     }
 
     #[test]

@@ -140,6 +140,11 @@ impl Setting {
         self.kind == Kind::Password
     }
 
+    /// Kafka knows it only where it was set while brokers run.
+    pub fn is_set_while_running_only(&self) -> bool {
+        self.internal && matches!(self.dynamic, Dynamic::PerBroker | Dynamic::ClusterWide)
+    }
+
     /// Reads and checks a value.
     pub fn parse(&self, text: &str) -> Result<Value, ConfigError> {
         let mut value = self.parse_type(text)?;

@@ -1,10 +1,11 @@
 //! What a topic can be set to, and what holds where it is not: the broker's settings, then Kafka's defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::broker::BrokerSettings;
 use super::setting::{ConfigError, Value};
 use super::table::TOPIC;
+use crate::id::BrokerId;
 use crate::log::LogConfig;
 use crate::record::TimestampType;
 use crate::record::check::Rules;
@@ -55,7 +56,9 @@ pub struct TopicConfig {
     pub compression_type: String,
     pub flush_messages: i64,
     pub flush_ms: i64,
+    pub follower_throttled_replicas: Throttled,
     pub index_interval_bytes: u32,
+    pub leader_throttled_replicas: Throttled,
     /// Bytes of one record batch.
     pub max_message_bytes: i32,
     pub message_timestamp_after_max_ms: i64,
@@ -71,6 +74,24 @@ pub struct TopicConfig {
     pub segment_jitter_ms: u64,
     pub segment_ms: u64,
     pub unclean_leader_election_enable: bool,
+}
+
+/// Replicas whose replication is throttled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Throttled {
+    /// `*`.
+    All,
+    /// `0:1,0:2`: partitions, and brokers that they are on.
+    These(BTreeSet<(i32, BrokerId)>),
+}
+
+impl Throttled {
+    pub fn contains(&self, partition: i32, broker: BrokerId) -> bool {
+        match self {
+            Throttled::All => true,
+            Throttled::These(replicas) => replicas.contains(&(partition, broker)),
+        }
+    }
 }
 
 impl TopicConfig {
@@ -180,7 +201,9 @@ impl Values {
             compression_type: self.text("compression.type"),
             flush_messages: self.integer("flush.messages"),
             flush_ms: self.integer("flush.ms"),
+            follower_throttled_replicas: self.throttled("follower.replication.throttled.replicas"),
             index_interval_bytes: self.unsigned("index.interval.bytes"),
+            leader_throttled_replicas: self.throttled("leader.replication.throttled.replicas"),
             max_message_bytes: self.integer("max.message.bytes") as i32,
             message_timestamp_after_max_ms: self.integer("message.timestamp.after.max.ms"),
             message_timestamp_before_max_ms: self.integer("message.timestamp.before.max.ms"),
@@ -208,6 +231,19 @@ impl Values {
 
     fn unsigned(&self, name: &str) -> u32 {
         u32::try_from(self.integer(name)).unwrap_or(0)
+    }
+
+    /// One that names a number that is too large names nothing.
+    fn throttled(&self, name: &str) -> Throttled {
+        let Value::List(items) = &self.0[name] else { return Throttled::These(BTreeSet::new()) };
+        if items[..] == ["*"] {
+            return Throttled::All;
+        }
+        let replica = |item: &String| {
+            let (partition, broker) = item.split_once(':')?;
+            Some((partition.parse().ok()?, BrokerId(broker.parse().ok()?)))
+        };
+        Throttled::These(items.iter().filter_map(replica).collect())
     }
 
     fn boolean(&self, name: &str) -> bool {

@@ -1,8 +1,9 @@
-//! Topics' settings are changed. What is refused, and in which words, is Kafka's `ConfigAdminManager` and
-//! `ConfigurationControlManager`.
+//! Settings are changed: of topics, of one broker, of all brokers. What is refused, and in which words, is Kafka's
+//! `ConfigAdminManager` and `ConfigurationControlManager`.
 //!
-//! Settings of brokers are given when a broker starts and do not change while it runs; Kafka's other resources (client
-//! metrics, groups, loggers) have no settings here.
+//! 1. One broker's settings are changed by asking that broker: the clients of Kafka see to it, and others are told.
+//! 2. A broker has no loggers whose level could be set here; Kafka's other resources (client metrics, groups) have no
+//!    settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,13 +17,15 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::topic::validate_name;
 use super::{Controller, Refusal};
-use crate::config::setting::Kind;
-use crate::config::{TopicConfig, table};
+use crate::config::setting::{Kind, Setting};
+use crate::config::{TopicConfig, dynamic, table};
 use crate::error::ErrorCode;
+use crate::id::BrokerId;
 
 /// Kafka's `ConfigResource.Type`.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
 
 /// Kafka's `AlterConfigOp.OpType`.
 const SET: i8 = 0;
@@ -44,14 +47,14 @@ struct Change<'a> {
 }
 
 impl Controller {
-    pub fn alter_configs(&mut self, request: &AlterConfigsRequest) -> AlterConfigsResponse {
+    pub fn alter_configs(&mut self, asked: BrokerId, request: &AlterConfigsRequest) -> AlterConfigsResponse {
         let changes = request.resources.iter().map(|resource| Change {
             resource_type: resource.resource_type,
             resource_name: &resource.resource_name,
             replace: true,
             operations: resource.configs.iter().map(|config| (&*config.name, SET, config.value.as_deref())).collect(),
         });
-        let outcomes = self.alter(changes.collect(), request.validate_only);
+        let outcomes = self.alter(asked, changes.collect(), request.validate_only);
         let results = request.resources.iter().zip(outcomes).map(|(resource, outcome)| {
             let (code, message) = told(outcome);
             ReplaceResult::default()
@@ -65,6 +68,7 @@ impl Controller {
 
     pub fn incremental_alter_configs(
         &mut self,
+        asked: BrokerId,
         request: &IncrementalAlterConfigsRequest,
     ) -> IncrementalAlterConfigsResponse {
         let changes = request.resources.iter().map(|resource| Change {
@@ -77,7 +81,7 @@ impl Controller {
                 .map(|config| (&*config.name, config.config_operation, config.value.as_deref()))
                 .collect(),
         });
-        let outcomes = self.alter(changes.collect(), request.validate_only);
+        let outcomes = self.alter(asked, changes.collect(), request.validate_only);
         let results = request.resources.iter().zip(outcomes).map(|(resource, outcome)| {
             let (code, message) = told(outcome);
             IncrementalResult::default()
@@ -90,7 +94,7 @@ impl Controller {
     }
 
     /// One outcome for each change, in order. A change is made whole or not at all.
-    fn alter(&mut self, changes: Vec<Change<'_>>, validate_only: bool) -> Vec<Result<(), Refusal>> {
+    fn alter(&mut self, asked: BrokerId, changes: Vec<Change<'_>>, validate_only: bool) -> Vec<Result<(), Refusal>> {
         let mut seen = BTreeMap::new();
         for change in &changes {
             *seen.entry((change.resource_type, &**change.resource_name)).or_insert(0) += 1;
@@ -102,29 +106,29 @@ impl Controller {
                     return refuse(ErrorCode::InvalidRequest, "Each resource must appear at most once.");
                 }
                 well_formed(change)?;
-                let configs = self.altered(change)?;
-                let name = TopicName(change.resource_name.clone());
-                if !validate_only && self.state.topics.get(&name).is_some_and(|topic| topic.configs != configs) {
-                    self.change(|state| {
-                        if let Some(topic) = state.topics.get_mut(&name) {
-                            topic.configs = configs;
-                        }
-                    });
+                match change.resource_type {
+                    TOPIC => self.alter_topic(change, validate_only),
+                    BROKER => self.alter_broker(asked, change, validate_only),
+                    BROKER_LOGGER if !change.replace => alter_loggers(asked, change),
+                    other => Err((ErrorCode::InvalidRequest, format!("Unknown resource type {other}"))),
                 }
-                Ok(())
             })
             .collect()
     }
 
-    /// The topic's settings after the change, checked.
-    fn altered(&self, change: &Change<'_>) -> Result<BTreeMap<String, String>, Refusal> {
+    fn alter_topic(&mut self, change: &Change<'_>, validate_only: bool) -> Result<(), Refusal> {
         let name = TopicName(change.resource_name.clone());
         let topic = self.state.topics.get(&name);
         let current = topic.map(|topic| topic.configs.clone()).unwrap_or_default();
-        let mut configs = if change.replace { BTreeMap::new() } else { current };
-        for &(key, operation, value) in &change.operations {
-            apply(&mut configs, key, operation, value.unwrap_or_default())?;
-        }
+        let configs = altered(change, current, |configs, key, operation, value| {
+            let Some(setting) = table::TOPIC.get(key).filter(|setting| setting.kind == Kind::List) else {
+                let operation = if operation == APPEND { "APPEND" } else { "SUBTRACT" };
+                let message = format!("Can't {operation} to key {key} because its type is not LIST.");
+                return Err((ErrorCode::InvalidConfig, message));
+            };
+            change_list(configs, setting, operation, value);
+            Ok(())
+        })?;
         if configs.values().any(|value| value.chars().count() > MAX_VALUE_LEN) {
             let message = format!(
                 "The configuration value cannot be added because it exceeds the maximum value size of {MAX_VALUE_LEN} \
@@ -137,15 +141,67 @@ impl Controller {
         }
         validate_name(change.resource_name)?;
         TopicConfig::new(&configs, &self.settings).map_err(|error| (ErrorCode::InvalidConfig, error.0))?;
-        if topic.is_none() {
+        let Some(topic) = topic else {
             let message = format!("The topic '{}' does not exist.", change.resource_name);
             return Err((ErrorCode::UnknownTopicOrPartition, message));
+        };
+        if !validate_only && topic.configs != configs {
+            let electorate = self.electorate();
+            self.change(|state| {
+                if let Some(topic) = state.topics.get_mut(&name) {
+                    topic.configs = configs;
+                }
+                // One may lead now who could not before.
+                electorate.elect(state);
+            });
         }
-        Ok(configs)
+        Ok(())
+    }
+
+    /// (1)
+    fn alter_broker(&mut self, asked: BrokerId, change: &Change<'_>, validate_only: bool) -> Result<(), Refusal> {
+        let name = change.resource_name;
+        let whose = match name.parse().map(BrokerId) {
+            _ if name.is_empty() => None,
+            Ok(id) if id == asked => Some(id),
+            Ok(_) => {
+                let message = format!("Unexpected broker id, expected {}, but received {name}", asked.0);
+                return Err((ErrorCode::InvalidRequest, message));
+            }
+            Err(_) => {
+                return Err((ErrorCode::InvalidRequest, format!("Node id must be an integer, but it is: {name}")));
+            }
+        };
+        let unknown = change.operations.iter().find(|(_, operation, _)| !(SET..=SUBTRACT).contains(operation));
+        if let Some((_, operation, _)) = unknown {
+            return Err((ErrorCode::InvalidRequest, format!("Unknown operations type {operation}")));
+        }
+        let current = self.state.broker_configs.get(whose).clone();
+        let configs = altered(change, current, |configs, key, operation, value| match table::BROKER.get(key) {
+            None => Err((ErrorCode::InvalidConfig, format!("Unknown config name: {key}"))),
+            Some(setting) if setting.kind == Kind::List => {
+                change_list(configs, setting, operation, value);
+                Ok(())
+            }
+            Some(_) => {
+                let operation = if operation == APPEND { "append" } else { "subtract" };
+                let message = format!("Config value {operation} is not allowed for config key: {key}");
+                Err((ErrorCode::InvalidConfig, message))
+            }
+        })?;
+        dynamic::validate(&configs, whose.is_some()).map_err(|error| (ErrorCode::InvalidRequest, error.0))?;
+        if validate_only || self.state.broker_configs.0.get(&whose) == Some(&configs) {
+            return Ok(());
+        }
+        self.change(|state| drop(state.broker_configs.0.insert(whose, configs)));
+        self.follow_settings();
+        let electorate = self.electorate();
+        self.change(|state| electorate.elect(state));
+        Ok(())
     }
 }
 
-/// What can be seen without knowing any topic.
+/// What can be seen without knowing any resource.
 fn well_formed(change: &Change<'_>) -> Result<(), Refusal> {
     let mut keys = BTreeSet::new();
     if !change.operations.iter().all(|(key, ..)| keys.insert(*key)) {
@@ -157,58 +213,68 @@ fn well_formed(change: &Change<'_>) -> Result<(), Refusal> {
         let message = format!("Null value not supported for : {}", null.join(", "));
         return Err((ErrorCode::InvalidRequest, message));
     }
-    match change.resource_type {
-        TOPIC => {}
-        BROKER => {
-            let name = change.resource_name;
-            let message = if !name.is_empty() && name.parse::<i32>().is_err() {
-                format!("Node id must be an integer, but it is: {name}")
-            } else {
-                let keys: Vec<&str> = keys.into_iter().collect();
-                format!("Cannot update these configs dynamically: [{}]", keys.join(", "))
-            };
-            return Err((ErrorCode::InvalidRequest, message));
-        }
-        other => return Err((ErrorCode::InvalidRequest, format!("Unknown resource type {other}"))),
-    }
     let unknown = change.operations.iter().find(|(_, operation, _)| !(SET..=SUBTRACT).contains(operation));
     match unknown {
-        Some((_, operation, _)) => Err((ErrorCode::InvalidRequest, format!("Unknown operations type {operation}"))),
-        None => Ok(()),
+        Some((_, operation, _)) if change.resource_type == TOPIC => {
+            Err((ErrorCode::InvalidRequest, format!("Unknown operations type {operation}")))
+        }
+        _ => Ok(()),
     }
 }
 
-fn apply(configs: &mut BTreeMap<String, String>, key: &str, operation: i8, value: &str) -> Result<(), Refusal> {
-    match operation {
-        SET => {
-            configs.insert(key.to_owned(), value.to_owned());
-        }
-        DELETE => {
-            configs.remove(key);
-        }
-        _ => {
-            let Some(setting) = table::TOPIC.get(key).filter(|setting| setting.kind == Kind::List) else {
-                let operation = if operation == APPEND { "APPEND" } else { "SUBTRACT" };
-                let message = format!("Can't {operation} to key {key} because its type is not LIST.");
-                return Err((ErrorCode::InvalidConfig, message));
-            };
-            let old = configs.get(key).map(String::as_str).or(setting.default).unwrap_or_default();
-            let mut items: Vec<&str> = old.split(',').filter(|item| !item.is_empty()).collect();
-            for item in value.split(',') {
-                let at = items.iter().position(|old| *old == item);
-                match (operation, at) {
-                    (APPEND, None) => items.push(item),
-                    (SUBTRACT, Some(at)) => {
-                        items.remove(at);
-                    }
-                    _ => {}
-                }
-            }
-            let items = items.join(",");
-            configs.insert(key.to_owned(), items);
+/// The settings after the change; `list` appends to or subtracts from one that is a list.
+fn altered(
+    change: &Change<'_>,
+    current: BTreeMap<String, String>,
+    list: impl Fn(&mut BTreeMap<String, String>, &str, i8, &str) -> Result<(), Refusal>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut configs = if change.replace { BTreeMap::new() } else { current };
+    for &(key, operation, value) in &change.operations {
+        let value = value.unwrap_or_default();
+        match operation {
+            SET => drop(configs.insert(key.to_owned(), value.to_owned())),
+            DELETE => drop(configs.remove(key)),
+            _ => list(&mut configs, key, operation, value)?,
         }
     }
-    Ok(())
+    Ok(configs)
+}
+
+fn change_list(configs: &mut BTreeMap<String, String>, setting: &Setting, operation: i8, value: &str) {
+    let old = configs.get(setting.name).map(String::as_str).or(setting.default).unwrap_or_default();
+    let mut items: Vec<&str> = old.split(',').filter(|item| !item.is_empty()).collect();
+    for item in value.split(',') {
+        let at = items.iter().position(|old| *old == item);
+        match (operation, at) {
+            (APPEND, None) => items.push(item),
+            (SUBTRACT, Some(at)) => drop(items.remove(at)),
+            _ => {}
+        }
+    }
+    let items = items.join(",");
+    configs.insert(setting.name.to_owned(), items);
+}
+
+/// (2) What Kafka's `RuntimeLoggerManager` says of a logger that is not there.
+fn alter_loggers(asked: BrokerId, change: &Change<'_>) -> Result<(), Refusal> {
+    let name = change.resource_name;
+    match name.parse::<i32>() {
+        Ok(id) if id == asked.0 => {}
+        Ok(id) => {
+            let message = format!("Unexpected node id. Expected {}, but received {id}", asked.0);
+            return Err((ErrorCode::InvalidRequest, message));
+        }
+        Err(_) => return Err((ErrorCode::InvalidRequest, format!("Node id must be an integer, but it is: {name}"))),
+    }
+    let Some((logger, operation, _)) = change.operations.first() else { return Ok(()) };
+    let not_allowed =
+        |what: &str| Err((ErrorCode::InvalidRequest, format!("{what} is not allowed for the BROKER_LOGGER resource")));
+    match *operation {
+        SET | DELETE => Err((ErrorCode::InvalidConfig, format!("Logger {logger} does not exist!"))),
+        APPEND => not_allowed("APPEND operation"),
+        SUBTRACT => not_allowed("SUBTRACT operation"),
+        other => not_allowed(&format!("Unknown operation type {other}")),
+    }
 }
 
 fn refuse<T>(error: ErrorCode, message: &str) -> Result<T, Refusal> {
@@ -255,7 +321,7 @@ mod tests {
 
     fn ask(controller: &mut Controller, resources: Vec<incremental::AlterConfigsResource>) -> Vec<(i16, String)> {
         let request = IncrementalAlterConfigsRequest::default().with_resources(resources);
-        let response = controller.incremental_alter_configs(&request);
+        let response = controller.incremental_alter_configs(BrokerId(1), &request);
         let told = |result: IncrementalResult| {
             (result.error_code, result.error_message.map_or(String::new(), |message| message.to_string()))
         };
@@ -347,16 +413,75 @@ mod tests {
             .with_resource_name(text("t"))
             .with_configs(vec![config]);
         let request = AlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(true);
-        assert_eq!(controller.alter_configs(&request).responses[0].error_code, 0);
+        assert_eq!(controller.alter_configs(BrokerId(1), &request).responses[0].error_code, 0);
         assert_eq!(configs(controller), [("retention.ms", "5")]);
-        controller.alter_configs(&request.with_validate_only(false));
+        controller.alter_configs(BrokerId(1), &request.with_validate_only(false));
         assert_eq!(configs(controller), [("flush.ms", "9")]);
     }
 
     #[test]
-    fn brokers_are_not_altered_while_they_run() {
-        let broker = resource("1", &[("log.segment.bytes", SET, Some("1048576"))]).with_resource_type(BROKER);
-        let told = ask(&mut controller(), vec![broker]);
-        assert_eq!(told, [(42, "Cannot update these configs dynamically: [log.segment.bytes]".to_owned())]);
+    fn one_brokers_settings_and_those_of_all_are_changed_and_what_kafka_refuses_is_refused() {
+        let controller = &mut controller();
+        let version = controller.state.version;
+        for (name, key, operation, value, code, message) in [
+            (
+                "1",
+                "num.partitions",
+                SET,
+                "3",
+                ErrorCode::InvalidRequest,
+                "Cannot update these configs dynamically: [num.partitions]",
+            ),
+            (
+                "2",
+                "log.retention.ms",
+                SET,
+                "3",
+                ErrorCode::InvalidRequest,
+                "Unexpected broker id, expected 1, but received 2",
+            ),
+            ("x", "log.retention.ms", SET, "3", ErrorCode::InvalidRequest, "Node id must be an integer, but it is: x"),
+            (
+                "",
+                "log.retention.ms",
+                SET,
+                "x",
+                ErrorCode::InvalidRequest,
+                "Invalid value x for configuration log.retention.ms: Not a number of type LONG",
+            ),
+            (
+                "",
+                "log.retention.ms",
+                APPEND,
+                "1",
+                ErrorCode::InvalidConfig,
+                "Config value append is not allowed for config key: log.retention.ms",
+            ),
+            ("", "nope", SUBTRACT, "1", ErrorCode::InvalidConfig, "Unknown config name: nope"),
+            ("", "log.retention.ms", 9, "1", ErrorCode::InvalidRequest, "Unknown operations type 9"),
+        ] {
+            let change = resource(name, &[(key, operation, Some(value))]).with_resource_type(BROKER);
+            assert_eq!(ask(controller, vec![change]), [(code.code(), message.to_owned())]);
+        }
+        assert_eq!(controller.state.version, version);
+
+        let ok = (0, String::new());
+        let all = resource("", &[("log.retention.ms", SET, Some("7"))]).with_resource_type(BROKER);
+        let one = resource("1", &[("log.cleanup.policy", APPEND, Some("compact"))]).with_resource_type(BROKER);
+        assert_eq!(ask(controller, vec![all, one]), [ok.clone(), ok]);
+        assert_eq!(controller.state.broker_configs.of_all()["log.retention.ms"], "7");
+        assert_eq!(controller.state.broker_configs.of(BrokerId(1))["log.cleanup.policy"], "delete,compact");
+        let topic = TopicConfig::new(&BTreeMap::new(), &controller.settings).unwrap();
+        assert!(topic.retention_ms == 7 && topic.cleanup_compact, "topics inherit it");
+    }
+
+    #[test]
+    fn a_broker_has_no_loggers() {
+        let controller = &mut controller();
+        let logger = |operation| resource("1", &[("root", operation, Some("DEBUG"))]).with_resource_type(BROKER_LOGGER);
+        let told = ask(controller, vec![logger(SET)]);
+        assert_eq!(told, [(ErrorCode::InvalidConfig.code(), "Logger root does not exist!".to_owned())]);
+        let told = ask(controller, vec![logger(APPEND)]);
+        assert_eq!(told[0].1, "APPEND operation is not allowed for the BROKER_LOGGER resource");
     }
 }

@@ -19,13 +19,17 @@
 //! 4. Brokers are told what ZooKeeper holds, and nothing else.
 //! 5. Every write stands beside a check of `/controller_epoch`: who is not the controller any more writes nothing.
 //!
-//! `load.rs` what is read | `write.rs` what is written | `elect.rs` leaders | `topic.rs` creation, deletion, growth |
-//! `config.rs` settings changed | `placement.rs` which brokers a partition goes to
+//! `load.rs` what is read, `learn.rs` what is made of it | `write.rs` what is written | `elect.rs` leaders | `topic.rs`
+//! creation, growth | `delete.rs` deletion | `reassign.rs` partitions that move | `config.rs` settings changed |
+//! `placement.rs` which brokers a partition goes to
 
 pub mod config;
+pub mod delete;
 pub mod elect;
+mod learn;
 pub mod load;
 pub mod placement;
+pub mod reassign;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod topic;
@@ -40,15 +44,16 @@ use crate::broker::BrokerConfig;
 use crate::broker::handle::Asked;
 use crate::config::broker::BrokerSettings;
 use crate::error::ErrorCode;
-use crate::id::{BrokerId, CallId};
-use crate::protocol::cluster::{Assignment, ClusterState, Registration};
+use crate::id::{BrokerId, CallId, TopicPartition};
+use crate::protocol::cluster::{Assignment, BrokerConfigs, ClusterState, Registration};
 use crate::protocol::znode;
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, Now};
 use crate::zookeeper::protocol::{Failed, Op, Reply};
 use crate::zookeeper::{Error, Path};
 
-use load::Reads;
+use delete::Deletion;
+use load::{Reads, What};
 use write::Writes;
 
 /// Kafka's error with the message that goes with it.
@@ -70,8 +75,11 @@ pub struct Controller {
     state: Arc<ClusterState>,
     /// They are about to stop: they live, but lead nothing new.
     shutting_down: BTreeSet<BrokerId>,
-    /// Topics whose deletion is marked in ZooKeeper.
-    marked: BTreeSet<TopicName>,
+    deletions: BTreeMap<TopicName, Deletion>,
+    /// Moves that were asked for by writing them, and are not complete.
+    written_moves: Vec<(TopicPartition, Vec<BrokerId>)>,
+    /// The notifications of changed settings that are known, and when each was written.
+    config_changes: BTreeMap<Path, i64>,
     queue: VecDeque<Work>,
     step: Step,
     /// Answers of earlier turns are not waited for any more.
@@ -81,7 +89,10 @@ pub struct Controller {
     rebalance: Option<Instant>,
     /// Draws topic ids, and where `placement=kafka` begins.
     dice: Stream,
+    id: BrokerId,
+    /// As its broker has them by `state`, and the part of that which they come from.
     settings: Arc<BrokerSettings>,
+    settings_of: BrokerConfigs,
 }
 
 /// What there is to do.
@@ -93,6 +104,16 @@ pub enum Work {
     Brokers,
     /// Leaders have changed ISRs.
     IsrChanges,
+    /// Settings were changed.
+    ConfigChanges,
+    /// Topics were marked for deletion.
+    Marks,
+    /// Brokers have dropped what they had of topics that go.
+    Deleted,
+    /// It is written that preferred replicas are to lead.
+    PreferredElection,
+    /// It is written that partitions are to move.
+    Reassignments,
     /// A client's request that only the controller may decide.
     Request { origin: Origin, version: i16, body: Box<RequestKind> },
     /// A broker is about to stop.
@@ -105,14 +126,9 @@ pub enum Work {
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// A client of this broker; where it turns out that this is not the controller any more it gets `otherwise`.
-    Client {
-        asked: Asked,
-        otherwise: Box<ResponseKind>,
-    },
-    Broker {
-        from: BrokerId,
-        call: CallId,
-    },
+    Client { asked: Asked, otherwise: Box<ResponseKind> },
+    /// Another broker, for a client of its own who speaks that version.
+    Broker { from: BrokerId, call: CallId, version: i16 },
     /// This broker, which is about to stop.
     OwnStop,
     /// Nobody waits: whoever asked for a missing topic's metadata asks again.
@@ -153,7 +169,7 @@ pub enum Output {
 pub struct Tag {
     pub epoch: i32,
     turn: u64,
-    children: bool,
+    what: What,
     path: Path,
 }
 
@@ -188,7 +204,9 @@ impl Controller {
             committed: state.clone(),
             state,
             shutting_down: BTreeSet::new(),
-            marked: BTreeSet::new(),
+            deletions: BTreeMap::new(),
+            written_moves: Vec::new(),
+            config_changes: BTreeMap::new(),
             queue: [Work::Load].into(),
             step: Step::Idle,
             turn: 0,
@@ -196,7 +214,9 @@ impl Controller {
             rebalance: None,
             // A stream of its own for every controller, or another one would draw the ids again that this gives out.
             dice: config.seed.stream(&format!("controller-{epoch}")),
+            id: config.registration.id,
             settings,
+            settings_of: BrokerConfigs::default(),
         }
     }
 
@@ -231,14 +251,17 @@ impl Controller {
 
     /// A watch of ours has fired.
     pub fn watched(&mut self, now: Now, path: &str, out: &mut Vec<Output>) {
-        match path {
-            znode::BROKER_IDS if !self.queue.iter().any(|work| matches!(work, Work::Brokers)) => {
-                self.enqueue(now, Work::Brokers, out);
-            }
-            znode::ISR_CHANGES if !self.queue.iter().any(|work| matches!(work, Work::IsrChanges)) => {
-                self.enqueue(now, Work::IsrChanges, out);
-            }
-            _ => {}
+        let work = match path {
+            znode::BROKER_IDS => Work::Brokers,
+            znode::ISR_CHANGES => Work::IsrChanges,
+            znode::CONFIG_CHANGES => Work::ConfigChanges,
+            znode::DELETE_TOPICS => Work::Marks,
+            znode::PREFERRED_ELECTION => Work::PreferredElection,
+            znode::REASSIGNMENTS => Work::Reassignments,
+            _ => return,
+        };
+        if !self.queue.iter().any(|queued| std::mem::discriminant(queued) == std::mem::discriminant(&work)) {
+            self.enqueue(now, work, out);
         }
     }
 
@@ -272,7 +295,7 @@ impl Controller {
                 self.interrupted(work, false);
             }
             (Step::Reading { work, mut reads }, result) => {
-                reads.found(tag.children, tag.path, result);
+                reads.found(tag.what, tag.path, result);
                 self.read_on(now, work, reads, out);
             }
             (Step::Writing { work, answer, mut writes }, Ok(Reply::Multi(Ok(replies)))) => {
@@ -280,6 +303,10 @@ impl Controller {
                 self.write_on(now, work, answer, writes, out);
             }
             (Step::Writing { work, .. }, Ok(Reply::Multi(Err(failed)))) => self.refused(now, work, failed, out),
+            (Step::Writing { work, .. }, Err(error)) => {
+                self.give_up(work, error.to_string(), out);
+                self.go_on(now, out);
+            }
             (step, _) => self.step = step,
         }
     }
@@ -300,10 +327,10 @@ impl Controller {
         while let Step::Idle = self.step {
             let Some(work) = self.queue.pop_front() else { return };
             match work {
-                Work::Load | Work::Brokers | Work::IsrChanges => self.read_on(now, work, Reads::default(), out),
-                Work::Request { .. } | Work::Shutdown { .. } | Work::Rebalance => {
+                Work::Request { .. } | Work::Shutdown { .. } | Work::Rebalance | Work::Deleted => {
                     self.decide_work(now, work, &Reads::default(), out);
                 }
+                work => self.read_on(now, work, Reads::default(), out),
             }
         }
     }
@@ -314,17 +341,16 @@ impl Controller {
             self.step = Step::Reading { work, reads };
             return;
         }
-        let wanted = load::wanted(&work, &reads);
+        let wanted = self.wanted(&work, &reads);
         if wanted.is_empty() {
             self.decide_work(now, work, &reads, out);
             return self.go_on(now, out);
         }
         self.turn += 1;
-        for (children, path, watch) in wanted {
-            let tag = Tag { epoch: self.epoch, turn: self.turn, children, path: path.clone() };
-            reads.asked(children, path.clone());
-            let op = if children { Op::GetChildren { path, watch } } else { Op::GetData { path, watch } };
-            out.push(Output::Ask { tag, op });
+        for wish in wanted {
+            let tag = Tag { epoch: self.epoch, turn: self.turn, what: wish.what, path: wish.path.clone() };
+            reads.asked(&wish);
+            out.push(Output::Ask { tag, op: wish.op() });
         }
         self.step = Step::Reading { work, reads };
     }
@@ -343,8 +369,32 @@ impl Controller {
                 self.isrs_changed(reads, &mut writes, out);
                 Ok(())
             }
+            Work::ConfigChanges => {
+                self.configs_changed(now, reads, &mut writes, out);
+                Ok(())
+            }
+            Work::Marks => {
+                self.marked(reads, &mut writes);
+                Ok(())
+            }
+            Work::Deleted => {
+                self.finish_deletions();
+                Ok(())
+            }
+            Work::PreferredElection => {
+                self.elect_as_written(reads, &mut writes, out);
+                Ok(())
+            }
+            Work::Reassignments => {
+                self.reassign_as_written(reads, &mut writes, out);
+                Ok(())
+            }
             Work::Request { origin, version, body } => {
-                let response = self.decide(*version, body);
+                let asked = match origin {
+                    Origin::Broker { from, .. } => *from,
+                    Origin::Client { .. } | Origin::OwnStop | Origin::Nobody => self.id,
+                };
+                let response = self.decide(asked, *version, body);
                 answer = Some((origin.clone(), Answer::Response(response)));
                 Ok(())
             }
@@ -362,7 +412,11 @@ impl Controller {
             self.step = Step::Waiting;
             return out.push(Output::Fail(why));
         }
-        writes.difference(&self.committed, &self.state, self.epoch, &mut self.marked);
+        self.tell_written_moves(&mut writes);
+        writes.difference(&self.committed, &self.state, self.epoch);
+        if let Some(path) = writes.too_large() {
+            return self.give_up(work, format!("{path} would be longer than ZooKeeper's jute.maxbuffer allows"), out);
+        }
         self.write_on(now, work, answer, writes, out);
     }
 
@@ -378,6 +432,7 @@ impl Controller {
         let Some(ops) = writes.next() else {
             if self.state.version != self.committed.version {
                 self.committed = self.state.clone();
+                self.deletions.retain(|name, _| self.committed.deleting.contains_key(name));
                 out.push(Output::Publish);
             }
             out.extend(answer.map(|(origin, answer)| Output::Answer { origin, answer }));
@@ -391,7 +446,7 @@ impl Controller {
         // (5)
         let fence = Op::Check { path: znode::CONTROLLER_EPOCH.into(), version: self.fence };
         let op = Op::Multi([fence].into_iter().chain(ops).collect());
-        let tag = Tag { epoch: self.epoch, turn: self.turn, children: false, path: znode::CONTROLLER_EPOCH.into() };
+        let tag = Tag { epoch: self.epoch, turn: self.turn, what: What::Data, path: znode::CONTROLLER_EPOCH.into() };
         out.push(Output::Ask { tag, op });
         self.step = Step::Writing { work, answer, writes };
     }
@@ -411,17 +466,22 @@ impl Controller {
             self.step = Step::Idle;
             return self.go_on(now, out);
         }
+        self.give_up(work, format!("{} at operation {} again and again", failed.error, failed.at), out);
+        self.go_on(now, out);
+    }
+
+    /// It is not done, whoever asked for it may ask again, and what else there is to do is done.
+    fn give_up(&mut self, work: Work, why: String, out: &mut Vec<Output>) {
         self.tries = 0;
-        self.state = self.committed.clone();
-        out.push(Output::Note(format!("given up: {} at operation {} again and again", failed.error, failed.at)));
+        self.go_back();
+        out.push(Output::Note(format!("given up: {why}")));
         out.extend(work.origin().map(|origin| Output::Answer { origin, answer: Answer::NotController }));
         self.step = Step::Idle;
-        self.go_on(now, out);
     }
 
     /// That piece of work begins anew, after everything was loaded where what was written is not known.
     fn interrupted(&mut self, work: Work, reload: bool) {
-        self.state = self.committed.clone();
+        self.go_back();
         self.turn += 1;
         let is_load = matches!(work, Work::Load);
         self.queue.push_front(work);
@@ -431,16 +491,33 @@ impl Controller {
         self.step = Step::Waiting;
     }
 
-    /// Answers a request that only the controller may decide (CreateTopics, DeleteTopics, CreatePartitions,
-    /// AlterConfigs, IncrementalAlterConfigs).
-    pub fn decide(&mut self, version: i16, request: &RequestKind) -> ResponseKind {
+    /// What was decided is not written: it was not decided.
+    fn go_back(&mut self) {
+        self.state = self.committed.clone();
+        self.deletions.retain(|name, _| self.committed.deleting.contains_key(name));
+        self.follow_settings();
+    }
+
+    /// This broker's settings are what the cluster's state makes them.
+    fn follow_settings(&mut self) {
+        if self.state.broker_configs != self.settings_of {
+            self.settings_of = self.state.broker_configs.clone();
+            self.settings = Arc::new(self.settings.under(&self.settings_of, self.id));
+        }
+    }
+
+    /// Answers a request that only the controller may decide; `asked` is the broker that a client asked.
+    pub fn decide(&mut self, asked: BrokerId, version: i16, request: &RequestKind) -> ResponseKind {
         match request {
             RequestKind::CreateTopics(request) => self.create_topics(request, version).into(),
             RequestKind::DeleteTopics(request) => self.delete_topics(request, version).into(),
             RequestKind::CreatePartitions(request) => self.create_partitions(request).into(),
-            RequestKind::AlterConfigs(request) => self.alter_configs(request).into(),
-            RequestKind::IncrementalAlterConfigs(request) => self.incremental_alter_configs(request).into(),
-            other => crate::broker::handle::unsupported::response(version, other),
+            RequestKind::AlterConfigs(request) => self.alter_configs(asked, request).into(),
+            RequestKind::IncrementalAlterConfigs(request) => self.incremental_alter_configs(asked, request).into(),
+            RequestKind::ElectLeaders(request) => self.elect_leaders(request, version).into(),
+            RequestKind::AlterPartitionReassignments(request) => self.alter_partition_reassignments(request).into(),
+            RequestKind::ListPartitionReassignments(request) => self.list_partition_reassignments(request).into(),
+            other => crate::broker::handle::unsupported::response(other),
         }
     }
 
@@ -468,7 +545,7 @@ impl Work {
     fn origin(self) -> Option<Origin> {
         match self {
             Work::Request { origin, .. } | Work::Shutdown { origin, .. } => Some(origin),
-            Work::Load | Work::Brokers | Work::IsrChanges | Work::Rebalance => None,
+            _ => None,
         }
     }
 }

@@ -89,7 +89,8 @@ fn check(brokers: &Brokers, replication_factor: usize) -> Result<(), Refusal> {
         ErrorCode::InvalidReplicationFactor,
         format!(
             "Unable to replicate the partition {replication_factor} time(s): The target replication factor of \
-             {replication_factor} cannot be reached because only {} broker(s) are registered.",
+             {replication_factor} cannot be reached because only {} broker(s) are registered or some brokers have all \
+             their log directories cordoned.",
             brokers.len()
         ),
     ))
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(
             message,
             "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached because \
-             only 1 broker(s) are registered."
+             only 1 broker(s) are registered or some brokers have all their log directories cordoned."
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Topics are made, removed and grown. What is refused, and in which words, is Kafka's `ReplicationControlManager`
+//! Topics are made and grown. What is refused, and in which words, is Kafka's `ReplicationControlManager`
 //! and `ControllerApis`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,16 +7,14 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
-use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
-    DeleteTopicsResponse, TopicName,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
-use uuid::Uuid;
 
 use super::{Controller, Refusal, assignment, placement};
 use crate::config::broker::Placement;
+use crate::config::describe::wire;
 use crate::config::{describe, topic::TopicConfig};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
@@ -51,71 +49,6 @@ impl Controller {
         let duplicate = || (ErrorCode::InvalidRequest, "Duplicate topic name.".to_string());
         results.extend(twice.iter().map(|name| refused(name, duplicate())));
         CreateTopicsResponse::default().with_topics(results)
-    }
-
-    pub fn delete_topics(&mut self, request: &DeleteTopicsRequest, version: i16) -> DeleteTopicsResponse {
-        let asked: Vec<(Option<TopicName>, Uuid)> = if version >= 6 {
-            request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id)).collect()
-        } else {
-            request.topic_names.iter().map(|name| (Some(name.clone()), Uuid::nil())).collect()
-        };
-        let names_twice = twice(asked.iter().filter(|(_, id)| id.is_nil()).filter_map(|(name, _)| name.as_ref()));
-        let ids_twice = twice(asked.iter().filter(|(name, id)| name.is_none() && !id.is_nil()).map(|(_, id)| id));
-
-        let mut results = Vec::new();
-        let mut gone: BTreeSet<TopicName> = BTreeSet::new();
-        for (name, id) in &asked {
-            let outcome = match (name, id.is_nil()) {
-                (None, true) => refuse(ErrorCode::InvalidRequest, "Neither topic name nor id were specified."),
-                (Some(_), false) => {
-                    refuse(ErrorCode::InvalidRequest, "You may not specify both topic name and topic id.")
-                }
-                (Some(name), true) if names_twice.contains(name) => continue,
-                (None, false) if ids_twice.contains(id) => continue,
-                _ if !self.settings.delete_topic_enable && version < 3 => {
-                    refuse(ErrorCode::InvalidRequest, "Topic deletion is disabled.")
-                }
-                _ if !self.settings.delete_topic_enable => Err(plain(ErrorCode::TopicDeletionDisabled)),
-                (Some(name), true) => match self.state.topics.get(name) {
-                    Some(topic) => Ok((name.clone(), topic.id)),
-                    None => Err(plain(ErrorCode::UnknownTopicOrPartition)),
-                },
-                (None, false) => match self.state.topics.iter().find(|(_, topic)| topic.id == *id) {
-                    Some((name, _)) => Ok((name.clone(), *id)),
-                    None => Err(plain(ErrorCode::UnknownTopicId)),
-                },
-            };
-            let outcome = outcome.and_then(|(name, id)| {
-                if gone.insert(name.clone()) {
-                    Ok((name, id))
-                } else {
-                    refuse(
-                        ErrorCode::InvalidRequest,
-                        "The provided topic name maps to an ID that was already supplied.",
-                    )
-                }
-            });
-            results.push(match outcome {
-                Ok((name, id)) => DeletableTopicResult::default().with_name(Some(name)).with_topic_id(id),
-                Err((error, message)) => DeletableTopicResult::default()
-                    .with_name(name.clone())
-                    .with_topic_id(*id)
-                    .with_error_code(error.code())
-                    .with_error_message(Some(text(message))),
-            });
-        }
-        let duplicate = |message: &'static str| {
-            DeletableTopicResult::default()
-                .with_error_code(ErrorCode::InvalidRequest.code())
-                .with_error_message(Some(StrBytes::from_static_str(message)))
-        };
-        results.extend(names_twice.into_iter().map(|name| duplicate("Duplicate topic name.").with_name(Some(name))));
-        results
-            .extend(ids_twice.into_iter().map(|id| duplicate("Duplicate topic id.").with_name(None).with_topic_id(id)));
-        if !gone.is_empty() {
-            self.change(|state| state.topics.retain(|name, _| !gone.contains(name)));
-        }
-        DeleteTopicsResponse::default().with_responses(results)
     }
 
     pub fn create_partitions(&mut self, request: &CreatePartitionsRequest) -> CreatePartitionsResponse {
@@ -160,6 +93,10 @@ impl Controller {
         }
         if self.state.topics.contains_key(&topic.name) {
             return Err((ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", topic.name.0)));
+        }
+        if self.state.deleting.contains_key(&topic.name) {
+            let message = format!("Topic '{}' is marked for deletion.", topic.name.0);
+            return Err((ErrorCode::TopicAlreadyExists, message));
         }
         let configs = self.decide_configs(topic)?;
         let partitions = if topic.assignments.is_empty() {
@@ -265,6 +202,10 @@ impl Controller {
             );
             return Err((ErrorCode::InvalidPartitions, message));
         }
+        if known.partitions.iter().any(Assignment::is_moving) {
+            let message = format!("A partition reassignment is in progress for the topic '{}'.", topic.name.0);
+            return Err((ErrorCode::ReassignmentInProgress, message));
+        }
         let additional = topic.count as usize - has;
         if additional > MAX_PARTITIONS_PER_BATCH {
             let message =
@@ -344,10 +285,10 @@ impl Controller {
         }
         let factor = decided.partitions.first().map_or(0, |partition| partition.replicas.len());
         let mut configs = describe::topic(&decided.configs, &self.settings);
-        configs.sort_by_key(|entry| entry.name);
+        configs.sort_by(|one, other| one.name.cmp(&other.name));
         let configs = configs.into_iter().map(|entry| {
             CreatableTopicConfigs::default()
-                .with_name(StrBytes::from_static_str(entry.name))
+                .with_name(wire(entry.name))
                 .with_value(entry.value.map(text))
                 .with_read_only(entry.read_only)
                 .with_config_source(entry.source as i8)
@@ -371,21 +312,21 @@ fn refused(name: &TopicName, (error, message): Refusal) -> CreatableTopicResult 
 }
 
 /// Whatever stands in a list more than once.
-fn twice<'a, T: Ord + Clone + 'a>(items: impl Iterator<Item = &'a T>) -> BTreeSet<T> {
+pub(super) fn twice<'a, T: Ord + Clone + 'a>(items: impl Iterator<Item = &'a T>) -> BTreeSet<T> {
     let mut seen = BTreeSet::new();
     items.filter(|item| !seen.insert(*item)).cloned().collect()
 }
 
-fn text(message: String) -> StrBytes {
+pub(super) fn text(message: String) -> StrBytes {
     StrBytes::from_string(message)
 }
 
-fn refuse<T>(error: ErrorCode, message: &str) -> Result<T, Refusal> {
+pub(super) fn refuse<T>(error: ErrorCode, message: &str) -> Result<T, Refusal> {
     Err((error, message.to_string()))
 }
 
 /// The error with the message that Kafka gives it by default.
-fn plain(error: ErrorCode) -> Refusal {
+pub(super) fn plain(error: ErrorCode) -> Refusal {
     (error, crate::error::message(error).into_owned())
 }
 
@@ -428,7 +369,7 @@ pub(crate) mod tests {
         CreateTopicsRequest::default().with_topics(vec![topic])
     }
 
-    fn create(controller: &mut Controller, request: CreateTopicsRequest) -> Vec<(i16, String)> {
+    pub(crate) fn create(controller: &mut Controller, request: CreateTopicsRequest) -> Vec<(i16, String)> {
         let response = controller.create_topics(&request, 7);
         response
             .topics
@@ -463,7 +404,7 @@ pub(crate) mod tests {
                 request("x", 1, 3),
                 38,
                 "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be reached \
-                 because only 1 broker(s) are registered.",
+                 because only 1 broker(s) are registered or some brokers have all their log directories cordoned.",
             ),
         ] {
             assert_eq!(create(&mut controller, request), [(code, message.to_string())]);
@@ -533,22 +474,5 @@ pub(crate) mod tests {
         assert_eq!(grow(1), (37, "The topic x currently has 2 partition(s); 1 would not be an increase.".to_string()));
         assert_eq!(grow(5), (0, String::new()));
         assert_eq!(controller.state().topics[&topic("x")].partitions.len(), 5);
-    }
-
-    #[test]
-    fn topics_are_deleted_by_name_or_by_id() {
-        use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-        let mut controller = cluster(1);
-        create(&mut controller, request("x", 1, 1));
-        create(&mut controller, request("y", 1, 1));
-        let id = controller.state().topics[&topic("y")].id;
-        let states = vec![
-            DeleteTopicState::default().with_name(Some(topic("x"))),
-            DeleteTopicState::default().with_name(None).with_topic_id(id),
-            DeleteTopicState::default().with_name(Some(topic("z"))),
-        ];
-        let response = controller.delete_topics(&DeleteTopicsRequest::default().with_topics(states), 6);
-        assert_eq!(response.responses.iter().map(|result| result.error_code).collect::<Vec<_>>(), [0, 0, 3]);
-        assert!(controller.state().topics.is_empty());
     }
 }

@@ -1,27 +1,34 @@
 //! What the controller writes: the difference between what ZooKeeper holds and what is decided, as operations.
 //!
 //! A decision of a few hundred znodes is one multi. A larger one is several, each of which leaves the tree such that
-//! another controller can go on from it: a topic's own znode comes first, and a partition without a state is new. That a
-//! topic goes is marked (`/admin/delete_topics`) before the first of its znodes does.
+//! another controller can go on from it: a topic's own znode comes first, and a partition without a state is new. What can
+//! only go together is glued: a partition and its state, a topic and the mark of its deletion.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 
+use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
-use crate::protocol::znode;
+use crate::protocol::znode::{self, Entity};
 use crate::zookeeper::Path;
-use crate::zookeeper::protocol::{ANY_VERSION, CreateMode, Op, Reply};
+use crate::zookeeper::protocol::{ANY_VERSION, CreateMode, MAX_REQUEST, Op, Reply};
 
-/// Operations of one multi: far below what fits into ZooKeeper's `jute.maxbuffer` of 1 MiB.
+/// Operations of one multi.
 const BATCH: usize = 500;
+/// Bytes of one multi, after which no further operation is put into it.
+const BATCH_BYTES: usize = 128 << 10;
+/// Bytes of one znode: what ZooKeeper takes in a request, but for what else is in the multi.
+const MAX_ZNODE: usize = MAX_REQUEST - BATCH_BYTES - (64 << 10);
 
 /// Operations still to be sent, and the partitions whose states they write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Writes {
     to_come: VecDeque<Write>,
     under_way: Vec<Option<(TopicName, i32)>>,
+    /// Their deletion is marked already, by another hand.
+    marked: BTreeSet<TopicName>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,25 +36,31 @@ struct Write {
     op: Op,
     /// Whose state it writes.
     state_of: Option<(TopicName, i32)>,
-    /// What comes behind needs it to be done.
-    is_last: bool,
+    /// It is done with the one behind it.
+    glued: bool,
 }
 
 impl Writes {
     /// The next multi; `None` where all is written.
     pub fn next(&mut self) -> Option<Vec<Op>> {
-        let mut ops = Vec::new();
+        let (mut ops, mut bytes) = (Vec::new(), 0);
         self.under_way.clear();
-        while ops.len() < BATCH
-            && let Some(Write { op, state_of, is_last }) = self.to_come.pop_front()
+        let mut goes_on = true;
+        while (goes_on || ops.len() < BATCH && bytes < BATCH_BYTES)
+            && let Some(Write { op, state_of, glued }) = self.to_come.pop_front()
         {
+            bytes += size(&op);
             ops.push(op);
             self.under_way.push(state_of);
-            if is_last {
-                break;
-            }
+            goes_on = glued;
         }
         (!ops.is_empty()).then_some(ops)
+    }
+
+    /// A znode that is more than ZooKeeper would take, if there is one.
+    pub fn too_large(&self) -> Option<Path> {
+        let large = self.to_come.iter().find(|write| size(&write.op) > MAX_ZNODE)?;
+        large.op.path().cloned()
     }
 
     /// The last multi is done: its states have new versions.
@@ -82,41 +95,52 @@ impl Writes {
     }
 
     fn push(&mut self, op: Op) {
-        self.to_come.push_back(Write { op, state_of: None, is_last: false });
+        self.to_come.push_back(Write { op, state_of: None, glued: false });
     }
 
     fn push_state(&mut self, op: Op, topic: &TopicName, index: i32) {
-        self.to_come.push_back(Write { op, state_of: Some((topic.clone(), index)), is_last: false });
+        self.to_come.push_back(Write { op, state_of: Some((topic.clone(), index)), glued: false });
     }
 
-    /// What makes `before` to `after`. `marked` are the topics whose deletion is marked already.
-    pub fn difference(
-        &mut self,
-        before: &ClusterState,
-        after: &ClusterState,
-        controller_epoch: i32,
-        marked: &mut BTreeSet<TopicName>,
-    ) {
-        let stays = |name: &TopicName, topic: &Topic| after.topics.get(name).is_some_and(|now| now.id == topic.id);
-        let gone: Vec<_> = before.topics.iter().filter(|(name, topic)| !stays(name, topic)).collect();
-        for (name, _) in &gone {
-            if marked.insert((*name).clone()) {
+    /// That the deletion of these is marked.
+    pub fn are_marked(&mut self, names: impl Iterator<Item = TopicName>) {
+        self.marked.extend(names);
+    }
+
+    /// Of the reassignments that were asked for by writing them, those that are still under way.
+    pub fn set_moves(&mut self, moves: &[(TopicPartition, Vec<BrokerId>)]) {
+        let path = znode::REASSIGNMENTS.into();
+        match moves {
+            [] => self.remove(path),
+            moves => self.set(path, znode::reassignments(moves.iter()), ANY_VERSION),
+        }
+    }
+
+    /// What makes `before` to `after`.
+    pub fn difference(&mut self, before: &ClusterState, after: &ClusterState, controller_epoch: i32) {
+        for (name, topic) in &after.deleting {
+            let old = before.deleting.get(name);
+            if old.is_none() && !self.marked.contains(name) {
                 self.create_empty(znode::delete_topic_path(name));
             }
+            if old != Some(topic) {
+                self.change_topic(name, old.or_else(|| before.topics.get(name)), topic, controller_epoch);
+            }
         }
-        if let Some(last) = self.to_come.back_mut().filter(|_| !gone.is_empty()) {
-            last.is_last = true;
-        }
-        for (name, topic) in gone {
+        for (name, topic) in before.deleting.iter().filter(|(name, _)| !after.deleting.contains_key(*name)) {
             self.delete_topic(name, topic);
-        }
-        for name in std::mem::take(marked) {
-            self.remove(znode::delete_topic_path(&name));
         }
         for (name, topic) in &after.topics {
             let old = before.topics.get(name).filter(|old| old.id == topic.id);
             if old != Some(topic) {
                 self.change_topic(name, old, topic, controller_epoch);
+            }
+        }
+        for (whose, configs) in &after.broker_configs.0 {
+            let old = before.broker_configs.0.get(whose);
+            if old != Some(configs) {
+                let entity = whose.map_or(Entity::Brokers, Entity::Broker);
+                self.change_config(&entity, old.is_some(), configs);
             }
         }
     }
@@ -125,12 +149,31 @@ impl Writes {
         for (index, partition) in (0..).zip(&topic.partitions) {
             if partition.partition_epoch != Assignment::NEW {
                 self.remove(znode::state_path(name, index));
+                self.glue();
                 self.remove(znode::partition_path(name, index));
             }
         }
-        self.remove(znode::partitions_path(name));
-        self.remove(znode::topic_path(name));
-        self.remove(znode::topic_config_path(name));
+        for path in [znode::partitions_path(name), znode::topic_path(name), znode::topic_config_path(name)] {
+            self.remove(path);
+            self.glue();
+        }
+        self.remove(znode::delete_topic_path(name));
+    }
+
+    fn glue(&mut self) {
+        if let Some(last) = self.to_come.back_mut() {
+            last.glued = true;
+        }
+    }
+
+    /// Settings that changed, and that they did.
+    fn change_config(&mut self, entity: &Entity, is_there: bool, configs: &BTreeMap<String, String>) {
+        match is_there {
+            true => self.set(entity.path(), znode::config(configs), ANY_VERSION),
+            false => self.create(entity.path(), znode::config(configs)),
+        }
+        let (path, data) = (znode::config_change_path(), Some(znode::config_change(entity)));
+        self.push(Op::Create { path, data, mode: CreateMode::PersistentSequential });
     }
 
     fn change_topic(&mut self, name: &TopicName, old: Option<&Topic>, topic: &Topic, controller_epoch: i32) {
@@ -144,7 +187,7 @@ impl Writes {
             }
             Some(old) => {
                 if old.configs != topic.configs {
-                    self.set(znode::topic_config_path(name), znode::config(&topic.configs), ANY_VERSION);
+                    self.change_config(&Entity::Topic(name.clone()), true, &topic.configs);
                 }
                 if !old.partitions.iter().map(lies).eq(topic.partitions.iter().map(lies)) {
                     let json = znode::topic(topic.id, &topic.partitions);
@@ -152,12 +195,17 @@ impl Writes {
                 }
             }
         }
+        let is_new = |partition: &Assignment| partition.partition_epoch == Assignment::NEW;
         for (index, partition) in (0..).zip(&topic.partitions) {
+            // One that is to be deleted before it was begun never is.
+            if is_new(partition) && partition.leader == BrokerId::NONE && partition.isr.is_empty() {
+                continue;
+            }
             let path = znode::state_path(name, index);
             let data = Some(znode::state(partition, controller_epoch));
             let before = old.and_then(|old| old.partitions.get(index as usize));
             let says = |partition: &Assignment| (partition.leader, partition.leader_epoch, partition.isr.clone());
-            if partition.partition_epoch == Assignment::NEW {
+            if is_new(partition) {
                 self.create_empty(znode::partition_path(name, index));
                 self.push_state(Op::Create { path, data, mode: CreateMode::Persistent }, name, index);
             } else if before.map(says) != Some(says(partition)) {
@@ -165,4 +213,13 @@ impl Writes {
             }
         }
     }
+}
+
+/// About what an operation takes on the wire, where it is one that has data.
+fn size(op: &Op) -> usize {
+    let data = match op {
+        Op::Create { data, .. } | Op::SetData { data, .. } => data.as_ref().map_or(0, Bytes::len),
+        _ => 0,
+    };
+    op.path().map_or(0, |path| path.len()) + data
 }

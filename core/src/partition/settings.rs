@@ -1,6 +1,7 @@
 //! What a partition needs of its topic's settings, parsed once.
 
 use crate::config::TopicConfig;
+use crate::id::BrokerId;
 use crate::log::LogConfig;
 use crate::record::check::{Invalid, Rules};
 use crate::record::{Batch, BatchBuilder, Compression, Record, TimestampType};
@@ -16,10 +17,15 @@ pub struct Settings {
     pub compression: Option<Compression>,
     /// `min.insync.replicas`.
     pub min_insync_replicas: usize,
+    /// What followers that are not in sync fetch of this replica is throttled.
+    pub throttled_as_leader: bool,
+    /// What this replica fetches until it is in sync is throttled.
+    pub throttled_as_follower: bool,
 }
 
-impl From<&TopicConfig> for Settings {
-    fn from(topic: &TopicConfig) -> Settings {
+impl Settings {
+    /// Of one replica.
+    pub fn new(topic: &TopicConfig, partition: i32, broker: BrokerId) -> Settings {
         Settings {
             log: topic.into(),
             rules: topic.rules(),
@@ -33,11 +39,11 @@ impl From<&TopicConfig> for Settings {
                 _ => None,
             },
             min_insync_replicas: topic.min_insync_replicas.max(0) as usize,
+            throttled_as_leader: topic.leader_throttled_replicas.contains(partition, broker),
+            throttled_as_follower: topic.follower_throttled_replicas.contains(partition, broker),
         }
     }
-}
 
-impl Settings {
     /// The moment that the leader stamps into a batch, under LogAppendTime.
     pub fn append_time(&self, now: Now) -> Option<Timestamp> {
         (self.rules.timestamp_type == TimestampType::LogAppendTime).then_some(now.wall)

@@ -4,6 +4,7 @@
 //! `Fetch v17 orders-0 212 B high_watermark=60`. From some version on clients name topics by id only, so a line takes
 //! the names by id; an id that is not among them is printed.
 
+mod group;
 mod transaction;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ pub fn request_topic(body: &RequestKind, names: &Names) -> Option<TopicName> {
         RequestKind::Fetch(body) => body.topics.first().and_then(|topic| resolve(&topic.topic, topic.topic_id, names)),
         RequestKind::ListOffsets(body) => body.topics.first().map(|topic| topic.name.clone()),
         RequestKind::OffsetForLeaderEpoch(body) => body.topics.first().map(|topic| topic.topic.clone()),
+        RequestKind::OffsetCommit(body) => body.topics.first().map(|topic| topic.name.clone()),
         RequestKind::CreateTopics(body) => body.topics.first().map(|topic| topic.name.clone()),
         RequestKind::CreatePartitions(body) => body.topics.first().map(|topic| topic.name.clone()),
         RequestKind::Metadata(body) => {
@@ -63,6 +65,7 @@ pub fn response_topic(body: &ResponseKind, names: &Names) -> Option<TopicName> {
         }
         ResponseKind::ListOffsets(body) => body.topics.first().map(|topic| topic.name.clone()),
         ResponseKind::OffsetForLeaderEpoch(body) => body.topics.first().map(|topic| topic.topic.clone()),
+        ResponseKind::OffsetCommit(body) => body.topics.first().map(|topic| topic.name.clone()),
         ResponseKind::CreateTopics(body) => body.topics.first().map(|topic| topic.name.clone()),
         ResponseKind::Metadata(body) => match &body.topics[..] {
             [topic] => resolve_maybe(topic.name.as_ref(), topic.topic_id, names),
@@ -113,15 +116,7 @@ pub fn first_error(body: &ResponseKind) -> i16 {
             first([body.error_code].into_iter().chain(body.results.iter().map(|directory| directory.error_code)))
         }
         ResponseKind::InitProducerId(body) => body.error_code,
-        ResponseKind::FindCoordinator(body) => first(
-            [body.error_code].into_iter().chain(body.coordinators.iter().map(|coordinator| coordinator.error_code)),
-        ),
-        ResponseKind::JoinGroup(body) => body.error_code,
-        ResponseKind::SyncGroup(body) => body.error_code,
-        ResponseKind::Heartbeat(body) => body.error_code,
-        ResponseKind::LeaveGroup(body) => body.error_code,
-        ResponseKind::ConsumerGroupHeartbeat(body) => body.error_code,
-        body => first(transaction::error_codes(body)),
+        body => first(group::error_codes(body).into_iter().chain(transaction::error_codes(body))),
     }
 }
 
@@ -262,7 +257,10 @@ fn write_request(request: &Request, names: &Names, line: &mut String) {
                 let _ = write!(line, " {}", name.0);
             });
         }
-        body => transaction::write_request(body, line),
+        body => {
+            group::write_request(body, line);
+            transaction::write_request(body, line);
+        }
     }
 }
 
@@ -348,6 +346,7 @@ fn write_response(response: &Response, names: &Names, line: &mut String) {
         }
         body => {
             write_error(line, first_error(body));
+            group::write_response(body, line);
             transaction::write_response(body, line);
         }
     }

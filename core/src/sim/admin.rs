@@ -1,12 +1,13 @@
-//! The hand that makes a scenario's topics: a client node that asks a broker for CreateTopics until it is answered, as
-//! `kafka-topics --create` would be. It waits for all brokers to be there first, so that they share the partitions.
+//! The operator: a client node that asks brokers for what a scenario's errands are (topics above all), one after the other,
+//! each until it is answered, as Kafka's own tools would. It waits for all brokers to be there first, so that they share the
+//! partitions.
 
 use std::collections::VecDeque;
 
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::{ApiKey, CreateTopicsRequest, MetadataRequest, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::messages::{ApiKey, MetadataRequest, RequestKind, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
 
+use crate::client::admin::Errand;
 use crate::client::{Effect, Endpoint, Event, Report};
 use crate::error::ErrorCode;
 use crate::id::ConnId;
@@ -29,13 +30,12 @@ const RETRIABLE: [ErrorCode; 5] = [
     ErrorCode::InvalidReplicationFactor,
 ];
 
-/// A topic to be made.
+/// Something to be asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    pub name: String,
-    pub partitions: u32,
-    pub replication_factor: u32,
-    pub configs: Vec<(String, String)>,
+    pub errand: Errand,
+    /// The broker that alone can take it.
+    pub taker: Option<Endpoint>,
     /// When it was asked for.
     pub since: Instant,
 }
@@ -75,11 +75,11 @@ impl Admin {
         }
     }
 
-    pub fn want(&mut self, topic: Wanted) {
-        self.queue.push_back(topic);
+    pub fn want(&mut self, wanted: Wanted) {
+        self.queue.push_back(wanted);
     }
 
-    /// Nothing is left to make.
+    /// Nothing is left to ask for.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty()
     }
@@ -87,8 +87,9 @@ impl Admin {
     fn open(&mut self, now: Now, out: &mut Vec<Effect>) {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        let to = self.brokers[self.turn % self.brokers.len()].clone();
-        out.push(Effect::Open { conn, to });
+        let anyone = &self.brokers[self.turn % self.brokers.len()];
+        let taker = self.queue.front().and_then(|wanted| wanted.taker.as_ref()).filter(|_| self.formed);
+        out.push(Effect::Open { conn, to: taker.unwrap_or(anyone).clone() });
         self.link = Link::Opening(conn, now.instant + TIMEOUT);
     }
 
@@ -99,7 +100,7 @@ impl Admin {
             return;
         };
         let (api_key, version, body) = match self.formed {
-            true => (ApiKey::CreateTopics, 7, RequestKind::CreateTopics(create(wanted))),
+            true => wanted.errand.request(TIMEOUT.as_millis() as i32),
             false => {
                 (ApiKey::Metadata, 12, RequestKind::Metadata(MetadataRequest::default().with_topics(Some(vec![]))))
             }
@@ -111,40 +112,45 @@ impl Admin {
         self.link = Link::Asking(conn, now.instant + TIMEOUT);
     }
 
-    /// The connection is of no use: another broker, a little later. Gives up on a topic that took too long.
+    /// The connection is of no use: another broker, a little later. Gives up on what took too long.
     fn fail(&mut self, now: Now, close: Option<ConnId>, why: &str, out: &mut Vec<Effect>) {
         out.extend(close.map(|conn| Effect::Close { conn }));
         self.turn += 1;
         self.link = Link::Resting(now.instant + BACKOFF);
         if self.queue.front().is_some_and(|wanted| now.instant.since(wanted.since) >= TIMEOUT) {
             let wanted = self.queue.pop_front().expect("there is a first");
-            out.push(Effect::Report(Report::Note(format!("topic {} could not be created: {why}", wanted.name))));
+            out.push(Effect::Report(Report::Note(format!("{} could not be done: {why}", what(&wanted.errand)))));
         }
     }
 
     fn answered(&mut self, now: Now, conn: ConnId, body: ResponseKind, out: &mut Vec<Effect>) {
-        let topic = match body {
-            ResponseKind::Metadata(metadata) => {
-                self.formed = metadata.brokers.len() >= self.brokers.len() || !self.young(now);
-                return if self.formed { self.ask(now, conn, out) } else { self.fail(now, Some(conn), "", out) };
-            }
-            ResponseKind::CreateTopics(response) => response.topics.into_iter().next(),
-            _ => None,
-        };
-        let Some(topic) = topic else { return };
-        let error = ErrorCode::try_from_code(topic.error_code);
-        match error {
-            Some(error) if RETRIABLE.contains(&error) && self.young(now) => {
+        if let ResponseKind::Metadata(metadata) = body {
+            self.formed = metadata.brokers.len() >= self.brokers.len() || !self.young(now);
+            let elsewhere = self.queue.front().is_some_and(|wanted| wanted.taker.is_some());
+            return match self.formed {
+                true if !elsewhere => self.ask(now, conn, out),
+                _ => self.fail(now, Some(conn), "", out),
+            };
+        }
+        let Some(wanted) = self.queue.front() else { return };
+        let Some(outcome) = wanted.errand.outcome(&body) else { return };
+        match outcome {
+            Err((error, _)) if RETRIABLE.contains(&error) && self.young(now) => {
                 return self.fail(now, Some(conn), &format!("{error:?}"), out);
             }
-            Some(ErrorCode::TopicAlreadyExists) | None => {}
-            Some(error) => {
-                let why = topic.error_message.map_or_else(|| error.to_string(), |message| message.to_string());
-                let note = format!("topic {} was refused: {error:?}: {why}", topic.name.0);
+            Ok(()) => {}
+            // An answer to an earlier try may have been lost.
+            Err((ErrorCode::TopicAlreadyExists, _)) if matches!(wanted.errand, Errand::Create { .. }) => {}
+            Err((error, why)) => {
+                let note = format!("{} is refused: {error:?}: {why}", what(&wanted.errand));
                 out.push(Effect::Report(Report::Note(note)));
             }
         }
         self.queue.pop_front();
+        if self.queue.front().is_some_and(|next| next.taker.is_some()) {
+            out.push(Effect::Close { conn });
+            return self.open(now, out);
+        }
         self.ask(now, conn, out);
     }
 
@@ -153,17 +159,12 @@ impl Admin {
     }
 }
 
-fn create(wanted: &Wanted) -> CreateTopicsRequest {
-    let text = |text: &str| StrBytes::from_string(text.to_owned());
-    let config = |(name, value): &(String, String)| {
-        CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
-    };
-    let topic = CreatableTopic::default()
-        .with_name(TopicName(text(&wanted.name)))
-        .with_num_partitions(wanted.partitions as i32)
-        .with_replication_factor(wanted.replication_factor as i16)
-        .with_configs(wanted.configs.iter().map(config).collect());
-    CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT.as_millis() as i32)
+/// An errand, as its outcome names it.
+fn what(errand: &Errand) -> String {
+    match errand {
+        Errand::Create { topic, .. } => format!("topic {topic}"),
+        other => other.to_string(),
+    }
 }
 
 impl Node for Admin {

@@ -51,6 +51,8 @@ impl Simulation {
             Effect::ZooKeeper(effect) => self.enact_client_of_zookeeper(node, effect),
             // The event log has it (`observe_effect`).
             Effect::Note { .. } => {}
+            // Simulated connections are not counted.
+            Effect::Configure { .. } => {}
             Effect::Fail { .. } => self.failed(node),
 
             Effect::Append { log, .. }

@@ -8,6 +8,7 @@ use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, Replic
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
 use crate::broker::view::{bury, order, topics};
+use crate::client::admin::Errand;
 use crate::id::BrokerId;
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
@@ -31,8 +32,10 @@ impl Simulation {
         };
         bury(&mut view.brokers, state);
         view.topics = state.map_or_else(Vec::new, |state| topics(state, &view.brokers));
-        let topic =
-            |timed: &Timed| if let Action::Topic { name, .. } = &timed.action { Some(name.clone()) } else { None };
+        let topic = |timed: &Timed| match &timed.action {
+            Action::Errand(Errand::Create { topic, .. }) => Some(topic.clone()),
+            _ => None,
+        };
         let came: BTreeMap<String, u32> = self.actions.iter().filter_map(topic).zip(0..).collect();
         order(&mut view.topics, |name| came.get(name).copied());
         for (node, client) in self.clients() {

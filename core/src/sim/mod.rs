@@ -614,11 +614,13 @@ impl Simulation {
     }
 
     fn brokers(&self) -> Vec<client::Endpoint> {
-        let endpoint = |(_, host): (NodeId, &Host)| client::Endpoint {
-            host: host.config.registration.host.clone(),
-            port: host.config.registration.port,
-        };
-        self.hosts().map(endpoint).collect()
+        self.hosts().map(|(_, host)| host.endpoint()).collect()
+    }
+
+    /// Where that broker is found.
+    fn endpoint(&self, id: BrokerId) -> Result<client::Endpoint, String> {
+        let node = self.host_node(id)?;
+        self.host(node).map(Host::endpoint).ok_or_else(|| format!("{id} is no broker"))
     }
 }
 
@@ -643,6 +645,11 @@ impl Slot {
 impl Host {
     fn id(&self) -> BrokerId {
         self.config.registration.id
+    }
+
+    fn endpoint(&self) -> client::Endpoint {
+        let registration = &self.config.registration;
+        client::Endpoint { host: registration.host.clone(), port: registration.port }
     }
 
     fn broker(&self) -> Option<&Broker> {

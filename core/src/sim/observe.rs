@@ -99,7 +99,7 @@ impl Simulation {
                 }
             }
             Effect::Delete { log, below } => self.checks.deleted(id, *log, *below),
-            Effect::Remove { log } => self.checks.truncated(self.now, id, *log, 0),
+            Effect::Remove { log } => self.checks.removed(self.now, id, *log),
             Effect::Truncate { log, end, .. } => {
                 self.tally.truncations += 1;
                 self.checks.truncated(self.now, id, *log, *end);
@@ -196,6 +196,11 @@ impl Simulation {
             "controllers" => brokers().filter(|broker| broker.controller).count() as u64,
             "controller-epoch" => return Some(i64::from(self.cluster_state()?.controller_epoch)),
             "registered" => self.znode(BROKER_IDS)?.children.len() as u64,
+            "topics" => self.cluster_state()?.topics.len() as u64,
+            "moving" => {
+                let partitions = self.cluster_state()?.topics.values().flat_map(|topic| &topic.partitions);
+                partitions.filter(|partition| partition.is_moving()).count() as u64
+            }
             _ => return None,
         };
         i64::try_from(sum).ok()

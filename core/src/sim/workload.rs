@@ -8,8 +8,10 @@ use super::scenario::{Action, Expectation};
 use super::story;
 use super::view::Level;
 use super::{Actor, Outcome, Simulation};
+use crate::client::admin::{Election, Errand};
 use crate::client::{Command, Consumer, Effect, Event, Producer};
 use crate::node::Node;
+use crate::protocol::znode;
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
 
@@ -117,12 +119,15 @@ impl Simulation {
 
     fn try_act(&mut self, action: Action) -> Result<(), String> {
         match action {
-            Action::Topic { name, partitions, replication_factor, configs } => {
-                let configs = configs.into_iter().collect();
+            Action::Errand(errand) => {
+                if let Errand::Elect { election: Election::Unclean, topic, partition } = &errand {
+                    self.checks.unclean_election(&znode::topic_name(topic), *partition);
+                }
                 let since = self.now;
+                let taker = errand.taker().map(|id| self.endpoint(id)).transpose()?;
                 let node = self.node(admin::NAME)?;
                 if let App::Admin(admin) = &mut self.client_mut(node).app {
-                    admin.want(Wanted { name, partitions, replication_factor, configs, since });
+                    admin.want(Wanted { errand, taker, since });
                 }
                 self.tell_client(node, Event::Timer);
                 Ok(())

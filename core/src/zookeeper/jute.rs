@@ -42,6 +42,15 @@ impl Reader {
         self.take(N, what)?.as_ref().try_into().map_err(|_| Malformed(what))
     }
 
+    /// All that is left.
+    pub fn rest(self) -> Bytes {
+        self.rest
+    }
+
+    pub fn byte(&mut self) -> Result<u8, Malformed> {
+        Ok(self.array::<1>("a byte")?[0])
+    }
+
     pub fn bool(&mut self) -> Result<bool, Malformed> {
         Ok(self.array::<1>("a boolean")?[0] != 0)
     }
@@ -65,8 +74,12 @@ impl Reader {
     }
 
     pub fn string(&mut self) -> Result<Path, Malformed> {
-        let bytes = self.buffer()?.ok_or(Malformed("a string"))?;
-        std::str::from_utf8(&bytes).map(Path::from).map_err(|_| Malformed("a string in UTF-8"))
+        self.optional_string()?.ok_or(Malformed("a string"))
+    }
+
+    pub fn optional_string(&mut self) -> Result<Option<Path>, Malformed> {
+        let text = |bytes: Bytes| std::str::from_utf8(&bytes).map(Path::from);
+        self.buffer()?.map(text).transpose().map_err(|_| Malformed("a string in UTF-8"))
     }
 
     /// A vector of what `item` reads.

@@ -1,7 +1,7 @@
 //! ZooKeeper: where brokers register, race to be the controller, and where a cluster keeps what must outlive them.
 //!
 //! Its operations, results, error codes and files are ZooKeeper's own (a server of one, as `zkServer.sh standalone` runs
-//! it), so that its wire protocol, or a genuine ensemble in its place, needs no other words. What Kafka puts into the
+//! it), and so is its wire: its own clients find nothing else. What Kafka puts into the
 //! tree is Kafka's business: [`crate::protocol::znode`].
 //!
 //! ```text
@@ -13,7 +13,7 @@
 //!
 //! `protocol.rs` what is said | `path.rs` which paths can be | `tree.rs` znodes | `session.rs` who lives | `watch.rs` who
 //! waits for what | `server.rs` the node | `client.rs` the other end | `txn.rs`, `store.rs` the log, the snapshots and what
-//! a start makes of them | `jute.rs` ZooKeeper's encoding | `view.rs` what a page sees
+//! a start makes of them | `jute.rs` ZooKeeper's encoding | `wire.rs` what is said, as bytes | `view.rs` what a page sees
 
 pub mod client;
 pub mod jute;
@@ -28,6 +28,7 @@ pub mod tree;
 pub mod txn;
 pub mod view;
 pub mod watch;
+pub mod wire;
 
 pub use client::Client;
 pub use protocol::{Error, Op, Reply, Stat, ToClient, ToServer};

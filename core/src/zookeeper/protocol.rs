@@ -9,6 +9,8 @@ use super::{Path, SessionId, Zxid};
 
 /// A version that fits any.
 pub const ANY_VERSION: i32 = -1;
+/// ZooKeeper's `jute.maxbuffer`: no request has more bytes.
+pub const MAX_REQUEST: usize = 0xf_ffff;
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,8 +144,19 @@ pub enum Op {
         exist: Vec<Path>,
         child: Vec<Path>,
     },
+    /// The access control list, which is the same of every znode: anyone may do anything.
+    GetAcl {
+        path: Path,
+    },
+    /// A name and a password. Nothing here is kept from anyone, so that they are not asked for either.
+    Auth,
     Ping,
     CloseSession,
+    /// One that cannot be done here, or could not be read.
+    Refused {
+        code: i32,
+        error: Error,
+    },
 }
 
 /// The result of an operation that went well, by the same name.
@@ -161,6 +174,8 @@ pub enum Reply {
     Check,
     Multi(Result<Vec<Reply>, Failed>),
     SetWatches,
+    GetAcl { stat: Stat },
+    Auth,
     Ping,
     CloseSession,
 }
@@ -170,6 +185,8 @@ pub enum Reply {
 pub struct Failed {
     /// Which of its operations, from 0.
     pub at: usize,
+    /// How many there are.
+    pub of: usize,
     pub error: Error,
 }
 
@@ -215,6 +232,8 @@ pub enum WatchKind {
 /// ZooKeeper's `KeeperException.Code`, those that can happen here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Error {
+    /// One that has no name here.
+    SystemError = -1,
     /// Another operation of the same multi failed before it.
     RuntimeInconsistency = -2,
     /// The connection was lost before the answer came: it may have been done or not.
@@ -228,10 +247,13 @@ pub enum Error {
     NodeExists = -110,
     NotEmpty = -111,
     SessionExpired = -112,
+    InvalidAcl = -114,
+    AuthFailed = -115,
 }
 
 impl Error {
-    pub const ALL: [Error; 11] = [
+    pub const ALL: [Error; 14] = [
+        Error::SystemError,
         Error::RuntimeInconsistency,
         Error::ConnectionLoss,
         Error::MarshallingError,
@@ -243,6 +265,8 @@ impl Error {
         Error::NodeExists,
         Error::NotEmpty,
         Error::SessionExpired,
+        Error::InvalidAcl,
+        Error::AuthFailed,
     ];
 
     pub fn code(self) -> i32 {
@@ -279,13 +303,16 @@ impl Op {
             Op::SetData { .. } => code::SET_DATA,
             Op::GetChildren { .. } => code::GET_CHILDREN,
             Op::Sync { .. } => code::SYNC,
+            Op::Auth => code::AUTH,
             Op::Ping => code::PING,
             Op::GetChildren2 { .. } => code::GET_CHILDREN2,
             Op::Check { .. } => code::CHECK,
             Op::Multi(_) => code::MULTI,
             Op::Create2 { .. } => code::CREATE2,
             Op::SetWatches { .. } => code::SET_WATCHES,
+            Op::GetAcl { .. } => code::GET_ACL,
             Op::CloseSession => code::CLOSE_SESSION,
+            Op::Refused { code, .. } => *code,
         }
     }
 
@@ -304,8 +331,11 @@ impl Op {
             Op::Check { .. } => "check",
             Op::Multi(_) => "multi",
             Op::SetWatches { .. } => "setWatches",
+            Op::GetAcl { .. } => "getACL",
+            Op::Auth => "auth",
             Op::Ping => "ping",
             Op::CloseSession => "closeSession",
+            Op::Refused { .. } => "an operation",
         }
     }
 
@@ -321,8 +351,9 @@ impl Op {
             | Op::GetChildren { path, .. }
             | Op::GetChildren2 { path, .. }
             | Op::Sync { path }
+            | Op::GetAcl { path }
             | Op::Check { path, .. } => Some(path),
-            Op::Multi(_) | Op::SetWatches { .. } | Op::Ping | Op::CloseSession => None,
+            Op::Multi(_) | Op::SetWatches { .. } | Op::Auth | Op::Ping | Op::CloseSession | Op::Refused { .. } => None,
         }
     }
 }
@@ -334,6 +365,7 @@ pub mod code {
     pub const EXISTS: i32 = 3;
     pub const GET_DATA: i32 = 4;
     pub const SET_DATA: i32 = 5;
+    pub const GET_ACL: i32 = 6;
     pub const GET_CHILDREN: i32 = 8;
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
@@ -341,6 +373,7 @@ pub mod code {
     pub const CHECK: i32 = 13;
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
+    pub const AUTH: i32 = 100;
     pub const SET_WATCHES: i32 = 101;
     pub const CREATE_SESSION: i32 = -10;
     pub const CLOSE_SESSION: i32 = -11;
@@ -351,6 +384,7 @@ pub mod code {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Error::SystemError => "SYSTEMERROR",
             Error::RuntimeInconsistency => "RUNTIMEINCONSISTENCY",
             Error::ConnectionLoss => "CONNECTIONLOSS",
             Error::MarshallingError => "MARSHALLINGERROR",
@@ -362,6 +396,8 @@ impl fmt::Display for Error {
             Error::NodeExists => "NODEEXISTS",
             Error::NotEmpty => "NOTEMPTY",
             Error::SessionExpired => "SESSIONEXPIRED",
+            Error::InvalidAcl => "INVALIDACL",
+            Error::AuthFailed => "AUTHFAILED",
         })
     }
 }
@@ -440,6 +476,7 @@ impl fmt::Display for Op {
             Op::SetWatches { relative_zxid, data, exist, child } => {
                 write!(f, " {} since {relative_zxid}", data.len() + exist.len() + child.len())
             }
+            Op::Refused { code, .. } => write!(f, " of type {code}"),
             _ => Ok(()),
         }
     }
@@ -461,6 +498,8 @@ impl fmt::Display for Reply {
             Reply::Multi(Ok(replies)) => write!(f, "all {} done", replies.len()),
             Reply::Multi(Err(failed)) => write!(f, "none done, {} at operation {}", failed.error, failed.at + 1),
             Reply::SetWatches => f.write_str("watches set"),
+            Reply::GetAcl { .. } => f.write_str("world:anyone may do anything"),
+            Reply::Auth => f.write_str("known"),
             Reply::Ping => f.write_str("ping"),
             Reply::CloseSession => f.write_str("session closed"),
         }

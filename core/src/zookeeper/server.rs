@@ -254,14 +254,17 @@ impl Server {
                 self.children(conn, path, watch).map(|(children, stat)| Reply::GetChildren2 { children, stat })
             }
             Op::Sync { path } => Ok(Reply::Sync { path }),
+            Op::Auth => Ok(Reply::Auth),
             Op::Ping => Ok(Reply::Ping),
+            Op::GetAcl { path } => self.tree.get(&path).map(|znode| Reply::GetAcl { stat: znode.stat() }),
             Op::Check { .. } => Err(Error::Unimplemented),
+            Op::Refused { error, .. } => Err(error),
             Op::SetWatches { relative_zxid, data, exist, child } => {
                 self.set_watches(conn, relative_zxid, data, exist, child, out);
                 Ok(Reply::SetWatches)
             }
         };
-        let closed = matches!(result, Ok(Reply::CloseSession));
+        let closed = matches!(result, Ok(Reply::CloseSession) | Err(Error::AuthFailed));
         self.say(conn, ToClient::Response { xid, zxid: self.zxid, result }, out);
         if closed {
             self.close(conn, out);

@@ -152,7 +152,7 @@ impl Tree {
                         }
                     }
                     changed.truncate(before);
-                    return Err(Failed { at, error });
+                    return Err(Failed { at, of: ops.len(), error });
                 }
             }
         }
@@ -188,6 +188,7 @@ impl Tree {
                 Ok(Txn::Check { path: path.clone(), version: *version })
             }
             Op::CloseSession => Ok(Txn::CloseSession { paths: self.ephemerals(session) }),
+            Op::Refused { error, .. } => Err(*error),
             _ => Err(Error::BadArguments),
         }
     }

@@ -13,6 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::jute::{Adler32, Malformed, Reader, Write};
 use super::protocol::code;
+use super::wire::put_open_acl;
 use super::{Path, SessionId, Zxid};
 
 /// The first bytes of a log.
@@ -208,13 +209,4 @@ impl Txn {
             _ => return Err(Malformed("a type of transaction that is known here")),
         })
     }
-}
-
-/// ZooKeeper's OPEN_ACL_UNSAFE: anyone may do anything.
-fn put_open_acl(out: &mut BytesMut) {
-    const ALL: i32 = 0b1_1111;
-    out.put_i32(1);
-    out.put_i32(ALL);
-    out.put_string("world");
-    out.put_string("anyone");
 }

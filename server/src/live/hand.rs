@@ -1,19 +1,18 @@
 //! What a hand on the page does to the server: it is one more client, inside the process.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiKey, CreateTopicsRequest, FetchRequest, MetadataRequest, ProduceRequest, RequestKind, ResponseKind, TopicName,
+    ApiKey, FetchRequest, MetadataRequest, ProduceRequest, RequestKind, ResponseKind, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use ottla_core::broker::Event;
 use ottla_core::client::SendRecord;
+use ottla_core::client::admin::Errand;
 use ottla_core::client::producer::partitioner::for_key;
 use ottla_core::error::{ErrorCode, NONE};
 use ottla_core::id::{BrokerId, Offset, Ticket};
@@ -64,30 +63,21 @@ pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, St
     }
 }
 
-pub async fn create_topic(
-    server: &Arc<Server>,
-    name: String,
-    partitions: u32,
-    replication_factor: u32,
-    configs: BTreeMap<String, String>,
-) -> Result<String, String> {
-    let config = |(name, value)| {
-        let (name, value) = (StrBytes::from_string(name), StrBytes::from_string(value));
-        CreatableTopicConfig::default().with_name(name).with_value(Some(value))
+/// Asks the cluster for what an operator wants of it.
+pub async fn errand(server: &Arc<Server>, errand: &Errand) -> Result<String, String> {
+    let broker = match errand.taker() {
+        Some(id) => server.broker(id).ok_or_else(|| format!("{id} is not running"))?,
+        None => anyone(server)?,
     };
-    let topic = CreatableTopic::default()
-        .with_name(TopicName(StrBytes::from_string(name.clone())))
-        .with_num_partitions(partitions as i32)
-        .with_replication_factor(replication_factor as i16)
-        .with_configs(configs.into_iter().map(config).collect());
-    let body = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
-    let body = RequestKind::CreateTopics(body);
-    let (response, _) = ask(&anyone(server)?, Some(CLIENT_ID), ApiKey::CreateTopics, 7, body).await?;
-    let ResponseKind::CreateTopics(created) = response.body else { return Err("no CreateTopics response".into()) };
-    let answer = created.topics.first().ok_or("an empty CreateTopics response")?;
-    match answer.error_code {
-        NONE => Ok(format!("topic {name} with {} partitions", answer.num_partitions)),
-        code => Err(explain(code, answer.error_message.as_deref())),
+    let (api, version, body) = errand.request(TIMEOUT_MS);
+    let (response, _) = ask(&broker, Some(CLIENT_ID), api, version, body).await?;
+    match errand.outcome(&response.body) {
+        Some(Ok(())) => Ok(match errand {
+            Errand::Create { topic, partitions, .. } => format!("topic {topic} with {partitions} partitions"),
+            _ => "done".to_owned(),
+        }),
+        Some(Err((error, message))) => Err(explain(error.code(), Some(&message))),
+        None => Err(format!("no {api:?} response")),
     }
 }
 

@@ -12,8 +12,9 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::Broker;
 use ottla_core::broker::view::{bury, order, topics};
-use ottla_core::id::ConnId;
+use ottla_core::id::{BrokerId, ConnId};
 use ottla_core::protocol::cluster::ClusterState;
+use ottla_core::protocol::znode;
 use ottla_core::sim::view::{
     BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View, ZooKeeperView,
 };
@@ -116,10 +117,24 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         order(&mut view.topics, |name| came.get(name).copied());
         server.live.set_names(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
     }
-    view.zookeeper = server.zookeeper.look(zookeeper::Server::view).await.unwrap_or_else(ZooKeeperView::dead);
+    let look = |keeper: &zookeeper::Server| (keeper.view(), connected(keeper));
+    let (zookeeper, connected) =
+        server.zookeeper.look(look).await.unwrap_or_else(|| (ZooKeeperView::dead(), BTreeSet::new()));
+    view.zookeeper = zookeeper;
     clients(server, &mut view, passed, rates);
+    view.links.extend(server.exchange.links(&connected));
     view.log = server.live.story().lines();
     view
+}
+
+/// The brokers whose sessions are on a connection.
+fn connected(keeper: &zookeeper::Server) -> BTreeSet<BrokerId> {
+    let sessions = keeper.sessions().filter(|(_, session)| session.conn.is_some());
+    let znodes = sessions.flat_map(|(id, _)| keeper.tree().ephemerals(id));
+    znodes
+        .filter_map(|path| path.strip_prefix(znode::BROKER_IDS)?.strip_prefix('/')?.parse().ok())
+        .map(BrokerId)
+        .collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -179,7 +194,7 @@ fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>,
         }
     }
     rates.0.retain(|name, _| taken.contains(name));
-    view.links = links.into_iter().chain(server.exchange.links()).collect();
+    view.links = links.into_iter().collect();
     view.messages = passed
         .into_iter()
         .filter_map(|(conn, mut message)| {

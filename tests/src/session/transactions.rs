@@ -2,12 +2,14 @@
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
-use kafka_protocol::messages::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::*;
 use ottla_core::record::{BatchBuilder, Compression};
@@ -51,20 +53,26 @@ fn transactional(id: &str) -> TransactionalId {
 }
 
 fn init(id: Option<&str>, timeout_ms: i32) -> InitProducerIdRequest {
-    InitProducerIdRequest::default().with_transactional_id(id.map(transactional)).with_transaction_timeout_ms(timeout_ms)
+    InitProducerIdRequest::default()
+        .with_transactional_id(id.map(transactional))
+        .with_transaction_timeout_ms(timeout_ms)
 }
 
 pub fn exchanges(script: &mut Vec<Exchange>) {
-    let topic = CreatableTopic::default().with_name(name(TOPIC)).with_num_partitions(2).with_replication_factor(1);
+    // What is written is old from the beginning, and must not go while it is read.
+    let keep = CreatableTopicConfig::default().with_name(text("retention.ms")).with_value(Some(text("-1")));
+    let topic = CreatableTopic::default()
+        .with_name(name(TOPIC))
+        .with_num_partitions(2)
+        .with_replication_factor(1)
+        .with_configs(vec![keep]);
     let create = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
     ask(script, "a topic to write", ApiKey::CreateTopics, 7, move |_| create.clone());
     ask(script, "its id", ApiKey::Metadata, 12, |_| {
         let topic = MetadataRequestTopic::default().with_name(Some(name(TOPIC)));
         MetadataRequest::default().with_topics(Some(vec![topic]))
     });
-    let find = |_: &Learned| {
-        FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![text("tx")])
-    };
+    let find = |_: &Learned| FindCoordinatorRequest::default().with_key_type(1).with_coordinator_keys(vec![text("tx")]);
     ask(script, "the first to ask for transactions", ApiKey::FindCoordinator, 6, find);
     pause(script);
     pause(script);
@@ -253,7 +261,8 @@ fn write(script: &mut Vec<Exchange>, producers: &mut Producers) {
             ask(script, what, ApiKey::Produce, version, move |learned| {
                 let (producer, epoch) = own.of(learned);
                 let records = batch((producer, epoch + epochs), sequence, 1, true);
-                produce_to(version, learned, TOPIC, to, -1, records).with_transactional_id(id.as_deref().map(transactional))
+                produce_to(version, learned, TOPIC, to, -1, records)
+                    .with_transactional_id(id.as_deref().map(transactional))
             });
         }
         let id = id.clone();
@@ -324,8 +333,7 @@ fn offsets(version: i16, id: &str, (producer, epoch): (i64, i16), generation: i3
 fn commit_offsets(script: &mut Vec<Exchange>, producers: &mut Producers) {
     let fetch = |script: &mut Vec<Exchange>, when: &str, stable: bool| {
         ask(script, when, ApiKey::OffsetFetch, 9, move |_| {
-            let topics =
-                OffsetFetchRequestTopics::default().with_name(name(TOPIC)).with_partition_indexes(vec![0, 1]);
+            let topics = OffsetFetchRequestTopics::default().with_name(name(TOPIC)).with_partition_indexes(vec![0, 1]);
             let group = OffsetFetchRequestGroup::default()
                 .with_group_id(group_id("tg"))
                 .with_member_epoch(-1)
@@ -356,9 +364,13 @@ fn commit_offsets(script: &mut Vec<Exchange>, producers: &mut Producers) {
         }
         if version >= 3 {
             let id = id.clone();
-            ask(script, "a generation of a group that is not there", ApiKey::TxnOffsetCommit, version, move |learned| {
-                offsets(version, &id, own.of(learned), 7)
-            });
+            ask(
+                script,
+                "a generation of a group that is not there",
+                ApiKey::TxnOffsetCommit,
+                version,
+                move |learned| offsets(version, &id, own.of(learned), 7),
+            );
         }
         for (what, epochs) in [("offsets", 0), ("in an epoch yet to come", 1)] {
             let id = id.clone();
@@ -472,7 +484,8 @@ fn tell(script: &mut Vec<Exchange>) {
             ask(script, "open for more than a day", ApiKey::ListTransactions, version, move |_| long.clone());
         }
         if version >= 2 {
-            for (what, pattern) in [("by a pattern", "[ew]1?[0-9]"), ("by no pattern", ""), ("by half a pattern", "(")] {
+            for (what, pattern) in [("by a pattern", "[ew]1?[0-9]"), ("by no pattern", ""), ("by half a pattern", "(")]
+            {
                 let body = all.clone().with_transactional_id_pattern(Some(text(pattern)));
                 ask(script, what, ApiKey::ListTransactions, version, move |_| body.clone());
             }

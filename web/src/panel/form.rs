@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use ottla_core::client::SendRecord;
+use ottla_core::client::admin::Errand;
 use ottla_core::sim::scenario::{Action, parse};
 
 use crate::store::{Form, Session};
@@ -240,12 +241,12 @@ fn Topic() -> impl IntoView {
                 Ok((name.to_string(), value.to_string()))
             })
             .collect::<Result<_, String>>()?;
-        Ok(Action::Topic {
-            name: needed("name", &name.get())?,
+        Ok(Action::Errand(Errand::Create {
+            topic: needed("name", &name.get())?,
             partitions: number("partitions", &partitions.get())?.unwrap_or(1),
             replication_factor: number("replication.factor", &factor.get())?.unwrap_or(1),
             configs,
-        })
+        }))
     });
     view! {
         <form on:submit=|event| event.prevent_default()>

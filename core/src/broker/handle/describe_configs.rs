@@ -17,6 +17,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::Asked;
 use crate::broker::{Broker, Effect};
 use crate::config::describe::{self, Entry};
+use crate::config::setting::Kind;
 use crate::controller::topic::validate_name;
 use crate::error::ErrorCode;
 
@@ -26,6 +27,9 @@ const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
+
+/// Kafka's `ConfigType.UNKNOWN`.
+const UNKNOWN: i8 = 0;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeConfigsRequest, out: &mut Vec<Effect>) {
     let known = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
@@ -76,8 +80,7 @@ fn entries(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<En
                 None => Err((ErrorCode::UnknownTopicOrPartition, None)),
             }
         }
-        // What was set for all brokers while they run: nothing ever is.
-        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER if name.is_empty() => Ok(describe::all_brokers(&broker.settings.layers().all)),
         BROKER if own_id()? => Ok(describe::broker(&broker.settings, &own_settings(broker))),
         BROKER => {
             let id = broker.id().0;
@@ -116,12 +119,13 @@ struct Shown {
 impl Shown {
     fn result(&self, entry: Entry) -> DescribeConfigsResourceResult {
         let result = DescribeConfigsResourceResult::default()
-            .with_name(StrBytes::from_static_str(entry.name))
+            .with_name(describe::wire(entry.name))
             .with_value(entry.value.map(StrBytes::from_string))
             .with_read_only(entry.read_only)
             .with_config_source(entry.source as i8)
             .with_is_sensitive(entry.sensitive);
-        let result = if self.types { result.with_config_type(entry.kind.code()) } else { result };
+        let kind = entry.kind.map_or(UNKNOWN, Kind::code);
+        let result = if self.types { result.with_config_type(kind) } else { result };
         let result = if self.types && self.documentation {
             result.with_documentation(Some(StrBytes::from_static_str(entry.documentation)))
         } else {
@@ -132,7 +136,7 @@ impl Shown {
         }
         let synonyms = entry.synonyms.into_iter().map(|synonym| {
             DescribeConfigsSynonym::default()
-                .with_name(StrBytes::from_static_str(synonym.name))
+                .with_name(describe::wire(synonym.name))
                 .with_value(synonym.value.map(StrBytes::from_string))
                 .with_source(synonym.source as i8)
         });

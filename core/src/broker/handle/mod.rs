@@ -7,6 +7,8 @@
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
@@ -21,6 +23,7 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
+pub mod elect_leaders;
 pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
@@ -31,6 +34,7 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
@@ -41,6 +45,7 @@ pub mod produce;
 pub mod sync_group;
 pub mod txn_offset_commit;
 pub mod unsupported;
+pub mod update_features;
 pub mod write_txn_markers;
 
 use std::sync::Arc;
@@ -133,6 +138,13 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::DescribeConfigs(body) => describe_configs::handle(broker, asked, body, out),
         RequestKind::AlterConfigs(body) => alter_configs::handle(broker, asked, body, out),
         RequestKind::IncrementalAlterConfigs(body) => incremental_alter_configs::handle(broker, asked, body, out),
+        RequestKind::ElectLeaders(body) => elect_leaders::handle(broker, asked, body, out),
+        RequestKind::AlterPartitionReassignments(body) => {
+            alter_partition_reassignments::handle(broker, asked, body, out);
+        }
+        RequestKind::ListPartitionReassignments(body) => list_partition_reassignments::handle(broker, asked, body, out),
+        RequestKind::AlterReplicaLogDirs(body) => alter_replica_log_dirs::handle(broker, asked, body, out),
+        RequestKind::UpdateFeatures(body) => update_features::handle(broker, asked, body, out),
 
         other => unsupported::handle(broker, asked, other, out),
     }

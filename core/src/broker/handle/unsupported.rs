@@ -13,12 +13,12 @@ use crate::error::ErrorCode;
 const CODE: i16 = ErrorCode::UnsupportedVersion.code();
 
 pub(super) fn handle(_broker: &mut Broker, asked: Asked, body: RequestKind, out: &mut Vec<Effect>) {
-    let response = response(asked.version, &body);
+    let response = response(&body);
     asked.reply(response, out);
 }
 
 /// The answer to `request` that says UNSUPPORTED_VERSION.
-pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
+pub fn response(request: &RequestKind) -> ResponseKind {
     /// Answers of one error code.
     macro_rules! plain {
         ($response:ty) => {
@@ -26,42 +26,11 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         };
     }
     match request {
-        // Groups.
-        RequestKind::FindCoordinator(request) => find_coordinator(version, request).into(),
-        RequestKind::OffsetCommit(request) => offset_commit(request).into(),
-        RequestKind::OffsetFetch(request) => offset_fetch(version, request).into(),
-        RequestKind::JoinGroup(_) => plain!(JoinGroupResponse),
-        RequestKind::Heartbeat(_) => plain!(HeartbeatResponse),
-        RequestKind::LeaveGroup(_) => plain!(LeaveGroupResponse),
-        RequestKind::SyncGroup(_) => plain!(SyncGroupResponse),
-        RequestKind::ListGroups(_) => plain!(ListGroupsResponse),
-        RequestKind::DescribeGroups(request) => {
-            use describe_groups_response::DescribedGroup;
-            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
-            DescribeGroupsResponse::default().with_groups(each(&request.groups, group)).into()
-        }
-        RequestKind::DeleteGroups(request) => {
-            use delete_groups_response::DeletableGroupResult;
-            let group = |id: &GroupId| DeletableGroupResult::default().with_error_code(CODE).with_group_id(id.clone());
-            DeleteGroupsResponse::default().with_results(each(&request.groups_names, group)).into()
-        }
-        RequestKind::OffsetDelete(_) => plain!(OffsetDeleteResponse),
-        RequestKind::ConsumerGroupHeartbeat(_) => plain!(ConsumerGroupHeartbeatResponse),
-        RequestKind::ConsumerGroupDescribe(request) => {
-            use consumer_group_describe_response::DescribedGroup;
-            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
-            ConsumerGroupDescribeResponse::default().with_groups(each(&request.group_ids, group)).into()
-        }
-
-        // Transactions.
+        // Producer ids.
         RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
 
         // Topics and logs.
         RequestKind::DeleteRecords(request) => delete_records(request).into(),
-        RequestKind::AlterReplicaLogDirs(request) => alter_replica_log_dirs(request).into(),
-        RequestKind::ElectLeaders(request) => elect_leaders(version, request).into(),
-        RequestKind::AlterPartitionReassignments(_) => plain!(AlterPartitionReassignmentsResponse),
-        RequestKind::ListPartitionReassignments(_) => plain!(ListPartitionReassignmentsResponse),
         RequestKind::ListConfigResources(_) => plain!(ListConfigResourcesResponse),
 
         // Security and quotas.
@@ -144,7 +113,6 @@ pub fn response(version: i16, request: &RequestKind) -> ResponseKind {
         RequestKind::EndQuorumEpoch(_) => plain!(EndQuorumEpochResponse),
         RequestKind::DescribeQuorum(_) => plain!(DescribeQuorumResponse),
         RequestKind::AlterPartition(_) => plain!(AlterPartitionResponse),
-        RequestKind::UpdateFeatures(_) => plain!(UpdateFeaturesResponse),
         RequestKind::Envelope(_) => plain!(EnvelopeResponse),
         RequestKind::FetchSnapshot(_) => plain!(FetchSnapshotResponse),
         RequestKind::BrokerRegistration(_) => plain!(BrokerRegistrationResponse),
@@ -186,63 +154,6 @@ fn each<T, R>(items: &[T], result: impl Fn(&T) -> R) -> Vec<R> {
     items.iter().map(result).collect()
 }
 
-/// Several keys from version 4.
-fn find_coordinator(version: i16, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
-    use find_coordinator_response::Coordinator;
-    let nowhere = BrokerId(-1);
-    if version >= 4 {
-        let coordinator = |key: &StrBytes| {
-            Coordinator::default().with_key(key.clone()).with_error_code(CODE).with_node_id(nowhere).with_port(-1)
-        };
-        FindCoordinatorResponse::default().with_coordinators(each(&request.coordinator_keys, coordinator))
-    } else {
-        FindCoordinatorResponse::default().with_error_code(CODE).with_node_id(nowhere).with_port(-1)
-    }
-}
-
-fn offset_commit(request: &OffsetCommitRequest) -> OffsetCommitResponse {
-    use offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partitions, |partition| {
-            OffsetCommitResponsePartition::default()
-                .with_partition_index(partition.partition_index)
-                .with_error_code(CODE)
-        });
-        OffsetCommitResponseTopic::default()
-            .with_name(topic.name.clone())
-            .with_topic_id(topic.topic_id)
-            .with_partitions(partitions)
-    });
-    OffsetCommitResponse::default().with_topics(topics)
-}
-
-/// An error for each partition in version 1, for the whole answer from 2, for each group from 8.
-fn offset_fetch(version: i16, request: &OffsetFetchRequest) -> OffsetFetchResponse {
-    use offset_fetch_response::{OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic};
-    match version {
-        ..2 => {
-            let topics = each(request.topics.as_deref().unwrap_or_default(), |topic| {
-                let partitions = each(&topic.partition_indexes, |&index| {
-                    OffsetFetchResponsePartition::default()
-                        .with_partition_index(index)
-                        .with_committed_offset(-1)
-                        .with_metadata(Some(StrBytes::default()))
-                        .with_error_code(CODE)
-                });
-                OffsetFetchResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
-            });
-            OffsetFetchResponse::default().with_topics(topics)
-        }
-        2..8 => OffsetFetchResponse::default().with_error_code(CODE),
-        8.. => {
-            let groups = each(&request.groups, |group| {
-                OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone()).with_error_code(CODE)
-            });
-            OffsetFetchResponse::default().with_groups(groups)
-        }
-    }
-}
-
 fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
     use delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
     let topics = each(&request.topics, |topic| {
@@ -255,30 +166,6 @@ fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
         DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
     });
     DeleteRecordsResponse::default().with_topics(topics)
-}
-
-fn alter_replica_log_dirs(request: &AlterReplicaLogDirsRequest) -> AlterReplicaLogDirsResponse {
-    use alter_replica_log_dirs_response::{AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult};
-    let topics = request.dirs.iter().flat_map(|dir| &dir.topics);
-    let results = topics.map(|topic| {
-        let partitions = each(&topic.partitions, |&index| {
-            AlterReplicaLogDirPartitionResult::default().with_partition_index(index).with_error_code(CODE)
-        });
-        AlterReplicaLogDirTopicResult::default().with_topic_name(topic.name.clone()).with_partitions(partitions)
-    });
-    AlterReplicaLogDirsResponse::default().with_results(results.collect())
-}
-
-/// No error for the whole answer in version 0.
-fn elect_leaders(version: i16, request: &ElectLeadersRequest) -> ElectLeadersResponse {
-    use elect_leaders_response::{PartitionResult, ReplicaElectionResult};
-    let results = each(request.topic_partitions.as_deref().unwrap_or_default(), |topic| {
-        let partitions =
-            each(&topic.partitions, |&index| PartitionResult::default().with_partition_id(index).with_error_code(CODE));
-        ReplicaElectionResult::default().with_topic(topic.topic.clone()).with_partition_result(partitions)
-    });
-    let code = if version >= 1 { CODE } else { crate::error::NONE };
-    ElectLeadersResponse::default().with_error_code(code).with_replica_election_results(results)
 }
 
 fn alter_client_quotas(request: &AlterClientQuotasRequest) -> AlterClientQuotasResponse {
@@ -317,7 +204,7 @@ mod tests {
             let known = api.valid_versions();
             for version in known.min..=known.max {
                 let Some(request) = minimal(api, version) else { continue };
-                if response(version, &request).encode(&mut BytesMut::new(), version).is_err() {
+                if response(&request).encode(&mut BytesMut::new(), version).is_err() {
                     failed.push((api, version));
                 }
                 seen += 1;
@@ -337,16 +224,16 @@ mod tests {
     #[test]
     fn an_error_stands_wherever_a_client_looks() {
         let group = GroupId(StrBytes::from_static_str("shop"));
-        let answer = response(5, &DescribeGroupsRequest::default().with_groups(vec![group.clone()]).into());
-        let ResponseKind::DescribeGroups(answer) = answer else { panic!("{answer:?}") };
+        let answer = response(&ShareGroupDescribeRequest::default().with_group_ids(vec![group.clone()]).into());
+        let ResponseKind::ShareGroupDescribe(answer) = answer else { panic!("{answer:?}") };
         assert_eq!((answer.groups[0].error_code, &answer.groups[0].group_id), (CODE, &group));
 
-        let answer = response(4, &FindCoordinatorRequest::default().with_coordinator_keys(vec![group.0]).into());
-        let ResponseKind::FindCoordinator(answer) = answer else { panic!("{answer:?}") };
-        assert_eq!(answer.coordinators[0].error_code, CODE);
+        let answer = response(&CreateAclsRequest::default().with_creations(vec![Default::default()]).into());
+        let ResponseKind::CreateAcls(answer) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.results[0].error_code, CODE);
 
-        let answer = response(3, &FindCoordinatorRequest::default().into());
-        let ResponseKind::FindCoordinator(answer) = answer else { panic!("{answer:?}") };
+        let answer = response(&DescribeClientQuotasRequest::default().into());
+        let ResponseKind::DescribeClientQuotas(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.error_code, CODE);
     }
 }

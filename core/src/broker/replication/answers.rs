@@ -264,6 +264,11 @@ impl Broker {
                 return;
             }
         };
+        let bytes: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
+        if partition.settings.throttled_as_follower {
+            self.follower_throttle.record(now.instant, bytes as u64, &self.settings);
+        }
+        let Some(partition) = self.partition_mut(log) else { return };
         match partition.replicate(now, batches, told, out) {
             Ok((appends, rose)) => {
                 let flush = partition.log.deadline();

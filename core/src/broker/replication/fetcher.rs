@@ -18,7 +18,7 @@ use crate::client::connection::LinkId;
 use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, LogId, Offset, TopicPartition};
-use crate::partition::Partition;
+use crate::partition::{Partition, Role};
 use crate::time::{Instant, Now};
 
 /// ListOffsets' timestamps that are none.
@@ -207,6 +207,19 @@ impl Fetcher {
         }
     }
 
+    /// What is throttled and not in sync rests (KIP-73).
+    fn hold_back<'a>(&mut self, until: Instant, partition: impl Fn(LogId) -> Option<&'a Partition>) {
+        let lags = |partition: &Partition| match &partition.role {
+            Role::Follower(follower) => follower.high_watermark > partition.log.end(),
+            Role::Leader(_) => false,
+        };
+        let held = |log: &LogId| {
+            partition(*log).is_some_and(|partition| partition.settings.throttled_as_follower && lags(partition))
+        };
+        let logs: Vec<LogId> = self.partitions.keys().copied().filter(held).collect();
+        logs.into_iter().for_each(|log| self.rest(log, until));
+    }
+
     fn rest_all(&mut self, until: Instant) {
         let logs: Vec<LogId> = self.partitions.keys().copied().collect();
         logs.into_iter().for_each(|log| self.rest(log, until));
@@ -385,6 +398,12 @@ impl Broker {
             return;
         }
         fetcher.wake_due(now.instant);
+        let rate = self.settings.follower_throttled_rate;
+        if let Some(until) = self.follower_throttle.exceeded_until(now.instant, rate, &self.settings) {
+            // The rate may be another by then.
+            let until = until.min(now.instant + self.settings.replica_fetch_backoff);
+            fetcher.hold_back(until, |log| slots.get(log.0 as usize).and_then(Option::as_deref));
+        }
         // (2)
         if fetcher.asked.is_some() || !fetcher.busy.is_empty() || fetcher.resting.len() == fetcher.partitions.len() {
             return;

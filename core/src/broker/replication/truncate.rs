@@ -80,6 +80,7 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         let Some(partition) = self.partition_mut(log) else { return };
+        let high_watermark = partition.log.high_watermark();
         match found {
             Found::Here(Ok(Some(cut))) => partition.log.truncate(now, cut, out),
             Found::Here(Ok(None)) => partition.log.forget_empty_epochs(out),
@@ -97,6 +98,10 @@ impl Broker {
         let progress = if at.agreed { Progress::Fetching } else { Progress::Truncating };
         if let Some(fetcher) = self.replication.fetcher_of(log) {
             fetcher.progressed(log, progress);
+        }
+        if self.slot(log).is_some_and(|partition| partition.log.high_watermark() < high_watermark) {
+            // Or a start would take what comes in the place of what was cut for committed.
+            self.save_high_watermarks(out);
         }
         self.replay_producers(now, log, out);
         // Whoever reads here may have read what is gone.

@@ -1,6 +1,7 @@
 //! One broker in a room: its disk is a few vectors that answer at once (or when they are told to), its clients are the
 //! tests. Every reply is encoded at its version, so that no answer passes that could not be sent.
 
+mod admin;
 mod classic;
 mod consumers;
 mod converting;
@@ -145,17 +146,25 @@ impl Room {
 
     /// The process dies; a new one finds what was written.
     fn restart(self) -> Room {
-        self.restart_on(false)
+        let zookeeper = self.zookeeper.clone();
+        self.restart_with(zookeeper, false)
     }
 
     /// The same where the disk is slow.
     fn restart_slow(self) -> Room {
-        self.restart_on(true)
+        let zookeeper = self.zookeeper.clone();
+        self.restart_with(zookeeper, true)
     }
 
-    fn restart_on(mut self, slow: bool) -> Room {
+    /// The same, with a ZooKeeper that knows of nothing.
+    fn restart_apart(self) -> Room {
+        let zookeeper = empty_zookeeper(self.now);
+        self.restart_with(zookeeper, false)
+    }
+
+    fn restart_with(self, mut zookeeper: zookeeper::Server, slow: bool) -> Room {
         let gone = zookeeper::server::Event::Closed { conn: ConnId(0) };
-        self.zookeeper.step(self.now, gone, &mut Vec::new());
+        zookeeper.step(self.now, gone, &mut Vec::new());
         let mut image = Image { files: self.files.clone(), intact: true, ..Image::default() };
         let mut files = self.files;
         for LogFiles { directory, segments } in self.logs.into_values() {
@@ -170,7 +179,7 @@ impl Room {
             );
         }
         let settings = self.broker.config.settings.clone();
-        Room::open(settings, image, files, self.zookeeper, self.now, slow)
+        Room::open(settings, image, files, zookeeper, self.now, slow)
     }
 
     /// What it was told since the last time, of that level.

@@ -24,11 +24,18 @@ pub(super) fn tell(room: &mut Room, version: u64, leader: BrokerId, leader_epoch
         cluster_id: "room".into(),
         controller: one,
         brokers: [one, two].map(|id| (id, registration(id))).into(),
-        broker_epochs: [(one, room.broker.membership.epoch)].into(),
         topics: [(topic("orders"), orders)].into(),
+        ..ClusterState::default()
     };
-    let request = ClusterRequest::Update(Arc::new(state));
-    room.step(Event::Call { from: one, call: CallId(version), request });
+    tell_state(room, state);
+}
+
+/// The broker is told all of that; an old version is a newer one.
+pub(super) fn tell_state(room: &mut Room, state: ClusterState) {
+    let version = state.version.max(room.broker.cluster_state().version + 1);
+    let broker_epochs = [(BrokerId(1), room.broker.membership.epoch)].into();
+    let request = ClusterRequest::Update(Arc::new(ClusterState { version, broker_epochs, ..state }));
+    room.step(Event::Call { from: BrokerId(1), call: CallId(version), request });
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use kafka_protocol::messages::TopicName;
 
 use super::{
     Checks, UNCLEAN_SETTING, epoch_fenced_truncation, leader_in_isr, monotonic_epochs, no_committed_record_lost,
@@ -45,10 +46,10 @@ impl Promises {
 }
 
 impl Checks {
-    /// ZooKeeper's log holds that transaction.
-    pub fn logged(&mut self, at: Instant, txn: &Txn, inherited: &Promises, tally: &mut Tally) {
+    /// ZooKeeper's log holds that transaction; `given` is what brokers promise as they were started.
+    pub fn logged(&mut self, at: Instant, txn: &Txn, given: &Promises, tally: &mut Tally) {
         let mut changed = BTreeMap::new();
-        self.read(txn, inherited, &mut changed);
+        self.read(txn, given, &mut changed);
         for (place, assignment) in changed {
             self.ledgers[place].written.clone_from(&assignment);
             if assignment.partition_epoch == Assignment::NEW {
@@ -63,16 +64,16 @@ impl Checks {
     }
 
     /// Collects what becomes of partitions: all of a multi at once.
-    fn read(&mut self, txn: &Txn, inherited: &Promises, changed: &mut BTreeMap<usize, Assignment>) {
+    fn read(&mut self, txn: &Txn, given: &Promises, changed: &mut BTreeMap<usize, Assignment>) {
         match txn {
-            Txn::Create { path, data, .. } => self.wrote(path, data, 0, inherited, changed),
-            Txn::SetData { path, data, version } => self.wrote(path, data, *version, inherited, changed),
+            Txn::Create { path, data, .. } => self.wrote(path, data, 0, given, changed),
+            Txn::SetData { path, data, version } => self.wrote(path, data, *version, given, changed),
             Txn::Delete { path } => {
                 if let Some(Located::Topic(name)) = znode::locate(path) {
                     self.index.remove(&name);
                 }
             }
-            Txn::Multi(txns) => txns.iter().for_each(|txn| self.read(txn, inherited, changed)),
+            Txn::Multi(txns) => txns.iter().for_each(|txn| self.read(txn, given, changed)),
             Txn::Check { .. } | Txn::CreateSession { .. } | Txn::CloseSession { .. } | Txn::Error { .. } => {}
         }
     }
@@ -83,14 +84,17 @@ impl Checks {
         path: &str,
         data: &Option<Bytes>,
         version: i32,
-        inherited: &Promises,
+        given: &Promises,
         changed: &mut BTreeMap<usize, Assignment>,
     ) {
-        let (Some(located), Some(data)) = (znode::locate(path), data) else { return };
+        let Some(located) = znode::locate(path) else { return };
+        let data = &data.clone().unwrap_or_default();
+        let inherited = &Promises::of(&self.brokers_config, given);
         match located {
             Located::Topic(name) => {
                 let Ok((id, partitions)) = znode::parse_topic(data) else { return };
-                let promises = self.promises.get(&name).unwrap_or(inherited).clone();
+                let promises = self.topic_configs.get(&name).map(|config| Promises::of(config, inherited));
+                let promises = promises.unwrap_or_else(|| inherited.clone());
                 for (index, lies) in (0..).zip(partitions) {
                     let place = self.ledger_of(TopicPartition::new(name.clone(), index), id);
                     let ledger = &mut self.ledgers[place];
@@ -104,6 +108,19 @@ impl Checks {
                 let now = changed.entry(place).or_insert_with(|| self.ledgers[place].written.clone());
                 let _ = znode::parse_state(data, version, now);
             }
+            // Whatever becomes of it from here on is nobody's loss.
+            Located::Mark(name) => drop(self.index.remove(&name)),
+            Located::BrokersConfig => {
+                let Ok(config) = znode::parse_config(data) else { return };
+                let inherited = Promises::of(&config, given);
+                self.brokers_config = config;
+                for ledger in &mut self.ledgers {
+                    let own = self.topic_configs.get(&ledger.name.topic);
+                    let promises = own.map(|config| Promises::of(config, &inherited));
+                    let Promises { unclean, min_insync } = promises.unwrap_or_else(|| inherited.clone());
+                    (ledger.unclean, ledger.min_insync) = (unclean, min_insync);
+                }
+            }
             Located::TopicConfig(name) => {
                 let Ok(config) = znode::parse_config(data) else { return };
                 let promises = Promises::of(&config, inherited);
@@ -111,7 +128,7 @@ impl Checks {
                     let ledger = &mut self.ledgers[*place];
                     (ledger.unclean, ledger.min_insync) = (promises.unclean, promises.min_insync);
                 }
-                self.promises.insert(name, promises);
+                self.topic_configs.insert(name, config);
             }
         }
     }
@@ -123,7 +140,7 @@ impl Checks {
             monotonic_epochs::decided(ledger, assignment),
             epoch_fenced_truncation::joins(ledger, assignment),
         ];
-        let unclean = leader_in_isr::is_unclean(ledger, assignment) && ledger.unclean;
+        let unclean = leader_in_isr::is_unclean(ledger, assignment) && ledger.may_be_unclean();
         ledger.authority = Some(assignment.clone());
         for id in &assignment.replicas {
             ledger.replica(*id);
@@ -136,6 +153,13 @@ impl Checks {
             self.judge(at, verdict);
         }
         self.look(at, place);
+    }
+
+    /// An operator asks for an unclean election.
+    pub fn unclean_election(&mut self, topic: &TopicName, partition: i32) {
+        if let Some(place) = self.place(topic, partition) {
+            self.ledgers[place].unclean_asked = true;
+        }
     }
 
     /// What the controller goes by now: where it has placed partitions, among the brokers that it knew.

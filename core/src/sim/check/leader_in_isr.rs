@@ -1,7 +1,7 @@
 //! **LeaderInIsr**: the leader is in the ISR, and was in it when it was elected; the ISR is a subset of the replicas, and
 //! its last member stays even when it is dead.
 //!
-//! Exempt: an unclean election, where the topic allows it.
+//! Exempt: an unclean election, where the topic allows it or an operator has asked for it.
 
 use super::Verdict;
 use super::ledger::Ledger;
@@ -25,7 +25,10 @@ pub(super) fn check(ledger: &Ledger, now: &Assignment) -> Verdict {
         return wrong(format!("{} leads and is not in the ISR", now.leader), None);
     }
     match is_unclean(ledger, now) {
-        true => wrong(format!("{} was not in sync when it was elected", now.leader), ledger.unclean.then_some(UNCLEAN)),
+        true => wrong(
+            format!("{} was not in sync when it was elected", now.leader),
+            ledger.may_be_unclean().then_some(UNCLEAN),
+        ),
         false => Ok(()),
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Ledger {
     pub topic_id: Uuid,
     /// What the topic says of `unclean.leader.election.enable`.
     pub unclean: bool,
+    /// An operator has asked for an unclean election.
+    pub unclean_asked: bool,
     /// And of `min.insync.replicas`.
     pub min_insync: usize,
     /// What ZooKeeper holds, a state or none yet.
@@ -161,11 +163,17 @@ impl Replica {
 }
 
 impl Ledger {
+    /// One may be elected that is not in sync.
+    pub fn may_be_unclean(&self) -> bool {
+        self.unclean || self.unclean_asked
+    }
+
     pub fn new(name: TopicPartition, topic_id: Uuid) -> Ledger {
         Ledger {
             name,
             topic_id,
             unclean: false,
+            unclean_asked: false,
             min_insync: 1,
             written: Assignment::default(),
             authority: None,
@@ -207,7 +215,7 @@ impl Ledger {
         }
         // A leader that was given up goes on promising for a while.
         let exempt = match self.torn {
-            Some(_) if self.unclean => Some(UNCLEAN),
+            Some(_) if self.may_be_unclean() => Some(UNCLEAN),
             Some(_) if self.is_given_up(offset) => Some(GIVEN_UP),
             _ => None,
         };

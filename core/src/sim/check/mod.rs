@@ -84,7 +84,9 @@ pub(super) struct Checks {
     index: BTreeMap<TopicName, Vec<usize>>,
     /// Which ledger a broker's log has, by its slot.
     logs: BTreeMap<BrokerId, Vec<Option<usize>>>,
-    promises: BTreeMap<TopicName, Promises>,
+    /// What was set of topics, and what of all brokers while they run.
+    topic_configs: BTreeMap<TopicName, BTreeMap<String, String>>,
+    brokers_config: BTreeMap<String, String>,
     /// The version of the controller's decisions that was seen last.
     version: u64,
     /// By consumer, topic and partition: the offset that comes next; −1 where any may.

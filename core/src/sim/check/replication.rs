@@ -49,7 +49,16 @@ impl Checks {
         self.judge_once(at, place, verdict);
     }
 
-    /// A broker cuts a log back, or (`end` is 0) removes it.
+    /// A broker has no replica of that partition any more: it believes nothing of it.
+    pub fn removed(&mut self, at: Instant, broker: BrokerId, log: LogId) {
+        let Some(place) = self.log(broker, log) else { return };
+        let ledger = &mut self.ledgers[place];
+        ledger.replica(broker).process = None;
+        ledger.replica(broker).cut(0);
+        self.look_for_losses(at, place, None);
+    }
+
+    /// A broker cuts a log back.
     pub fn truncated(&mut self, at: Instant, broker: BrokerId, log: LogId, end: Offset) {
         let Some(place) = self.log(broker, log) else { return };
         self.ledgers[place].replica(broker).cut(end);

@@ -13,7 +13,7 @@ use std::fmt::{self, Display, Formatter};
 use super::ParseError;
 use super::names::{broker_setting, is_name};
 use super::parse::{Line, MAX_BROKERS, duration};
-use super::text::{Decimal, Span, properties};
+use super::text::{Decimal, Span};
 use crate::client::setting::decimal;
 use crate::time::Duration;
 
@@ -92,7 +92,7 @@ impl Display for Cluster {
         if let Some(placement) = settings.remove(PLACEMENT_SETTING) {
             write!(f, " {PLACEMENT}={placement}")?;
         }
-        properties(f, &settings)
+        super::text::settings(f, &settings)
     }
 }
 

@@ -14,6 +14,8 @@
 //! @9s  heal p1 broker-2
 //! @12s start broker-1
 //! @13s add broker
+//! @13s reassign orders-0 4,2
+//! @14s elect preferred orders-1
 //! @14s expire broker-1
 //! @15s stop p1
 //! @20s expect no-acked-record-lost
@@ -25,17 +27,19 @@
 //! 2. A text is taken whole or not at all: one wrong line, and nothing of it runs.
 //!
 //! `parse.rs` text to [`Scenario`], by the words of `lex.rs` and the names of `names.rs` | `text.rs` [`Scenario`] to text |
-//! `cluster.rs` what the cluster is made of | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
+//! `cluster.rs` what the cluster is made of | `errand.rs` what operators do | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
 //! scenarios that come with Ottla
 
 use std::collections::BTreeMap;
 
 use crate::bug::{Bug, Bugs};
 use crate::client::SendRecord;
+use crate::client::admin::Errand;
 use crate::rng::Seed;
 use crate::time::Instant;
 
 mod cluster;
+mod errand;
 mod fault;
 mod lex;
 pub mod link;
@@ -49,6 +53,7 @@ pub use cluster::{Capacity, Cluster};
 pub use fault::{Fault, Link, WORDS as FAULTS, Who};
 pub use swarm::Swarm;
 pub(super) use text::Span;
+pub(crate) use text::properties;
 
 /// A whole run: who is there, and what happens when.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,12 +91,8 @@ pub struct Timed {
 /// Whatever a scenario, or a hand on the page, can do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    Topic {
-        name: String,
-        partitions: u32,
-        replication_factor: u32,
-        configs: BTreeMap<String, String>,
-    },
+    /// Something is asked of the cluster, such as a topic.
+    Errand(Errand),
     Producer {
         name: String,
         topic: String,
@@ -143,10 +144,12 @@ pub const COUNTS: [(&str, &str); 6] = [
 ];
 
 /// What an `expect` can count of the cluster.
-pub const CLUSTER_COUNTS: [(&str, &str); 3] = [
+pub const CLUSTER_COUNTS: [(&str, &str); 5] = [
     ("controllers", "brokers that believe to be the controller"),
     ("controller-epoch", "how many controllers there have been"),
     ("registered", "brokers that are registered in ZooKeeper"),
+    ("topics", "topics that clients can see"),
+    ("moving", "partitions that are on their way to other brokers"),
 ];
 
 /// What an `expect` can count over all brokers, or of one: `replicas:broker-1`.

@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lex::{self, Word};
-use super::names::{Names, is_name, topic_config, topic_name};
+use super::names::{Names, is_name, topic_name};
 use super::{
     Action, BROKER_COUNTS, BugLine, CLUSTER_COUNTS, COUNTS, Comparison, Expectation, PARTITION_COUNTS, ParseError,
-    Scenario, Swarm, Timed, fault,
+    Scenario, Swarm, Timed, errand, fault,
 };
 use crate::bug::Bug;
+use crate::client::admin::Errand;
 use crate::client::setting::{decimal, rate};
 use crate::client::{SendRecord, consumer, producer};
-use crate::config::{BrokerSettings, TopicConfig};
 use crate::id::BrokerId;
 use crate::near::hint;
 use crate::rng::Seed;
@@ -33,12 +33,12 @@ pub const MAX_PARTITIONS: u32 = 1_000;
 pub const MAX_CLIENTS: usize = 100;
 pub const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
-/// The words that open a line, besides those about faults ([`fault::WORDS`]).
-const STATEMENTS: [&str; 12] =
-    ["seed", "cluster", "bug", "swarm", "topic", "producer", "consumer", "rate", "send", "add", "stop", "expect"];
+/// The words that open a line, besides those about errands ([`errand::WORDS`]) and faults ([`fault::WORDS`]).
+const STATEMENTS: [&str; 11] =
+    ["seed", "cluster", "bug", "swarm", "producer", "consumer", "rate", "send", "add", "stop", "expect"];
 
 fn statements() -> impl Iterator<Item = &'static str> {
-    STATEMENTS.into_iter().chain(fault::WORDS)
+    STATEMENTS.into_iter().chain(errand::WORDS).chain(fault::WORDS)
 }
 
 type Parsed<T> = Result<T, ParseError>;
@@ -181,13 +181,26 @@ impl Reader {
         self.scenario.opening.append(&mut self.above);
     }
 
+    fn add_partitions(&mut self, line: &Line<'_>, from: usize, partitions: u32) -> Parsed<()> {
+        self.partitions += partitions;
+        if self.partitions > MAX_PARTITIONS {
+            return line.wrong(from, format!("a scenario may have {MAX_PARTITIONS} partitions in all"));
+        }
+        Ok(())
+    }
+
     fn declare(&mut self, line: &Line<'_>, from: usize, action: &Action) -> Parsed<()> {
         let (kind, name) = match action {
-            Action::Topic { name, partitions, .. } => {
-                self.partitions += partitions;
-                if self.partitions > MAX_PARTITIONS {
-                    return line.wrong(from, format!("a scenario may have {MAX_PARTITIONS} partitions in all"));
-                }
+            Action::Errand(Errand::Delete { topic }) => {
+                self.declared.remove(&format!("topic {topic}"));
+                return Ok(());
+            }
+            Action::Errand(Errand::Grow { partitions, .. }) => {
+                self.add_partitions(line, from, *partitions)?;
+                return Ok(());
+            }
+            Action::Errand(Errand::Create { topic: name, partitions, .. }) => {
+                self.add_partitions(line, from, *partitions)?;
                 ("topic", name)
             }
             Action::Producer { name, .. } | Action::Consumer { name, .. } => ("client", name),
@@ -278,7 +291,6 @@ impl Line<'_> {
     fn action(&self, from: usize) -> Parsed<Action> {
         let statement = self.text(from, &format!("one of {}", statements().collect::<Vec<_>>().join(", ")))?;
         match statement.as_str() {
-            "topic" => self.topic(from),
             "producer" => self.producer(from),
             "consumer" => self.consumer(from),
             "rate" => {
@@ -304,6 +316,7 @@ impl Line<'_> {
             "seed" | "cluster" | "swarm" => {
                 self.wrong(from, format!("{statement} has no time: it describes the whole run"))
             }
+            word if errand::WORDS.contains(&word) => self.errand(from, word).map(Action::Errand),
             word if fault::WORDS.contains(&word) => self.fault(from, word).map(Action::Fault),
             _ => {
                 let hint = hint(&statement, statements());
@@ -324,42 +337,6 @@ impl Line<'_> {
                 self.wrong(1, format!("expected one of {}, found {name}.{hint}", known.join(", ")))
             }
         }
-    }
-
-    fn topic(&self, from: usize) -> Parsed<Action> {
-        let name = self.topic_name(from + 1)?;
-        let (mut partitions, mut replication_factor, mut configs) = (1, 1, BTreeMap::new());
-        for (property, value, word) in self.properties(from + 2)? {
-            match property.as_str() {
-                "partitions" => match value.parse() {
-                    Ok(count) if (1..=MAX_PARTITIONS).contains(&count) => partitions = count,
-                    _ => {
-                        return self
-                            .at(&word, format!("expected partitions from 1 to {MAX_PARTITIONS}, found {value}"));
-                    }
-                },
-                "replication.factor" => {
-                    let brokers = self.names.map_or(MAX_BROKERS, |names| names.brokers);
-                    match value.parse() {
-                        Ok(count) if (1..=brokers).contains(&count) => replication_factor = count,
-                        Ok(count) if count > brokers => {
-                            let message = format!(
-                                "expected a replication.factor of at most {brokers}, for there are {brokers} brokers"
-                            );
-                            return self.at(&word, message);
-                        }
-                        _ => return self.at(&word, format!("expected a replication.factor from 1, found {value}")),
-                    }
-                }
-                _ => {
-                    topic_config(&property, &value).or_else(|message| self.at(&word, message))?;
-                    configs.insert(property, value);
-                }
-            }
-        }
-        // Each is right; are they together?
-        TopicConfig::new(&configs, &BrokerSettings::default()).map_err(|error| self.error(error.0))?;
-        Ok(Action::Topic { name, partitions, replication_factor, configs })
     }
 
     fn producer(&self, from: usize) -> Parsed<Action> {
@@ -518,7 +495,7 @@ impl Line<'_> {
         Ok(properties)
     }
 
-    fn topic_name(&self, index: usize) -> Parsed<String> {
+    pub(super) fn topic_name(&self, index: usize) -> Parsed<String> {
         let name = self.text(index, "a topic's name")?;
         topic_name(&name).or_else(|message| self.wrong(index, message))?;
         Ok(name)
@@ -566,8 +543,13 @@ impl Line<'_> {
         self.broker_named(index, &text)
     }
 
+    /// How many there may be.
+    pub(super) fn brokers(&self) -> u32 {
+        self.names.map_or(MAX_BROKERS, |names| names.brokers)
+    }
+
     fn broker_named(&self, index: usize, text: &str) -> Parsed<BrokerId> {
-        let brokers = self.names.map_or(MAX_BROKERS, |names| names.brokers);
+        let brokers = self.brokers();
         match text.strip_prefix("broker-").and_then(|id| id.parse::<u32>().ok()) {
             Some(id) if (1..=brokers).contains(&id) => Ok(BrokerId(id as i32)),
             Some(_) if brokers == 1 => self.wrong(index, format!("expected broker-1, the only broker, found {text}")),

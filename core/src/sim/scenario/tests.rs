@@ -235,6 +235,28 @@ fn one_line_is_read_without_knowing_who_is_there() {
 }
 
 #[test]
+fn what_operators_do_is_read_written_and_checked() {
+    let text = "cluster brokers=3\ntopic orders partitions=2 replication.factor=2\n\
+                grow orders partitions=4\nreassign orders-0 2,3\nreassign orders-0 cancel\n\
+                elect preferred orders-0\nelect unclean orders-1\nconfig orders flush.ms=\"\" retention.ms=5000\n\
+                config broker-2 log.retention.ms=7\nconfig brokers log.retention.ms=\"\"\ndelete orders\n\
+                topic orders partitions=1 replication.factor=1\n";
+    assert_eq!(parse::scenario(text).unwrap().to_string(), text);
+    for (line, column, message) in [
+        ("reassign orders-0 4", 19, "expected brokers from 1 to 3, found 4"),
+        ("reassign orders-0 2,2", 19, "expected every broker once, found 2 twice"),
+        ("reassign orders 2", 10, "expected a partition, such as orders-0, found orders"),
+        ("elect prefered orders-0", 7, "expected preferred or unclean, found prefered. Did you mean preferred?"),
+        ("config orders", 15, "expected a setting, such as retention.ms=5000"),
+        ("config broker-1 num.partitions=3", 17, "Cannot update these configs dynamically: [num.partitions]"),
+        ("grow orders 3", 13, "expected partitions=, from 1 to 1000, such as partitions=6, found 3"),
+    ] {
+        let errors = parse::scenario(&format!("cluster brokers=3\n{line}\n")).unwrap_err();
+        assert_eq!((errors[0].line, errors[0].column, errors[0].message.as_str()), (2, column, message), "{line}");
+    }
+}
+
+#[test]
 fn the_prepared_scenarios_are_read_and_open_with_a_title() {
     for prepared in prepared::ALL {
         let scenario = parse::scenario(prepared.text).unwrap_or_else(|errors| panic!("{}: {errors:?}", prepared.name));
@@ -267,6 +289,8 @@ const FLIPS: &[(&str, &str, &str)] = &[
     ("slow-follower-leaves-the-isr", "replica.lag.time.max.ms=4000", "replica.lag.time.max.ms=30000"),
     ("fetch-from-follower", "client.rack=b", "client.rack=a"),
     ("not-enough-replicas", "min.insync.replicas=2", "min.insync.replicas=1"),
+    ("where-replicas-go", "racks=a,a,a,b,b,b", "racks=a,b,a,b,a,b"),
+    ("more-brokers-more-throughput", "link=300KB/s", "link=150KB/s"),
 ];
 
 #[test]

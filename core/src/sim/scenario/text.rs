@@ -49,17 +49,14 @@ impl Display for Timed {
 impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Topic { name, partitions, replication_factor, configs } => {
-                write!(f, "topic {name} partitions={partitions} replication.factor={replication_factor}")?;
-                properties(f, configs)
-            }
+            Action::Errand(errand) => errand.fmt(f),
             Action::Producer { name, topic, settings } => {
                 write!(f, "producer {name} topic={topic}")?;
-                properties(f, settings)
+                self::settings(f, settings)
             }
             Action::Consumer { name, topics, settings } => {
                 write!(f, "consumer {name} topics={}", topics.join(","))?;
-                properties(f, settings)
+                self::settings(f, settings)
             }
             Action::Rate { producer, milli_per_second } => {
                 write!(f, "rate {producer} {}/s", Decimal(*milli_per_second, 3))
@@ -90,8 +87,16 @@ impl Display for ParseError {
     }
 }
 
-pub(super) fn properties(f: &mut Formatter<'_>, properties: &BTreeMap<String, String>) -> fmt::Result {
-    properties.iter().try_for_each(|(name, value)| write!(f, " {name}={}", quote(value.as_bytes(), |_| true)))
+/// ` name=value` for each.
+pub(crate) fn properties<'a>(
+    f: &mut Formatter<'_>,
+    mut properties: impl Iterator<Item = (&'a String, &'a str)>,
+) -> fmt::Result {
+    properties.try_for_each(|(name, value)| write!(f, " {name}={}", quote(value.as_bytes(), |_| true)))
+}
+
+pub(super) fn settings(f: &mut Formatter<'_>, settings: &BTreeMap<String, String>) -> fmt::Result {
+    properties(f, settings.iter().map(|(name, value)| (name, value.as_str())))
 }
 
 fn send(f: &mut Formatter<'_>, record: &SendRecord) -> fmt::Result {

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::{Broken, Finding};
+use crate::client::admin::Errand;
 use crate::sim::scenario::{Action, Capacity, Expectation, Fault, Scenario, parse};
 use crate::time::{Duration, Instant};
 
@@ -192,12 +193,9 @@ impl Search<'_> {
 fn simpler(scenario: &Scenario, place: usize) -> Vec<Scenario> {
     let mut actions = Vec::new();
     match scenario.actions.get(place).map(|timed| &timed.action) {
-        Some(Action::Topic { name, partitions, replication_factor, configs }) => {
-            let topic = |partitions, replication_factor, configs: BTreeMap<_, _>| Action::Topic {
-                name: name.clone(),
-                partitions,
-                replication_factor,
-                configs,
+        Some(Action::Errand(Errand::Create { topic: name, partitions, replication_factor, configs })) => {
+            let topic = |partitions, replication_factor, configs: BTreeMap<_, _>| {
+                Action::Errand(Errand::Create { topic: name.clone(), partitions, replication_factor, configs })
             };
             for fewer in [1, partitions / 2] {
                 if (1..*partitions).contains(&fewer) {

@@ -30,7 +30,9 @@ use super::Asked;
 use crate::broker::effect::Extent;
 use crate::broker::purgatory::{Parked, Reading};
 use crate::broker::session::{Context, Key, TopicRef, Wanted};
+use crate::broker::throttle::Throttle;
 use crate::broker::{Broker, Effect};
+use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, LogId, Offset};
 use crate::log::{Found, ReadSeek, Slice};
@@ -144,11 +146,12 @@ impl Fetching {
         }
     }
 
-    /// A log that it watches has moved on: is there enough now? Only that log is looked at.
-    fn wake(&mut self, log: LogId, partition: &Partition) -> bool {
+    /// A log that it watches has moved on: is there enough now? Only that log is looked at. `held_back` where nothing may
+    /// be sent of it.
+    fn wake(&mut self, log: LogId, partition: &Partition, held_back: bool) -> bool {
         let upper = self.upper(partition);
         for part in self.parts.iter_mut().filter(|part| part.log == Ok(log)) {
-            if part.wanted.fetch_offset == upper {
+            if part.wanted.fetch_offset == upper || held_back {
                 continue;
             }
             if self.min_bytes <= 1 || partition.in_epoch(part.wanted.current_leader_epoch).is_err() {
@@ -251,6 +254,15 @@ impl Broker {
         while let Some(part) = fetching.parts.get(fetching.pass.next) {
             let found = match part.log.and_then(|log| self.looked_at(log, part, &fetching)) {
                 Ok((_, seen)) if seen.diverges.is_some() || seen.preferred.is_some() => Ok((Slice::default(), seen)),
+                Ok((partition, seen)) if self.is_held_back(partition, fetching.replica) => {
+                    // Where it asks for what is not there it is told so all the same.
+                    let upper = fetching.upper(partition);
+                    let there = partition.log.log_start_offset()..=upper;
+                    match there.contains(&part.wanted.fetch_offset) {
+                        true => Ok((Slice::default(), seen)),
+                        false => Err(ErrorCode::OffsetOutOfRange),
+                    }
+                }
                 Ok((partition, seen)) => {
                     let max_bytes = (part.wanted.max_bytes.max(0) as u32).min(fetching.pass.left);
                     let upper = fetching.upper(partition);
@@ -309,12 +321,19 @@ impl Broker {
         for ticket in self.purgatory.fetches_of(log) {
             let Some(partition) = self.partitions[log.0 as usize].as_deref() else { return };
             let Some(Parked::Fetch(fetching)) = self.purgatory.get_mut(ticket) else { continue };
-            if fetching.wake(log, partition)
+            let held_back =
+                is_held_back(&self.leader_throttle, &self.settings, self.now.instant, partition, fetching.replica);
+            if fetching.wake(log, partition, held_back)
                 && let Some(Parked::Fetch(fetching)) = self.purgatory.take(ticket)
             {
                 self.finish_fetch(fetching, out);
             }
         }
+    }
+
+    /// A follower that is not in sync gets nothing of it for now (KIP-73).
+    fn is_held_back(&self, partition: &Partition, replica: Option<BrokerId>) -> bool {
+        is_held_back(&self.leader_throttle, &self.settings, self.now.instant, partition, replica)
     }
 
     /// The partition, if this client may read it, and what there is to tell of it before it is read.
@@ -349,4 +368,16 @@ impl Broker {
         };
         Ok((partition, seen))
     }
+}
+
+fn is_held_back(
+    throttle: &Throttle,
+    settings: &BrokerSettings,
+    now: Instant,
+    partition: &Partition,
+    replica: Option<BrokerId>,
+) -> bool {
+    let Some(replica) = replica.filter(|_| partition.settings.throttled_as_leader) else { return false };
+    let in_sync = partition.led_in(-1).is_ok_and(|leader| leader.isr().contains(&replica));
+    !in_sync && throttle.exceeded_until(now, settings.leader_throttled_rate, settings).is_some()
 }

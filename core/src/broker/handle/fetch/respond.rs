@@ -42,7 +42,13 @@ impl Broker {
                 continue;
             }
             let extent = part.seen.ok().and_then(|seen| seen.extent);
-            self.bytes_out += extent.map_or(0, |extent| u64::from(extent.len));
+            let bytes = extent.map_or(0, |extent| u64::from(extent.len));
+            self.bytes_out += bytes;
+            if replica.is_some()
+                && extent.and_then(|it| self.slot(it.log)).is_some_and(|it| it.settings.throttled_as_leader)
+            {
+                self.leader_throttle.record(self.now.instant, bytes, &self.settings);
+            }
             records.push(extent);
             let data = self.partition_data(&part, asked.version, read_committed, replica, &mut body.node_endpoints);
             let (name, id) = match part.key.0 {

@@ -1,33 +1,37 @@
 //! The thread of ZooKeeper: drain what has arrived, step each message, write and sync its log once, answer.
 //!
-//! Brokers reach it through a [`Link`], which numbers connections as a listener would: what is behind it could be a socket.
+//! `mod.rs` the thread and its files | `listen.rs` its port | `link.rs` the brokers' end of their connections
 //!
 //! 1. A drain is answered when its log is on the disk, so a drain costs one sync, however much it changes.
 //! 2. Where the disk fails the thread ends, and with it the server: nothing that was answered may be lost.
 
+mod link;
+pub mod listen;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use ottla_core::broker;
 use ottla_core::id::ConnId;
 use ottla_core::node::Node;
 use ottla_core::sim::view::Level;
 use ottla_core::zookeeper::server::{Config, Effect, Event};
 use ottla_core::zookeeper::store::Image;
-use ottla_core::zookeeper::{Server, SessionId, ToClient, ToServer, Zxid, client};
+use ottla_core::zookeeper::{Server, SessionId, ToClient, ToServer, Zxid};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tracing::{info, trace, warn};
 
-use crate::driver::{Clock, Inbox as BrokerInbox};
+use crate::driver::Clock;
 use crate::live::Live;
+pub use link::Link;
 
 /// ZooKeeper's name of the directory that its files lie in.
 const VERSION: &str = "version-2";
@@ -39,7 +43,7 @@ pub enum Inbox {
     Opened {
         conn: ConnId,
         /// Where what is said to the client goes.
-        client: Box<dyn Fn(Said) + Send>,
+        client: UnboundedSender<Said>,
     },
     Message {
         conn: ConnId,
@@ -51,6 +55,8 @@ pub enum Inbox {
     /// Someone wants to see the server; it runs between two drains.
     Look(Box<dyn FnOnce(&Server) + Send>),
     Expire(SessionId),
+    /// The connection that a session is on breaks.
+    Reset(SessionId),
     Stop,
 }
 
@@ -63,18 +69,15 @@ pub enum Said {
 /// Where to reach ZooKeeper.
 #[derive(Clone)]
 pub struct Handle {
+    /// Where it listens.
+    pub address: SocketAddr,
     inbox: Sender<Inbox>,
 }
 
 impl Handle {
-    pub fn new() -> (Handle, Receiver<Inbox>) {
+    pub fn new(address: SocketAddr) -> (Handle, Receiver<Inbox>) {
         let (inbox, queue) = channel();
-        (Handle { inbox }, queue)
-    }
-
-    /// A link for the broker that takes what is said to it there.
-    pub fn link(&self, broker: Sender<BrokerInbox>) -> Link {
-        Link { inbox: self.inbox.clone(), broker, conns: BTreeMap::new() }
+        (Handle { address, inbox }, queue)
     }
 
     /// Runs `look` on ZooKeeper's thread; `None` if it has stopped.
@@ -92,63 +95,13 @@ impl Handle {
         let _ = self.inbox.send(Inbox::Expire(session));
     }
 
+    /// Breaks the connection that a session is on, if it is on one.
+    pub fn reset(&self, session: SessionId) {
+        let _ = self.inbox.send(Inbox::Reset(session));
+    }
+
     pub fn stop(&self) {
         let _ = self.inbox.send(Inbox::Stop);
-    }
-}
-
-/// A broker's way to ZooKeeper.
-pub struct Link {
-    inbox: Sender<Inbox>,
-    broker: Sender<BrokerInbox>,
-    /// The broker's numbers of its connections, and ours.
-    conns: BTreeMap<ConnId, ConnId>,
-}
-
-impl Link {
-    /// Carries out what a broker wants of ZooKeeper. What must be told at once goes to `events`.
-    pub fn execute(&mut self, effect: client::Effect, events: &mut Vec<broker::Event>) {
-        static NEXT_CONN: AtomicU64 = AtomicU64::new(0);
-        match effect {
-            client::Effect::Open { conn: own } => {
-                let conn = ConnId(NEXT_CONN.fetch_add(1, Ordering::Relaxed));
-                let broker = self.broker.clone();
-                let client = Box::new(move |said| {
-                    let event = match said {
-                        Said::Message(message) => client::Event::Message { conn: own, message },
-                        Said::Closed => client::Event::Closed { conn: own },
-                    };
-                    let _ = broker.send(BrokerInbox::Event(broker::Event::ZooKeeper(event)));
-                });
-                let event = match self.inbox.send(Inbox::Opened { conn, client }) {
-                    Ok(()) => {
-                        self.conns.insert(own, conn);
-                        client::Event::Opened { conn: own }
-                    }
-                    Err(_) => client::Event::Closed { conn: own },
-                };
-                events.push(broker::Event::ZooKeeper(event));
-            }
-            client::Effect::Send { conn, message } => {
-                if let Some(&conn) = self.conns.get(&conn) {
-                    let _ = self.inbox.send(Inbox::Message { conn, message });
-                }
-            }
-            client::Effect::Close { conn } => {
-                if let Some(conn) = self.conns.remove(&conn) {
-                    let _ = self.inbox.send(Inbox::Closed { conn });
-                }
-            }
-        }
-    }
-}
-
-/// What a broker that is gone held open is closed.
-impl Drop for Link {
-    fn drop(&mut self) {
-        for &conn in self.conns.values() {
-            let _ = self.inbox.send(Inbox::Closed { conn });
-        }
     }
 }
 
@@ -194,7 +147,7 @@ struct Driver {
     clock: Clock,
     live: Arc<Live>,
     inbox: Receiver<Inbox>,
-    clients: BTreeMap<ConnId, Box<dyn Fn(Said) + Send>>,
+    clients: BTreeMap<ConnId, UnboundedSender<Said>>,
     disk: Disk,
 }
 
@@ -270,6 +223,13 @@ impl Driver {
                     self.step(Event::Closed { conn }, effects);
                 }
             }
+            Inbox::Reset(session) => {
+                let on = self.server.sessions().find(|(id, _)| *id == session).and_then(|(_, session)| session.conn);
+                if let Some((conn, client)) = on.and_then(|conn| self.clients.remove_entry(&conn)) {
+                    let _ = client.send(Said::Closed);
+                    self.step(Event::Closed { conn }, effects);
+                }
+            }
             Inbox::Look(look) => look(&self.server),
             Inbox::Expire(session) => self.step(Event::Expire { session }, effects),
             Inbox::Stop => {}
@@ -289,12 +249,12 @@ impl Driver {
                 match effect {
                     Effect::Send { conn, message } => {
                         if let Some(client) = self.clients.get(&conn) {
-                            client(Said::Message(message));
+                            let _ = client.send(Said::Message(message));
                         }
                     }
                     Effect::Close { conn } => {
                         if let Some(client) = self.clients.remove(&conn) {
-                            client(Said::Closed);
+                            let _ = client.send(Said::Closed);
                         }
                     }
                     Effect::Note { text } => {

@@ -1,5 +1,9 @@
 //! What brokers say to each other. One broker is the controller; the others forward what only it may decide, and receive
 //! the state of the cluster from it.
+//!
+//! `mod.rs` what is said | `wire.rs` the same as bytes
+
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +16,7 @@ use uuid::Uuid;
 use super::line;
 use crate::id::{BrokerId, LeaderEpoch};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ClusterRequest {
     /// A client's request that only the controller may decide (CreateTopics, …), with its API version.
     Forward { version: i16, body: Box<RequestKind> },
@@ -23,11 +27,12 @@ pub enum ClusterRequest {
     ControlledShutdown { broker: BrokerId, epoch: i64 },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ClusterResponse {
     /// To `Update`.
     Done,
-    Forward(Box<ResponseKind>),
+    /// To `Forward`, in its version.
+    Forward { version: i16, body: Box<ResponseKind> },
     /// To `ControlledShutdown`: how many partitions the broker leads that have other replicas.
     Remaining(usize),
     /// The receiver is not the controller.
@@ -61,6 +66,31 @@ pub struct ClusterState {
     /// Kafka's broker epochs: under which zxid each of them has registered.
     pub broker_epochs: BTreeMap<BrokerId, i64>,
     pub topics: BTreeMap<TopicName, Topic>,
+    /// Topics whose deletion is under way: to clients they are gone, and whoever has replicas of them removes those.
+    pub deleting: BTreeMap<TopicName, Topic>,
+    pub broker_configs: BrokerConfigs,
+}
+
+/// What was set of brokers while they run; under `None`, of all of them. An entry without settings is one whose settings
+/// were taken back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrokerConfigs(pub BTreeMap<Option<BrokerId>, BTreeMap<String, String>>);
+
+impl BrokerConfigs {
+    /// Of all brokers.
+    pub fn of_all(&self) -> &BTreeMap<String, String> {
+        self.get(None)
+    }
+
+    /// Of that one alone.
+    pub fn of(&self, id: BrokerId) -> &BTreeMap<String, String> {
+        self.get(Some(id))
+    }
+
+    pub fn get(&self, whose: Option<BrokerId>) -> &BTreeMap<String, String> {
+        static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+        self.0.get(&whose).unwrap_or(&NOTHING)
+    }
 }
 
 impl ClusterState {
@@ -92,11 +122,28 @@ pub struct Assignment {
     pub adding: Vec<BrokerId>,
     /// Of `replicas`, those that go when the reassignment is complete.
     pub removing: Vec<BrokerId>,
+    /// The leader was not in sync when it was elected, and the ISR has not changed since.
+    pub recovering: bool,
 }
 
 impl Assignment {
     /// Its state is not in ZooKeeper yet.
     pub const NEW: i32 = -1;
+
+    /// A reassignment is under way.
+    pub fn is_moving(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// The replicas that there are when the reassignment is complete.
+    pub fn target(&self) -> Vec<BrokerId> {
+        self.replicas.iter().copied().filter(|id| !self.removing.contains(id)).collect()
+    }
+
+    /// The replicas that there were before it.
+    pub fn origin(&self) -> Vec<BrokerId> {
+        self.replicas.iter().copied().filter(|id| !self.adding.contains(id)).collect()
+    }
 }
 
 impl Default for Assignment {
@@ -110,6 +157,7 @@ impl Default for Assignment {
             partition_epoch: Assignment::NEW,
             adding: Vec::new(),
             removing: Vec::new(),
+            recovering: false,
         }
     }
 }
@@ -135,7 +183,7 @@ impl fmt::Display for ClusterResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ClusterResponse::Done => f.write_str("done"),
-            ClusterResponse::Forward(body) => write!(f, "forward {}", line::variant(body)),
+            ClusterResponse::Forward { version, body } => write!(f, "forward {} v{version}", line::variant(body)),
             ClusterResponse::Remaining(partitions) => write!(f, "{partitions} partitions remain"),
             ClusterResponse::NotController => f.write_str("not the controller"),
             ClusterResponse::StaleControllerEpoch(epoch) => write!(f, "stale: the controller epoch is {epoch}"),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::client::{self, Told};
 use super::protocol::{ANY_VERSION, Connect, Connected, CreateMode, Failed, Password};
@@ -13,6 +13,8 @@ use super::*;
 use crate::id::ConnId;
 use crate::node::Node;
 use crate::time::{Duration, Instant, Now, Timestamp};
+
+mod wire;
 
 const SESSION_MS: i32 = 6_000;
 
@@ -269,7 +271,7 @@ fn a_multi_is_done_whole_or_not_at_all() {
         delete("/a/b", 7),
         persistent("/c"),
     ];
-    let failed = Failed { at: 5, error: Error::BadVersion };
+    let failed = Failed { at: 5, of: 7, error: Error::BadVersion };
     assert_eq!(room.ask(1, Op::Multi(failing)), Ok(Reply::Multi(Err(failed))));
     assert!(*room.server.tree() == before && room.server.zxid() == zxid && room.watched(1).is_empty());
 

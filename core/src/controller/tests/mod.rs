@@ -1,4 +1,7 @@
-//! A controller in a hall: ZooKeeper is a tree that answers at once, or does not answer, or has been changed meanwhile.
+//! A controller in a hall: ZooKeeper is a tree that answers at once, or does not answer, or has been changed meanwhile. The
+//! brokers are told, and do what they are told.
+//!
+//! Here the hall and what becomes of brokers and topics | `admin.rs` what is asked for
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,6 +10,8 @@ use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, RequestKind, ResponseKind, TopicName};
+
+mod admin;
 
 use super::*;
 use crate::config::BrokerSettings;
@@ -130,7 +135,15 @@ impl Hall {
         for output in out {
             match output {
                 Output::Ask { tag, op } => self.asked.push_back((tag, op)),
-                Output::Publish => self.published += 1,
+                Output::Publish => {
+                    self.published += 1;
+                    let state = self.controller.committed().clone();
+                    for &id in state.brokers.keys() {
+                        let mut out = Vec::new();
+                        self.controller.confirmed(NOW, id, state.version, &mut out);
+                        self.follow(out);
+                    }
+                }
                 Output::Answer { answer, .. } => self.answers.push(answer),
                 Output::Note(text) => self.notes.push(text),
                 Output::Resign => self.resigned = true,
@@ -153,6 +166,7 @@ impl Hall {
             Op::GetData { path, .. } => {
                 self.tree.get(&path).map(|znode| Reply::GetData { data: znode.data.clone(), stat: znode.stat() })
             }
+            Op::Exists { path, .. } => self.tree.get(&path).map(|znode| Reply::Exists { stat: znode.stat() }),
             op => Ok(self.outside(op)),
         };
         self.answer(tag, result);
@@ -223,8 +237,8 @@ impl Hall {
         znode::parse_state(znode.data.as_ref().unwrap(), znode.stat().version, &mut held).unwrap();
         let told = &self.controller.committed().topics[&topic(name)].partitions[index as usize];
         assert_eq!(
-            (held.leader, held.leader_epoch, &held.isr, held.partition_epoch),
-            (told.leader, told.leader_epoch, &told.isr, told.partition_epoch)
+            (held.leader, held.leader_epoch, &held.isr, held.partition_epoch, held.recovering),
+            (told.leader, told.leader_epoch, &told.isr, told.partition_epoch, told.recovering)
         );
         (told.leader.0, told.leader_epoch, told.isr.iter().map(|id| id.0).collect())
     }
@@ -240,8 +254,9 @@ impl Hall {
 
     /// Another broker is elected and loads what is there.
     fn successor(self) -> Hall {
-        let mut hall = Hall { controller: new(2, 2, 1, &[]), answers: Vec::new(), published: 0, ..self };
-        hall.set(znode::CONTROLLER_EPOCH, Bytes::from_static(b"2"));
+        let epoch = self.controller.epoch() + 1;
+        let mut hall = Hall { controller: new(2, epoch, epoch - 1, &[]), answers: Vec::new(), published: 0, ..self };
+        hall.set(znode::CONTROLLER_EPOCH, znode::controller_epoch(epoch));
         hall.begin();
         hall
     }

@@ -1,0 +1,106 @@
+//! What of a broker's settings can change while it runs (KIP-226), for one broker or for all; and what Kafka says where it
+//! cannot.
+//!
+//! A name that is none of Kafka's is taken: it may be that of a plugin.
+
+use std::collections::BTreeMap;
+
+use super::setting::{ConfigError, Dynamic};
+use super::table::BROKER;
+
+type Settings = BTreeMap<String, String>;
+
+/// Whether this can be all that is set of a broker (`of_one`), or of all brokers. Errors are Kafka's, of INVALID_REQUEST.
+pub fn validate(set: &Settings, of_one: bool) -> Result<(), ConfigError> {
+    let which = |wanted: Dynamic| {
+        let names = set.keys().filter(|name| BROKER.get(name).is_some_and(|setting| setting.dynamic == wanted));
+        names.map(String::as_str).collect::<Vec<_>>()
+    };
+    let refuse = |why: &str, names: &[&str]| Err(ConfigError(format!("{why}: [{}]", names.join(", "))));
+    let read_only = which(Dynamic::ReadOnly);
+    if !read_only.is_empty() {
+        return refuse("Cannot update these configs dynamically", &read_only);
+    }
+    let secured: Vec<&str> = set.keys().map(String::as_str).filter(|name| name.starts_with("ssl.")).collect();
+    if !secured.is_empty() {
+        let why = "These security configs can be dynamically updated only per-listener using the listener prefix";
+        return refuse(why, &secured);
+    }
+    for (name, value) in set {
+        if let Some(setting) = BROKER.get(name) {
+            setting.parse(value)?;
+        }
+    }
+    let of_one_only = which(Dynamic::PerBroker);
+    if !of_one && !of_one_only.is_empty() {
+        return refuse(
+            "Cannot update these configs at default cluster level, broker id must be specified",
+            &of_one_only,
+        );
+    }
+    Ok(())
+}
+
+/// What of it holds: another version, or another hand, may have written what is not valid here.
+pub(super) fn applicable(set: &Settings, of_one: bool) -> Settings {
+    let holds = |name: &str, value: &str| validate(&[(name.to_owned(), value.to_owned())].into(), of_one).is_ok();
+    set.iter().filter(|(name, value)| holds(name, value)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::BrokerSettings;
+    use super::*;
+    use crate::id::BrokerId;
+    use crate::protocol::cluster::BrokerConfigs;
+
+    fn map(pairs: &[(&str, &str)]) -> Settings {
+        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_set_while_a_broker_runs_is_refused_in_kafkas_words() {
+        let answer = |pairs, of_one| validate(&map(pairs), of_one).map_or_else(|error| error.0, |()| "ok".to_owned());
+        assert_eq!(answer(&[("log.retention.ms", "5"), ("of.a.plugin", "x")], false), "ok");
+        assert_eq!(
+            answer(&[("num.partitions", "3"), ("log.dirs", "/x"), ("log.retention.ms", "5")], true),
+            "Cannot update these configs dynamically: [log.dirs, num.partitions]"
+        );
+        assert_eq!(
+            answer(&[("max.connections", "x")], true),
+            "Invalid value x for configuration max.connections: Not a number of type INT"
+        );
+        let listeners = &[("listener.security.protocol.map", "A:PLAINTEXT")][..];
+        assert_eq!(answer(listeners, true), "ok");
+        assert_eq!(
+            answer(listeners, false),
+            "Cannot update these configs at default cluster level, broker id must be specified: \
+             [listener.security.protocol.map]"
+        );
+    }
+
+    #[test]
+    fn what_is_set_of_one_broker_hides_what_is_set_of_all_and_that_what_was_given() {
+        let given =
+            BrokerSettings::parse(&map(&[("log.segment.bytes", "1048576"), ("min.insync.replicas", "1")])).unwrap();
+        let configs = BrokerConfigs(
+            [
+                (None, map(&[("log.segment.bytes", "2097152"), ("min.insync.replicas", "2"), ("num.partitions", "9")])),
+                (Some(BrokerId(1)), map(&[("log.segment.bytes", "3145728"), ("message.max.bytes", "x")])),
+            ]
+            .into(),
+        );
+        let value = |settings: &BrokerSettings, name: &str| settings.value(name).text().unwrap();
+        let [one, two] = [1, 2].map(|id| given.under(&configs, BrokerId(id)));
+        assert_eq!(
+            (value(&one, "log.segment.bytes"), value(&two, "log.segment.bytes")),
+            ("3145728".into(), "2097152".into())
+        );
+        assert_eq!(
+            (value(&one, "min.insync.replicas"), value(&one, "message.max.bytes")),
+            ("2".into(), "1048588".into())
+        );
+        assert_eq!(one.num_partitions, 1, "it is read only when a broker starts");
+        assert_eq!(one.under(&BrokerConfigs::default(), BrokerId(1)), given);
+    }
+}

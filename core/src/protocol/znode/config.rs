@@ -1,0 +1,79 @@
+//! What was set, and that it was.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kafka_protocol::messages::TopicName;
+use serde::{Deserialize, Serialize};
+
+use super::{json, parse, topic_name};
+use crate::id::BrokerId;
+use crate::zookeeper::Path;
+
+#[derive(Serialize, Deserialize)]
+struct Config {
+    version: i32,
+    config: BTreeMap<String, String>,
+}
+
+/// What was set, of a topic or of brokers.
+pub fn config(config: &BTreeMap<String, String>) -> Bytes {
+    json(&Config { version: 1, config: config.clone() })
+}
+
+pub fn parse_config(data: &[u8]) -> Result<BTreeMap<String, String>, String> {
+    parse::<Config>(data, "settings").map(|config| config.config)
+}
+
+/// Whose settings changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entity {
+    Topic(TopicName),
+    Broker(BrokerId),
+    /// All brokers.
+    Brokers,
+}
+
+impl Entity {
+    /// Where its settings lie below `/config`; Kafka's entity path.
+    fn entity_path(&self) -> String {
+        match self {
+            Entity::Topic(topic) => format!("topics/{}", topic.0),
+            Entity::Broker(id) => format!("brokers/{}", id.0),
+            Entity::Brokers => format!("brokers/{DEFAULT}"),
+        }
+    }
+
+    pub fn path(&self) -> Path {
+        format!("/config/{}", self.entity_path()).into()
+    }
+
+    /// `None` where it is of another kind than these.
+    fn from_path(path: &str) -> Option<Entity> {
+        match path.split_once('/')? {
+            ("topics", name) => Some(Entity::Topic(topic_name(name))),
+            ("brokers", DEFAULT) => Some(Entity::Brokers),
+            ("brokers", id) => id.parse().ok().map(BrokerId).map(Entity::Broker),
+            _ => None,
+        }
+    }
+}
+
+/// Kafka's name of all entities that have nothing of their own.
+const DEFAULT: &str = "<default>";
+
+#[derive(Serialize, Deserialize)]
+struct ConfigChange {
+    version: i32,
+    entity_path: String,
+}
+
+/// That someone's settings have changed.
+pub fn config_change(entity: &Entity) -> Bytes {
+    json(&ConfigChange { version: 2, entity_path: entity.entity_path() })
+}
+
+/// `None` where it is about other things than topics and brokers.
+pub fn parse_config_change(data: &[u8]) -> Result<Option<Entity>, String> {
+    parse::<ConfigChange>(data, "a change of settings").map(|change| Entity::from_path(&change.entity_path))
+}

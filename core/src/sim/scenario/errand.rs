@@ -1,0 +1,185 @@
+//! Lines about what an operator does to a cluster that runs.
+//!
+//! | line | what happens |
+//! | --- | --- |
+//! | `topic orders partitions=3 replication.factor=3 retention.ms=5000` | the topic is made |
+//! | `delete orders` | it goes |
+//! | `grow orders partitions=6` | it has more partitions |
+//! | `reassign orders-0 2,3,1` | its replicas move there; the first is preferred to lead |
+//! | `reassign orders-0 cancel` | they go back to where they were |
+//! | `elect preferred orders-0` | the first of its replicas leads, if it is in sync |
+//! | `elect unclean orders-0` | one of them leads that lives, whatever is lost |
+//! | `config orders retention.ms=5000 flush.ms=` | a topic's settings; one without a value is taken back |
+//! | `config broker-1 …`, `config brokers …` | settings of one broker, or of all |
+
+use std::collections::BTreeMap;
+
+use super::ParseError;
+use super::names::{topic_config, topic_name};
+use super::parse::{Line, MAX_PARTITIONS};
+use crate::client::admin::{Election, Errand, Whose};
+use crate::config::dynamic;
+use crate::config::table::BROKER;
+use crate::config::{BrokerSettings, TopicConfig};
+use crate::id::BrokerId;
+use crate::near::hint;
+
+/// The words that open a line about them.
+pub const WORDS: [&str; 6] = ["topic", "delete", "grow", "reassign", "elect", "config"];
+
+type Parsed<T> = Result<T, ParseError>;
+
+impl Line<'_> {
+    /// The rest of a line that begins with one of [`WORDS`], which stands at `at`.
+    pub(super) fn errand(&self, at: usize, word: &str) -> Parsed<Errand> {
+        match word {
+            "topic" => self.create(at),
+            "delete" => {
+                let topic = self.topic_name(at + 1)?;
+                self.end(at + 2)?;
+                Ok(Errand::Delete { topic })
+            }
+            "grow" => self.grow(at),
+            "reassign" => self.reassign(at),
+            "elect" => self.elect(at),
+            "config" => self.configure(at),
+            _ => self.wrong(at, format!("expected one of {}, found {word}", WORDS.join(", "))),
+        }
+    }
+
+    fn create(&self, at: usize) -> Parsed<Errand> {
+        let topic = self.topic_name(at + 1)?;
+        let (mut partitions, mut replication_factor, mut configs) = (1, 1, BTreeMap::new());
+        for (property, value, word) in self.properties(at + 2)? {
+            match property.as_str() {
+                "partitions" => match value.parse() {
+                    Ok(count) if (1..=MAX_PARTITIONS).contains(&count) => partitions = count,
+                    _ => {
+                        return self
+                            .at(&word, format!("expected partitions from 1 to {MAX_PARTITIONS}, found {value}"));
+                    }
+                },
+                "replication.factor" => {
+                    let brokers = self.brokers();
+                    match value.parse() {
+                        Ok(count) if (1..=brokers).contains(&count) => replication_factor = count,
+                        Ok(count) if count > brokers => {
+                            let message = format!(
+                                "expected a replication.factor of at most {brokers}, for there are {brokers} brokers"
+                            );
+                            return self.at(&word, message);
+                        }
+                        _ => return self.at(&word, format!("expected a replication.factor from 1, found {value}")),
+                    }
+                }
+                _ => {
+                    topic_config(&property, &value).or_else(|message| self.at(&word, message))?;
+                    configs.insert(property, value);
+                }
+            }
+        }
+        // Each is right; are they together?
+        TopicConfig::new(&configs, &BrokerSettings::default()).map_err(|error| self.error(error.0))?;
+        Ok(Errand::Create { topic, partitions, replication_factor, configs })
+    }
+
+    fn grow(&self, at: usize) -> Parsed<Errand> {
+        let topic = self.topic_name(at + 1)?;
+        let expected = format!("partitions=, from 1 to {MAX_PARTITIONS}, such as partitions=6");
+        let text = self.text(at + 2, &expected)?;
+        self.end(at + 3)?;
+        match text.strip_prefix("partitions=").and_then(|count| count.parse().ok()) {
+            Some(partitions) if (1..=MAX_PARTITIONS).contains(&partitions) => Ok(Errand::Grow { topic, partitions }),
+            _ => self.wrong(at + 2, format!("expected {expected}, found {text}")),
+        }
+    }
+
+    fn reassign(&self, at: usize) -> Parsed<Errand> {
+        let (topic, partition) = self.partition(at + 1)?;
+        let expected = "brokers' ids, such as 2,3,1, or cancel";
+        let text = self.text(at + 2, expected)?;
+        self.end(at + 3)?;
+        if text == "cancel" {
+            return Ok(Errand::Reassign { topic, partition, target: None });
+        }
+        let brokers = self.brokers();
+        let mut target = Vec::new();
+        for id in text.split(',') {
+            match id.parse::<u32>() {
+                Ok(id) if (1..=brokers).contains(&id) && !target.contains(&BrokerId(id as i32)) => {
+                    target.push(BrokerId(id as i32));
+                }
+                Ok(id) if (1..=brokers).contains(&id) => {
+                    return self.wrong(at + 2, format!("expected every broker once, found {id} twice"));
+                }
+                Ok(id) => return self.wrong(at + 2, format!("expected brokers from 1 to {brokers}, found {id}")),
+                Err(_) => return self.wrong(at + 2, format!("expected {expected}, found {text}")),
+            }
+        }
+        Ok(Errand::Reassign { topic, partition, target: Some(target) })
+    }
+
+    fn elect(&self, at: usize) -> Parsed<Errand> {
+        let word = self.text(at + 1, "preferred or unclean")?;
+        let Some(election) = Election::ALL.into_iter().find(|election| election.name() == word) else {
+            let hint = hint(&word, Election::ALL.map(Election::name));
+            return self.wrong(at + 1, format!("expected preferred or unclean, found {word}.{hint}"));
+        };
+        let (topic, partition) = self.partition(at + 2)?;
+        self.end(at + 3)?;
+        Ok(Errand::Elect { election, topic, partition })
+    }
+
+    fn configure(&self, at: usize) -> Parsed<Errand> {
+        let expected = "a topic, a broker such as broker-1, or brokers";
+        let name = self.text(at + 1, expected)?;
+        let whose = match name.as_str() {
+            "brokers" => Whose::AllBrokers,
+            _ if name.starts_with("broker-") => Whose::Broker(self.broker(at + 1)?),
+            _ => Whose::Topic(self.topic_name(at + 1)?),
+        };
+        let mut configs = BTreeMap::new();
+        for (property, value, word) in self.properties(at + 2)? {
+            let right = match &whose {
+                Whose::Topic(_) if value.is_empty() => topic_config_name(&property),
+                Whose::Topic(_) => topic_config(&property, &value),
+                Whose::Broker(_) | Whose::AllBrokers => broker_config(&property, &value, whose != Whose::AllBrokers),
+            };
+            right.or_else(|message| self.at(&word, message))?;
+            configs.insert(property, Some(value).filter(|value| !value.is_empty()));
+        }
+        if configs.is_empty() {
+            return self.wrong(self.words.len(), "expected a setting, such as retention.ms=5000");
+        }
+        Ok(Errand::Configure { whose, configs })
+    }
+
+    /// `orders-0`.
+    fn partition(&self, at: usize) -> Parsed<(String, i32)> {
+        let text = self.text(at, "a partition, such as orders-0")?;
+        let split = text.rsplit_once('-').and_then(|(topic, index)| Some((topic, index.parse::<u16>().ok()?)));
+        match split.filter(|(topic, _)| topic_name(topic).is_ok()) {
+            Some((topic, index)) => Ok((topic.to_owned(), index.into())),
+            None => self.wrong(at, format!("expected a partition, such as orders-0, found {text}")),
+        }
+    }
+}
+
+fn topic_config_name(name: &str) -> Result<(), String> {
+    use crate::config::table::TOPIC;
+    match TOPIC.get(name) {
+        Some(_) => Ok(()),
+        None => Err(format!("a topic has no config {name}.{}", hint(name, TOPIC.iter().map(|known| known.name)))),
+    }
+}
+
+fn broker_config(name: &str, value: &str, of_one: bool) -> Result<(), String> {
+    if BROKER.get(name).is_none() {
+        let known = BROKER.iter().map(|known| known.name);
+        return Err(format!("a broker has no setting {name}.{}", hint(name, known)));
+    }
+    if value.is_empty() {
+        return Ok(());
+    }
+    dynamic::validate(&[(name.to_owned(), value.to_owned())].into(), of_one).map_err(|error| error.0)
+}
