@@ -182,6 +182,8 @@ impl Simulation {
             "acked" => producers().map(|producer| producer.acked).sum(),
             "failed" => producers().map(|producer| producer.failed).sum(),
             "retries" => producers().map(|producer| producer.retries).sum(),
+            "committed" => producers().filter_map(|it| it.identity.as_ref()).map(|it| it.committed).sum(),
+            "aborted" => producers().filter_map(|it| it.identity.as_ref()).map(|it| it.aborted).sum(),
             "received" => consumers().map(|consumer| consumer.received).sum(),
             "lag" => consumers().map(|consumer| consumer.lag).sum(),
             "end" => return Some(partition()?.end),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::scenario::Action;
 use super::view::{Level, LogLine, View};
 use crate::broker;
-use crate::client::{self, Report};
+use crate::client::{self, Report, Stage};
 use crate::error::ErrorCode;
 use crate::protocol::line;
 use crate::time::Instant;
@@ -89,6 +89,11 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
             Some((Level::Bad, format!("gives up record {sequence} for {}-{partition}: {error}", topic.0)))
         }
         Report::Note(text) => Some((Level::Info, text.clone())),
+        Report::Thrown { call, error } => Some((Level::Bad, format!("{call}() throws {error}"))),
+        Report::Transaction(Stage::Begun) => Some((Level::Info, "begins a transaction".to_owned())),
+        Report::Transaction(Stage::Committed) => Some((Level::Good, "has committed its transaction".to_owned())),
+        Report::Transaction(Stage::Aborted) => Some((Level::Warn, "has aborted its transaction".to_owned())),
+        Report::Transaction(Stage::Committing | Stage::Aborting) => None,
         Report::Sent { .. } | Report::Acked { .. } | Report::Received { .. } => None,
     }
 }

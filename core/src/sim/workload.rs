@@ -83,15 +83,26 @@ impl Simulation {
                 Some(client) if client.running => Err(format!("there is a {name} already")),
                 _ => Ok(()),
             },
-            Action::Rate { producer: name, .. } | Action::Stop(name) => self.node(name).map(drop),
+            Action::Rate { producer: name, .. }
+            | Action::Transaction { producer: name, .. }
+            | Action::Offsets { producer: name, .. }
+            | Action::Send { by: Some(name), .. }
+            | Action::Stop(name) => self.node(name).map(drop),
             _ => Ok(()),
         }
     }
 
     /// Does what the scenario, or a hand, wants now. What cannot be done is said in the event log.
     pub(super) fn act(&mut self, action: Action) {
-        let late =
-            matches!(action, Action::Producer { .. } | Action::Consumer { .. } | Action::Rate { .. } | Action::Send(_));
+        let late = matches!(
+            action,
+            Action::Producer { .. }
+                | Action::Consumer { .. }
+                | Action::Rate { .. }
+                | Action::Send { .. }
+                | Action::Transaction { .. }
+                | Action::Offsets { .. }
+        );
         if late && !(self.waiting.is_empty() && self.admin().is_idle()) {
             self.waiting.push_back(action);
             return;
@@ -132,9 +143,9 @@ impl Simulation {
                 self.tell_client(node, Event::Timer);
                 Ok(())
             }
-            Action::Producer { name, topic, settings } => {
+            Action::Producer { name, topics, settings } => {
                 let seed = self.seed_of(&name);
-                let producer = Producer::new(&name, &topic, &settings, self.brokers(), seed)?;
+                let producer = Producer::new(&name, &topics, &settings, self.brokers(), seed)?;
                 self.begin(&name, App::Producer(producer))
             }
             Action::Consumer { name, topics, settings } => {
@@ -146,10 +157,28 @@ impl Simulation {
                 let node = self.node(&producer)?;
                 self.command(node, Command::Rate { milli_per_second })
             }
-            Action::Send(record) => {
+            Action::Transaction { producer, turn } => {
+                let node = self.node(&producer)?;
+                self.command(node, Command::Transaction(turn))
+            }
+            Action::Offsets { producer, offsets } => {
+                let node = self.node(&producer)?;
+                self.command(node, Command::SendOffsets(offsets))
+            }
+            Action::Send { by: Some(by), record } => {
+                let node = self.node(&by)?;
+                self.command(node, Command::Send(record))
+            }
+            Action::Send { by: None, record } => {
                 if !self.names.contains_key(HAND) {
                     let seed = self.seed_of(HAND);
-                    let producer = Producer::new(HAND, &record.topic, &Default::default(), self.brokers(), seed)?;
+                    let producer = Producer::new(
+                        HAND,
+                        std::slice::from_ref(&record.topic),
+                        &Default::default(),
+                        self.brokers(),
+                        seed,
+                    )?;
                     self.begin(HAND, App::Producer(producer))?;
                 }
                 let node = self.node(HAND)?;

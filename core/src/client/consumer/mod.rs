@@ -315,7 +315,9 @@ impl Node for Consumer {
                 }
             }
             // Consumers send nothing.
-            Event::Command(Command::Rate { .. } | Command::Send(_)) => {}
+            Event::Command(
+                Command::Rate { .. } | Command::Send(_) | Command::Transaction(_) | Command::SendOffsets(_),
+            ) => {}
         }
         self.run(at, out);
     }

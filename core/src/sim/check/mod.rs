@@ -165,7 +165,11 @@ impl Checks {
                     self.judge(at, verdict);
                 }
             }
-            Report::Sent { .. } | Report::Failed { .. } | Report::Note(_) => {}
+            Report::Sent { .. }
+            | Report::Failed { .. }
+            | Report::Transaction(_)
+            | Report::Thrown { .. }
+            | Report::Note(_) => {}
         }
     }
 
