@@ -95,8 +95,7 @@ fn refusal(server: &Server, action: &Action) -> Option<(String, String)> {
         | Action::Consumer { .. }
         | Action::Rate { .. }
         | Action::Send { by: Some(_), .. }
-        | Action::Transaction { .. }
-        | Action::Offsets { .. } => not_here("on a live server producers and consumers are programs of their own"),
+        | Action::Command { .. } => not_here("on a live server producers and consumers are programs of their own"),
         _ => not_here("this is for scenarios"),
     }
 }

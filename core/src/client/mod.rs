@@ -150,6 +150,8 @@ pub enum Report {
 /// Where a transaction stands, as its application knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// initTransactions() is done: the transactional id is this producer's.
+    Initialized,
     Begun,
     /// Asked for, and not known to be done.
     Committing,

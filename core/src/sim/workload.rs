@@ -1,6 +1,7 @@
 //! Who is there besides the brokers, and what they are told to do.
 
 use super::admin::{self, Admin, Wanted};
+use super::check::Who;
 use super::guest::Guest;
 use super::network::NodeId;
 use super::scenario::parse::MAX_BROKERS;
@@ -84,8 +85,7 @@ impl Simulation {
                 _ => Ok(()),
             },
             Action::Rate { producer: name, .. }
-            | Action::Transaction { producer: name, .. }
-            | Action::Offsets { producer: name, .. }
+            | Action::Command { client: name, .. }
             | Action::Send { by: Some(name), .. }
             | Action::Stop(name) => self.node(name).map(drop),
             _ => Ok(()),
@@ -100,8 +100,7 @@ impl Simulation {
                 | Action::Consumer { .. }
                 | Action::Rate { .. }
                 | Action::Send { .. }
-                | Action::Transaction { .. }
-                | Action::Offsets { .. }
+                | Action::Command { .. }
         );
         if late && !(self.waiting.is_empty() && self.admin().is_idle()) {
             self.waiting.push_back(action);
@@ -157,13 +156,9 @@ impl Simulation {
                 let node = self.node(&producer)?;
                 self.command(node, Command::Rate { milli_per_second })
             }
-            Action::Transaction { producer, turn } => {
-                let node = self.node(&producer)?;
-                self.command(node, Command::Transaction(turn))
-            }
-            Action::Offsets { producer, offsets } => {
-                let node = self.node(&producer)?;
-                self.command(node, Command::SendOffsets(offsets))
+            Action::Command { client, command } => {
+                let node = self.node(&client)?;
+                self.command(node, command)
             }
             Action::Send { by: Some(by), record } => {
                 let node = self.node(&by)?;
@@ -226,9 +221,26 @@ impl Simulation {
             }
             None => self.join(name, Actor::Client(Box::new(Client::new(app)))),
         };
-        self.checks.began(name);
+        let who = self.who(node);
+        let name = self.name(node).clone();
+        self.checks.began(&name, who);
         self.tell_client(node, Event::Timer);
         Ok(())
+    }
+
+    fn who(&self, node: NodeId) -> Who {
+        match &self.nodes[node.0 as usize].actor {
+            Actor::Client(client) => match &client.app {
+                App::Producer(producer) => Who::Producer {
+                    idempotent: producer.is_idempotent(),
+                    transactional_id: producer.transactional_id().map(str::to_owned),
+                    timeout: producer.transaction_timeout(),
+                },
+                App::Consumer(consumer) => Who::Consumer { read_committed: consumer.reads_committed() },
+                App::Admin(_) | App::Guest(_) => Who::Other,
+            },
+            Actor::Broker(_) | Actor::ZooKeeper(_) => Who::Other,
+        }
     }
 
     fn command(&mut self, node: NodeId, command: Command) -> Result<(), String> {

@@ -44,7 +44,7 @@ use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::sim::view::{FactGroup, Health, IdentityView, ProducerView};
-use crate::time::{Instant, Now};
+use crate::time::{Duration, Instant, Now};
 
 /// Sends records to its topics at a rate, and chosen ones to any.
 #[derive(Clone, Debug)]
@@ -166,6 +166,17 @@ impl Producer {
 
     fn partition(&self, id: QueueId) -> String {
         format!("{}-{}", self.accumulator.queues(id.topic).topic.0, id.partition)
+    }
+
+    pub fn transactional_id(&self) -> Option<&str> {
+        self.settings.transactional_id.as_deref()
+    }
+
+    pub fn transaction_timeout(&self) -> Duration {
+        match self.settings.transactional_id {
+            Some(_) => self.settings.transaction_timeout,
+            None => Duration::ZERO,
+        }
     }
 
     /// Whether brokers drop what it sends twice.
@@ -314,6 +325,7 @@ impl Producer {
                         self.counts.aborted += 1;
                         report(Stage::Aborted);
                     }
+                    What::InitTransactions => report(Stage::Initialized),
                     _ => {}
                 }
                 Ok(())

@@ -1,6 +1,7 @@
 //! **PollSkip**: a consumer skips no offset of a partition.
 //!
-//! Exempt: what retention removed before the consumer came there.
+//! Exempt: what retention removed before the consumer came there. Markers of transactions are no records, and who reads
+//! what is committed gets nothing of what was aborted.
 
 use std::sync::Arc;
 
@@ -9,11 +10,19 @@ use super::{Received, Verdict};
 use crate::id::Offset;
 
 /// `next` is the offset after the last one that this consumer got; −1 where there is none.
-pub(super) fn check(ledger: &Ledger, received: &Received<'_>, consumer: &Arc<str>, next: Offset) -> Verdict {
+pub(super) fn check(
+    ledger: &Ledger,
+    received: &Received<'_>,
+    (consumer, committed): (&Arc<str>, bool),
+    next: Offset,
+) -> Verdict {
     let Received { topic, partition, offset } = received;
     if next < 0 || *offset <= next {
         return Ok(());
     }
+    let Some(next) = (next..*offset).find(|skipped| !ledger.transactions.hides(*skipped, committed)) else {
+        return Ok(());
+    };
     let exempt = (next < ledger.deleted).then_some("retention removed them");
     let found = format!("{consumer} got offset {offset} of {}-{partition} after {}", topic.0, next - 1);
     Err(("PollSkip", found, exempt))

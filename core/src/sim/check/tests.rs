@@ -13,7 +13,7 @@ use crate::id::{LogId, TopicPartition};
 use crate::log::epoch::EpochCache;
 use crate::protocol::cluster::{Assignment, Registration};
 use crate::protocol::znode;
-use crate::record::{BatchBuilder, BatchHeader, Compression, Stamp};
+use crate::record::{Batch, BatchBuilder, BatchHeader, Compression, Stamp};
 use crate::sim::Tally;
 use crate::time::Timestamp;
 use crate::zookeeper::txn::Txn;
@@ -261,11 +261,11 @@ fn a_record_that_a_leader_alone_acknowledged_may_be_lost_and_is_told() {
 /// The whole way, from what the simulator observes to what is told.
 #[test]
 fn what_brokers_write_and_cut_is_seen() {
-    let header = |base_offset: Offset| -> BatchHeader {
+    let written = |base_offset: Offset| -> (BatchHeader, Batch) {
         let mut batch = BatchBuilder::new(Compression::None);
         batch.append(Timestamp(base_offset), None, Some(&Bytes::from_static(b"x")), &[]);
         let batch = batch.build();
-        Stamp { base_offset, leader_epoch: 0, append_time: None }.header(&batch)
+        (Stamp { base_offset, leader_epoch: 0, append_time: None }.header(&batch), batch)
     };
     let mut checks = Checks::default();
     let partitions = [assignment(LEADER, 0, &[LEADER, FOLLOWER])];
@@ -280,7 +280,10 @@ fn what_brokers_write_and_cut_is_seen() {
     for broker in [LEADER, FOLLOWER] {
         checks.log_opened(broker, log, &name, 0);
         for offset in 0..10 {
-            checks.appended(NOW, broker, log, &header(offset));
+            {
+                let (header, batch) = written(offset);
+                checks.appended(NOW, broker, log, &header, &batch);
+            }
         }
     }
     let ledger = &mut checks.ledgers[0];

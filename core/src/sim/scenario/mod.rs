@@ -40,7 +40,7 @@ use std::collections::BTreeMap;
 
 use crate::bug::{Bug, Bugs};
 use crate::client::admin::Errand;
-use crate::client::{Offsets, SendRecord, Turn};
+use crate::client::{Command, SendRecord};
 use crate::rng::Seed;
 use crate::time::Instant;
 
@@ -119,15 +119,10 @@ pub enum Action {
         by: Option<String>,
         record: SendRecord,
     },
-    /// A producer's transaction begins or ends.
-    Transaction {
-        producer: String,
-        turn: Turn,
-    },
-    /// A producer puts a group's offsets into its transaction.
-    Offsets {
-        producer: String,
-        offsets: Offsets,
+    /// A client's application makes a call.
+    Command {
+        client: String,
+        command: Command,
     },
     /// Something breaks, or is put right.
     Fault(Fault),
@@ -166,11 +161,13 @@ pub const COUNTS: [(&str, &str); 8] = [
 ];
 
 /// What an `expect` can count of the cluster.
-pub const CLUSTER_COUNTS: [(&str, &str); 5] = [
+pub const CLUSTER_COUNTS: [(&str, &str); 7] = [
     ("controllers", "brokers that believe to be the controller"),
     ("controller-epoch", "how many controllers there have been"),
     ("registered", "brokers that are registered in ZooKeeper"),
     ("topics", "topics that clients can see"),
+    ("duplicates", "numbered records that were read once more, at another offset"),
+    ("unseen", "acknowledged records that no consumer has got"),
     ("moving", "partitions that are on their way to other brokers"),
 ];
 

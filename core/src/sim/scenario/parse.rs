@@ -14,7 +14,7 @@ use super::{
 use crate::bug::Bug;
 use crate::client::admin::Errand;
 use crate::client::setting::{decimal, rate};
-use crate::client::{Offsets, SendRecord, Turn, consumer, producer};
+use crate::client::{Command, Offsets, SendRecord, Turn, consumer, producer};
 use crate::id::BrokerId;
 use crate::near::hint;
 use crate::rng::Seed;
@@ -308,9 +308,9 @@ impl Line<'_> {
             "offsets" => self.offsets(from),
             "begin" | "commit" | "abort" => {
                 let turn = Turn::ALL.into_iter().find(|turn| turn.word() == statement).unwrap_or(Turn::Begin);
-                let producer = self.client(from + 1, true, false)?;
+                let client = self.client(from + 1, true, false)?;
                 self.end(from + 2)?;
-                Ok(Action::Transaction { producer, turn })
+                Ok(Action::Command { client, command: Command::Transaction(turn) })
             }
             "add" => match self.text(from + 1, "add broker")?.as_str() {
                 "broker" => self.end(from + 2).map(|()| Action::AddBroker),
@@ -435,7 +435,7 @@ impl Line<'_> {
 
     /// `offsets p1 shop orders-0=42 orders-1=7`
     fn offsets(&self, from: usize) -> Parsed<Action> {
-        let producer = self.client(from + 1, true, false)?;
+        let client = self.client(from + 1, true, false)?;
         let group = self.text(from + 2, "a group, such as shop")?;
         let mut offsets: Vec<(String, i32, i64)> = Vec::new();
         for (name, value, word) in self.properties(from + 3)? {
@@ -450,7 +450,7 @@ impl Line<'_> {
         }
         offsets.sort();
         let offsets = Offsets { group, member: String::new(), generation: -1, offsets };
-        Ok(Action::Offsets { producer, offsets })
+        Ok(Action::Command { client, command: Command::SendOffsets(offsets) })
     }
 
     fn expect(&self, from: usize) -> Parsed<Expectation> {

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::lex::quote;
 use super::{Action, BugLine, Expectation, ParseError, Scenario, Timed};
-use crate::client::SendRecord;
+use crate::client::{Command, SendRecord};
 use crate::time::{Duration, Instant};
 
 impl Display for Scenario {
@@ -62,11 +62,7 @@ impl Display for Action {
                 write!(f, "rate {producer} {}/s", Decimal(*milli_per_second, 3))
             }
             Action::Send { by, record } => send(f, by.as_deref(), record),
-            Action::Transaction { producer, turn } => write!(f, "{} {producer}", turn.word()),
-            Action::Offsets { producer, offsets } => {
-                write!(f, "offsets {producer} {}", offsets.group)?;
-                offsets.offsets.iter().try_for_each(|(topic, partition, at)| write!(f, " {topic}-{partition}={at}"))
-            }
+            Action::Command { client, command } => self::command(f, client, command),
             Action::Fault(fault) => fault.fmt(f),
             Action::AddBroker => f.write_str("add broker"),
             Action::Stop(name) => write!(f, "stop {name}"),
@@ -102,6 +98,19 @@ pub(crate) fn properties<'a>(
 
 pub(super) fn settings(f: &mut Formatter<'_>, settings: &BTreeMap<String, String>) -> fmt::Result {
     properties(f, settings.iter().map(|(name, value)| (name, value.as_str())))
+}
+
+/// The commands that have lines of their own are not among these.
+fn command(f: &mut Formatter<'_>, client: &str, command: &Command) -> fmt::Result {
+    match command {
+        Command::Transaction(turn) => write!(f, "{} {client}", turn.word()),
+        Command::SendOffsets(offsets) => {
+            write!(f, "offsets {client} {}", offsets.group)?;
+            offsets.offsets.iter().try_for_each(|(topic, partition, at)| write!(f, " {topic}-{partition}={at}"))
+        }
+        Command::Rate { milli_per_second } => write!(f, "rate {client} {}/s", Decimal(*milli_per_second, 3)),
+        Command::Send(record) => send(f, Some(client), record),
+    }
 }
 
 fn send(f: &mut Formatter<'_>, by: Option<&str>, record: &SendRecord) -> fmt::Result {

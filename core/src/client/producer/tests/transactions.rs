@@ -42,7 +42,7 @@ fn thrown(fake: &Fake<Producer>) -> Vec<String> {
 
 fn stages(fake: &Fake<Producer>) -> Vec<Stage> {
     let stage = |report: &Report| match report {
-        Report::Transaction(stage) => Some(*stage),
+        Report::Transaction(stage) if *stage != Stage::Initialized => Some(*stage),
         _ => None,
     };
     fake.reports.iter().filter_map(stage).collect()
