@@ -24,9 +24,8 @@ pub(super) struct Wrote {
 impl Wrote {
     /// `None` for what has no producer.
     pub fn of(header: &BatchHeader, batch: &Batch) -> Option<Wrote> {
-        header
-            .has_producer_id()
-            .then(|| Wrote { header: *header, commit: Marker::of(batch).map(|marker| marker.commit) })
+        let marker = if header.is_control() { Marker::of(batch) } else { None };
+        header.has_producer_id().then(|| Wrote { header: *header, commit: marker.map(|marker| marker.commit) })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every checker fires where its rule is broken, and only there: a partition of three replicas as it should be, then with
 //! one thing wrong.
 
+mod transactions;
+
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
