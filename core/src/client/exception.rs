@@ -49,6 +49,11 @@ impl fmt::Display for Exception {
     }
 }
 
+/// Kafka's `RetriableException`; kafka-protocol does not count all of them.
+pub fn is_retriable(error: ErrorCode) -> bool {
+    error.is_retriable() || error == ErrorCode::ConcurrentTransactions
+}
+
 /// `Errors` with the exceptions that are not called as their errors are.
 fn class(code: ErrorCode) -> String {
     match code {

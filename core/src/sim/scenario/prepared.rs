@@ -32,8 +32,20 @@ prepared![
     "more-brokers-more-throughput",
     "crash-loses-what-was-not-flushed",
     "cut-link-and-retry",
+    "at-least-once-duplicates",
+    "at-most-once-loses",
+    "idempotence-removes-the-duplicate",
+    "duplicates-that-the-application-makes",
+    "transactions-commit-and-abort",
+    "read-committed-waits",
+    "zombie-producer-is-fenced",
+    "buffer-full",
+    "requests-per-thousand-records",
+    "more-partitions-move-keys",
+    "no-order-across-partitions",
     "log-append-time",
     "segments-roll",
+    "compaction",
 ];
 
 pub fn find(name: &str) -> Option<&'static Prepared> {

@@ -1,7 +1,7 @@
 //! A transaction manager and the batches: who may go, with which sequence, and what their ends mean.
 
 use super::TransactionManager;
-use crate::client::exception::Exception;
+use crate::client::exception::{Exception, is_retriable};
 use crate::client::producer::accumulator::{Accumulator, ProducerBatch, QueueId};
 use crate::client::producer::sequences::{ProducerIdAndEpoch, Sequences, Stamp, increment, on_their_way};
 use crate::error::ErrorCode;
@@ -73,7 +73,7 @@ impl TransactionManager {
         refusal: Refusal,
         batches: &mut Batches<'_>,
     ) -> bool {
-        let Some(stamp) = batch.stamp else { return refusal.error.is_retriable() };
+        let Some(stamp) = batch.stamp else { return is_retriable(refusal.error) };
         let known = *self.sequences(id);
         match refusal.error {
             // The leader does not know where the log begins.
@@ -105,7 +105,7 @@ impl TransactionManager {
                 }
                 true
             }
-            error => error.is_retriable(),
+            error => is_retriable(error),
         }
     }
 

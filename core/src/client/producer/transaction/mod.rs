@@ -30,7 +30,7 @@ use super::sequences::{ProducerIdAndEpoch, Sequences};
 use super::settings::Settings;
 use crate::client::Offsets;
 use crate::client::connection::LinkId;
-use crate::client::exception::Exception;
+use crate::client::exception::{Exception, is_retriable};
 use crate::error::ErrorCode;
 use crate::time::Instant;
 
@@ -319,7 +319,7 @@ impl TransactionManager {
         } else if self.is_transactional() {
             // Tried to the end: the transaction cannot be whole any more.
             let exhausted = exception.class == "TimeoutException"
-                || exception.code.is_some_and(|code| code.is_retriable() || code == InvalidTxnState);
+                || exception.code.is_some_and(|code| is_retriable(code) || code == InvalidTxnState);
             let exception = &match exhausted {
                 true => Exception::new(
                     "TransactionAbortableException",

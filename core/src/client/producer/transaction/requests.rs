@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Awaits, State, TransactionManager};
-use crate::client::exception::Exception;
+use crate::client::exception::{Exception, is_retriable};
 use crate::client::producer::Tag;
 use crate::client::producer::accumulator::{Accumulator, QueueId};
 use crate::client::producer::sender::Around;
@@ -555,9 +555,4 @@ impl TransactionManager {
         let wait = around.settings.connection.retry_backoff.least;
         self.not_before = around.now + queued.backoff.unwrap_or(wait);
     }
-}
-
-/// Kafka's `RetriableException`; kafka-protocol does not count all of them.
-fn is_retriable(error: ErrorCode) -> bool {
-    error.is_retriable() || error == ErrorCode::ConcurrentTransactions
 }

@@ -33,7 +33,9 @@ impl Written {
                 let mut builder = BatchBuilder::new(Compression::None);
                 builder.set_producer(7, epoch, sequence);
                 builder.set_transactional();
-                (0..count).for_each(|_| drop(builder.append(Timestamp(0), None, Some(b"x"), &[])));
+                for _ in 0..count {
+                    builder.append(Timestamp(0), None, Some(b"x"), &[]);
+                }
                 builder.build()
             }
         };
