@@ -91,7 +91,7 @@ fn refusal(server: &Server, action: &Action) -> Option<(String, String)> {
             unknown(server, &id.map_or(Who::Client(name.clone()), Who::Broker))
         }
         Action::AddBroker => not_here("a live server has the brokers that it was started with"),
-        Action::Producer { .. } | Action::Consumer { .. } | Action::Rate { .. } => {
+        Action::Producer { .. } | Action::Consumer { .. } | Action::Rate { .. } | Action::Command { .. } => {
             not_here("on a live server producers and consumers are programs of their own")
         }
         _ => not_here("this is for scenarios"),

@@ -9,7 +9,7 @@ pub mod connection;
 pub mod consumer;
 #[cfg(test)]
 mod fake;
-mod line;
+pub mod line;
 pub mod metadata;
 pub mod producer;
 pub mod setting;
@@ -19,9 +19,11 @@ pub use producer::Producer;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{ResponseKind, TopicName};
+use kafka_protocol::protocol::StrBytes;
 
-use crate::id::ConnId;
+use crate::id::{ConnId, Offset, TopicPartition};
 use crate::protocol::Request;
+use crate::time::Instant;
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +61,21 @@ pub enum Command {
     /// Produce one chosen record.
     Send(SendRecord),
     /// Records a second, from now on; 0 stops.
-    Rate { milli_per_second: u64 },
+    Rate {
+        milli_per_second: u64,
+    },
+    /// Consumers: close in order, which [`Report::Closed`] ends.
+    Close,
+    Seek {
+        name: TopicPartition,
+        offset: Offset,
+    },
+    Pause {
+        name: TopicPartition,
+    },
+    Resume {
+        name: TopicPartition,
+    },
 }
 
 /// One chosen record: `send orders key=4711 value=hello header=a:b partition=1 timestamp=…`.
@@ -102,6 +118,24 @@ pub enum Report {
     Failed { topic: TopicName, partition: i32, sequence: u64, error: String },
     /// A record reached the application.
     Received { topic: TopicName, partition: i32, offset: i64, timestamp: i64, key: Option<Bytes>, value: Option<Bytes> },
+    /// The rebalance listener of a group's member is told: it may read `owned` from now on, of which `added` is new.
+    Assigned {
+        group: StrBytes,
+        member_id: StrBytes,
+        instance_id: Option<StrBytes>,
+        /// The member epoch, in the consumer protocol.
+        generation: i32,
+        added: Vec<TopicPartition>,
+        owned: Vec<TopicPartition>,
+    },
+    /// It has to let go of these.
+    Revoked { group: StrBytes, generation: i32, partitions: Vec<TopicPartition> },
+    /// These are its own no more, and perhaps somebody else's already.
+    Lost { group: StrBytes, partitions: Vec<TopicPartition> },
+    /// The coordinator has taken a commit, which was asked for at that moment.
+    Committed { group: StrBytes, generation: i32, asked: Instant, offsets: Vec<(TopicPartition, Offset)> },
+    /// A consumer is closed.
+    Closed,
     /// A line for the event log.
     Note(String),
 }

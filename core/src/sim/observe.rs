@@ -32,6 +32,11 @@ impl Simulation {
         let before = self.checks.violations().len();
         self.checks.report(self.now, self.said, &name, alone, &report);
         self.tell_violations(before);
+        if report == client::Report::Closed
+            && let Err(why) = self.stop_client(node)
+        {
+            self.story.say(self.now, &name, Level::Bad, why);
+        }
     }
 
     /// A broker has taken a step: if it is the controller it may have decided something.

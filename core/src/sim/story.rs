@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::scenario::Action;
 use super::view::{Level, LogLine, View};
 use crate::broker;
+use crate::client::line::List;
 use crate::client::{self, Report};
 use crate::error::ErrorCode;
 use crate::protocol::line;
@@ -88,7 +89,17 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
         Report::Failed { topic, partition, sequence, error } => {
             Some((Level::Bad, format!("gives up record {sequence} for {}-{partition}: {error}", topic.0)))
         }
+        Report::Assigned { group, generation, added, owned, .. } => {
+            let text = format!("{group}: is assigned {} in {generation}, and owns {}", List(added), List(owned));
+            Some((Level::Good, text))
+        }
+        Report::Revoked { group, partitions, .. } => {
+            Some((Level::Warn, format!("{group}: lets go of {}", List(partitions))))
+        }
+        Report::Lost { group, partitions } => Some((Level::Bad, format!("{group}: has lost {}", List(partitions)))),
+        Report::Closed => Some((Level::Info, "closed".to_owned())),
         Report::Note(text) => Some((Level::Info, text.clone())),
+        Report::Committed { .. } => None,
         Report::Sent { .. } | Report::Acked { .. } | Report::Received { .. } => None,
     }
 }

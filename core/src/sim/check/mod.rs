@@ -165,12 +165,25 @@ impl Checks {
                     self.judge(at, verdict);
                 }
             }
+            Report::Assigned { .. } | Report::Revoked { .. } | Report::Lost { .. } => {
+                if let Report::Revoked { partitions, .. } | Report::Lost { partitions, .. } = report {
+                    for partition in partitions {
+                        *next(&mut self.next, name, &partition.topic, partition.partition) = -1;
+                    }
+                }
+            }
             Report::Sent { .. } | Report::Failed { .. } | Report::Note(_) => {}
+            Report::Committed { .. } | Report::Closed => {}
         }
     }
 
     /// A consumer starts, perhaps under the name of one that was stopped.
     pub fn began(&mut self, name: &str) {
+        self.next.remove(name);
+    }
+
+    /// The process of a client is gone, or it has ended by itself.
+    pub fn ended(&mut self, _at: Instant, name: &Arc<str>) {
         self.next.remove(name);
     }
 

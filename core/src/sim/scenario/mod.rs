@@ -33,8 +33,8 @@
 use std::collections::BTreeMap;
 
 use crate::bug::{Bug, Bugs};
-use crate::client::SendRecord;
 use crate::client::admin::Errand;
+use crate::client::{Command, SendRecord};
 use crate::rng::Seed;
 use crate::time::Instant;
 
@@ -103,10 +103,15 @@ pub enum Action {
         topics: Vec<String>,
         settings: BTreeMap<String, String>,
     },
-    /// Milli-records a second, from now on.
+    /// Milli-records a second, from now on: that a producer makes, or that the application of a consumer works off.
     Rate {
-        producer: String,
+        client: String,
         milli_per_second: u64,
+    },
+    /// The application of a consumer asks for something: seek, pause, resume.
+    Command {
+        client: String,
+        command: Command,
     },
     Send(SendRecord),
     /// Something breaks, or is put right.
@@ -193,12 +198,12 @@ impl Scenario {
 
     /// Takes the rate away that the last action of that moment sets, if `action` sets it anew. False where it does not.
     pub fn take_back(&mut self, at: Instant, action: &Action) -> bool {
-        let Action::Rate { producer, .. } = action else { return false };
+        let Action::Rate { client, .. } = action else { return false };
         let place = self.actions.partition_point(|timed| timed.at <= at);
         let same = |timed: &Timed| {
             timed.at == at
                 && timed.above.is_empty()
-                && matches!(&timed.action, Action::Rate { producer: known, .. } if known == producer)
+                && matches!(&timed.action, Action::Rate { client: known, .. } if known == client)
         };
         match place.checked_sub(1).filter(|last| self.actions.get(*last).is_some_and(same)) {
             Some(last) => {

@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::StrBytes;
+
 use super::lex::{self, Word};
 use super::names::{Names, is_name, topic_name};
 use super::{
@@ -14,8 +17,8 @@ use super::{
 use crate::bug::Bug;
 use crate::client::admin::Errand;
 use crate::client::setting::{decimal, rate};
-use crate::client::{SendRecord, consumer, producer};
-use crate::id::BrokerId;
+use crate::client::{Command, SendRecord, consumer, producer};
+use crate::id::{BrokerId, TopicPartition};
 use crate::near::hint;
 use crate::rng::Seed;
 use crate::sim::admin::NAME as ADMIN;
@@ -34,8 +37,8 @@ pub const MAX_CLIENTS: usize = 100;
 pub const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The words that open a line, besides those about errands ([`errand::WORDS`]) and faults ([`fault::WORDS`]).
-const STATEMENTS: [&str; 11] =
-    ["seed", "cluster", "bug", "swarm", "producer", "consumer", "rate", "send", "add", "stop", "expect"];
+const STATEMENTS: [&str; 12] =
+    ["seed", "cluster", "bug", "swarm", "producer", "consumer", "rate", "seek", "send", "add", "stop", "expect"];
 
 fn statements() -> impl Iterator<Item = &'static str> {
     STATEMENTS.into_iter().chain(errand::WORDS).chain(fault::WORDS)
@@ -294,15 +297,29 @@ impl Line<'_> {
             "producer" => self.producer(from),
             "consumer" => self.consumer(from),
             "rate" => {
-                let producer = self.client(from + 1, true, false)?;
+                let client = self.client(from + 1, true, true)?;
                 self.end(from + 3)?;
                 let text = self.text(from + 2, "a rate, such as 10/s")?;
                 match rate(&text) {
-                    Some(milli_per_second) => Ok(Action::Rate { producer, milli_per_second }),
+                    Some(milli_per_second) => Ok(Action::Rate { client, milli_per_second }),
                     None => self.wrong(from + 2, format!("expected a rate up to 100000/s, such as 10/s, found {text}")),
                 }
             }
             "send" => self.send(from),
+            "seek" => {
+                let client = self.consumer_named(from + 1)?;
+                let name = self.topic_partition(from + 2)?;
+                let offset = self.number(from + 3, "an offset: a whole number from 0", 0..=i64::MAX)?;
+                self.end(from + 4)?;
+                Ok(Action::Command { client, command: Command::Seek { name, offset } })
+            }
+            // Without a partition it is the process that stands still.
+            word @ ("pause" | "resume") if self.words.len() == from + 3 && self.is_client(from + 1) => {
+                let client = self.consumer_named(from + 1)?;
+                let name = self.topic_partition(from + 2)?;
+                let command = if word == "pause" { Command::Pause { name } } else { Command::Resume { name } };
+                Ok(Action::Command { client, command })
+            }
             "add" => match self.text(from + 1, "add broker")?.as_str() {
                 "broker" => self.end(from + 2).map(|()| Action::AddBroker),
                 other => self.wrong(from + 1, format!("expected add broker, found add {other}")),
@@ -370,7 +387,7 @@ impl Line<'_> {
                 settings.insert(property, value);
             }
         }
-        if topics.is_empty() {
+        if topics.is_empty() && !settings.contains_key("pattern") {
             return self.wrong(self.words.len(), "expected the consumer's topics, such as topics=orders,payments");
         }
         consumer::Settings::of(&settings).map_err(|message| self.error(message))?;
@@ -522,6 +539,29 @@ impl Line<'_> {
         let name = self.text(index, if consumers { "a producer or consumer" } else { "a producer" })?;
         self.known_client(index, &name, producers, consumers)?;
         Ok(name)
+    }
+
+    fn consumer_named(&self, index: usize) -> Parsed<String> {
+        let name = self.text(index, "a consumer, such as c1")?;
+        match self.names {
+            Some(names) if !names.consumers.contains(&name) => {
+                let hint = hint(&name, names.consumers.iter().map(String::as_str));
+                self.wrong(index, format!("no consumer is called {name}.{hint}"))
+            }
+            _ => Ok(name),
+        }
+    }
+
+    /// Whether the word there may name a producer or consumer.
+    fn is_client(&self, index: usize) -> bool {
+        let name = self.words.get(index).and_then(Word::text);
+        name.is_some_and(|name| !name.starts_with("broker-") && !fault::RESERVED.contains(&&name[..]))
+    }
+
+    /// `orders-0`.
+    fn topic_partition(&self, index: usize) -> Parsed<TopicPartition> {
+        let (topic, partition) = self.partition(index)?;
+        Ok(TopicPartition::new(TopicName(StrBytes::from_string(topic)), partition))
     }
 
     pub(super) fn known_client(&self, index: usize, name: &str, producers: bool, consumers: bool) -> Parsed<()> {

@@ -225,7 +225,7 @@ fn a_text_without_bounds_is_refused() {
 #[test]
 fn one_line_is_read_without_knowing_who_is_there() {
     assert_eq!(parse::action("kill broker-2"), Ok(Fault::Kill(BrokerId(2).into()).into()));
-    assert_eq!(parse::action("rate p7 2/s"), Ok(Action::Rate { producer: "p7".into(), milli_per_second: 2_000 }));
+    assert_eq!(parse::action("rate p7 2/s"), Ok(Action::Rate { client: "p7".into(), milli_per_second: 2_000 }));
     assert_eq!(
         parse::action("kill").unwrap_err(),
         ParseError::new(1, 6, "expected a broker, such as broker-1, rack a, controller or zookeeper")

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::lex::quote;
 use super::{Action, BugLine, Expectation, ParseError, Scenario, Timed};
-use crate::client::SendRecord;
+use crate::client::{Command, SendRecord};
 use crate::time::{Duration, Instant};
 
 impl Display for Scenario {
@@ -55,12 +55,17 @@ impl Display for Action {
                 self::settings(f, settings)
             }
             Action::Consumer { name, topics, settings } => {
-                write!(f, "consumer {name} topics={}", topics.join(","))?;
+                write!(f, "consumer {name}")?;
+                // One that goes by a pattern has none.
+                if !topics.is_empty() {
+                    write!(f, " topics={}", topics.join(","))?;
+                }
                 self::settings(f, settings)
             }
-            Action::Rate { producer, milli_per_second } => {
-                write!(f, "rate {producer} {}/s", Decimal(*milli_per_second, 3))
+            Action::Rate { client, milli_per_second } => {
+                write!(f, "rate {client} {}/s", Decimal(*milli_per_second, 3))
             }
+            Action::Command { client, command } => self::command(f, client, command),
             Action::Send(record) => send(f, record),
             Action::Fault(fault) => fault.fmt(f),
             Action::AddBroker => f.write_str("add broker"),
@@ -97,6 +102,18 @@ pub(crate) fn properties<'a>(
 
 pub(super) fn settings(f: &mut Formatter<'_>, settings: &BTreeMap<String, String>) -> fmt::Result {
     properties(f, settings.iter().map(|(name, value)| (name, value.as_str())))
+}
+
+/// The commands that have lines of their own are not among these.
+fn command(f: &mut Formatter<'_>, client: &str, command: &Command) -> fmt::Result {
+    match command {
+        Command::Seek { name, offset } => write!(f, "seek {client} {name} {offset}"),
+        Command::Pause { name } => write!(f, "pause {client} {name}"),
+        Command::Resume { name } => write!(f, "resume {client} {name}"),
+        Command::Rate { milli_per_second } => write!(f, "rate {client} {}/s", Decimal(*milli_per_second, 3)),
+        Command::Send(record) => send(f, record),
+        Command::Close => write!(f, "stop {client}"),
+    }
 }
 
 fn send(f: &mut Formatter<'_>, record: &SendRecord) -> fmt::Result {
