@@ -27,6 +27,8 @@ pub(super) struct Client {
     pub running: bool,
     /// The line that says who it is, so that it can be started again.
     pub line: Option<Arc<Action>>,
+    /// How many processes there were, this one included.
+    pub starts: u32,
 }
 
 #[derive(Clone)]
@@ -48,7 +50,7 @@ impl Client {
     }
 
     fn new(app: App) -> Client {
-        Client { app, running: true, line: None }
+        Client { app, running: true, line: None, starts: 1 }
     }
 }
 
@@ -209,7 +211,8 @@ impl Simulation {
 
     /// Lets a client run under that name, which may be one that was stopped.
     fn begin(&mut self, name: &str, app: App, line: Option<Arc<Action>>) -> Result<(), String> {
-        let client = Box::new(Client { line, ..Client::new(app) });
+        let starts = self.client_of(name).map_or(0, |client| client.starts) + 1;
+        let client = Box::new(Client { line, starts, ..Client::new(app) });
         let node = match self.names.get(name) {
             Some(&node) => {
                 let same = match &self.nodes[node.0 as usize].actor {
@@ -252,8 +255,11 @@ impl Simulation {
         }
     }
 
+    /// Another one for every process that runs under that name.
     fn seed_of(&self, name: &str) -> Seed {
-        Seed(self.seed.stream(name).next())
+        let before = self.client_of(name).map_or(0, |client| client.starts);
+        let mut stream = self.seed.stream(name);
+        Seed((0..before).fold(stream.next(), |_, _| stream.next()))
     }
 
     fn admin(&self) -> &Admin {

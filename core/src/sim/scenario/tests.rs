@@ -174,11 +174,11 @@ stop broker-4
 fn a_fault_that_makes_no_sense_is_refused_with_what_was_expected() {
     let opening = "cluster brokers=2 racks=a,b\nproducer p1 topic=t\n";
     for (line, expected) in [
-        ("kill p1", "column 10: expected a broker, such as broker-1, rack a, controller or zookeeper, found p1"),
-        (
-            "start controller",
-            "column 11: expected a broker, a rack or zookeeper, such as broker-1 or rack a, found controller",
-        ),
+        ("crash p1", "column 11: expected a broker, such as broker-1, rack a, controller or zookeeper, found p1"),
+        ("kill p2", "column 10: no producer or consumer is called p2. Did you mean p1?"),
+        ("start controller", "column 11: no producer or consumer is called controller."),
+        ("seek p1 t-0 5", "column 10: no consumer is called p1."),
+        ("pause p1 t-0", "column 11: no consumer is called p1."),
         ("kill rack c", "column 15: no broker is in a rack c."),
         ("crash rack", "column 16: expected a rack's name"),
         ("cut broker-1 broker-1", "column 18: expected another node than broker-1"),
@@ -228,7 +228,11 @@ fn one_line_is_read_without_knowing_who_is_there() {
     assert_eq!(parse::action("rate p7 2/s"), Ok(Action::Rate { client: "p7".into(), milli_per_second: 2_000 }));
     assert_eq!(
         parse::action("kill").unwrap_err(),
-        ParseError::new(1, 6, "expected a broker, such as broker-1, rack a, controller or zookeeper")
+        ParseError::new(
+            1,
+            6,
+            "expected a broker, such as broker-1, rack a, controller, zookeeper, or a producer or consumer"
+        )
     );
     assert_eq!(parse::action("crash zookeeper"), Ok(Fault::Crash(Who::ZooKeeper).into()));
     assert!(parse::action("").unwrap_err().message.contains("expected one of"));

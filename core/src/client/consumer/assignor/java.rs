@@ -9,7 +9,7 @@ use crate::id::TopicPartition;
 const LEAST: usize = 16;
 
 /// Things in the order in which a `HashMap` gives them that they were put into, one after the other, by `key`.
-pub fn in_order<'a, T>(things: &'a [T], key: impl Fn(&T) -> &str) -> Vec<&'a T> {
+pub fn in_order<T>(things: &[T], key: impl Fn(&T) -> &str) -> Vec<&T> {
     let buckets = buckets(things.len());
     let mut ordered: Vec<&T> = things.iter().collect();
     ordered.sort_by_key(|thing| bucket(of_string(key(thing)), buckets));
