@@ -5,12 +5,15 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: run test page bench build lint toolchain packages tools test-packages
+.PHONY: run test page bench build lint toolchain packages tools test-packages go
 
 RUST := 1.95.0
 TRUNK := 0.21.14
 # Must be the version that Cargo.lock holds: the command and the library speak a private format.
 WASM_BINDGEN := 0.2.126
+# What tests/wire/go/go.mod asks for, and what is fetched where the machine's is older.
+GO_LEAST := 1.26
+GO := 1.27.3
 
 # Beside the checkout's own target directory, so that a fresh clone on the same machine does not build Trunk again.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ottla/tools
@@ -62,14 +65,28 @@ endef
 packages:
 	$(call apt,cc,build-essential)
 
-test-packages: packages
+test-packages: packages go
 	$(call apt,chromium,chromium)
 	$(call apt,chromedriver,chromium-driver)
 	$(call apt,g++,build-essential)
 	$(call apt,python3,python3 python3-venv)
 	@python3 -c 'import ensurepip' 2>/dev/null || { sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq python3-venv >/dev/null; }
+	$(call apt,javac,default-jdk-headless)
+	$(call apt,mvn,maven)
+	$(call apt,node,nodejs)
+	$(call apt,npm,npm)
 	@wasm-bindgen-test-runner --version 2>/dev/null | grep -q '$(WASM_BINDGEN)' || $(MAKE) tools
+
+# Debian 12's Go is too old for franz-go, but not for fetching a newer one as the module that newer ones fetch each other as.
+go:
+	$(call apt,go,golang-go)
+	@printf 'go%s\n' $(GO_LEAST) "$$(go env GOVERSION | sed 's/^go//')" | sort -VC || { set -e; \
+	  modules=$$(mktemp -d); export GOMODCACHE=$$modules GOFLAGS=-modcacherw; echo "fetching Go $(GO)"; \
+	  cd $$modules; go mod download golang.org/toolchain@v0.0.1-go$(GO).$$(go env GOOS)-$$(go env GOARCH); \
+	  rm -rf $(TOOLS)/go; mkdir -p $(TOOLS)/bin; cp -r --no-preserve=mode $$modules/golang.org/toolchain@* $(TOOLS)/go; rm -rf $$modules; \
+	  chmod -R +x $(TOOLS)/go/bin $(TOOLS)/go/pkg/tool; ln -sf ../go/bin/go $(TOOLS)/bin/go; \
+	  find $(TOOLS)/go -name _go.mod -execdir mv {} go.mod \;; }
 
 # Trunk cannot download the wasm-bindgen command by itself where only crates.io is reachable; a debug build of Trunk without
 # its extras does the same work and takes a third of the time to build.

@@ -68,6 +68,16 @@ impl fmt::Display for ReadId {
     }
 }
 
+/// Work on bytes of a log that the core asked its driver for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkId(pub u64);
+
+impl fmt::Display for WorkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "work-{}", self.0)
+    }
+}
+
 /// A call from one broker to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);

@@ -16,6 +16,8 @@
 //!
 //! **Who decides for groups and transactions**: [`coordinator`], on the broker that leads the partition where each is kept.
 //!
+//! **How much a client may ask for**: [`quota`].
+//!
 //! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`]. What must outlive them all
 //! lies in [`zookeeper`].
 //!
@@ -39,6 +41,7 @@ pub mod near;
 pub mod node;
 pub mod partition;
 pub mod protocol;
+pub mod quota;
 pub mod record;
 pub mod rng;
 pub mod shared_map;

@@ -11,8 +11,10 @@
 //! 2. Every request holds a place in [`Order`] before the broker sees it, and leaves it answered or with the connection.
 //! 3. Batches that take long to check are checked by [`LONG_CHECKS`] threads of their own: neither other connections nor
 //!    the page wait for them.
-//! 4. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
-//! 5. One that says hello is no client but another broker: its connection is the exchange's from there on.
+//! 4. Of a client that has a quota one request is taken at a time. One that did more than it may is muted: no request of
+//!    it is taken before the time is up. Its answers go out meanwhile, and it is not idle.
+//! 5. Whatever goes wrong ends this connection, with a line in the log, and nothing else.
+//! 6. One that says hello is no client but another broker: its connection is the exchange's from there on.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -86,6 +88,8 @@ pub struct Listener {
 pub enum Outbound {
     Reply { seq: u64, response: Box<Response>, files: Vec<Option<FileSlice>> },
     NoReply { seq: u64 },
+    Limit,
+    Mute { until: Instant },
     Close { why: String },
 }
 
@@ -117,6 +121,8 @@ async fn attend(stream: &TcpStream, conn: ConnId, peer: SocketAddr, listener: &L
         stream,
         listener,
         order: Mutex::default(),
+        muted: Mutex::default(),
+        spent: AtomicU64::new(0),
         room: Notify::new(),
         received: Progress::default(),
         sent: AtomicU64::new(0),
@@ -179,6 +185,10 @@ struct Connection<'a> {
     stream: &'a TcpStream,
     listener: &'a Listener,
     order: Mutex<Order>,
+    /// No request is taken before then.
+    muted: Mutex<Option<Instant>>,
+    /// Nanoseconds that reading its requests and writing its answers took of a processor, since the last request was taken.
+    spent: AtomicU64,
     /// Told when an answer made room for a request.
     room: Notify,
     received: Progress,
@@ -200,6 +210,8 @@ struct Order {
     unsent: usize,
     /// Requests that are not measured and whose answers are not sent.
     unmeasured: usize,
+    /// The client has a quota: one request at a time.
+    limited: bool,
     /// Of both, what is being sent: its places are gone.
     sending: (usize, usize),
 }
@@ -220,6 +232,9 @@ impl Order {
     /// (1)
     fn has_room(&self, api: ApiKey, bytes: usize) -> bool {
         let fits = self.places.len() < IN_FLIGHT && self.bytes + bytes <= IN_FLIGHT_BYTES;
+        if self.limited {
+            return self.places.is_empty() && self.unsent == 0 && self.unmeasured == 0;
+        }
         let alone = is_measured(api) || self.unmeasured == 0;
         alone && self.unsent <= UNSENT_BYTES && (self.places.is_empty() || fits)
     }
@@ -314,8 +329,14 @@ impl Connection<'_> {
         let since = Instant::now();
         let mut request = decode(frame).await?;
         request.host = Some(self.host.clone());
-        while !self.order.lock().expect("not poisoned").has_room(request.api_key, bytes) {
-            self.room.notified().await;
+        let spent = since.elapsed() + Duration::from_nanos(self.spent.swap(0, Ordering::Relaxed));
+        loop {
+            while !self.order.lock().expect("not poisoned").has_room(request.api_key, bytes) {
+                self.room.notified().await;
+            }
+            // (4)
+            let Some(until) = self.muted_until() else { break };
+            tokio::time::sleep_until(until.into()).await;
         }
         let live = &self.listener.broker.live;
         let message = self.watched.request(live, &request, bytes);
@@ -332,8 +353,17 @@ impl Connection<'_> {
         let seq = self.order.lock().expect("not poisoned").enter(place);
         let ticket = Ticket { conn: self.conn, seq };
         let place = self.listener.queue.clone().acquire_owned().await.expect("never closed");
-        let message = Inbox::Request { ticket, request: Box::new(request), place };
+        let message = Inbox::Request { ticket, request: Box::new(request), place, spent };
         self.listener.broker.send(message).map_err(|_| Why::Gone("the broker stopped".into()))
+    }
+
+    fn mute(&self, until: Instant) {
+        let mut muted = self.muted.lock().expect("not poisoned");
+        *muted = (*muted).max(Some(until));
+    }
+
+    fn muted_until(&self) -> Option<Instant> {
+        self.muted.lock().expect("not poisoned").filter(|until| *until > Instant::now())
     }
 
     async fn answer(&self, mut outbound: UnboundedReceiver<Outbound>) -> Why {
@@ -347,6 +377,8 @@ impl Connection<'_> {
                 match message {
                     Outbound::Reply { seq, response, files } => order.fill(seq, Some((response, files))),
                     Outbound::NoReply { seq } => order.fill(seq, None),
+                    Outbound::Limit => order.limited = true,
+                    Outbound::Mute { until } => self.mute(until),
                     Outbound::Close { why } => close = Some(why),
                 }
                 drop(order);
@@ -387,12 +419,14 @@ impl Connection<'_> {
 
     fn encode(&self, place: Place, answer: &mut Answer) -> Result<(), Why> {
         let Some(Some((response, files))) = place.reply else { return Ok(()) };
-        let before = answer.len();
+        let (before, begun) = (answer.len(), Instant::now());
         self.watched.response(&self.listener.broker.live, place.message, place.correlation_id, &response, &files);
         answer
             .push(place.api, place.correlation_id, *response, files)
             .map_err(|error| Why::Cut(format!("an answer to {:?} that cannot be encoded: {error}", place.api)))?;
-        self.listener.broker.metrics.response(place.api, answer.len() - before, place.since.elapsed());
+        let now = Instant::now();
+        self.spent.fetch_add((now - begun).as_nanos() as u64, Ordering::Relaxed);
+        self.listener.broker.metrics.response(place.api, answer.len() - before, now - place.since);
         Ok(())
     }
 
@@ -407,7 +441,8 @@ impl Connection<'_> {
             ticks.tick().await;
             let now = Instant::now();
             let moved = self.received.bytes.load(Ordering::Relaxed) + self.sent.load(Ordering::Relaxed);
-            if std::mem::replace(&mut bytes, moved) != moved || self.listener.still.load(Ordering::Relaxed) {
+            let kept_waiting = self.listener.still.load(Ordering::Relaxed) || self.muted_until().is_some();
+            if std::mem::replace(&mut bytes, moved) != moved || kept_waiting {
                 quiet_since = now;
             }
             let complete = self.received.frames.load(Ordering::Relaxed);
@@ -458,6 +493,17 @@ mod tests {
         assert!(!order.has_room(ApiKey::Metadata, 100));
         order.sent();
         assert!(order.has_room(ApiKey::Metadata, 100));
+    }
+
+    #[test]
+    fn of_a_client_that_has_a_quota_one_request_is_taken_at_a_time() {
+        let mut order = Order { limited: true, ..Order::default() };
+        let seq = order.enter(place(ApiKey::Produce));
+        assert!(!order.has_room(ApiKey::Produce, 100));
+        order.fill(seq, reply(MetadataResponse::default()));
+        assert!(order.leave().is_some());
+        order.sent();
+        assert!(order.has_room(ApiKey::Produce, 100));
     }
 
     #[test]

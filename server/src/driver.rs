@@ -26,7 +26,8 @@ use ottla_core::broker::event::Unreachable;
 use ottla_core::broker::{Broker, Effect, Event};
 use ottla_core::client;
 use ottla_core::config::BrokerSettings;
-use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket};
+use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket, WorkId};
+use ottla_core::log::compact::Job;
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
 use ottla_core::sim::view::{BrokerView, Level};
@@ -57,6 +58,8 @@ pub enum Inbox {
         ticket: Ticket,
         request: Box<Request>,
         place: OwnedSemaphorePermit,
+        /// What it took of a processor's time before it came here, and the answers before it on their way out.
+        spent: Duration,
     },
     Opened {
         conn: ConnId,
@@ -259,9 +262,13 @@ impl Driver {
                 }
                 self.step(now, event, effects);
             }
-            Inbox::Request { ticket, request, place } => {
+            Inbox::Request { ticket, request, place, spent } => {
                 drop(place);
+                let timed = self.broker.counts_time().then(std::time::Instant::now);
                 self.step(now, Event::Request { ticket, request }, effects);
+                if let Some(begun) = timed {
+                    self.step(now, Event::Spent { time: spent + begun.elapsed() }, effects);
+                }
             }
             Inbox::Opened { conn, replies } => {
                 self.connections.insert(conn, replies);
@@ -303,6 +310,11 @@ impl Driver {
         match effect {
             Effect::Reply { ticket, response } => self.reply(ticket, response),
             Effect::NoReply { ticket } => self.tell(ticket.conn, Outbound::NoReply { seq: ticket.seq }),
+            Effect::Limit { conn } => self.tell(conn, Outbound::Limit),
+            Effect::Mute { conn, until } => {
+                let left = until.since(self.clock.instant());
+                self.tell(conn, Outbound::Mute { until: std::time::Instant::now() + left });
+            }
             Effect::Close { conn, why } => self.tell(conn, Outbound::Close { why }),
             Effect::Client(effect) => self.peers.execute(effect),
             Effect::Call { call, to, request } => {
@@ -312,6 +324,7 @@ impl Driver {
             }
             Effect::Answer { to, call, response } => self.exchange.answer(self.id, to, call, response),
             Effect::Read { read, extent } => self.read(read, extent, events),
+            Effect::Work { work, extent, job } => self.work(work, extent, job),
             Effect::ZooKeeper(effect) => self.zookeeper.execute(effect),
             Effect::Note { level, text } => {
                 match level {
@@ -351,6 +364,23 @@ impl Driver {
         if let Some(replies) = self.connections.get(&conn) {
             let _ = replies.send(message);
         }
+    }
+
+    /// Work that takes long, and may wait for the disk: a thread that keeps nobody waiting does it.
+    fn work(&mut self, work: WorkId, extent: Extent, job: Job) {
+        let slice = self.storage.slice(extent);
+        let (inbox, delay) = (self.own.clone(), self.storage.read_delay());
+        let run = move || {
+            let bytes = slice.and_then(|slice| read_slice(&slice, ReadWriteFlags::empty())).unwrap_or_else(|error| {
+                error!(%error, "cannot read a log");
+                Bytes::new()
+            });
+            let _ = inbox.send(Inbox::Event(Event::Worked { work, done: job.run(&bytes) }));
+        };
+        self.runtime.spawn(async move {
+            tokio::time::sleep(delay).await;
+            tokio::task::spawn_blocking(run).await
+        });
     }
 
     /// A few KiB that the broker must look into: at once where they are in memory, else by a thread that may wait.

@@ -1,9 +1,11 @@
 //! What `/metrics` tells, in Prometheus text. The names follow Kafka's own metrics as exporters print them.
 
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use kafka_protocol::messages::ApiKey;
+use ottla_core::broker::quota::Usage;
+use ottla_core::quota::Tags;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,6 +17,15 @@ use prometheus_client::registry::{Registry, Unit};
 struct ApiLabels {
     broker: i32,
     request: String,
+}
+
+/// Whom a quota holds for; what is not told apart is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuotaLabels {
+    broker: i32,
+    resource: &'static str,
+    user: String,
+    client_id: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,6 +89,19 @@ pub struct AllMetrics {
     log_segments: Family<BrokerLabels, Gauge>,
     partitions: Family<BrokerLabels, Gauge>,
     parked: Family<BrokerLabels, Gauge>,
+    quotas: Quotas,
+}
+
+type QuotaGauges = Family<QuotaLabels, Gauge<f64, AtomicU64>>;
+
+/// What clients do, where there are quotas.
+#[derive(Default)]
+struct Quotas {
+    byte_rate: QuotaGauges,
+    request_time: QuotaGauges,
+    throttle_time: QuotaGauges,
+    mutation_rate: QuotaGauges,
+    tokens: QuotaGauges,
 }
 
 impl Default for AllMetrics {
@@ -97,6 +121,7 @@ impl Default for AllMetrics {
             log_segments: Family::default(),
             partitions: Family::default(),
             parked: Family::default(),
+            quotas: Quotas::default(),
         };
         let m = &mut metrics;
         let r = &mut m.registry;
@@ -124,6 +149,15 @@ impl Default for AllMetrics {
             "Requests parked until data or time comes",
             m.parked.clone(),
         );
+        for (name, help, family) in [
+            ("byte_rate", "Bytes a second, by user and client", &m.quotas.byte_rate),
+            ("request_time", "Hundredths of a second of the broker's time in each second", &m.quotas.request_time),
+            ("throttle_time", "Milliseconds that clients were told to wait, on average", &m.quotas.throttle_time),
+            ("mutation_rate", "Partitions made and removed a second", &m.quotas.mutation_rate),
+            ("tokens", "Partitions that may still be made and removed at once", &m.quotas.tokens),
+        ] {
+            r.register(format!("kafka_server_quota_{name}"), help, family.clone());
+        }
         metrics
     }
 }
@@ -150,6 +184,40 @@ impl AllMetrics {
             log_segments: self.log_segments.get_or_create(&labels).clone(),
             partitions: self.partitions.get_or_create(&labels).clone(),
             parked: self.parked.get_or_create(&labels).clone(),
+        }
+    }
+
+    /// What clients of all brokers do, by the brokers' ids.
+    pub fn usage(&self, brokers: &[(i32, Usage)]) {
+        let Quotas { byte_rate, request_time, throttle_time, mutation_rate, tokens } = &self.quotas;
+        for family in [byte_rate, request_time, throttle_time, mutation_rate, tokens] {
+            family.clear();
+        }
+        for (broker, usage) in brokers {
+            let labels = |resource: &'static str, tags: &Tags| QuotaLabels {
+                broker: *broker,
+                resource,
+                user: tags.user.clone(),
+                client_id: tags.client.clone(),
+            };
+            for (resource, family, clients) in [
+                ("Produce", byte_rate, &usage.produce),
+                ("Fetch", byte_rate, &usage.fetch),
+                ("Request", request_time, &usage.request),
+            ] {
+                for client in clients {
+                    let labels = labels(resource, &client.tags);
+                    family.get_or_create(&labels).set(client.rate);
+                    throttle_time.get_or_create(&labels).set(client.waited.unwrap_or(0.0));
+                }
+            }
+            for client in &usage.mutations {
+                let labels = labels("ControllerMutation", &client.tags);
+                mutation_rate.get_or_create(&labels).set(client.rate);
+                if let Some(left) = client.tokens {
+                    tokens.get_or_create(&labels).set(left);
+                }
+            }
         }
     }
 

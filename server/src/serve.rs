@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use axum::extract::ws::Utf8Bytes;
-use ottla_core::broker::Image;
+use ottla_core::broker::{Broker, Image};
 use ottla_core::config::broker::BrokerSettings;
 use ottla_core::config::internal;
 use ottla_core::id::BrokerId;
@@ -61,16 +61,19 @@ impl Server {
 
     /// Fills in what is not counted as it happens.
     pub async fn measure(&self) {
+        let mut usage = Vec::new();
         for host in &self.hosts {
             let Some(broker) = host.broker() else { continue };
-            let Some((replicas, parked)) = broker.look(|broker| (broker.replicas(), broker.parked())).await else {
-                continue;
-            };
+            let now = self.live.clock.instant();
+            let look = move |broker: &Broker| (broker.replicas(), broker.parked(), broker.usage(now));
+            let Some((replicas, parked, used)) = broker.look(look).await else { continue };
+            usage.push((host.id().0, used));
             broker.metrics.partitions.set(replicas.len() as i64);
             broker.metrics.parked.set(i64::from(parked));
             broker.metrics.log_bytes.set(replicas.iter().map(|replica| replica.bytes as i64).sum());
             broker.metrics.log_segments.set(replicas.iter().map(|replica| i64::from(replica.segments)).sum());
         }
+        self.metrics.usage(&usage);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the tests of this room share.
 
+pub mod chain;
+pub mod foreign;
 pub mod page;
 pub mod server;
 pub mod session;

@@ -34,8 +34,13 @@ impl Page {
 
     /// The next view.
     pub fn view(&mut self) -> View {
+        self.try_view().expect("a view")
+    }
+
+    /// Fails where none comes for a minute.
+    fn try_view(&mut self) -> std::io::Result<View> {
         let mut head = [0; 2];
-        self.0.read_exact(&mut head).unwrap();
+        self.0.read_exact(&mut head)?;
         assert_eq!(head[0], 0x81, "a whole text");
         let length = match head[1] {
             126 => u64::from(u16::from_be_bytes(self.array())),
@@ -44,7 +49,7 @@ impl Page {
         };
         let mut text = vec![0; length as usize];
         self.0.read_exact(&mut text).unwrap();
-        serde_json::from_slice(&text).unwrap()
+        Ok(serde_json::from_slice(&text).unwrap())
     }
 
     fn array<const N: usize>(&mut self) -> [u8; N] {
@@ -55,12 +60,11 @@ impl Page {
 
     pub fn wait_for(&mut self, what: impl Fn(&View) -> bool) -> View {
         let begin = Instant::now();
-        loop {
-            let view = self.view();
-            if what(&view) {
-                return view;
-            }
-            assert!(begin.elapsed() < Duration::from_secs(60), "{view:?}");
+        let mut last = self.view();
+        while !what(&last) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{last:?}");
+            last = self.try_view().unwrap_or_else(|why| panic!("{why} after {last:?}"));
         }
+        last
     }
 }

@@ -7,6 +7,7 @@
 mod admin;
 mod groups;
 mod mixed;
+mod quotas;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_configs_request::{self, AlterConfigsResource};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
@@ -224,11 +226,13 @@ pub fn script() -> Vec<Exchange> {
     list_offsets(&mut script);
     fetch(&mut script);
     epochs(&mut script);
+    delete_records(&mut script);
     configs(&mut script);
     cluster(&mut script);
     groups::exchanges(&mut script);
     mixed::exchanges(&mut script);
     admin::exchanges(&mut script);
+    quotas::exchanges(&mut script);
     unserved(&mut script);
     removal(&mut script);
     script
@@ -445,8 +449,12 @@ fn list_offsets(script: &mut Vec<Exchange>) {
         ] {
             ask(script, what, ApiKey::ListOffsets, version, move |_| list(topic, index, timestamp));
         }
-        if version >= 7 {
-            ask(script, "the largest time", ApiKey::ListOffsets, version, move |_| list("t2", 0, -3));
+        // The largest time, earliest local, latest tiered, earliest pending upload, and what Kafka does not have.
+        for timestamp in -7..=-3 {
+            ask(script, &format!("timestamp {timestamp}"), ApiKey::ListOffsets, version, move |_| {
+                let request = list("t2", 0, timestamp);
+                if version >= 10 { request.with_timeout_ms(1_000) } else { request }
+            });
         }
     }
 }
@@ -563,6 +571,35 @@ fn epochs(script: &mut Vec<Exchange>) {
             request
         });
     }
+}
+
+fn delete_records(script: &mut Vec<Exchange>) {
+    for version in versions(ApiKey::DeleteRecords) {
+        let delete = |topic: &'static str, index: i32, offset: i64| {
+            let partition = DeleteRecordsPartition::default().with_partition_index(index).with_offset(offset);
+            let topic = DeleteRecordsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+            DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000)
+        };
+        for (what, topic, index, offset) in [
+            ("some", "t2", 0, 2 + i64::from(version)),
+            ("what is gone already", "t2", 0, 1),
+            ("beyond the end", "t2", 0, 1_000),
+            ("a negative offset", "t2", 0, -2),
+            ("of a compacted topic", "compacted", 0, 0),
+            ("a partition that is not there", "t2", 99, 0),
+            ("a topic that is not there", "nowhere", 0, 0),
+            ("all", "t3", 0, -1),
+        ] {
+            ask(script, what, ApiKey::DeleteRecords, version, move |_| delete(topic, index, offset));
+        }
+        ask(script, "nothing", ApiKey::DeleteRecords, version, |_| DeleteRecordsRequest::default());
+    }
+    ask(script, "an offset that is gone", ApiKey::Fetch, 12, |learned| fetch_from(12, learned, "t2", 0, 1, (0, -1)));
+    ask(script, "the earliest that is left", ApiKey::ListOffsets, 5, |_| {
+        let partition = ListOffsetsPartition::default().with_partition_index(0).with_timestamp(-2);
+        let topic = ListOffsetsTopic::default().with_name(name("t2")).with_partitions(vec![partition]);
+        ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
+    });
 }
 
 fn configs(script: &mut Vec<Exchange>) {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use ottla_core::sim::view::{BrokerView, Health, View};
+use ottla_core::sim::view::{BrokerView, Health, ReplicaView, View};
 use ottla_tests::page::Page;
 use ottla_tests::server::{PROGRAM, Server, objects};
 use ottla_tests::wire;
@@ -49,6 +49,11 @@ fn send(server: &Server, count: usize) {
 
 fn broker(view: &View, id: i32) -> &BrokerView {
     view.brokers.iter().find(|broker| broker.id == id).unwrap()
+}
+
+/// Broker 1's replica of orders-0.
+fn orders(view: &View) -> Option<&ReplicaView> {
+    broker(view, 1).replicas.iter().find(|replica| &*replica.topic == "orders")
 }
 
 fn is_logged(view: &View, node: &str, text: &str) -> bool {
@@ -128,7 +133,7 @@ fn a_crash_keeps_what_was_flushed_and_nothing_else() {
     let mut page = Page::open(&server);
     server.act("topic orders partitions=1 flush.messages=10");
     send(&server, 25);
-    let flushed = |view: &View| broker(view, 1).replicas.first().is_some_and(|it| (it.flushed, it.end) == (20, 25));
+    let flushed = |view: &View| orders(view).is_some_and(|it| (it.flushed, it.end) == (20, 25));
     page.wait_for(flushed);
     let crashed = server.act("crash broker-1\nstart broker-1");
     let told = crashed[0]["done"].as_str().unwrap();
@@ -158,7 +163,7 @@ fn a_crash_takes_the_segments_behind_the_one_that_it_cuts() {
     let server = Server::start(data.path(), &[]);
     let mut page = Page::open(&server);
     server.act("topic orders partitions=1 segment.bytes=1048576 flush.messages=1\nsend orders value=first");
-    let replica = |view: &View| broker(view, 1).replicas.first().cloned().unwrap_or_default();
+    let replica = |view: &View| orders(view).cloned().unwrap_or_default();
     page.wait_for(|view| replica(view).flushed == 1);
     // From here on no sync is done.
     server.act("slow broker-1 disk 60s");
@@ -272,15 +277,16 @@ fn a_cut_link_is_given_up_after_the_session_timeout_and_connected_anew_when_it_h
 #[test]
 fn a_broker_that_is_cut_off_from_zookeeper_loses_its_session_and_registers_anew_when_it_heals() {
     let data = tempfile::tempdir().unwrap();
-    let settings = ["--brokers", "2", "--set", "zookeeper.session.timeout.ms=1000"];
+    let settings = ["--brokers", "2", "--set", "zookeeper.session.timeout.ms=3000"];
     let server = Server::start(data.path(), &settings);
     let mut page = Page::open(&server);
     let alive = |view: &View, count: usize| view.zookeeper.sessions == count as u32;
     page.wait_for(|view| alive(view, 2) && view.links.len() == 3);
-    // A connection that breaks costs nobody its session.
-    server.act("reset broker-1 zookeeper\nreset broker-2 zookeeper");
-    std::thread::sleep(Duration::from_millis(1_500));
+    // A connection that breaks costs nobody its session. The way is long enough for the page to see that it is gone.
+    server.act("slow broker-1 zookeeper 200ms\nreset broker-1 zookeeper\nreset broker-2 zookeeper");
+    page.wait_for(|view| view.links.len() < 3);
     let view = page.wait_for(|view| view.links.len() == 3);
+    server.act("slow broker-1 zookeeper off");
     assert!(!is_logged(&view, "zookeeper", "has expired"));
     server.act("cut broker-2 zookeeper");
     let view = page.wait_for(|view| is_logged(view, "zookeeper", "and with it /brokers/ids/2") && alive(view, 1));

@@ -1,39 +1,60 @@
-//! kafka-python, pure Python and from PyPI, against the server: what its users do first, in `wire/python/session.py`.
+//! Python's clients, from PyPI: kafka-python, aiokafka and confluent-kafka, with the programs of `wire/python`.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ottla_tests::chain::chain;
+use ottla_tests::foreign::{has, home, run, session, sources};
 use ottla_tests::server::Server;
 
-/// A Python of the tests' own with the client in it, made once.
-fn python() -> PathBuf {
-    let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/wire/python/requirements.txt");
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let python = home.join("bin/python");
-    let done = home.join("requirements.txt");
-    let wanted = std::fs::read(requirements).expect("the repository is whole");
-    if std::fs::read(&done).ok().as_ref() != Some(&wanted) {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&home));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r", requirements]));
-        std::fs::write(done, wanted).expect("the target directory can be written");
-    }
-    python
-}
-
-fn run(command: &mut Command) {
-    let output =
-        command.output().unwrap_or_else(|why| panic!("{command:?}: {why}; `make test` installs what it needs"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}\n{out}\n{err}");
+/// A program of `wire/python`, with a Python of the tests' own that has the clients in it.
+fn program(name: &str) -> Command {
+    const REQUIREMENTS: &str = "requirements.txt";
+    let home = home(env!("CARGO_TARGET_TMPDIR"), "python", "venv", &[REQUIREMENTS], |home| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(home));
+        let install = ["-m", "pip", "install", "--quiet", "--no-deps", "-r"];
+        run(Command::new(home.join("bin/python")).args(install).arg(sources("python").join(REQUIREMENTS)));
+    });
+    let mut command = Command::new(home.join("bin/python"));
+    command.arg(sources("python").join(name));
+    command
 }
 
 #[test]
 fn kafka_python_creates_writes_reads_seeks_and_deletes() {
-    let python = python();
+    if !has(&["python3"]) {
+        return;
+    }
     let directory = tempfile::tempdir().expect("a temporary directory");
     for brokers in ["1", "3"] {
         let server = Server::start(&directory.path().join(brokers), &["--brokers", brokers]);
-        let session = concat!(env!("CARGO_MANIFEST_DIR"), "/wire/python/session.py");
-        run(Command::new(&python).arg(session).arg(server.bootstrap()));
+        run(program("session.py").arg(server.bootstrap()));
+    }
+}
+
+#[test]
+fn confluent_kafka_does_what_its_users_do() {
+    if has(&["python3"]) {
+        session(|| program("confluent.py"));
+    }
+}
+
+#[test]
+fn confluent_kafka_transforms_every_record_exactly_once() {
+    if has(&["python3"]) {
+        chain(|| program("confluent.py"), 2);
+    }
+}
+
+#[test]
+fn aiokafka_does_what_its_users_do() {
+    if has(&["python3"]) {
+        session(|| program("aio.py"));
+    }
+}
+
+#[test]
+fn aiokafka_transforms_every_record_exactly_once() {
+    if has(&["python3"]) {
+        chain(|| program("aio.py"), 1);
     }
 }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::{Broker, Effect};
 use crate::config::BrokerSettings;
 use crate::id::{LogId, Offset};
-use crate::log::checkpoint::{self, LOG_START, RECOVERY_POINT, REPLICATION};
+use crate::log::checkpoint::{self, CLEANER, LOG_START, RECOVERY_POINT, REPLICATION};
 use crate::partition::Partition;
 use crate::time::{Duration, Instant, Now};
 
@@ -161,7 +161,8 @@ impl Broker {
 
     fn retain(&mut self, now: Now, out: &mut Vec<Effect>) {
         for slot in self.partitions.iter_mut().flatten() {
-            if slot.offline.is_none() {
+            // Of compacted logs the cleaner takes care.
+            if slot.offline.is_none() && !slot.log.config().cleanup_compact {
                 Arc::make_mut(slot).log.retain(now, out);
             }
         }
@@ -180,6 +181,7 @@ impl Broker {
         self.save_recovery_points(out);
         self.save_log_starts(out);
         self.save_high_watermarks(out);
+        self.save_cleaned(out);
     }
 
     fn save_recovery_points(&mut self, out: &mut Vec<Effect>) {
@@ -192,6 +194,13 @@ impl Broker {
 
     pub(super) fn save_high_watermarks(&mut self, out: &mut Vec<Effect>) {
         self.save_offsets(REPLICATION, |partition| Some(partition.log.high_watermark()), out);
+    }
+
+    /// How far compacted logs are cleaned. Where none ever was there is no such file.
+    pub(super) fn save_cleaned(&mut self, out: &mut Vec<Effect>) {
+        if self.cleaner.has_logs() || self.chores.saved.contains_key(CLEANER) {
+            self.save_offsets(CLEANER, |partition| partition.log.cleaned(), out);
+        }
     }
 
     fn save_offsets(

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, RequestKind, ResponseKind, TopicName};
-use kafka_protocol::protocol::Message;
+use kafka_protocol::protocol::{Message, StrBytes};
 
 use super::handle::Asked;
 use super::membership::Held;
@@ -64,7 +64,9 @@ impl Broker {
                 };
                 return out.push(Effect::Answer { to, call, response });
             }
-            ClusterRequest::Forward { version, body } => Work::Request { origin: origin(version), version, body },
+            ClusterRequest::Forward { version, client_id, body } => {
+                Work::Request { origin: origin(version), version, client_id, body }
+            }
             ClusterRequest::ControlledShutdown { broker, epoch } => Work::Shutdown { origin: origin(0), broker, epoch },
         };
         if !self.enqueue(now, work, out) {
@@ -128,45 +130,58 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         let (now, version, body) = (asked.now, asked.version, Box::new(request.into()));
+        let client_id = asked.client_id.clone();
         let unreachable = Box::new(unreachable());
         let controller = self.cluster.controller;
         if self.controller.is_some() {
             let origin = Origin::Client { asked, otherwise: unreachable };
-            self.enqueue(now, Work::Request { origin, version, body }, out);
+            self.enqueue(now, Work::Request { origin, version, client_id, body }, out);
         } else if controller == BrokerId::NONE || controller == self.id() {
             asked.reply(*unreachable, out);
         } else {
-            let body = ClusterRequest::Forward { version, body };
+            let body = ClusterRequest::Forward { version, client_id, body };
             self.call(controller, body, Pending::Forward { asked, unreachable }, out);
         }
     }
 
     /// Topics that a client asked about and that are not there: created with the cluster's defaults, if
     /// `auto.create.topics.enable` allows it.
-    pub(crate) fn create_missing(&mut self, now: Now, names: Vec<TopicName>, out: &mut Vec<Effect>) {
+    pub(crate) fn create_missing(
+        &mut self,
+        now: Now,
+        names: Vec<TopicName>,
+        client_id: Option<StrBytes>,
+        out: &mut Vec<Effect>,
+    ) {
         let topic = |name| match Internal::of(&name) {
             Some(internal) => internal.creatable(&self.settings),
             None => CreatableTopic::default().with_name(name).with_num_partitions(-1).with_replication_factor(-1),
         };
         let topics = names.into_iter().map(topic).collect();
-        self.create_for_nobody(now, topics, out);
+        self.create_for_nobody(now, topics, client_id, out);
     }
 
     /// A topic that a coordinator needs.
     pub(crate) fn create_internal(&mut self, now: Now, internal: Internal, out: &mut Vec<Effect>) {
         let topic = internal.creatable(&self.settings);
-        self.create_for_nobody(now, vec![topic], out);
+        self.create_for_nobody(now, vec![topic], None, out);
     }
 
-    fn create_for_nobody(&mut self, now: Now, topics: Vec<CreatableTopic>, out: &mut Vec<Effect>) {
+    fn create_for_nobody(
+        &mut self,
+        now: Now,
+        topics: Vec<CreatableTopic>,
+        client_id: Option<StrBytes>,
+        out: &mut Vec<Effect>,
+    ) {
         let request = CreateTopicsRequest::default().with_topics(topics);
         // The newest version that may leave both counts to the cluster.
         let (version, body) = (CreateTopicsRequest::VERSIONS.max, Box::new(RequestKind::from(request)));
         let controller = self.cluster.controller;
         if self.controller.is_some() {
-            self.enqueue(now, Work::Request { origin: Origin::Nobody, version, body }, out);
+            self.enqueue(now, Work::Request { origin: Origin::Nobody, version, client_id, body }, out);
         } else if controller != BrokerId::NONE && controller != self.id() {
-            self.call(controller, ClusterRequest::Forward { version, body }, Pending::Create, out);
+            self.call(controller, ClusterRequest::Forward { version, client_id, body }, Pending::Create, out);
         }
     }
 

@@ -7,11 +7,13 @@ use bytes::Bytes;
 
 use crate::client;
 use crate::config::BrokerSettings;
-use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
+use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket, WorkId};
+use crate::log::compact::Job;
 use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::{Batch, Stamp};
 use crate::sim::view::Level;
+use crate::time::{Instant, Timestamp};
 use crate::zookeeper;
 
 #[derive(Clone, Debug)]
@@ -20,6 +22,10 @@ pub enum Effect {
     Reply { ticket: Ticket, response: Box<Response> },
     /// The request has no answer (Produce with acks=0): its place in the order is free.
     NoReply { ticket: Ticket },
+    /// From here on take a request from a client only when all before it are answered: it has a quota.
+    Limit { conn: ConnId },
+    /// Take no more requests from a client before then: those that it sends meanwhile wait. Its answers go out as ever.
+    Mute { conn: ConnId, until: Instant },
     /// Cut a client off.
     Close { conn: ConnId, why: String },
     /// As a client of another broker, of which it replicates: connect, send, close. Answered by
@@ -55,6 +61,28 @@ pub enum Effect {
     Delete { log: LogId, below: Offset },
     /// Remove the log and its directory.
     Remove { log: LogId },
+    /// Append batches to the segment that is being written aside (`.cleaned`) to replace the one of that base and some that
+    /// follow it; begun anew where `position` is 0.
+    Clean { log: LogId, segment: Offset, position: u32, batches: Vec<Bytes> },
+    /// What is written aside is whole: write its index files, and make it all survive the machine. Answered by
+    /// [`Sealed`](super::Event::Sealed).
+    Seal {
+        seal: WorkId,
+        log: LogId,
+        segment: Offset,
+        index: Bytes,
+        time_index: Bytes,
+        /// Empty where there is to be no such file.
+        txn_index: Bytes,
+        modified: Timestamp,
+    },
+    /// Put what was written aside and sealed in the place of the segments from its base up to `below`: all of it or, if the
+    /// process dies, after the next start. They may still be read by replies already given.
+    Replace { log: LogId, segment: Offset, below: Offset },
+    /// Drop what was written aside.
+    Discard { log: LogId, segment: Offset },
+    /// Read bytes and do work on them, where it keeps nobody waiting; answered by [`Worked`](super::Event::Worked).
+    Work { work: WorkId, extent: Extent, job: Job },
     /// Read bytes for the core itself; answered by [`Loaded`](super::Event::Loaded).
     Read { read: ReadId, extent: Extent },
     /// Replace a small file of the data directory as a whole (checkpoints, `orders-0/partition.metadata`): written
@@ -95,7 +123,7 @@ pub struct IndexEntry {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeEntry {
-    pub timestamp: crate::time::Timestamp,
+    pub timestamp: Timestamp,
     pub offset: Offset,
 }
 
@@ -105,6 +133,8 @@ impl fmt::Display for Effect {
         match self {
             Effect::Reply { ticket, response } => write!(f, "reply {ticket} {response}"),
             Effect::NoReply { ticket } => write!(f, "no reply {ticket}"),
+            Effect::Limit { conn } => write!(f, "limit {conn}"),
+            Effect::Mute { conn, until } => write!(f, "mute {conn} until {until}"),
             Effect::Close { conn, why } => write!(f, "close {conn}: {why}"),
             Effect::Client(effect) => write!(f, "client {effect}"),
             Effect::Call { call, to, request } => write!(f, "call {to} {call} {request}"),
@@ -141,6 +171,16 @@ impl fmt::Display for Effect {
             }
             Effect::Delete { log, below } => write!(f, "delete {log} below {below}"),
             Effect::Remove { log } => write!(f, "remove {log}"),
+            Effect::Clean { log, segment, position, batches } => {
+                let bytes: usize = batches.iter().map(Bytes::len).sum();
+                write!(f, "clean {log} segment {segment} byte {position} {bytes} B")
+            }
+            Effect::Seal { seal, log, segment, .. } => write!(f, "seal {seal} {log} segment {segment}"),
+            Effect::Replace { log, segment, below } => {
+                write!(f, "replace {log} segments from {segment} below {below}")
+            }
+            Effect::Discard { log, segment } => write!(f, "discard {log} segment {segment}"),
+            Effect::Work { work, extent, job } => write!(f, "{work} {job} {extent}"),
             Effect::Read { read, extent } => write!(f, "read {read} {extent}"),
             Effect::Save { file, contents } => write!(f, "save {file} {} B", contents.len()),
             Effect::Erase { file } => write!(f, "erase {file}"),

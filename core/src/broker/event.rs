@@ -6,11 +6,13 @@ use bytes::Bytes;
 use kafka_protocol::messages::ResponseKind;
 
 use crate::client;
-use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
+use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket, WorkId};
+use crate::log::compact::Done;
 use crate::protocol::Request;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::check::Invalid;
 use crate::record::{Batch, replicated};
+use crate::time::Duration;
 use crate::zookeeper;
 
 #[derive(Clone, Debug)]
@@ -19,6 +21,9 @@ pub enum Event {
     Timer,
     /// A client's request, decoded; its batches are checked.
     Request { ticket: Ticket, request: Box<Request> },
+    /// What the request that came last took of the broker's time: told where
+    /// [`Broker::counts_time`](super::Broker::counts_time), right after it.
+    Spent { time: Duration },
     /// A client's connection is gone: nothing more comes from it and nothing can be sent to it.
     Closed { conn: ConnId },
     /// Everything below `end` is in the file (the page cache, not yet the disk). Cumulative.
@@ -27,6 +32,10 @@ pub enum Event {
     Flushed { log: LogId, end: Offset },
     /// What a [`Read`](super::Effect::Read) asked for: as long as the extent, or shorter where the file ends.
     Loaded { read: ReadId, bytes: Bytes },
+    /// What a [`Work`](super::Effect::Work) came to.
+    Worked { work: WorkId, done: Done },
+    /// What a [`Seal`](super::Effect::Seal) was about would survive the machine.
+    Sealed { seal: WorkId },
     /// The disk failed under this log; it takes no more effects.
     Offline { log: LogId, cause: String },
     /// What became of this broker's own connections to other brokers, and the answers to its requests there.
@@ -75,10 +84,13 @@ impl fmt::Display for Event {
         match self {
             Event::Timer => f.write_str("timer"),
             Event::Request { ticket, request } => write!(f, "request {ticket} {request}"),
+            Event::Spent { time } => write!(f, "spent {} ns", time.as_nanos()),
             Event::Closed { conn } => write!(f, "closed {conn}"),
             Event::Appended { log, end } => write!(f, "appended {log} below {end}"),
             Event::Flushed { log, end } => write!(f, "flushed {log} below {end}"),
             Event::Loaded { read, bytes } => write!(f, "loaded {read} {} B", bytes.len()),
+            Event::Worked { work, done } => write!(f, "worked {work} {done}"),
+            Event::Sealed { seal } => write!(f, "sealed {seal}"),
             Event::Offline { log, cause } => write!(f, "offline {log}: {cause}"),
             Event::Client { event, .. } => write!(f, "client {event}"),
             Event::Call { from, call, request } => write!(f, "call {from} {call} {request}"),

@@ -21,7 +21,7 @@ use super::{Broker, Effect, Image};
 use crate::config::TopicConfig;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
-use crate::log::checkpoint::{self, LOG_START, PARTITION_METADATA, RECOVERY_POINT, REPLICATION};
+use crate::log::checkpoint::{self, CLEANER, LOG_START, PARTITION_METADATA, RECOVERY_POINT, REPLICATION};
 use crate::log::snapshot::{SUFFIX, Snapshots};
 use crate::log::{Checkpoints, Log, LogImage};
 use crate::partition::{Around, Follower, Partition, Role, Settings};
@@ -50,6 +50,7 @@ impl Found {
         take(RECOVERY_POINT, |checkpoints, offset| checkpoints.recovery_point = offset);
         take(LOG_START, |checkpoints, offset| checkpoints.log_start_offset = offset);
         take(REPLICATION, |checkpoints, offset| checkpoints.high_watermark = offset);
+        take(CLEANER, |checkpoints, offset| checkpoints.cleaned = Some(offset));
         Found { files: image.files, logs: image.logs, checkpoints }
     }
 
@@ -89,6 +90,9 @@ impl Broker {
             }
             let reconfigured = reset || old.is_none_or(|old| old.configs != topic.configs);
             self.host_topic(now, name, topic, reconfigured, out);
+        }
+        if before.quotas != state.quotas {
+            self.follow_quotas();
         }
         if before.brokers != state.brokers {
             self.look_who_lives(now, out);
@@ -133,6 +137,7 @@ impl Broker {
                     if partition.advance(now.instant, out) {
                         self.progressed(log, true, out);
                     }
+                    self.wake_deletes(log, out);
                 }
                 Role::Follower(_) => self.refollow(log),
             }
@@ -154,6 +159,7 @@ impl Broker {
         let gone: Vec<LogId> = self.partitions().filter(|partition| !stays(partition)).map(|p| p.log.id()).collect();
         let mut removed = Vec::with_capacity(gone.len());
         for &log in &gone {
+            self.stop_cleaning(log, out);
             let Some(partition) = self.partitions[log.0 as usize].take() else { continue };
             if let Some(topic) = self.hosted.get_mut(&partition.name.topic) {
                 topic.remove(&partition.name.partition);
@@ -255,7 +261,9 @@ impl Broker {
         if let Some(settings) = settings {
             partition.log.reconfigure(settings.log.clone());
             partition.settings = settings;
+            self.set_cleaned(now, log, out);
         }
+        let Some(partition) = self.partition_mut(log) else { return };
         let high_watermark = partition.log.high_watermark();
         let led = partition.led_in(-1).is_ok();
         let isr = partition.led_in(-1).ok().map(|leader| leader.isr().to_vec());
@@ -353,6 +361,7 @@ impl Broker {
         self.partitions.push(Some(Arc::new(partition)));
         self.touch(id);
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
+        self.set_cleaned(now, id, out);
         self.refollow(id);
         self.replay_producers(now, id, out);
         self.look_after(id, out);

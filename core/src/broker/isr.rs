@@ -43,6 +43,7 @@ impl Broker {
         if rose {
             self.progressed(log, true, out);
         }
+        self.wake_deletes(log, out);
         if let Some(change) = joins {
             self.propose_isr(now, vec![change], out);
         }

@@ -4,7 +4,8 @@
 //! `session.rs` what consumers fetch | `membership.rs` registered in ZooKeeper, candidate for controller | `cluster.rs`
 //! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
-//! `chores.rs` what is done by the clock, and at the end | `throttle.rs` what moving replicas may cost |
+//! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
+//! `throttle.rs` what moving replicas may cost | `quota.rs` what clients may do |
 //! `coordinate.rs` the coordinators' shards, `gather.rs` answers of several of them | `transaction/` what it asks others
 //! for transactions |
 //! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
@@ -15,6 +16,7 @@
 //! ```
 
 pub mod chores;
+pub mod cleaner;
 pub mod cluster;
 mod coordinate;
 pub mod effect;
@@ -27,6 +29,7 @@ mod loading;
 pub mod membership;
 pub mod producer_id;
 pub mod purgatory;
+pub mod quota;
 mod replica_selector;
 pub mod replication;
 pub mod session;
@@ -120,6 +123,7 @@ pub struct Broker {
     purgatory: purgatory::Purgatory,
     sessions: session::Sessions,
     replication: replication::Replication,
+    quotas: quota::Quotas,
     /// Of what this broker sends to followers, and of what it fetches as one.
     leader_throttle: throttle::Throttle,
     follower_throttle: throttle::Throttle,
@@ -136,6 +140,7 @@ pub struct Broker {
     /// Ids of group members.
     member_ids: Stream,
     chores: chores::Chores,
+    cleaner: cleaner::Cleaner,
 
     /// Of the event that is being stepped.
     now: Now,
@@ -172,7 +177,9 @@ impl Broker {
             }),
             member_ids: config.seed.stream(&format!("member-ids-{}", now.wall)),
             config: Arc::new(config),
+            quotas: quota::Quotas::new(&settings),
             chores: chores::Chores::new(now.instant, &settings),
+            cleaner: cleaner::Cleaner::new(now.instant),
             membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant, &image, out),
             settings,
             cluster: Arc::default(),
@@ -300,19 +307,25 @@ impl Node for Broker {
     /// The table of contents: every event and who deals with it.
     fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
         self.now = now;
+        let begin = out.len();
         match event {
             // Clients' requests: one file per API in `handle/`, chosen by the table in `handle/mod.rs`.
             Event::Request { ticket, request } => {
                 self.connections.insert(ticket.conn);
+                if self.quotas.is_enabled() {
+                    self.quotas.asked(ticket, &request, out);
+                }
                 self.admit(now, ticket, request, out);
             }
             Event::Closed { conn } => {
                 self.connections.remove(&conn);
                 self.gone_while_waiting(conn);
                 self.purgatory.closed(conn);
+                self.quotas.closed(conn);
                 self.holds.closed(conn);
                 self.gathers.closed(conn);
             }
+            Event::Spent { time } => self.quotas.spent(now.instant, time),
 
             // This broker as a client of others, in `replication/` and `transaction/`.
             Event::Client { event, batches } => self.as_client(now, event, batches, out),
@@ -329,6 +342,8 @@ impl Node for Broker {
             Event::Appended { log, end } => self.appended(log, end, out),
             Event::Flushed { log, end } => self.flushed(now, log, end, out),
             Event::Loaded { read, bytes } => self.loaded(now, read, &bytes, out),
+            Event::Worked { work, done } => self.worked(now, work, done, out),
+            Event::Sealed { seal } => self.sealed(now, seal, out),
             Event::Offline { log, cause } => self.offline(log, cause, out),
 
             Event::Timer => {
@@ -336,11 +351,15 @@ impl Node for Broker {
                 self.zookeeper_timer(now, out);
                 self.controller_timer(now, out);
                 self.do_chores(now, out);
+                self.clean(now, out);
                 self.coordinator_timer(now, out);
                 self.transact(now, out);
                 self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
+        }
+        if self.quotas.is_enabled() {
+            self.hold_to_quotas(begin, out);
         }
     }
 
@@ -348,8 +367,9 @@ impl Node for Broker {
         let controller = self.controller.as_ref().and_then(Controller::deadline);
         let coordinators = [self.groups.deadline(), self.transactions.deadline()];
         let clients = [self.replication.deadline(), self.transacting.deadline(), self.holds.deadline()];
-        let own = [self.purgatory.deadline(), self.chores.deadline(), self.membership.deadline(), controller];
-        own.into_iter().chain(coordinators).chain(clients).flatten().min()
+        let by_the_clock = [self.chores.deadline(), self.cleaner.deadline()];
+        let own = [self.purgatory.deadline(), self.membership.deadline(), controller];
+        own.into_iter().chain(by_the_clock).chain(coordinators).chain(clients).flatten().min()
     }
 }
 
@@ -408,6 +428,7 @@ impl Broker {
     fn offline(&mut self, log: LogId, cause: String, out: &mut Vec<Effect>) {
         let Some(partition) = self.partition_mut(log) else { return };
         partition.offline = Some(cause);
+        self.stop_cleaning(log, out);
         self.forsake(log, ErrorCode::KafkaStorageError, out);
         self.look_after(log, out);
         self.stopped_waiting_for(self.now, log, out);
@@ -420,22 +441,22 @@ impl Broker {
         let done = match self.purgatory.get_mut(ticket) {
             Some(Parked::Produce(producing)) => producing.settle(wait, result),
             Some(Parked::Markers(marking)) => marking.settle(wait, result),
-            Some(Parked::Fetch(_)) | None => false,
+            Some(Parked::Fetch(_) | Parked::DeleteRecords(_)) | None => false,
         };
         match done.then(|| self.purgatory.take(ticket)).flatten() {
             Some(Parked::Produce(producing)) => self.produced(producing, out),
             Some(Parked::Markers(marking)) => marking.reply(out),
-            Some(Parked::Fetch(_)) | None => {}
+            Some(Parked::Fetch(_) | Parked::DeleteRecords(_)) | None => {}
         }
     }
 
     /// Whoever waits for that log is told now: producers the error, consumers whatever is true of it.
     fn forsake(&mut self, log: LogId, error: ErrorCode, out: &mut Vec<Effect>) {
-        let (batches, fetches) = self.purgatory.forsake(log);
-        for (ticket, wait) in batches {
+        for (ticket, wait) in self.purgatory.forsake(log) {
             self.settle(ticket, wait, Err(error), out);
         }
-        for ticket in fetches {
+        self.forsake_deletes(log, self.purgatory.deletes_of(log), error, out);
+        for ticket in self.purgatory.fetches_of(log) {
             if let Some(Parked::Fetch(fetching)) = self.purgatory.take(ticket) {
                 self.finish_fetch(fetching, out);
             }
@@ -449,6 +470,7 @@ impl Broker {
                 Parked::Produce(producing) => producing.expire(out),
                 Parked::Markers(marking) => marking.expire(out),
                 Parked::Fetch(fetching) => self.finish_fetch(fetching, out),
+                Parked::DeleteRecords(deleting) => deleting.expire(out),
             }
         }
     }

@@ -5,18 +5,21 @@
 //! Produce acks=all  ──▶ until the high watermark is past it    [committed], or request timeout [expire]
 //! WriteTxnMarkers   ──▶ the same as acks=all
 //! Fetch             ──▶ until min_bytes are there              [fetches_of], or max_wait_ms [expire]
+//! DeleteRecords     ──▶ until every replica's log begins there [deletes_of], or its time-out [expire]
 //! any of them       ──▶ until the log goes away                [forsake], or the connection does [closed]
 //! any look-up       ──▶ until the bytes come                   [loaded]
 //! ```
 //!
 //! 1. A request waits under its ticket, once: parked here, or with a read under way, never both.
 //! 2. Offsets in a queue rise, so waking looks only at what is due.
-//! 3. A ticket in a queue whose request is no longer parked is skipped when it comes up; a parked fetch is in the watch
-//!    list of each of its logs, and leaves them all when it is taken.
+//! 3. A ticket in a queue whose request is no longer parked is skipped when it comes up; a parked fetch or delete is in
+//!    the watch list of each of its logs, and leaves them all when it is taken.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::handle::{fetch::Fetching, list_offsets::Listing, produce::Producing, write_txn_markers::Marking};
+use super::handle::{
+    delete_records::Deleting, fetch::Fetching, list_offsets::Listing, produce::Producing, write_txn_markers::Marking,
+};
 use super::loading::Loading;
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
@@ -28,6 +31,7 @@ pub enum Parked {
     Produce(Producing),
     Markers(Marking),
     Fetch(Fetching),
+    DeleteRecords(Deleting),
 }
 
 impl Parked {
@@ -36,7 +40,7 @@ impl Parked {
         match self {
             Parked::Produce(producing) => producing.ends().collect(),
             Parked::Markers(marking) => marking.ends().collect(),
-            Parked::Fetch(_) => Vec::new(),
+            Parked::Fetch(_) | Parked::DeleteRecords(_) => Vec::new(),
         }
     }
 
@@ -45,6 +49,7 @@ impl Parked {
             Parked::Produce(producing) => producing.deadline,
             Parked::Markers(marking) => Some(marking.deadline),
             Parked::Fetch(fetching) => Some(fetching.deadline),
+            Parked::DeleteRecords(deleting) => Some(deleting.deadline),
         }
     }
 }
@@ -95,6 +100,7 @@ struct Queues {
     written: VecDeque<Waiting>,
     committed: VecDeque<Waiting>,
     fetches: BTreeSet<Ticket>,
+    deletes: BTreeSet<Ticket>,
 }
 
 #[derive(Clone, Default)]
@@ -147,6 +153,16 @@ impl Purgatory {
         self.parked.insert(ticket, Parked::Fetch(fetching));
     }
 
+    /// Parks a DeleteRecords until its deadline, or until it is taken because one of its logs moved on.
+    pub fn park_delete(&mut self, deleting: Deleting) {
+        let ticket = deleting.asked.ticket;
+        for log in deleting.logs() {
+            self.queues(log).deletes.insert(ticket);
+        }
+        self.deadlines.insert((deleting.deadline, ticket));
+        self.parked.insert(ticket, Parked::DeleteRecords(deleting));
+    }
+
     /// The next batch of that log that is `until` below `end`: the request and which of its batches.
     pub fn due(&mut self, log: LogId, until: Until, end: Offset) -> Option<(Ticket, usize)> {
         let queues = self.logs.get_mut(log.0 as usize)?;
@@ -165,6 +181,11 @@ impl Purgatory {
         self.logs.get(log.0 as usize).map(|queues| queues.fetches.iter().copied().collect()).unwrap_or_default()
     }
 
+    /// The parked DeleteRecords that wait for `log`.
+    pub fn deletes_of(&self, log: LogId) -> Vec<Ticket> {
+        self.logs.get(log.0 as usize).map(|queues| queues.deletes.iter().copied().collect()).unwrap_or_default()
+    }
+
     pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Parked> {
         self.parked.get_mut(&ticket)
     }
@@ -175,6 +196,11 @@ impl Purgatory {
         if let Parked::Fetch(fetching) = &parked {
             for log in fetching.logs() {
                 self.queues(log).fetches.remove(&ticket);
+            }
+        }
+        if let Parked::DeleteRecords(deleting) = &parked {
+            for log in deleting.logs() {
+                self.queues(log).deletes.remove(&ticket);
             }
         }
         if let Some(instant) = parked.deadline() {
@@ -189,12 +215,11 @@ impl Purgatory {
         self.take(ticket)
     }
 
-    /// The log is gone or is led elsewhere: every batch and every fetch that waits for it.
-    pub fn forsake(&mut self, log: LogId) -> (Vec<(Ticket, usize)>, Vec<Ticket>) {
-        let Some(queues) = self.logs.get_mut(log.0 as usize) else { return (Vec::new(), Vec::new()) };
+    /// The log is gone or is led elsewhere: every batch that waits for it. Fetches and deletes stay until they are taken.
+    pub fn forsake(&mut self, log: LogId) -> Vec<(Ticket, usize)> {
+        let Some(queues) = self.logs.get_mut(log.0 as usize) else { return Vec::new() };
         let batches = queues.written.drain(..).chain(queues.committed.drain(..));
-        let batches = batches.map(|waiting| (waiting.ticket, waiting.wait)).collect();
-        (batches, queues.fetches.iter().copied().collect())
+        batches.map(|waiting| (waiting.ticket, waiting.wait)).collect()
     }
 
     /// Keeps a request until the bytes that it needs are there.

@@ -127,12 +127,18 @@ impl Session {
         }
     }
 
+    /// Whether the response must name the partition.
+    fn must_name(&self, key: &Key, outcome: &Outcome) -> bool {
+        let said = outcome.has_records || outcome.has_advice || outcome.has_error;
+        let cached = self.places.get(key).and_then(|place| self.order.get(place));
+        said || cached.is_none_or(|cached| cached.told != outcome.told)
+    }
+
     /// Notes an outcome. True where the response must name the partition.
     fn answer(&mut self, key: &Key, outcome: &Outcome) -> bool {
-        let Some(&place) = self.places.get(key) else { return true };
-        let Some(cached) = self.order.get_mut(&place) else { return true };
-        let said = outcome.has_records || outcome.has_advice || outcome.has_error;
-        let must = said || cached.told != outcome.told;
+        let must = self.must_name(key, outcome);
+        let Some(&place) = self.places.get(key) else { return must };
+        let Some(cached) = self.order.get_mut(&place) else { return must };
         cached.told = outcome.told;
         if outcome.has_error {
             // When the error goes away the partition is news.
@@ -264,6 +270,18 @@ impl Sessions {
             // Evicted while the request waited: it is answered all the same.
             None => Ok(vec![true; outcomes.len()]),
         }
+    }
+
+    /// Which partitions an incremental response would have to name, by their places in `outcomes`.
+    pub fn would_name(&self, id: i32, outcomes: &[(&Key, Outcome)]) -> Vec<bool> {
+        let session = self.sessions.get(&id);
+        let must = |(key, outcome): &(&Key, Outcome)| session.is_none_or(|session| session.must_name(key, outcome));
+        outcomes.iter().map(must).collect()
+    }
+
+    /// At which epoch a session is.
+    pub fn epoch(&self, id: i32) -> Option<i32> {
+        self.sessions.get(&id).map(|session| session.epoch)
     }
 
     fn new_id(&mut self) -> i32 {

@@ -4,20 +4,24 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
+use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, ApiKey, BrokerId as WireBroker, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest, RequestKind, ResponseKind, TopicName,
+    AlterClientQuotasRequest, AlterPartitionReassignmentsRequest, ApiKey, BrokerId as WireBroker,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest, RequestKind, ResponseKind, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
 use crate::error::{self, ErrorCode};
-use crate::id::BrokerId;
+use crate::id::{BrokerId, Offset};
+use crate::quota::{Key, QuotaEntity, Who};
 
 /// Something to be asked of a cluster. Its text is a line of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,17 @@ pub enum Errand {
     Configure {
         whose: Whose,
         configs: BTreeMap<String, Option<String>>,
+    },
+    /// What lies below that offset; −1 is all that is committed.
+    DeleteRecords {
+        topic: String,
+        partition: i32,
+        before: Offset,
+    },
+    /// Without a value, which is a number, a quota is taken back.
+    Quota {
+        whose: QuotaEntity,
+        quotas: BTreeMap<Key, Option<String>>,
     },
 }
 
@@ -89,6 +104,14 @@ impl Errand {
     pub fn taker(&self) -> Option<BrokerId> {
         match self {
             Errand::Configure { whose: Whose::Broker(id), .. } => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// The partition whose leader alone can take it.
+    pub fn partition(&self) -> Option<(&str, i32)> {
+        match self {
+            Errand::DeleteRecords { topic, partition, .. } => Some((topic, *partition)),
             _ => None,
         }
     }
@@ -156,6 +179,31 @@ impl Errand {
                 let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
                 (ApiKey::IncrementalAlterConfigs, 1, body.into())
             }
+            Errand::DeleteRecords { topic, partition, before } => {
+                let asked = DeleteRecordsPartition::default().with_partition_index(*partition).with_offset(*before);
+                let topic = DeleteRecordsTopic::default().with_name(name(topic)).with_partitions(vec![asked]);
+                let body = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(timeout_ms);
+                (ApiKey::DeleteRecords, 2, body.into())
+            }
+            Errand::Quota { whose, quotas } => {
+                let part = |kind: &str, who: &Option<Who>| {
+                    let name = match who.as_ref()? {
+                        Who::Default => None,
+                        Who::Named(name) => Some(text(name)),
+                    };
+                    Some(EntityData::default().with_entity_type(text(kind)).with_entity_name(name))
+                };
+                let parts = [part("user", &whose.user), part("client-id", &whose.client)];
+                let op = |(key, value): (&Key, &Option<String>)| {
+                    let number = value.as_deref().and_then(|value| value.parse().ok());
+                    let op = OpData::default().with_key(text(key.name()));
+                    op.with_value(number.unwrap_or(0.0)).with_remove(value.is_none())
+                };
+                let entry = EntryData::default()
+                    .with_entity(parts.into_iter().flatten().collect())
+                    .with_ops(quotas.iter().map(op).collect());
+                (ApiKey::AlterClientQuotas, 1, AlterClientQuotasRequest::default().with_entries(vec![entry]).into())
+            }
         }
     }
 
@@ -189,6 +237,11 @@ impl Errand {
             ResponseKind::IncrementalAlterConfigs(body) => {
                 let resource = body.responses.first()?;
                 (resource.error_code, &resource.error_message)
+            }
+            ResponseKind::DeleteRecords(body) => (body.topics.first()?.partitions.first()?.error_code, &None),
+            ResponseKind::AlterClientQuotas(body) => {
+                let entry = body.entries.first()?;
+                (entry.error_code, &entry.error_message)
             }
             _ => return None,
         };
@@ -227,6 +280,21 @@ impl Display for Errand {
             Errand::Configure { whose, configs } => {
                 write!(f, "config {whose}")?;
                 properties(f, configs.iter().map(|(name, value)| (name, value.as_deref().unwrap_or_default())))
+            }
+            Errand::DeleteRecords { topic, partition, before } => {
+                write!(f, "delete-records {topic}-{partition} before={before}")
+            }
+            Errand::Quota { whose, quotas } => {
+                f.write_str("quota")?;
+                for (kind, who) in [("user", &whose.user), ("client", &whose.client)] {
+                    match who {
+                        Some(Who::Default) => write!(f, " {kind}=*")?,
+                        Some(Who::Named(name)) => properties(f, [(&kind.to_owned(), name.as_str())].into_iter())?,
+                        None => {}
+                    }
+                }
+                let texts: Vec<_> = quotas.iter().map(|(key, value)| (key.name().to_owned(), value)).collect();
+                properties(f, texts.iter().map(|(name, value)| (name, value.as_deref().unwrap_or_default())))
             }
         }
     }

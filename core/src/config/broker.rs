@@ -10,7 +10,9 @@ use super::setting::{ConfigError, Value};
 use super::table::BROKER;
 use super::transaction::TransactionSettings;
 use crate::id::BrokerId;
+use crate::log::compact::Limits;
 use crate::protocol::cluster::BrokerConfigs;
+use crate::quota::window::Windows;
 use crate::time::Duration;
 
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
@@ -23,6 +25,8 @@ const WITH_EFFECT: &[&str] = &[
     "compression.type",
     "connections.max.idle.ms",
     "controlled.shutdown.enable",
+    "controller.quota.window.num",
+    "controller.quota.window.size.seconds",
     "default.replication.factor",
     "delete.topic.enable",
     "fetch.max.bytes",
@@ -42,6 +46,17 @@ const WITH_EFFECT: &[&str] = &[
     "leader.imbalance.check.interval.seconds",
     "leader.imbalance.per.broker.percentage",
     "leader.replication.throttled.rate",
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.delete.retention.ms",
+    "log.cleaner.enable",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.buffer.size",
+    "log.cleaner.io.max.bytes.per.second",
+    "log.cleaner.max.compaction.lag.ms",
+    "log.cleaner.min.cleanable.ratio",
+    "log.cleaner.min.compaction.lag.ms",
+    "log.cleaner.threads",
     "log.cleanup.policy",
     "log.flush.interval.messages",
     "log.flush.interval.ms",
@@ -81,6 +96,8 @@ const WITH_EFFECT: &[&str] = &[
     "producer.id.expiration.check.interval.ms",
     "producer.id.expiration.ms",
     "queued.max.requests",
+    "quota.window.num",
+    "quota.window.size.seconds",
     "replica.fetch.backoff.ms",
     "replica.fetch.max.bytes",
     "replica.fetch.min.bytes",
@@ -126,6 +143,9 @@ const OWN: &[&str] = &[
 /// The one selector that comes with Kafka.
 const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 
+/// Bytes of the offset map of each of the cleaner's threads: at least more than these.
+const MIN_CLEANER_MAP: u64 = 1 << 20;
+
 /// Whether setting it changes anything here.
 pub fn has_effect(name: &str) -> bool {
     WITH_EFFECT.binary_search(&name).is_ok()
@@ -144,6 +164,8 @@ pub struct BrokerSettings {
     pub broker_session_timeout: Duration,
     pub connections_max_idle: Duration,
     pub controlled_shutdown_enable: bool,
+    /// In which it is measured what the controller does for a client.
+    pub controller_quota_windows: Windows,
     pub default_replication_factor: i16,
     pub delete_topic_enable: bool,
     /// Bytes of one Fetch response, whatever the client allows.
@@ -157,6 +179,16 @@ pub struct BrokerSettings {
     pub leader_imbalance_per_broker_percentage: usize,
     /// Bytes a second that it sends of them.
     pub leader_throttled_rate: u64,
+    /// How long the cleaner rests when there is nothing to clean.
+    pub log_cleaner_backoff: Duration,
+    pub log_cleaner_enable: bool,
+    /// Bytes that the cleaner reads and writes in a second; `None` is without limit.
+    pub log_cleaner_io_max_bytes_per_second: Option<u64>,
+    /// What cleaning one log may take: `log.cleaner.dedupe.buffer.size`, `log.cleaner.io.buffer.size` and
+    /// `log.cleaner.io.buffer.load.factor`, shared among the threads.
+    pub log_cleaner_limits: Limits,
+    /// Logs that are cleaned at once.
+    pub log_cleaner_threads: usize,
     pub log_flush_offset_checkpoint_interval: Duration,
     pub log_flush_start_offset_checkpoint_interval: Duration,
     pub log_retention_check_interval: Duration,
@@ -168,6 +200,8 @@ pub struct BrokerSettings {
     pub producer_id_expiration_ms: i64,
     /// Requests of all connections that wait for the broker before it stops reading.
     pub queued_max_requests: i32,
+    /// In which it is measured what a client does.
+    pub quota_windows: Windows,
     /// What a follower waits after a fetch that failed.
     pub replica_fetch_backoff: Duration,
     /// Bytes of one partition that a follower fetches.
@@ -224,6 +258,10 @@ impl BrokerSettings {
         for (name, text) in set {
             check(name, text)?;
         }
+        if Reader(set).cleaner_map_bytes() <= MIN_CLEANER_MAP {
+            let why = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+            return Err(ConfigError(why.to_owned()));
+        }
         Ok(BrokerSettings::of(Layers { given: set.clone(), ..Layers::default() }))
     }
 
@@ -248,6 +286,8 @@ impl BrokerSettings {
             auto_leader_rebalance_enable: reader.boolean("auto.leader.rebalance.enable"),
             connections_max_idle: reader.millis("connections.max.idle.ms"),
             controlled_shutdown_enable: reader.boolean("controlled.shutdown.enable"),
+            controller_quota_windows: reader
+                .windows("controller.quota.window.num", "controller.quota.window.size.seconds"),
             default_replication_factor: reader.integer("default.replication.factor") as i16,
             delete_topic_enable: reader.boolean("delete.topic.enable"),
             fetch_max_bytes: reader.integer("fetch.max.bytes") as i32,
@@ -259,6 +299,14 @@ impl BrokerSettings {
             ),
             leader_imbalance_per_broker_percentage: reader.integer("leader.imbalance.per.broker.percentage") as usize,
             leader_throttled_rate: reader.integer("leader.replication.throttled.rate").max(0) as u64,
+            log_cleaner_backoff: reader.millis("log.cleaner.backoff.ms"),
+            log_cleaner_enable: reader.boolean("log.cleaner.enable"),
+            log_cleaner_io_max_bytes_per_second: {
+                let limit = reader.double("log.cleaner.io.max.bytes.per.second");
+                (limit < u64::MAX as f64).then_some(limit.max(1.0) as u64)
+            },
+            log_cleaner_limits: reader.cleaner_limits(),
+            log_cleaner_threads: reader.integer("log.cleaner.threads").max(0) as usize,
             log_flush_offset_checkpoint_interval: reader.millis("log.flush.offset.checkpoint.interval.ms"),
             log_flush_start_offset_checkpoint_interval: reader.millis("log.flush.start.offset.checkpoint.interval.ms"),
             log_retention_check_interval: reader.millis("log.retention.check.interval.ms"),
@@ -273,6 +321,7 @@ impl BrokerSettings {
             producer_id_expiration_check_interval: reader.millis("producer.id.expiration.check.interval.ms"),
             producer_id_expiration_ms: reader.integer("producer.id.expiration.ms"),
             queued_max_requests: reader.integer("queued.max.requests") as i32,
+            quota_windows: reader.windows("quota.window.num", "quota.window.size.seconds"),
             replica_fetch_backoff: reader.millis("replica.fetch.backoff.ms"),
             replica_fetch_max_bytes: reader.integer("replica.fetch.max.bytes") as i32,
             replica_fetch_min_bytes: reader.integer("replica.fetch.min.bytes") as i32,
@@ -354,6 +403,36 @@ impl Reader<'_> {
         match self.value(name) {
             Value::Integer(number) => number,
             _ => 0,
+        }
+    }
+
+    fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            Value::Double(number) => number,
+            _ => 0.0,
+        }
+    }
+
+    /// Bytes of the cleaner's offset maps, for one thread.
+    fn cleaner_map_bytes(&self) -> u64 {
+        let threads = self.integer("log.cleaner.threads").max(1) as u64;
+        self.integer("log.cleaner.dedupe.buffer.size").max(0) as u64 / threads
+    }
+
+    fn cleaner_limits(&self) -> Limits {
+        let threads = self.integer("log.cleaner.threads").max(1) as u64;
+        Limits {
+            map_bytes: self.cleaner_map_bytes().clamp(MIN_CLEANER_MAP, i32::MAX as u64),
+            load_per_million: (self.double("log.cleaner.io.buffer.load.factor") * 1e6) as u64,
+            // Kafka has one for reading and one for writing.
+            chunk_bytes: (self.integer("log.cleaner.io.buffer.size").max(0) as u64 / threads / 2) as u32,
+        }
+    }
+
+    fn windows(&self, count: &str, seconds: &str) -> Windows {
+        Windows {
+            count: self.integer(count).max(1) as u32,
+            length: Duration::from_secs(self.integer(seconds).max(1) as u64),
         }
     }
 

@@ -302,7 +302,7 @@ fn is_replica(text: &str) -> bool {
 }
 
 /// What Java's `Double.parseDouble` takes, without hexadecimal numbers.
-fn parse_double(text: &str) -> Option<f64> {
+pub fn parse_double(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if matches!(unsigned, "NaN" | "Infinity") {
         return text.parse().ok();
@@ -315,7 +315,7 @@ fn parse_double(text: &str) -> Option<f64> {
 }
 
 /// What Java's `Double.toString` gives.
-fn double_in_java(value: f64) -> String {
+pub fn double_in_java(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || (1e-3..1e7).contains(&size) {
         return format!("{value:?}");

@@ -54,16 +54,21 @@ pub struct TopicConfig {
     pub cleanup_delete: bool,
     /// `producer` keeps what the producer chose.
     pub compression_type: String,
+    pub delete_retention_ms: i64,
     pub flush_messages: i64,
     pub flush_ms: i64,
     pub follower_throttled_replicas: Throttled,
     pub index_interval_bytes: u32,
     pub leader_throttled_replicas: Throttled,
     /// Bytes of one record batch.
+    pub max_compaction_lag_ms: i64,
     pub max_message_bytes: i32,
     pub message_timestamp_after_max_ms: i64,
     pub message_timestamp_before_max_ms: i64,
     pub message_timestamp_type: TimestampType,
+    /// In millionths.
+    pub min_cleanable_dirty_per_million: u32,
+    pub min_compaction_lag_ms: i64,
     pub min_insync_replicas: i32,
     /// −1 is without limit.
     pub retention_bytes: i64,
@@ -147,7 +152,11 @@ impl From<&TopicConfig> for LogConfig {
     fn from(topic: &TopicConfig) -> LogConfig {
         LogConfig {
             segment_bytes: topic.segment_bytes,
-            segment_ms: topic.segment_ms,
+            // A record must be out of the active segment before it can be compacted.
+            segment_ms: match (topic.cleanup_compact, u64::try_from(topic.max_compaction_lag_ms)) {
+                (true, Ok(lag)) if lag > 0 => topic.segment_ms.min(lag),
+                _ => topic.segment_ms,
+            },
             segment_jitter_ms: topic.segment_jitter_ms,
             index_interval_bytes: topic.index_interval_bytes,
             segment_index_bytes: topic.segment_index_bytes,
@@ -156,6 +165,11 @@ impl From<&TopicConfig> for LogConfig {
             retention_bytes: topic.retention_bytes,
             retention_ms: topic.retention_ms,
             cleanup_delete: topic.cleanup_delete,
+            cleanup_compact: topic.cleanup_compact,
+            min_cleanable_dirty_per_million: topic.min_cleanable_dirty_per_million,
+            min_compaction_lag_ms: topic.min_compaction_lag_ms,
+            max_compaction_lag_ms: topic.max_compaction_lag_ms,
+            delete_retention_ms: topic.delete_retention_ms,
             ..LogConfig::default()
         }
     }
@@ -199,11 +213,13 @@ impl Values {
             cleanup_compact: policies.iter().any(|policy| policy == "compact"),
             cleanup_delete: policies.iter().any(|policy| policy == "delete"),
             compression_type: self.text("compression.type"),
+            delete_retention_ms: self.integer("delete.retention.ms"),
             flush_messages: self.integer("flush.messages"),
             flush_ms: self.integer("flush.ms"),
             follower_throttled_replicas: self.throttled("follower.replication.throttled.replicas"),
             index_interval_bytes: self.unsigned("index.interval.bytes"),
             leader_throttled_replicas: self.throttled("leader.replication.throttled.replicas"),
+            max_compaction_lag_ms: self.integer("max.compaction.lag.ms"),
             max_message_bytes: self.integer("max.message.bytes") as i32,
             message_timestamp_after_max_ms: self.integer("message.timestamp.after.max.ms"),
             message_timestamp_before_max_ms: self.integer("message.timestamp.before.max.ms"),
@@ -211,6 +227,13 @@ impl Values {
                 "LogAppendTime" => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
             },
+            min_cleanable_dirty_per_million: match self.0["min.cleanable.dirty.ratio"] {
+                // What is no number is less than nothing: such a log waits for max.compaction.lag.ms.
+                Value::Double(ratio) if ratio.is_nan() => u32::MAX,
+                Value::Double(ratio) => (ratio * 1e6) as u32,
+                _ => 0,
+            },
+            min_compaction_lag_ms: self.integer("min.compaction.lag.ms"),
             min_insync_replicas: self.integer("min.insync.replicas") as i32,
             retention_bytes: self.integer("retention.bytes"),
             retention_ms: self.integer("retention.ms"),

@@ -65,23 +65,22 @@ impl Controller {
                 }
                 _ if !self.settings.delete_topic_enable => Err(plain(ErrorCode::TopicDeletionDisabled)),
                 (Some(name), true) => match self.state.topics.get(name) {
-                    Some(topic) => Ok((name.clone(), topic.id)),
+                    Some(topic) => Ok((name.clone(), topic.id, topic.partitions.len())),
                     None => Err(plain(ErrorCode::UnknownTopicOrPartition)),
                 },
                 (None, false) => match self.state.topics.iter().find(|(_, topic)| topic.id == *id) {
-                    Some((name, _)) => Ok((name.clone(), *id)),
+                    Some((name, topic)) => Ok((name.clone(), *id, topic.partitions.len())),
                     None => Err(plain(ErrorCode::UnknownTopicId)),
                 },
             };
-            let outcome = outcome.and_then(|(name, id)| {
-                if gone.insert(name.clone()) {
-                    Ok((name, id))
-                } else {
-                    refuse(
-                        ErrorCode::InvalidRequest,
-                        "The provided topic name maps to an ID that was already supplied.",
-                    )
+            let outcome = outcome.and_then(|(name, id, partitions)| {
+                if gone.contains(&name) {
+                    let why = "The provided topic name maps to an ID that was already supplied.";
+                    return refuse(ErrorCode::InvalidRequest, why);
                 }
+                self.charge(partitions)?;
+                gone.insert(name.clone());
+                Ok((name, id))
             });
             results.push(match outcome {
                 Ok((name, id)) => DeletableTopicResult::default().with_name(Some(name)).with_topic_id(id),

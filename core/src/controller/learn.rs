@@ -7,7 +7,7 @@ use super::elect::Election;
 use super::load::Reads;
 use super::reassign::complete_reassignments;
 use super::write::Writes;
-use super::{Controller, FIRST_REBALANCE, Output, assignment};
+use super::{Controller, FIRST_REBALANCE, Output, assignment, quota};
 use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::Assignment;
 use crate::protocol::znode::{self, Entity};
@@ -46,6 +46,7 @@ impl Controller {
         held.broker_epochs = brokers.iter().map(|(id, (_, epoch))| (*id, *epoch)).collect();
         held.brokers = brokers.into_iter().map(|(id, (broker, _))| (id, broker)).collect();
         held.broker_configs = reads.broker_configs(out);
+        held.quotas = reads.quotas(writes, out);
         (held.topics, held.deleting) = (topics, BTreeMap::new());
         for name in reads.children(znode::DELETE_TOPICS).map(|name| znode::topic_name(name)) {
             match held.topics.remove(&name) {
@@ -59,6 +60,7 @@ impl Controller {
         }
         self.state = self.committed.clone();
         self.follow_settings();
+        self.mutations.follow(&self.state.quotas);
         let electorate = self.electorate();
         self.change(|state| {
             for partition in state.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
@@ -143,19 +145,23 @@ impl Controller {
         let mut held = (*self.committed).clone();
         for (_, _, entity) in reads.config_changes() {
             let configs = match reads.config(&entity.path()) {
-                Ok(configs) => configs.unwrap_or_default(),
+                Ok(configs) => configs,
                 Err(why) => {
                     out.push(Output::Note(why));
                     continue;
                 }
             };
-            let known = match &entity {
-                Entity::Topic(name) => held.topics.get_mut(name).map(|topic| &mut topic.configs),
-                Entity::Broker(id) => Some(held.broker_configs.0.entry(Some(*id)).or_default()),
+            let known = match entity {
+                Entity::Clients(whose) => {
+                    quota::put(&mut held.quotas, whose, configs);
+                    continue;
+                }
+                Entity::Topic(name) => held.topics.get_mut(&name).map(|topic| &mut topic.configs),
+                Entity::Broker(id) => Some(held.broker_configs.0.entry(Some(id)).or_default()),
                 Entity::Brokers => Some(held.broker_configs.0.entry(None).or_default()),
             };
             if let Some(known) = known {
-                *known = configs;
+                *known = configs.unwrap_or_default();
             }
         }
         self.note_config_changes(now, reads, writes);
@@ -163,6 +169,7 @@ impl Controller {
             self.committed = Arc::new(held);
             self.state = self.committed.clone();
             self.follow_settings();
+            self.mutations.follow(&self.state.quotas);
             let electorate = self.electorate();
             self.change(|state| electorate.elect(state));
         }

@@ -10,6 +10,7 @@ use super::{Controller, Output, Work};
 use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::{BrokerConfigs, Registration, Topic};
 use crate::protocol::znode::{self, Entity};
+use crate::quota::{ClientQuotas, QuotaEntity};
 use crate::zookeeper::{Error, Op, Path, Reply, Stat, path};
 
 /// What is asked of a znode.
@@ -132,6 +133,13 @@ impl Controller {
                 wanted.push(data(znode::FEATURE.into()));
                 let configured = reads.children(znode::BROKER_CONFIGS);
                 wanted.extend(configured.map(|name| data(path::join(znode::BROKER_CONFIGS, name))));
+                wanted.extend([list(znode::USER_CONFIGS, false), list(znode::CLIENT_CONFIGS, false)]);
+                for entity in reads.quota_entities() {
+                    if let QuotaEntity { user: Some(user), client: None } = &entity {
+                        wanted.push(list(&znode::clients_of_path(user), false));
+                    }
+                    wanted.push(data(Entity::Clients(entity).path()));
+                }
                 for topic in reads.children(znode::TOPICS) {
                     let name = znode::topic_name(topic);
                     let at = znode::topic_path(&name);
@@ -194,6 +202,38 @@ impl Reads {
             }
         }
         configs
+    }
+
+    /// Who has a znode for quotas.
+    fn quota_entities(&self) -> Vec<QuotaEntity> {
+        let below = |parent: &str| -> Vec<QuotaEntity> {
+            let paths = self.children(parent).map(|name| path::join(parent, name));
+            paths.filter_map(|path| QuotaEntity::from_path(path.strip_prefix("/config/")?)).collect()
+        };
+        let users = below(znode::USER_CONFIGS);
+        let clients = users.iter().filter_map(|entity| entity.user.as_ref());
+        let clients = clients.flat_map(|user| below(&znode::clients_of_path(user)));
+        let clients: Vec<QuotaEntity> = clients.chain(below(znode::CLIENT_CONFIGS)).collect();
+        [users, clients].concat()
+    }
+
+    /// Where nothing is left below `clients` it goes: whoever has removed what was there did not come so far.
+    pub fn quotas(&self, writes: &mut Writes, out: &mut Vec<Output>) -> ClientQuotas {
+        let mut quotas = ClientQuotas::new();
+        for entity in self.quota_entities() {
+            if let QuotaEntity { user: Some(user), client: None } = &entity {
+                let at = znode::clients_of_path(user);
+                if self.children.get(&at).and_then(Option::as_ref).is_some_and(Vec::is_empty) {
+                    writes.remove(at);
+                }
+            }
+            match self.config(&Entity::Clients(entity.clone()).path()) {
+                Ok(Some(set)) => drop(quotas.insert(entity, set)),
+                Ok(None) => {}
+                Err(why) => out.push(Output::Note(why)),
+            }
+        }
+        quotas
     }
 
     pub fn remove_isr_changes(&self, writes: &mut Writes) {

@@ -21,7 +21,7 @@
 //!
 //! `load.rs` what is read, `learn.rs` what is made of it | `write.rs` what is written | `elect.rs` leaders | `topic.rs`
 //! creation, growth | `delete.rs` deletion | `reassign.rs` partitions that move | `config.rs` settings changed |
-//! `placement.rs` which brokers a partition goes to
+//! `quota.rs` quotas changed, and held to | `placement.rs` which brokers a partition goes to
 
 pub mod config;
 pub mod delete;
@@ -29,6 +29,7 @@ pub mod elect;
 mod learn;
 pub mod load;
 pub mod placement;
+pub mod quota;
 pub mod reassign;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -39,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind, TopicName};
+use kafka_protocol::protocol::StrBytes;
 
 use crate::broker::BrokerConfig;
 use crate::broker::handle::Asked;
@@ -47,6 +49,7 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, CallId, TopicPartition};
 use crate::protocol::cluster::{Assignment, BrokerConfigs, ClusterState, Registration};
 use crate::protocol::znode;
+use crate::quota::bucket::Mutations;
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, Now};
 use crate::zookeeper::protocol::{Failed, Op, Reply};
@@ -54,6 +57,7 @@ use crate::zookeeper::{Error, Path};
 
 use delete::Deletion;
 use load::{Reads, What};
+use quota::Charge;
 use write::Writes;
 
 /// Kafka's error with the message that goes with it.
@@ -93,6 +97,9 @@ pub struct Controller {
     /// As its broker has them by `state`, and the part of that which they come from.
     settings: Arc<BrokerSettings>,
     settings_of: BrokerConfigs,
+    /// What it has done for clients, and may do for the one whose request is decided.
+    mutations: Mutations,
+    charge: Charge,
 }
 
 /// What there is to do.
@@ -115,7 +122,7 @@ pub enum Work {
     /// It is written that partitions are to move.
     Reassignments,
     /// A client's request that only the controller may decide.
-    Request { origin: Origin, version: i16, body: Box<RequestKind> },
+    Request { origin: Origin, version: i16, client_id: Option<StrBytes>, body: Box<RequestKind> },
     /// A broker is about to stop.
     Shutdown { origin: Origin, broker: BrokerId, epoch: i64 },
     /// Leaders go back to where they are preferred.
@@ -215,6 +222,8 @@ impl Controller {
             // A stream of its own for every controller, or another one would draw the ids again that this gives out.
             dice: config.seed.stream(&format!("controller-{epoch}")),
             id: config.registration.id,
+            mutations: Mutations::new(settings.controller_quota_windows),
+            charge: Charge::default(),
             settings,
             settings_of: BrokerConfigs::default(),
         }
@@ -389,12 +398,14 @@ impl Controller {
                 self.reassign_as_written(reads, &mut writes, out);
                 Ok(())
             }
-            Work::Request { origin, version, body } => {
+            Work::Request { origin, version, client_id, body } => {
                 let asked = match origin {
                     Origin::Broker { from, .. } => *from,
                     Origin::Client { .. } | Origin::OwnStop | Origin::Nobody => self.id,
                 };
+                self.charge = Charge::new(client_id.as_deref(), now.instant, *version, body);
                 let response = self.decide(asked, *version, body);
+                let response = self.charge.tell(response);
                 answer = Some((origin.clone(), Answer::Response(response)));
                 Ok(())
             }
@@ -496,6 +507,7 @@ impl Controller {
         self.state = self.committed.clone();
         self.deletions.retain(|name, _| self.committed.deleting.contains_key(name));
         self.follow_settings();
+        self.mutations.follow(&self.state.quotas);
     }
 
     /// This broker's settings are what the cluster's state makes them.
@@ -514,6 +526,7 @@ impl Controller {
             RequestKind::CreatePartitions(request) => self.create_partitions(request).into(),
             RequestKind::AlterConfigs(request) => self.alter_configs(asked, request).into(),
             RequestKind::IncrementalAlterConfigs(request) => self.incremental_alter_configs(asked, request).into(),
+            RequestKind::AlterClientQuotas(request) => self.alter_client_quotas(request).into(),
             RequestKind::ElectLeaders(request) => self.elect_leaders(request, version).into(),
             RequestKind::AlterPartitionReassignments(request) => self.alter_partition_reassignments(request).into(),
             RequestKind::ListPartitionReassignments(request) => self.list_partition_reassignments(request).into(),

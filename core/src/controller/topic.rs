@@ -104,6 +104,7 @@ impl Controller {
         } else {
             self.decide_manual(topic)?
         };
+        self.charge(partitions.len())?;
         Ok(Topic { id: self.dice.uuid(), configs, partitions })
     }
 
@@ -213,14 +214,17 @@ impl Controller {
             return Err((ErrorCode::PolicyViolation, message));
         }
         let factor = known.partitions.first().map_or(1, |partition| partition.replicas.len());
-        let Some(assignments) = &topic.assignments else { return self.place(has, additional, factor) };
-        if assignments.len() != additional {
+        if let Some(assignments) = &topic.assignments
+            && assignments.len() != additional
+        {
             let message = format!(
                 "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
                 assignments.len()
             );
             return Err((ErrorCode::InvalidReplicaAssignment, message));
         }
+        self.charge(additional)?;
+        let Some(assignments) = &topic.assignments else { return self.place(has, additional, factor) };
         let indices = has as i32..;
         indices.zip(assignments).map(|(index, manual)| self.manual(&manual.broker_ids, Some(factor), index)).collect()
     }

@@ -12,6 +12,7 @@ use kafka_protocol::messages::TopicName;
 use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
 use crate::protocol::znode::{self, Entity};
+use crate::quota::{ClientQuotas, Who};
 use crate::zookeeper::Path;
 use crate::zookeeper::protocol::{ANY_VERSION, CreateMode, MAX_REQUEST, Op, Reply};
 
@@ -143,6 +144,45 @@ impl Writes {
                 self.change_config(&entity, old.is_some(), configs);
             }
         }
+        self.change_quotas(&before.quotas, &after.quotas);
+    }
+
+    /// A user's znode stands before those of the user's clients, and goes after them.
+    fn change_quotas(&mut self, before: &ClientQuotas, after: &ClientQuotas) {
+        if before == after {
+            return;
+        }
+        let (had, have) = (users_with_clients(before), users_with_clients(after));
+        let (inner, outer): (Vec<_>, Vec<_>) =
+            after.iter().filter(|(whose, set)| before.get(whose) != Some(set)).partition(|(whose, _)| whose.is_inner());
+        for (whose, set) in outer {
+            let entity = Entity::Clients(whose.clone());
+            match (before.contains_key(whose), set.is_empty()) {
+                (false, true) => self.create_empty(entity.path()),
+                (is_there, _) => self.change_config(&entity, is_there, set),
+            }
+        }
+        for user in have.difference(&had) {
+            self.create_empty(znode::clients_of_path(user));
+        }
+        for (whose, set) in inner {
+            self.change_config(&Entity::Clients(whose.clone()), before.contains_key(whose), set);
+        }
+        let (inner, outer): (Vec<_>, Vec<_>) =
+            before.keys().filter(|whose| !after.contains_key(whose)).partition(|whose| whose.is_inner());
+        for whose in inner {
+            self.remove_config(&Entity::Clients(whose.clone()));
+        }
+        for user in had.difference(&have) {
+            self.remove(znode::clients_of_path(user));
+        }
+        for whose in outer {
+            let entity = Entity::Clients(whose.clone());
+            match before[whose].is_empty() {
+                true => self.remove(entity.path()),
+                false => self.remove_config(&entity),
+            }
+        }
     }
 
     fn delete_topic(&mut self, name: &TopicName, topic: &Topic) {
@@ -172,6 +212,15 @@ impl Writes {
             true => self.set(entity.path(), znode::config(configs), ANY_VERSION),
             false => self.create(entity.path(), znode::config(configs)),
         }
+        self.tell_config_change(entity);
+    }
+
+    fn remove_config(&mut self, entity: &Entity) {
+        self.remove(entity.path());
+        self.tell_config_change(entity);
+    }
+
+    fn tell_config_change(&mut self, entity: &Entity) {
         let (path, data) = (znode::config_change_path(), Some(znode::config_change(entity)));
         self.push(Op::Create { path, data, mode: CreateMode::PersistentSequential });
     }
@@ -213,6 +262,10 @@ impl Writes {
             }
         }
     }
+}
+
+fn users_with_clients(quotas: &ClientQuotas) -> BTreeSet<&Who> {
+    quotas.keys().filter(|whose| whose.is_inner()).filter_map(|whose| whose.user.as_ref()).collect()
 }
 
 /// About what an operation takes on the wire, where it is one that has data.

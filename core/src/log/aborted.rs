@@ -58,7 +58,7 @@ pub fn decode(base: Offset, file: &[u8]) -> Chunks<Aborted> {
     found
 }
 
-fn encode(entries: impl Iterator<Item = Aborted>) -> Bytes {
+pub(super) fn encode(entries: impl Iterator<Item = Aborted>) -> Bytes {
     let mut bytes = BytesMut::new();
     entries.for_each(|aborted| aborted.encode(&mut bytes));
     bytes.freeze()
@@ -96,6 +96,16 @@ impl Log {
     pub fn aborted_in(&self, offset: Offset, extent: &Extent) -> Vec<Aborted> {
         let first = self.segments.partition_point(|segment| segment.base <= extent.segment).saturating_sub(1);
         let upper = self.upper_bound(&self.segments[first], extent.position + extent.len);
+        self.aborted_from(first, offset, upper)
+    }
+
+    /// Those that have records, or the marker, from `from` on and below `to`: what compaction of these must know.
+    pub(super) fn aborted_between(&self, from: Offset, to: Offset) -> Vec<Aborted> {
+        let first = self.segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
+        self.aborted_from(first, from, to)
+    }
+
+    fn aborted_from(&self, first: usize, offset: Offset, upper: Offset) -> Vec<Aborted> {
         let mut found = Vec::new();
         for segment in &self.segments[first..] {
             let ends_before = segment.aborted.partition_point(|one| one.last_offset < offset);

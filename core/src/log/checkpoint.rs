@@ -16,6 +16,7 @@ use crate::id::{Offset, TopicPartition};
 pub const RECOVERY_POINT: &str = "recovery-point-offset-checkpoint";
 pub const LOG_START: &str = "log-start-offset-checkpoint";
 pub const REPLICATION: &str = "replication-offset-checkpoint";
+pub const CLEANER: &str = "cleaner-offset-checkpoint";
 pub const META: &str = "meta.properties";
 /// How the name of a directory ends that was set aside: nobody's log, and nobody's to remove.
 pub const STRAY: &str = "-stray";

@@ -57,6 +57,7 @@ impl Log {
         self.appended = start;
         self.flushed = start;
         self.flush_asked = start;
+        self.cleaned = None;
         self.save_epochs(out);
         self.assert_invariants();
     }

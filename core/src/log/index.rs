@@ -29,11 +29,13 @@ pub struct SegmentIndex {
     base: Offset,
     offsets: Chunks<OffsetEntry>,
     times: Chunks<TimeEntry>,
+    /// Entries in the two files; in memory there may be fewer.
+    in_files: (usize, usize),
 }
 
 impl SegmentIndex {
     pub fn new(base: Offset) -> Self {
-        SegmentIndex { base, offsets: Chunks::new(), times: Chunks::new() }
+        SegmentIndex { base, offsets: Chunks::new(), times: Chunks::new(), in_files: (0, 0) }
     }
 
     /// What the files say; `None` where they are not index files of a log of `log_len` bytes. Kafka's end in zeros while
@@ -60,7 +62,14 @@ impl SegmentIndex {
             }
             decoded.times.push(TimeEntry { timestamp, offset });
         }
+        decoded.in_files = (decoded.offsets.len(), decoded.times.len());
         Some(decoded)
+    }
+
+    /// Bytes of the two files.
+    pub fn file_bytes(&self) -> (u64, u64) {
+        let (offsets, times) = self.in_files;
+        ((offsets * OFFSET_ENTRY_LEN) as u64, (times * TIME_ENTRY_LEN) as u64)
     }
 
     /// The contents of the two files.
@@ -91,6 +100,7 @@ impl SegmentIndex {
         let last = self.offsets.last();
         assert!(last.is_none_or(|last| relative > last.relative && position > last.position), "(1)");
         self.offsets.push(OffsetEntry { relative, position });
+        self.in_files.0 += 1;
         self.append_time(max)
     }
 
@@ -101,6 +111,7 @@ impl SegmentIndex {
             return None;
         }
         self.times.push(max);
+        self.in_files.1 += 1;
         Some(max)
     }
 
@@ -148,6 +159,7 @@ impl SegmentIndex {
     pub fn truncate(&mut self, end: Offset) {
         self.offsets.truncate(self.offsets.partition_point(|entry| self.base + i64::from(entry.relative) < end));
         self.times.truncate(self.times.partition_point(|entry| entry.offset < end));
+        self.in_files = (self.offsets.len(), self.times.len());
     }
 
     /// Keeps in memory only entries at least `spacing` bytes of log apart. The files keep them all; a look-up in a thinned

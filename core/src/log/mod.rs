@@ -22,8 +22,9 @@
 //! `segment.rs` one file and when to leave it | `index.rs` its sparse offset and time index | `newest.rs` the dense table
 //! of the newest batches | `lookup.rs` where an offset lies, `seek_time.rs` where a timestamp lies, `walk.rs` from batch to
 //! batch | `epoch.rs` which leader wrote what | `follow.rs` what a leader says | `retention.rs` what may go |
-//! `admit.rs` what is appended | `producer.rs` who writes in which epoch, sequence and transaction, `verification.rs` transactions that are being verified,
-//! `aborted.rs` those that were aborted, `snapshot.rs` what is saved of all that, `replay.rs` how it is found out again |
+//! `compact/` of every key the last | `admit.rs` what is appended | `producer.rs` who writes in which epoch, sequence and
+//! transaction, `verification.rs` transactions that are being verified, `aborted.rs` those that were aborted,
+//! `snapshot.rs` what is saved of all that, `replay.rs` how it is found out again |
 //! `recover.rs` from bytes to an image | `open.rs` from an image to a log | `checkpoint.rs` the small text files |
 //! `chunks.rs` a vector that is cheap to clone
 
@@ -31,6 +32,7 @@ pub mod aborted;
 mod admit;
 pub mod checkpoint;
 mod chunks;
+pub mod compact;
 pub mod epoch;
 mod follow;
 mod index;
@@ -51,7 +53,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::effect::{Effect, IndexEntry, TimeEntry};
+use crate::broker::effect::{Effect, Extent, IndexEntry};
 use crate::id::{LeaderEpoch, LogId, Offset};
 use crate::record::check::Invalid;
 use crate::record::{Batch, Marker, Stamp};
@@ -90,6 +92,13 @@ pub struct LogConfig {
     pub retention_ms: i64,
     /// `cleanup.policy` contains `delete`.
     pub cleanup_delete: bool,
+    /// `cleanup.policy` contains `compact`.
+    pub cleanup_compact: bool,
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub min_cleanable_dirty_per_million: u32,
+    pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
+    pub delete_retention_ms: i64,
     /// Kafka's `producer.id.expiration.ms`, which is a broker's.
     pub producer_id_expiration_ms: i64,
 }
@@ -103,6 +112,8 @@ pub struct Checkpoints {
     pub recovery_point: Offset,
     /// `replication-offset-checkpoint`.
     pub high_watermark: Offset,
+    /// `cleaner-offset-checkpoint`.
+    pub cleaned: Option<Offset>,
 }
 
 impl Default for LogConfig {
@@ -120,6 +131,11 @@ impl Default for LogConfig {
             retention_bytes: -1,
             retention_ms: WEEK_MS as i64,
             cleanup_delete: true,
+            cleanup_compact: false,
+            min_cleanable_dirty_per_million: 500_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 60 * 60 * 1_000,
             producer_id_expiration_ms: 24 * 60 * 60 * 1_000,
         }
     }
@@ -157,8 +173,11 @@ pub struct Log {
     distrusted: Offset,
     /// When the log was last synced.
     flushed_at: Instant,
-    /// Counts truncations: positions that a look-up took down before one mean nothing after it.
+    /// Counts truncations, and segments that were replaced: positions that a look-up took down before one mean nothing
+    /// after it.
     generation: u32,
+    /// Compaction has seen everything below.
+    cleaned: Option<Offset>,
 }
 
 /// What there is.
@@ -240,6 +259,16 @@ impl Log {
         let mut views: Vec<BatchView> = self.newest.iter().rev().take(limit).map(|place| place.view()).collect();
         views.reverse();
         views
+    }
+
+    /// Where batches lie has changed where this has.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether an extent that was found in that generation still is what it was.
+    pub fn holds(&self, extent: &Extent, generation: u32) -> bool {
+        generation == self.generation && self.segment(extent.segment).is_some()
     }
 
     pub fn epochs(&self) -> &epoch::EpochCache {
@@ -359,6 +388,7 @@ impl Log {
         self.log_start = self.log_start.min(cut.end);
         self.flushed = self.flushed.min(cut.end);
         self.flush_asked = self.flush_asked.min(cut.end);
+        self.cleaned = self.cleaned.map(|cleaned| cleaned.min(cut.end));
         if self.epochs.truncate_from_end(cut.end) {
             self.save_epochs(out);
         }
@@ -405,17 +435,7 @@ impl Log {
     fn place(&mut self, place: Place, now: Timestamp) -> Option<IndexEntry> {
         let interval = self.config.index_interval_bytes;
         let segment = self.active_mut();
-        segment.first_timestamp.get_or_insert(place.max_timestamp);
-        if place.max_timestamp > segment.max.map_or(Timestamp::NONE, |max| max.timestamp) {
-            segment.max = Some(TimeEntry { timestamp: place.max_timestamp, offset: place.last_offset });
-        }
-        let entry = (segment.bytes_since_index > interval).then(|| {
-            segment.bytes_since_index = 0;
-            let time = segment.index.append(place.last_offset, place.position, segment.max);
-            IndexEntry { offset: place.last_offset, position: place.position, time }
-        });
-        segment.bytes_since_index = segment.bytes_since_index.saturating_add(place.size);
-        segment.size += place.size;
+        let entry = segment.take(&place, interval);
         segment.modified = now;
         self.newest.push(place);
         self.end = place.last_offset + 1;

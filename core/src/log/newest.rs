@@ -66,6 +66,15 @@ impl Newest {
         self.places = self.places.iter().filter(|place| place.segment >= below).collect();
     }
 
+    /// The segments below `below` are others now, which end with these batches.
+    pub fn replace(&mut self, below: Offset, places: &Chunks<Place>) {
+        if self.first().is_some_and(|first| first.segment < below) {
+            let rest = self.places.iter().filter(|place| place.segment >= below);
+            self.places = places.iter().chain(rest).collect();
+            self.places.shed(NEWEST);
+        }
+    }
+
     pub fn clear(&mut self) {
         self.places = Chunks::new();
     }

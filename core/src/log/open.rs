@@ -22,7 +22,8 @@ impl Log {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Log {
-        let checkpoints = Checkpoints { log_start_offset: base, recovery_point: base, high_watermark: base };
+        let checkpoints =
+            Checkpoints { log_start_offset: base, recovery_point: base, high_watermark: base, cleaned: None };
         out.push(Effect::Open { log: id, directory: directory.clone(), base, found: false });
         Log::over(id, directory, config, LogImage::default(), checkpoints, None, now, out)
     }
@@ -79,6 +80,7 @@ impl Log {
             distrusted: -1,
             flushed_at: now.instant,
             generation: 0,
+            cleaned: checkpoints.cleaned,
         };
         let plain_from = image.plain_from();
         log.restore(image, now, out);

@@ -1,7 +1,7 @@
 //! From the bytes of a log's files to the image that [`Log::open`](super::Log::open) takes. The driver reads what a
 //! [`Scanner`] wants; which bytes can be trusted and where a file stops making sense is decided here.
 //!
-//! ```ignore
+//! ```text
 //! let mut scanner = Scanner::new(&files, recovery_point);
 //! while let Some(wanted) = scanner.wants() {
 //!     scanner.feed(&read(wanted)); // shorter, or empty, where the file ends

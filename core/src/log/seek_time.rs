@@ -58,7 +58,9 @@ impl Log {
     ///
     /// Errors: `CorruptMessage`.
     pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Answer {
-        let Some(segment) = self.segments.iter().find(|segment| segment.largest_timestamp() >= timestamp) else {
+        // (Compaction leaves segments without records; Kafka looks for some in them.)
+        let mut segments = self.segments.iter().filter(|segment| segment.size > 0);
+        let Some(segment) = segments.find(|segment| segment.largest_timestamp() >= timestamp) else {
             return Found::Here(Ok(None));
         };
         let from = segment.index.lookup_time(timestamp).max(self.log_start_offset());

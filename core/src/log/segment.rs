@@ -4,7 +4,8 @@ use super::LogConfig;
 use super::aborted::Aborted;
 use super::chunks::Chunks;
 use super::index::SegmentIndex;
-use crate::broker::effect::TimeEntry;
+use super::lookup::Place;
+use crate::broker::effect::{IndexEntry, TimeEntry};
 use crate::id::Offset;
 use crate::rng::Seed;
 use crate::time::Timestamp;
@@ -42,6 +43,22 @@ impl Segment {
             created: now,
             modified: now,
         }
+    }
+
+    /// Takes down where the next batch lies: the index entry that it adds.
+    pub fn take(&mut self, place: &Place, interval: u32) -> Option<IndexEntry> {
+        self.first_timestamp.get_or_insert(place.max_timestamp);
+        if place.max_timestamp > self.max.map_or(Timestamp::NONE, |max| max.timestamp) {
+            self.max = Some(TimeEntry { timestamp: place.max_timestamp, offset: place.last_offset });
+        }
+        let entry = (self.bytes_since_index > interval).then(|| {
+            self.bytes_since_index = 0;
+            let time = self.index.append(place.last_offset, place.position, self.max);
+            IndexEntry { offset: place.last_offset, position: place.position, time }
+        });
+        self.bytes_since_index = self.bytes_since_index.saturating_add(place.size);
+        self.size += place.size;
+        entry
     }
 
     /// Whether a batch must go into a new segment (Kafka's `LogSegment.shouldRoll`): it would take this one over

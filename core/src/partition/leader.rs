@@ -160,6 +160,12 @@ impl Leader {
         ends.fold(own_end, Offset::min)
     }
 
+    /// Where the log of a replica that lives begins, the least of all. A follower that has not said so begins at −1.
+    pub fn low_watermark(&self, own_start: Offset) -> Offset {
+        let alive = self.followers.values().filter(|follower| follower.alive);
+        alive.map(|follower| follower.log_start).fold(own_start, Offset::min)
+    }
+
     /// Proposes the follower for the ISR, if it may join now.
     pub fn expand(&mut self, replica: BrokerId, high_watermark: Offset) -> bool {
         let Some(follower) = self.followers.get(&replica) else { return false };

@@ -182,6 +182,32 @@ impl Partition {
         self.log.append(now, batch, epoch, self.settings.append_time(now), Origin::Marker { version }, out)
     }
 
+    /// DeleteRecords: the log begins at `offset` from now on; −1 is the high watermark. Gives that offset, and the low
+    /// watermark.
+    ///
+    /// Errors: `PolicyViolation` where records are kept for their keys; `OffsetOutOfRange` beyond the high watermark.
+    pub fn delete_records(&mut self, offset: Offset, out: &mut Vec<Effect>) -> Result<(Offset, Offset), ErrorCode> {
+        self.led_in(-1)?;
+        if self.settings.rules.compacted && !self.settings.log.cleanup_delete {
+            return Err(ErrorCode::PolicyViolation);
+        }
+        let offset = if offset == -1 { self.log.high_watermark() } else { offset };
+        if offset < 0 {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        self.log.raise_log_start(offset, out)?;
+        Ok((offset, self.low_watermark()))
+    }
+
+    /// Of all replicas whose brokers live, where the log begins that begins first.
+    pub fn low_watermark(&self) -> Offset {
+        let own = self.log.log_start_offset();
+        match &self.role {
+            Role::Leader(leader) => leader.low_watermark(own),
+            Role::Follower(_) => own,
+        }
+    }
+
     fn fits(&self, bytes: usize) -> Result<(), Invalid> {
         if bytes <= self.settings.max_message_bytes { Ok(()) } else { Err(refusal(ErrorCode::MessageTooLarge)) }
     }

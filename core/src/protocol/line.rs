@@ -435,6 +435,7 @@ mod tests {
         let topic = FetchTopic::default().with_topic_id(id).with_partitions(partitions);
         let body = FetchRequest::default().with_max_wait_ms(500).with_min_bytes(1).with_topics(vec![topic]);
         let fetch = Request {
+            len: 0,
             api_key: ApiKey::Fetch,
             version: 17,
             correlation_id: 1,

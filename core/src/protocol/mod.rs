@@ -10,6 +10,7 @@ pub mod line;
 pub mod markers;
 pub mod request;
 pub mod response;
+pub mod throttle;
 pub mod version;
 pub mod znode;
 

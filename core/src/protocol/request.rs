@@ -19,6 +19,8 @@ pub struct Request {
     pub version: i16,
     pub correlation_id: i32,
     pub client_id: Option<StrBytes>,
+    /// Bytes of the frame that it was; of its records, where it never was one.
+    pub len: usize,
     /// Where it came from, as Kafka prints it: `/127.0.0.1`; `None` where the driver does not say.
     pub host: Option<Arc<str>>,
     /// For Produce the partitions' `records` are `None`: they are in `batches`.
@@ -148,7 +150,9 @@ impl Unchecked {
                 .collect(),
             _ => Vec::new(),
         };
-        let request = Request { api_key, version, correlation_id, client_id, host: None, body, batches: Vec::new() };
+        let len = records.iter().flatten().map(Bytes::len).sum();
+        let request =
+            Request { api_key, version, correlation_id, client_id, len, host: None, body, batches: Vec::new() };
         Unchecked { request, records }
     }
 
@@ -186,6 +190,7 @@ impl Unchecked {
     /// ApiVersions at a version that does not exist is decoded by its header alone, so that the broker can answer with
     /// the versions that do.
     pub fn decode(mut frame: Bytes) -> Result<Unchecked, DecodeError> {
+        let len = frame.len();
         let Some((&[key_high, key_low, version_high, version_low], _)) = frame.split_first_chunk::<4>() else {
             return Err(DecodeError::Header(format!("it has {} bytes", frame.len())));
         };
@@ -206,7 +211,9 @@ impl Unchecked {
             let correlation_id = header.correlation_id;
             return Err(DecodeError::UnsupportedVersion { api_key, version, correlation_id });
         };
-        Ok(Unchecked::new(api_key, version, header.correlation_id, header.client_id, body))
+        let mut unchecked = Unchecked::new(api_key, version, header.correlation_id, header.client_id, body);
+        unchecked.request.len = len;
+        Ok(unchecked)
     }
 }
 

@@ -38,6 +38,7 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::ApiVersions, 0, 4),
     served(ApiKey::CreateTopics, 2, 7),
     served(ApiKey::DeleteTopics, 1, 6),
+    served(ApiKey::DeleteRecords, 0, 2),
     // 6 is Kafka's two-phase commit, which is not stable there.
     served(ApiKey::InitProducerId, 0, 5),
     served(ApiKey::OffsetForLeaderEpoch, 2, 4),
@@ -57,6 +58,8 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::AlterPartitionReassignments, 0, 1),
     served(ApiKey::ListPartitionReassignments, 0, 0),
     served(ApiKey::OffsetDelete, 0, 0),
+    served(ApiKey::DescribeClientQuotas, 0, 1),
+    served(ApiKey::AlterClientQuotas, 0, 1),
     // From 2 on Kafka has no error for each feature, and none with ZooKeeper.
     served(ApiKey::UpdateFeatures, 0, 1),
     served(ApiKey::DescribeCluster, 0, 2),

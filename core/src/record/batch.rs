@@ -235,6 +235,14 @@ impl BatchHeader {
         }
     }
 
+    pub(crate) fn set_compression(&mut self, codec: Compression) {
+        self.attributes = self.attributes & !COMPRESSION_MASK | codec as i16;
+    }
+
+    pub(crate) fn set_delete_horizon(&mut self, set: bool) {
+        self.attributes = self.attributes & !DELETE_HORIZON_BIT | if set { DELETE_HORIZON_BIT } else { 0 };
+    }
+
     pub(crate) fn set_transactional(&mut self) {
         self.attributes |= TRANSACTIONAL_BIT;
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::batch::{Batch, BatchHeader, HEADER_LEN, LOG_OVERHEAD, MAGIC, NO_PRODUCER_ID, NO_SEQUENCE};
-use super::record::{varint_len, write_varint};
+use super::record::{varint_len, write_nullable, write_varint};
 use super::{Compression, Header, compress};
 use crate::time::Timestamp;
 
@@ -158,16 +158,6 @@ fn body_len(
         + nullable(value)
         + varint_len(headers.len() as i64)
         + headers_len
-}
-
-fn write_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    match bytes {
-        None => write_varint(out, -1),
-        Some(bytes) => {
-            write_varint(out, bytes.len() as i64);
-            out.extend_from_slice(bytes);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! `batch.rs` the 61-byte header, the CRC, what a broker stamps | `record.rs` one record, decoded |
 //! `builder.rs` makes batches | `compress.rs` the four codecs | `marker.rs` the end of a transaction |
-//! `check.rs` what a broker asks of a produced batch, `replicated.rs` of its leader's
+//! `check.rs` what a broker asks of a produced batch, `replicated.rs` of its leader's | `thinned.rs` what compaction
+//! leaves of a batch
 
 pub mod batch;
 pub mod builder;
@@ -14,6 +15,7 @@ pub mod record;
 pub mod replicated;
 #[cfg(test)]
 mod tests;
+pub(crate) mod thinned;
 
 pub use batch::{Batch, BatchHeader, Stamp, TimestampType, batches};
 pub use builder::BatchBuilder;

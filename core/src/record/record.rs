@@ -12,7 +12,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, TimestampType};
+use super::batch::{Batch, BatchHeader, TimestampType};
 use super::compress;
 use crate::id::Offset;
 use crate::time::Timestamp;
@@ -67,13 +67,9 @@ impl Record {
         let mut rest = &payload[..];
         for _ in 0..count {
             let raw = RawRecord::read(&mut rest)?;
-            let timestamp = match header.timestamp_type() {
-                TimestampType::CreateTime => Timestamp(header.base_timestamp.0.wrapping_add(raw.timestamp_delta)),
-                TimestampType::LogAppendTime => header.max_timestamp,
-            };
             records.push(Record {
-                offset: header.base_offset.wrapping_add(i64::from(raw.offset_delta)),
-                timestamp,
+                offset: raw.offset(header),
+                timestamp: raw.timestamp(header),
                 key: raw.key.map(|key| payload.slice_ref(key)),
                 value: raw.value.map(|value| payload.slice_ref(value)),
                 headers: raw.headers(&payload)?,
@@ -162,6 +158,39 @@ impl<'a> RawRecord<'a> {
         Ok(RawRecord { timestamp_delta, offset_delta, key, value, header_count, headers })
     }
 
+    /// In the batch of that header.
+    pub(crate) fn offset(&self, header: &BatchHeader) -> Offset {
+        header.base_offset.wrapping_add(i64::from(self.offset_delta))
+    }
+
+    /// In the batch of that header.
+    pub(crate) fn timestamp(&self, header: &BatchHeader) -> Timestamp {
+        match header.timestamp_type() {
+            TimestampType::CreateTime => Timestamp(header.base_timestamp.0.wrapping_add(self.timestamp_delta)),
+            TimestampType::LogAppendTime => header.max_timestamp,
+        }
+    }
+
+    /// Appends the record as it was read, but for the timestamp's delta.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, timestamp_delta: i64) {
+        let nullable = |bytes: Option<&[u8]>| bytes.map_or(1, |bytes| varint_len(bytes.len() as i64) + bytes.len());
+        let body = 1
+            + varint_len(timestamp_delta)
+            + varint_len(self.offset_delta.into())
+            + nullable(self.key)
+            + nullable(self.value)
+            + varint_len(self.header_count.into())
+            + self.headers.len();
+        write_varint(out, body as i64);
+        out.push(0);
+        write_varint(out, timestamp_delta);
+        write_varint(out, self.offset_delta.into());
+        write_nullable(out, self.key);
+        write_nullable(out, self.value);
+        write_varint(out, self.header_count.into());
+        out.extend_from_slice(self.headers);
+    }
+
     fn headers(&self, payload: &Bytes) -> Result<Vec<Header>, Malformed> {
         let mut input = self.headers;
         (0..self.header_count)
@@ -237,6 +266,17 @@ pub(crate) fn write_varint(out: &mut Vec<u8>, value: i64) {
         rest >>= 7;
     }
     out.push(rest as u8);
+}
+
+/// Appends a length and that many bytes; −1 is null.
+pub(crate) fn write_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    match bytes {
+        None => write_varint(out, -1),
+        Some(bytes) => {
+            write_varint(out, bytes.len() as i64);
+            out.extend_from_slice(bytes);
+        }
+    }
 }
 
 /// Bytes of a zig-zag varint.

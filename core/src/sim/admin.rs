@@ -135,7 +135,7 @@ impl Admin {
         let Some(wanted) = self.queue.front() else { return };
         let Some(outcome) = wanted.errand.outcome(&body) else { return };
         match outcome {
-            Err((error, _)) if RETRIABLE.contains(&error) && self.young(now) => {
+            Err((error, _)) if self.young(now) && may_pass(&wanted.errand, error) => {
                 return self.fail(now, Some(conn), &format!("{error:?}"), out);
             }
             Ok(()) => {}
@@ -157,6 +157,12 @@ impl Admin {
     fn young(&self, now: Now) -> bool {
         self.queue.front().is_some_and(|wanted| now.instant.since(wanted.since) < TIMEOUT)
     }
+}
+
+/// Whether another try, and another broker, may answer otherwise.
+fn may_pass(errand: &Errand, error: ErrorCode) -> bool {
+    let elsewhere = [ErrorCode::NotLeaderOrFollower, ErrorCode::UnknownTopicOrPartition];
+    RETRIABLE.contains(&error) || errand.partition().is_some() && elsewhere.contains(&error)
 }
 
 /// An errand, as its outcome names it.

@@ -11,6 +11,10 @@
 //!    behind that.
 //! 7. Without room an append fails, and with it the log, which takes nothing more until the process starts anew. Small
 //!    files find room always.
+//!
+//! `disk/aside.rs` what compaction writes
+
+mod aside;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,9 +25,10 @@ use super::capacity::span;
 use super::view::BatchView;
 use crate::broker::Image;
 use crate::broker::effect::{Effect, Extent};
-use crate::id::{LogId, Offset, ReadId};
+use crate::id::{LogId, Offset, ReadId, WorkId};
 use crate::log::LogImage;
 use crate::log::checkpoint::STRAY;
+use crate::log::compact::Job;
 use crate::log::recover;
 use crate::record::batch::HEADER_LEN;
 use crate::record::{Batch, BatchHeader, Stamp};
@@ -52,6 +57,8 @@ pub(super) struct Disk {
     /// Which directory a log of the running process is.
     open: BTreeMap<LogId, String>,
     reads: VecDeque<(ReadId, Bytes)>,
+    works: VecDeque<(WorkId, Job, Bytes)>,
+    seals: VecDeque<WorkId>,
     /// Bytes that it writes in a second; `None` is without limit.
     rate: Option<u64>,
     /// When it has written what it was given. Stays at 0 without a limit.
@@ -81,6 +88,8 @@ pub(super) struct Loss {
 struct LogFiles {
     /// Sorted by base offset; the last one is the active one. Never empty.
     segments: Vec<Arc<Segment>>,
+    /// What is written to replace segments, by base offset.
+    aside: BTreeMap<Offset, Segment>,
     /// Room that the next batches are stamped into.
     room: BytesMut,
     /// What the process has asked for and is not done.
@@ -126,6 +135,7 @@ enum Op {
     Roll { base: Offset },
     Truncate { segment: Offset, position: u32 },
     Delete { below: Offset },
+    Replace { segment: Offset, below: Offset },
     IndexAborted { segment: Offset, position: u32, entries: Bytes },
     Flush { end: Offset },
 }
@@ -159,8 +169,12 @@ impl Disk {
                 (log, Op::IndexAborted { segment, position, entries })
             }
             Effect::Flush { log, end } => (log, Op::Flush { end }),
-            _ => return Written::default(),
+            effect => return self.write_aside(now, effect),
         };
+        self.submit_op(now, log, op)
+    }
+
+    fn submit_op(&mut self, now: Now, log: LogId, op: Op) -> Written {
         let full = self.full;
         let Some(files) = self.files_mut(log) else { return Written::default() };
         if files.failed {
@@ -229,6 +243,7 @@ impl Disk {
         }
         self.logs.entry(directory.clone()).or_insert_with(|| LogFiles {
             segments: vec![Arc::new(Segment::new(base))],
+            aside: BTreeMap::new(),
             room: BytesMut::new(),
             queue: VecDeque::new(),
             writing: VecDeque::new(),
@@ -294,7 +309,10 @@ impl Disk {
     pub fn killed(&mut self) {
         self.open.clear();
         self.reads.clear();
+        self.works.clear();
+        self.seals.clear();
         for files in self.logs.values_mut() {
+            files.aside.clear();
             files.queue.clear();
             files.writing.clear();
             files.syncs.clear();
@@ -310,6 +328,7 @@ impl Disk {
             for op in writing.into_iter().chain(queue) {
                 files.apply(now, op, self.full);
             }
+            files.aside.clear();
             files.durable = files.end_place();
         }
     }
@@ -471,6 +490,7 @@ impl LogFiles {
                     self.segments.push(Arc::new(Segment::new(below)));
                 }
             }
+            Op::Replace { segment, below } => self.replace(segment, below),
             Op::IndexAborted { segment, position, entries } => {
                 if let Some(one) = self.segments.iter_mut().find(|one| one.base == segment) {
                     let one = Arc::make_mut(one);

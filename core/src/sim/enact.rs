@@ -26,6 +26,15 @@ impl Simulation {
                 self.answer(ticket, Answer::Ready(response));
             }
             Effect::NoReply { ticket } => self.answer(ticket, Answer::None),
+            Effect::Limit { conn } => {
+                if let Some(Use::Client { limited, .. }) = self.network.get_mut(conn).map(|one| &mut one.use_) {
+                    *limited = true;
+                }
+            }
+            Effect::Mute { conn, until } => {
+                let later = self.network.mute(conn, until);
+                self.schedule_all(later);
+            }
             Effect::Close { conn, .. } => self.close(conn, 1),
             Effect::Client(effect) => self.enact_client(node, effect),
 
@@ -60,7 +69,10 @@ impl Simulation {
             | Effect::Roll { log, .. }
             | Effect::Truncate { log, .. }
             | Effect::IndexAborted { log, .. }
-            | Effect::Delete { log, .. } => {
+            | Effect::Delete { log, .. }
+            | Effect::Clean { log, .. }
+            | Effect::Replace { log, .. }
+            | Effect::Discard { log, .. } => {
                 let now = self.time_of(node);
                 let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return };
                 let written = host.disk.submit(now, effect);
@@ -78,6 +90,20 @@ impl Simulation {
                 let incarnation = self.incarnation(node);
                 self.schedule(loaded, What::Loaded { node, incarnation });
             }
+            // The simulated disk keeps no other index files.
+            Effect::Seal { seal, log, segment, txn_index, modified, .. } => {
+                let now = self.now;
+                if let Some(at) = self.disk(node).seal(now, seal, log, segment, txn_index, modified) {
+                    let incarnation = self.incarnation(node);
+                    self.schedule(at, What::Sealed { node, incarnation });
+                }
+            }
+            Effect::Work { work, extent, job } => {
+                let now = self.now;
+                let worked = self.disk(node).work(now, work, extent, job);
+                let incarnation = self.incarnation(node);
+                self.schedule(worked, What::Worked { node, incarnation });
+            }
             Effect::Stopped => self.stopped(node),
         }
     }
@@ -87,7 +113,7 @@ impl Simulation {
         match effect {
             client::Effect::Open { conn, to } => {
                 let broker = self.names.get(&to.host).copied().unwrap_or(NodeId::NOWHERE);
-                let use_ = Use::Client { own: conn, requests: 0, pending: Default::default() };
+                let use_ = Use::Client { own: conn, limited: false, requests: 0, pending: Default::default() };
                 let own = conn;
                 let conn = self.network.open(node, broker, use_, EndState::Opening, self.now);
                 self.nodes[node.0 as usize].connections.push((own, conn));
@@ -145,7 +171,12 @@ impl Simulation {
             // It asked to connect; anything else cannot come yet.
             EndState::Opening if end == 0 => self.accepted(conn, message),
             EndState::Opening => self.called(arrival, message),
-            EndState::Open => self.deliver(conn, end, node, sender, message),
+            EndState::Open => match (&connection.use_, &message.body) {
+                (Use::Client { limited: true, pending, .. }, Body::Request(_)) if !pending.is_empty() => {
+                    self.network.put_back(conn, message);
+                }
+                _ => self.deliver(conn, end, node, sender, message),
+            },
             EndState::Gone => match self.machine(node) == Some(Power::Off) {
                 true => connection_mut(self, conn).unacknowledged = true,
                 false => self.reset(conn, end),
@@ -282,12 +313,17 @@ impl Simulation {
         loop {
             let Some(Use::Client { pending, .. }) = self.network.get_mut(conn).map(|one| &mut one.use_) else { return };
             if pending.front().is_none_or(|first| matches!(first.answer, Answer::NotYet)) {
-                return;
+                break;
             }
             let Some(Pending { header, answer }) = pending.pop_front() else { return };
             if let Answer::Ready(response) = answer {
                 self.send(conn, 1, Body::Response { to: header, response });
             }
+        }
+        // What was put back comes now, unless the client is muted.
+        if let Some(Use::Client { limited: true, .. }) = self.network.get(conn).map(|one| &one.use_) {
+            let next = self.network.mute(conn, self.now);
+            self.schedule_all(next);
         }
     }
 

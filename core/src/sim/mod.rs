@@ -214,6 +214,16 @@ enum What {
         node: NodeId,
         incarnation: u32,
     },
+    /// Work on bytes is done.
+    Worked {
+        node: NodeId,
+        incarnation: u32,
+    },
+    /// What compaction wrote aside is safe.
+    Sealed {
+        node: NodeId,
+        incarnation: u32,
+    },
     /// ZooKeeper's log is written.
     Logged {
         incarnation: u32,
@@ -433,6 +443,18 @@ impl Simulation {
                 let Some(host) = self.host_mut(node, incarnation) else { return false };
                 let Some((read, bytes)) = host.disk.loaded() else { return false };
                 self.tell_broker(node, broker::Event::Loaded { read, bytes });
+                true
+            }
+            What::Worked { node, incarnation } => {
+                let Some(host) = self.host_mut(node, incarnation) else { return false };
+                let Some((work, done)) = host.disk.worked() else { return false };
+                self.tell_broker(node, broker::Event::Worked { work, done });
+                true
+            }
+            What::Sealed { node, incarnation } => {
+                let Some(host) = self.host_mut(node, incarnation) else { return false };
+                let Some(seal) = host.disk.sealed() else { return false };
+                self.tell_broker(node, broker::Event::Sealed { seal });
                 true
             }
         }

@@ -108,6 +108,8 @@ pub(super) enum Use {
     Client {
         /// The client's own number for it.
         own: ConnId,
+        /// The client has a quota: the broker takes one request at a time.
+        limited: bool,
         /// Requests that the broker has been given.
         requests: u64,
         /// Those that it has not answered yet, in order: answers leave in the order of the requests.
@@ -339,6 +341,22 @@ impl Network {
         pipe.queue.push_front(Message { tries: message.tries + 1, arrives: again, ..message });
         pipe.resend(again, arrival.conn, arrival.side, out);
         true
+    }
+
+    /// The broker takes it later.
+    pub(super) fn put_back(&mut self, conn: ConnId, message: Message) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.pipes[0].queue.push_front(message);
+        }
+    }
+
+    /// A broker takes nothing more from a client before `until`: what the client sends meanwhile waits.
+    pub(super) fn mute(&mut self, conn: ConnId, until: Instant) -> Vec<Arrival> {
+        let mut later = Vec::new();
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.pipes[0].resend(until, conn, 0, &mut later);
+        }
+        later
     }
 
     /// Removes a connection that neither end holds any more.

@@ -84,7 +84,15 @@ impl Simulation {
         let log = match effect {
             Effect::Append { log, stamp, batch, .. } => {
                 let before = self.checks.violations().len();
-                self.checks.appended(self.now, id, *log, &stamp.header(batch));
+                self.checks.appended(self.now, id, *log, &stamp.header(batch), batch);
+                return self.tell_violations(before);
+            }
+            Effect::Replace { log, segment, below } => {
+                let before = self.checks.violations().len();
+                let wall = self.time_of(node).wall;
+                let directory = host.disk.directory(*log).unwrap_or_default();
+                let replacement = host.disk.replacement(directory, *segment, *below);
+                self.checks.replaced(self.now, id, *log, wall, &replacement);
                 return self.tell_violations(before);
             }
             Effect::Roll { log, .. }

@@ -65,9 +65,15 @@ pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, St
 
 /// Asks the cluster for what an operator wants of it.
 pub async fn errand(server: &Arc<Server>, errand: &Errand) -> Result<String, String> {
-    let broker = match errand.taker() {
-        Some(id) => server.broker(id).ok_or_else(|| format!("{id} is not running"))?,
-        None => anyone(server)?,
+    let broker = match (errand.taker(), errand.partition()) {
+        (Some(id), _) => server.broker(id).ok_or_else(|| format!("{id} is not running"))?,
+        (None, Some((topic, partition))) => {
+            let leaders = leaders(server, &TopicName(StrBytes::from_string(topic.to_owned()))).await?;
+            let leader = usize::try_from(partition).ok().and_then(|partition| leaders.get(partition));
+            let leader = leader.ok_or_else(|| format!("{topic} has no partition {partition}"))?;
+            server.broker(*leader).ok_or_else(|| format!("{leader} leads it and is not running"))?
+        }
+        (None, None) => anyone(server)?,
     };
     let (api, version, body) = errand.request(TIMEOUT_MS);
     let (response, _) = ask(&broker, Some(CLIENT_ID), api, version, body).await?;
@@ -142,7 +148,16 @@ async fn ask(
     let ticket = Ticket { conn, seq: 0 };
     broker.send(Inbox::Event(Event::Request { ticket, request: Box::new(request) })).map_err(stopped)?;
     let timeout = Duration::from_millis(TIMEOUT_MS as u64);
-    let answer = tokio::time::timeout(timeout, outbound.recv()).await;
+    let answer = async {
+        loop {
+            match outbound.recv().await {
+                // There is nothing more to say on this connection.
+                Some(Outbound::Limit | Outbound::Mute { .. }) => {}
+                answer => return answer,
+            }
+        }
+    };
+    let answer = tokio::time::timeout(timeout, answer).await;
     let _ = broker.send(Inbox::Event(Event::Closed { conn }));
     let answer = answer.map_err(|_| format!("{} did not answer in {} s", broker.id, timeout.as_secs()))?;
     match answer {
@@ -152,7 +167,7 @@ async fn ask(
             }
             Ok((*response, files))
         }
-        Some(Outbound::NoReply { .. }) => Err("no answer".into()),
+        Some(Outbound::NoReply { .. } | Outbound::Limit | Outbound::Mute { .. }) => Err("no answer".into()),
         Some(Outbound::Close { why }) => Err(why),
         None => Err("the broker stopped".into()),
     }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use ottla_core::broker::Event;
-use ottla_core::id::{LogId, Offset};
+use ottla_core::id::{LogId, Offset, WorkId};
+use ottla_core::time::Timestamp;
 use tracing::error;
 
 use super::ledger::{Claim, Ledger};
@@ -33,6 +34,18 @@ pub enum Job {
         path: PathBuf,
         version: u64,
         contents: Bytes,
+    },
+    /// What was written aside, to be as old as what it replaces. Answered by [`Event::Sealed`].
+    Seal {
+        log: LogId,
+        seal: WorkId,
+        files: Vec<PathBuf>,
+        modified: Timestamp,
+    },
+    /// Segments were replaced: their files go when the new names are safe.
+    Replaced {
+        directory: PathBuf,
+        gone: Vec<PathBuf>,
     },
     Unlink(Vec<PathBuf>),
     RemoveDirectory(PathBuf),
@@ -139,7 +152,7 @@ impl Mind {
 
     /// A slow disk's time, unless it becomes quick meanwhile, or the process dies.
     fn wait(&self, job: &Job) {
-        if !matches!(job, Job::Sync { .. } | Job::SyncFile { .. }) {
+        if !matches!(job, Job::Sync { .. } | Job::SyncFile { .. } | Job::Seal { .. }) {
             return;
         }
         let begin = Instant::now();
@@ -180,6 +193,16 @@ impl Job {
                 complain(&path, "sync", synced);
                 None
             }
+            Job::Seal { log, seal, files, modified } => Some(match seal_files(&files, modified) {
+                Ok(()) => Event::Sealed { seal },
+                Err(error) => Event::Offline { log, cause: error.to_string() },
+            }),
+            Job::Replaced { directory, gone } => {
+                let synced = File::open(&directory).and_then(|directory| directory.sync_all());
+                complain(&directory, "sync", synced);
+                gone.iter().for_each(|path| complain(path, "remove", fs::remove_file(path)));
+                None
+            }
             Job::Unlink(paths) => {
                 paths.iter().for_each(|path| complain(path, "remove", fs::remove_file(path)));
                 None
@@ -190,6 +213,16 @@ impl Job {
             }
         }
     }
+}
+
+fn seal_files(files: &[PathBuf], modified: Timestamp) -> io::Result<()> {
+    let modified = UNIX_EPOCH + Duration::from_millis(u64::try_from(modified.0).unwrap_or(0));
+    for path in files {
+        let file = File::options().write(true).open(path)?;
+        file.set_modified(modified)?;
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Syncs the file system if many of these jobs wait for it. Whether it did; where it failed, each finds out for itself.

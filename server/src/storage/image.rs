@@ -11,20 +11,20 @@ use anyhow::Context;
 use bytes::Bytes;
 use ottla_core::broker::Image;
 use ottla_core::id::Offset;
-use ottla_core::log::checkpoint::{DELETE, RECOVERY_POINT, REPLICATION, STRAY, parse_offsets};
+use ottla_core::log::checkpoint::{CLEANER, DELETE, RECOVERY_POINT, REPLICATION, STRAY, parse_offsets};
 use ottla_core::log::recover::{LogImage, Scanner, SegmentFiles, SegmentImage};
 use ottla_core::log::snapshot;
 use ottla_core::time::Timestamp;
 use tracing::{info, warn};
 
-use super::segment::DELETED;
+use super::aside;
 
 /// Kafka's marker: everything was synced before the process ended.
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 /// Which start of the machine the last run was in: while that lasts, a process that dies loses nothing that it wrote.
 const BOOT: &str = ".ottla-boot";
 /// Bytes that recovery reads at once.
-const CHUNK: u64 = 1 << 20;
+pub const CHUNK: u64 = 1 << 20;
 
 /// Reads a broker's data directory. Logs are checked from their recovery points on, unless the last run ended cleanly;
 /// the marker of that is taken away, for this run has not ended yet.
@@ -47,6 +47,7 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
     }
     let recovery_points = offsets(&image.files, RECOVERY_POINT);
     let high_watermarks = offsets(&image.files, REPLICATION);
+    let cleaned = offsets(&image.files, CLEANER);
     for name in directories {
         let directory = root.join(&name);
         if name.ends_with(DELETE) {
@@ -60,6 +61,7 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
         let recovery_point = if clean { Offset::MAX } else { recovery_points.get(&name).copied().unwrap_or(0) };
         let log = read_log(&directory, &name, recovery_point, &mut image.files)
             .with_context(|| format!("cannot read {}", directory.display()))?;
+        tell_what_is_lost(&directory, &log, cleaned.get(&name).copied().unwrap_or(0));
         // The last torn segment is the log's last.
         let whole = log.segments.iter().position(|segment| segment.torn.is_some());
         let last = whole.map_or(log.segments.last(), |at| log.segments.get(at));
@@ -115,13 +117,11 @@ fn read_log(
             files.insert(format!("{name}/{file}"), contents.into());
         }
     }
-    sweep(directory)?;
+    aside::recover(directory)?;
     read_snapshots(directory, name, files)?;
     let bases = bases(directory)?;
     let segments = bases.into_iter().map(|base| read_segment(directory, base, recovery_point));
-    let log = LogImage { segments: segments.collect::<io::Result<_>>()?, ..LogImage::default() };
-    tell_what_is_lost(directory, &log);
-    Ok(log)
+    Ok(LogImage { segments: segments.collect::<io::Result<_>>()?, ..LogImage::default() })
 }
 
 /// What is in the newest snapshots; of the others only that they are there.
@@ -139,8 +139,8 @@ fn read_snapshots(directory: &Path, name: &str, files: &mut BTreeMap<String, Byt
     Ok(())
 }
 
-/// What recovery mends, and what nothing can.
-fn tell_what_is_lost(directory: &Path, log: &LogImage) {
+/// What recovery mends, and what nothing can. Below `cleaned` compaction may have taken what is missing.
+fn tell_what_is_lost(directory: &Path, log: &LogImage, cleaned: Offset) {
     let directory = directory.display();
     for (at, segment) in log.segments.iter().enumerate() {
         if let Some(why) = &segment.torn {
@@ -154,22 +154,11 @@ fn tell_what_is_lost(directory: &Path, log: &LogImage) {
         if segment.stale_index {
             warn!(%directory, segment = segment.base, "its index files do not fit it; they are made anew");
         }
-        if let Some(next) = log.segments.get(at + 1).filter(|next| next.base > segment.next_offset) {
+        if let Some(next) = log.segments.get(at + 1).filter(|next| next.base > segment.next_offset.max(cleaned)) {
             let (from, to) = (segment.next_offset, next.base - 1);
             warn!(%directory, from, to, "offsets are missing between two segments");
         }
     }
-}
-
-/// Removes what the last run set aside and did not come to remove.
-fn sweep(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == DELETED) {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
 }
 
 fn read_segment(directory: &Path, base: Offset, recovery_point: Offset) -> io::Result<SegmentImage> {

@@ -1,7 +1,8 @@
 //! A broker's data directory: the bytes of its logs, in Kafka's own layout. Which bytes, and when, is the core's to
 //! decide; this room writes them.
 //!
-//! `mod.rs` what the core asks for, carried out | `segment.rs` the files of a segment | `flusher.rs` the thread
+//! `mod.rs` what the core asks for, carried out | `segment.rs` the files of a segment | `aside.rs` what compaction
+//! writes | `flusher.rs` the thread
 //! that waits for the disk | `image.rs` reading a data directory | `lock.rs` one server a directory | `ledger.rs` what
 //! would survive the machine | `slow.rs` a disk that is slow on purpose
 //!
@@ -13,6 +14,7 @@
 //! 6. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
 //! 7. A segment that goes is out of the way at once, by its name: the process may die before it is unlinked.
 
+mod aside;
 mod flusher;
 mod image;
 mod ledger;
@@ -44,6 +46,7 @@ use ottla_core::time::Instant;
 
 use crate::driver::Clock;
 use crate::splice::FileSlice;
+use aside::Aside;
 use flusher::Job;
 use segment::{OPENED, Segment};
 use slow::{Slow, Then};
@@ -78,6 +81,8 @@ struct LogFiles {
     directory: PathBuf,
     /// In order of their base offsets; never empty.
     segments: Vec<Segment>,
+    /// By base offset.
+    aside: BTreeMap<Offset, Aside>,
     /// The end offset of the gathered appends.
     end: Offset,
     is_gathered: bool,
@@ -208,10 +213,7 @@ impl Storage {
                     segment.take_dirty(&mut dirty)?;
                 }
                 let sync = Job::Sync { log, end, files: dirty };
-                match self.slow.is_idle() {
-                    true => self.flusher.send(sync),
-                    false => self.slow.add(self.clock.instant(), Then::Sync(sync)),
-                }
+                self.sync(sync);
             }
             Effect::Truncate { end, segment, position, .. } => {
                 let at = files.find(segment)?;
@@ -235,6 +237,21 @@ impl Storage {
                     self.flusher.send(Job::Unlink(gone.set_aside()?));
                 }
             }
+            Effect::Clean { segment, position, batches, .. } => {
+                if self.full {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.written += files.write_aside(segment, position, &batches)?;
+            }
+            Effect::Seal { seal, segment, index, time_index, txn_index, modified, .. } => {
+                let seal = files.seal(log, seal, segment, [&index, &time_index, &txn_index], modified)?;
+                self.sync(seal);
+            }
+            Effect::Replace { segment, below, .. } => {
+                let replaced = files.replace(segment, below)?;
+                self.flusher.send(replaced);
+            }
+            Effect::Discard { segment, .. } => files.discard(segment)?,
             Effect::Remove { .. } => {
                 // What a crash leaves of it goes at the next start.
                 let gone = aside(&files.directory, DELETE);
@@ -271,8 +288,17 @@ impl Storage {
         if self.logs.len() <= slot {
             self.logs.resize_with(slot + 1, || None);
         }
-        self.logs[slot] = Some(LogFiles { directory, segments, end: base, is_gathered: false });
+        let aside = BTreeMap::new();
+        self.logs[slot] = Some(LogFiles { directory, segments, aside, end: base, is_gathered: false });
         Ok(())
+    }
+
+    /// A sync comes after the writes that it syncs.
+    fn sync(&mut self, job: Job) {
+        match self.slow.is_idle() {
+            true => self.flusher.send(job),
+            false => self.slow.add(self.clock.instant(), Then::Sync(job)),
+        }
     }
 
     /// Writes everything gathered: one write a log. A slow disk tells what it has done by now.
@@ -442,6 +468,10 @@ fn log_of(effect: &Effect) -> Option<LogId> {
         | Effect::Reindex { log, .. }
         | Effect::IndexAborted { log, .. }
         | Effect::Delete { log, .. }
+        | Effect::Clean { log, .. }
+        | Effect::Seal { log, .. }
+        | Effect::Replace { log, .. }
+        | Effect::Discard { log, .. }
         | Effect::Remove { log } => Some(*log),
         _ => None,
     }

@@ -1,5 +1,6 @@
 //! Storage over a directory of the test's own.
 
+use ottla_core::id::WorkId;
 use ottla_core::record::{BatchBuilder, Compression, Stamp};
 use ottla_core::time::Timestamp;
 
@@ -166,4 +167,132 @@ fn many_logs_are_synced_at_once_and_each_is_answered() {
         other => panic!("{other}"),
     });
     assert_eq!(flushed.collect::<Vec<_>>(), logs.collect::<Vec<_>>());
+}
+
+/// A log of three segments that begin at 0, 2 and 4, the last one active; each record has a key of its own.
+fn three_segments(root: &Path) -> Storage {
+    let mut storage = storage(root);
+    let roll = |base| Effect::Roll { log: LOG, base, last: None };
+    let flush = Effect::Flush { log: LOG, end: 5 };
+    let effects =
+        [open("orders-0", false), append(0), append(1), roll(2), append(2), append(3), roll(4), append(4), flush];
+    enact(&mut storage, effects);
+    storage
+}
+
+/// What would be left of the first two segments: the batch of offset 3.
+fn left() -> Bytes {
+    let Effect::Append { stamp, batch, .. } = append(3) else { unreachable!() };
+    [&stamp.apply(&batch)[..], &batch.payload()].concat().into()
+}
+
+/// Cleans the first two segments, up to the moment before they are replaced.
+fn clean(storage: &mut Storage) {
+    let (index, time_index) = (Bytes::new(), Bytes::new());
+    let clean = Effect::Clean { log: LOG, segment: 0, position: 0, batches: vec![left()] };
+    let seal = Effect::Seal {
+        seal: WorkId(1),
+        log: LOG,
+        segment: 0,
+        index,
+        time_index,
+        txn_index: Bytes::new(),
+        modified: Timestamp(1_000_000),
+    };
+    enact(storage, [clean, seal]);
+}
+
+fn segments(root: &Path) -> Vec<(Offset, Offset)> {
+    let image = read(root).unwrap();
+    image.logs["orders-0"].segments.iter().map(|segment| (segment.base, segment.next_offset)).collect()
+}
+
+const REPLACE: Effect = Effect::Replace { log: LOG, segment: 0, below: 4 };
+
+#[test]
+fn what_is_cleaned_takes_the_place_of_its_segments_and_replies_that_were_given_read_the_old() {
+    let root = tempfile::tempdir().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    drop(three_segments(root.path()));
+    let mut storage = storage_telling(root.path(), move |event| tell.send(event).unwrap());
+    enact(&mut storage, [open("orders-0", true)]);
+    let len = left().len() as u32;
+    let first = Extent { log: LOG, segment: 0, position: 0, len };
+    let given = storage.slice(first).unwrap();
+    clean(&mut storage);
+    assert!(matches!(told.recv().unwrap(), Event::Sealed { seal: WorkId(1) }));
+    assert_ne!(read_slice(&storage.slice(first).unwrap(), NOW).unwrap(), left(), "nothing is replaced yet");
+    let events = enact(&mut storage, [REPLACE]);
+    assert!(events.is_empty(), "{events:?}");
+    assert_eq!(read_slice(&storage.slice(first).unwrap(), NOW).unwrap(), left());
+    assert_ne!(read_slice(&given, NOW).unwrap(), left());
+    assert!(storage.slice(Extent { segment: 2, ..first }).is_err());
+    let modified = fs::metadata(root.path().join("orders-0/00000000000000000000.log")).unwrap().modified().unwrap();
+    assert_eq!(modified.duration_since(std::time::UNIX_EPOCH).unwrap(), Duration::from_secs(1_000), "as old as it was");
+    storage.close(&mut Vec::new()).unwrap();
+    let stems = ["00000000000000000000", "00000000000000000004"];
+    let expected =
+        stems.iter().flat_map(|stem| ["index", "log", "timeindex"].map(|extension| format!("{stem}.{extension}")));
+    assert_eq!(names(&root.path().join("orders-0")), expected.collect::<Vec<_>>());
+    assert_eq!(segments(root.path()), [(0, 4), (4, 5)]);
+}
+
+const NOW: rustix::io::ReadWriteFlags = rustix::io::ReadWriteFlags::empty();
+
+#[test]
+fn what_a_process_leaves_that_dies_while_it_cleans_is_finished_or_goes() {
+    let cleaned = |name: &str| format!("{name}.cleaned");
+    let swap = |name: &str| format!("{name}.swap");
+    let files = ["log", "index", "timeindex"].map(|extension| format!("00000000000000000000.{extension}"));
+    let whole = vec![(0, 2), (2, 4), (4, 5)];
+    // How far the names had come, and whether the old segments' files had gone.
+    for (step, swapped, aside, renamed, expected) in [
+        ("written", 0, false, 0, &whole),
+        ("one is named .swap", 1, false, 0, &whole),
+        ("two are", 2, false, 0, &whole),
+        ("all are", 3, false, 0, &vec![(0, 4), (4, 5)]),
+        ("the old ones are out of the way", 3, true, 0, &vec![(0, 4), (4, 5)]),
+        ("one has its own name", 3, true, 1, &vec![(0, 4), (4, 5)]),
+        ("two have", 3, true, 2, &vec![(0, 4), (4, 5)]),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let mut storage = three_segments(root.path());
+        clean(&mut storage);
+        storage.close(&mut Vec::new()).unwrap();
+        let at = |name: &str| root.path().join("orders-0").join(name);
+        for name in &files[..swapped] {
+            fs::rename(at(&cleaned(name)), at(&swap(name))).unwrap();
+        }
+        if aside {
+            for stem in ["00000000000000000000", "00000000000000000002"] {
+                for extension in ["log", "index", "timeindex"] {
+                    let name = format!("{stem}.{extension}");
+                    fs::rename(at(&name), at(&format!("{name}.deleted"))).unwrap();
+                }
+            }
+        }
+        for name in &files[..renamed] {
+            fs::rename(at(&swap(name)), at(name)).unwrap();
+        }
+        assert_eq!(segments(root.path()), *expected, "{step}");
+        let left = names(&root.path().join("orders-0"));
+        let is_segment = |name: &String| [".log", ".index", ".timeindex"].iter().any(|end| name.ends_with(end));
+        assert!(left.iter().all(is_segment), "{step}: {left:?}");
+        if expected.len() == 2 {
+            assert_eq!(fs::read(at(&files[0])).unwrap(), self::left(), "{step}");
+        }
+        assert_eq!(segments(root.path()), *expected, "{step}: once more");
+    }
+}
+
+#[test]
+fn what_is_not_wanted_any_more_goes_and_a_full_disk_takes_the_log_offline() {
+    let root = tempfile::tempdir().unwrap();
+    let mut storage = three_segments(root.path());
+    clean(&mut storage);
+    enact(&mut storage, [Effect::Discard { log: LOG, segment: 0 }]);
+    assert!(names(&root.path().join("orders-0")).iter().all(|name| !name.ends_with(".cleaned")));
+    storage.ail(Duration::ZERO, true);
+    let events = enact(&mut storage, [Effect::Clean { log: LOG, segment: 0, position: 0, batches: vec![left()] }]);
+    assert!(matches!(events[..], [Event::Offline { log: LOG, .. }]), "{events:?}");
 }

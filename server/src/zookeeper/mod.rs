@@ -215,11 +215,15 @@ impl Driver {
             Inbox::Message { conn, message } => {
                 // One that was closed has nothing to say any more.
                 if self.clients.contains_key(&conn) {
+                    if matches!(message, ToServer::Connect(_)) {
+                        self.live.changed();
+                    }
                     self.step(Event::Message { conn, message }, effects);
                 }
             }
             Inbox::Closed { conn } => {
                 if self.clients.remove(&conn).is_some() {
+                    self.live.changed();
                     self.step(Event::Closed { conn }, effects);
                 }
             }
@@ -227,6 +231,7 @@ impl Driver {
                 let on = self.server.sessions().find(|(id, _)| *id == session).and_then(|(_, session)| session.conn);
                 if let Some((conn, client)) = on.and_then(|conn| self.clients.remove_entry(&conn)) {
                     let _ = client.send(Said::Closed);
+                    self.live.changed();
                     self.step(Event::Closed { conn }, effects);
                 }
             }

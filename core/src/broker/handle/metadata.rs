@@ -56,7 +56,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: MetadataRequest, o
         });
     }
     if !missing.is_empty() {
-        broker.create_missing(asked.now, missing.into_iter().cloned().collect(), out);
+        let client_id = asked.client_id.clone();
+        broker.create_missing(asked.now, missing.into_iter().cloned().collect(), client_id, out);
     }
 
     if version >= 8 && body.include_topic_authorized_operations {

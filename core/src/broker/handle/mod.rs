@@ -6,6 +6,7 @@
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
@@ -15,7 +16,9 @@ pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
+pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
@@ -108,6 +111,7 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::Fetch(body) => fetch::handle(broker, asked, body, out),
         RequestKind::ListOffsets(body) => list_offsets::handle(broker, asked, body, out),
         RequestKind::OffsetForLeaderEpoch(body) => offset_for_leader_epoch::handle(broker, asked, body, out),
+        RequestKind::DeleteRecords(body) => delete_records::handle(broker, asked, body, out),
         RequestKind::InitProducerId(body) => init_producer_id::handle(broker, asked, body, out),
         RequestKind::AddPartitionsToTxn(body) => add_partitions_to_txn::handle(broker, asked, body, out),
         RequestKind::AddOffsetsToTxn(body) => add_offsets_to_txn::handle(broker, asked, body, out),
@@ -144,6 +148,8 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         }
         RequestKind::ListPartitionReassignments(body) => list_partition_reassignments::handle(broker, asked, body, out),
         RequestKind::AlterReplicaLogDirs(body) => alter_replica_log_dirs::handle(broker, asked, body, out),
+        RequestKind::DescribeClientQuotas(body) => describe_client_quotas::handle(broker, asked, body, out),
+        RequestKind::AlterClientQuotas(body) => alter_client_quotas::handle(broker, asked, body, out),
         RequestKind::UpdateFeatures(body) => update_features::handle(broker, asked, body, out),
 
         other => unsupported::handle(broker, asked, other, out),

@@ -30,10 +30,9 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
 
         // Topics and logs.
-        RequestKind::DeleteRecords(request) => delete_records(request).into(),
         RequestKind::ListConfigResources(_) => plain!(ListConfigResourcesResponse),
 
-        // Security and quotas.
+        // Security.
         RequestKind::SaslHandshake(_) => plain!(SaslHandshakeResponse),
         RequestKind::SaslAuthenticate(_) => plain!(SaslAuthenticateResponse),
         RequestKind::DescribeAcls(_) => plain!(DescribeAclsResponse),
@@ -51,8 +50,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         RequestKind::RenewDelegationToken(_) => plain!(RenewDelegationTokenResponse),
         RequestKind::ExpireDelegationToken(_) => plain!(ExpireDelegationTokenResponse),
         RequestKind::DescribeDelegationToken(_) => plain!(DescribeDelegationTokenResponse),
-        RequestKind::DescribeClientQuotas(_) => plain!(DescribeClientQuotasResponse),
-        RequestKind::AlterClientQuotas(request) => alter_client_quotas(request).into(),
         RequestKind::DescribeUserScramCredentials(_) => plain!(DescribeUserScramCredentialsResponse),
         RequestKind::AlterUserScramCredentials(request) => alter_user_scram_credentials(request).into(),
 
@@ -154,33 +151,6 @@ fn each<T, R>(items: &[T], result: impl Fn(&T) -> R) -> Vec<R> {
     items.iter().map(result).collect()
 }
 
-fn delete_records(request: &DeleteRecordsRequest) -> DeleteRecordsResponse {
-    use delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
-    let topics = each(&request.topics, |topic| {
-        let partitions = each(&topic.partitions, |partition| {
-            DeleteRecordsPartitionResult::default()
-                .with_partition_index(partition.partition_index)
-                .with_low_watermark(-1)
-                .with_error_code(CODE)
-        });
-        DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(partitions)
-    });
-    DeleteRecordsResponse::default().with_topics(topics)
-}
-
-fn alter_client_quotas(request: &AlterClientQuotasRequest) -> AlterClientQuotasResponse {
-    use alter_client_quotas_response::{EntityData, EntryData};
-    let entries = each(&request.entries, |entry| {
-        let entity = each(&entry.entity, |entity| {
-            EntityData::default()
-                .with_entity_type(entity.entity_type.clone())
-                .with_entity_name(entity.entity_name.clone())
-        });
-        EntryData::default().with_error_code(CODE).with_entity(entity)
-    });
-    AlterClientQuotasResponse::default().with_entries(entries)
-}
-
 fn alter_user_scram_credentials(request: &AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse {
     use alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
     let deleted = request.deletions.iter().map(|deletion| &deletion.name);
@@ -232,8 +202,8 @@ mod tests {
         let ResponseKind::CreateAcls(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.results[0].error_code, CODE);
 
-        let answer = response(&DescribeClientQuotasRequest::default().into());
-        let ResponseKind::DescribeClientQuotas(answer) = answer else { panic!("{answer:?}") };
+        let answer = response(&DescribeUserScramCredentialsRequest::default().into());
+        let ResponseKind::DescribeUserScramCredentials(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.error_code, CODE);
     }
 }

@@ -1,7 +1,7 @@
 //! A controller in a hall: ZooKeeper is a tree that answers at once, or does not answer, or has been changed meanwhile. The
 //! brokers are told, and do what they are told.
 //!
-//! Here the hall and what becomes of brokers and topics | `admin.rs` what is asked for
+//! Here the hall and what becomes of brokers and topics | `admin.rs` what is asked for | `quotas.rs` quotas
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, RequestKind, ResponseKind, TopicName};
 
 mod admin;
+mod quotas;
 
 use super::*;
 use crate::config::BrokerSettings;
@@ -191,7 +192,7 @@ impl Hall {
     }
 
     fn request(&mut self, version: i16, body: impl Into<RequestKind>) {
-        self.enqueue(Work::Request { origin: Origin::Nobody, version, body: Box::new(body.into()) });
+        self.enqueue(Work::Request { origin: Origin::Nobody, version, client_id: None, body: Box::new(body.into()) });
     }
 
     /// A topic whose partitions lie there.

@@ -47,7 +47,7 @@ fn the_same_batches_make_the_same_files() {
 #[test]
 fn kafkas_files_are_opened_as_they_are() {
     let disk = Disk { segments: BASES.map(|base| (base, files(base))).into(), ..Disk::default() };
-    let clean = Checkpoints { recovery_point: 90, high_watermark: 90, log_start_offset: 0 };
+    let clean = Checkpoints { recovery_point: 90, high_watermark: 90, ..Checkpoints::default() };
     let mut opened = disk.clone();
     let log = opened.open(config(), clean);
     assert_eq!((log.end(), log.high_watermark(), log.recovery_point(), log.segments()), (90, 90, 90, 3));
@@ -65,7 +65,7 @@ fn kafkas_files_are_opened_as_they_are() {
 #[test]
 fn every_timestamp_is_found_where_kafka_finds_it() {
     let mut disk = Disk { segments: BASES.map(|base| (base, files(base))).into(), ..Disk::default() };
-    let mut log = disk.open(config(), Checkpoints { recovery_point: 90, high_watermark: 90, log_start_offset: 0 });
+    let mut log = disk.open(config(), Checkpoints { recovery_point: 90, high_watermark: 90, ..Checkpoints::default() });
     log.newest.clear();
     let records: Vec<_> = disk.segments.values().flat_map(|files| records(&files.log)).collect();
     for timestamp in (1_699_999_990_000..1_700_000_180_000).step_by(997) {

@@ -1,5 +1,6 @@
 //! The log against a disk in memory, against Kafka's own files, and against a naive model.
 
+mod compact;
 mod kafka;
 mod model;
 mod producers;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 
 use super::recover::{Scanner, SegmentFiles};
 use super::*;
-use crate::broker::effect::Extent;
+use crate::broker::effect::{Extent, TimeEntry};
 use crate::error::ErrorCode;
 use crate::record::batch::HEADER_LEN;
 use crate::record::{BatchBuilder, Compression};
@@ -25,6 +26,8 @@ const ORIGIN: Origin = Origin::Client(Verified { guard: None, required: true });
 #[derive(Clone, Debug, Default)]
 struct Disk {
     segments: BTreeMap<Offset, Files>,
+    /// What compaction writes.
+    aside: BTreeMap<Offset, Files>,
     saved: BTreeMap<String, Bytes>,
     appended: Offset,
     flushed: Offset,
@@ -87,6 +90,23 @@ impl Disk {
                     (files.index, files.time_index) = (index.to_vec(), time_index.to_vec());
                 }
                 Effect::Delete { below, .. } => self.segments.retain(|base, _| *base >= below),
+                Effect::Clean { segment, position, batches, .. } => {
+                    let aside = self.aside.entry(segment).or_default();
+                    aside.log.truncate(position as usize);
+                    assert_eq!(aside.log.len(), position as usize);
+                    batches.iter().for_each(|batch| aside.log.extend_from_slice(batch));
+                }
+                Effect::Seal { segment, index, time_index, txn_index, .. } => {
+                    let aside = self.aside.entry(segment).or_default();
+                    (aside.index, aside.time_index) = (index.to_vec(), time_index.to_vec());
+                    aside.txn_index = txn_index.to_vec();
+                }
+                Effect::Replace { segment, below, .. } => {
+                    self.segments.retain(|base, _| !(segment..below).contains(base));
+                    self.segments.insert(segment, self.aside.remove(&segment).expect("it was sealed"));
+                    assert!(self.segments.contains_key(&below));
+                }
+                Effect::Discard { segment, .. } => _ = self.aside.remove(&segment),
                 Effect::IndexAborted { segment, position, entries, .. } => {
                     let file = &mut self.segments.get_mut(&segment).unwrap().txn_index;
                     file.truncate(position as usize);
@@ -170,12 +190,30 @@ fn batch(timestamps: &[i64], len: usize) -> Batch {
 
 /// Appends, and lets the disk catch up.
 fn append(log: &mut Log, disk: &mut Disk, now: Now, batch: Batch) -> Placed {
+    append_as(log, disk, now, batch, ORIGIN)
+}
+
+fn append_as(log: &mut Log, disk: &mut Disk, now: Now, batch: Batch, origin: Origin) -> Placed {
     let mut out = Vec::new();
-    let placed = log.append(now, batch, 0, None, ORIGIN, &mut out).unwrap();
+    let placed = log.append(now, batch, 0, None, origin, &mut out).unwrap();
     disk.enact(&mut out);
     log.appended(disk.appended);
     log.raise_high_watermark(disk.appended);
     placed
+}
+
+/// Serves the reads of a replay.
+fn replay(log: &mut Log, disk: &mut Disk, now: Now) -> usize {
+    let mut out = Vec::new();
+    let mut found = log.replay(now, &mut out);
+    let mut reads = 0;
+    while let Found::Read(extent, replay) = found {
+        reads += 1;
+        found = replay.resume(log, now, &disk.read(extent), &mut out);
+    }
+    disk.enact(&mut out);
+    assert!(!log.is_replaying());
+    reads
 }
 
 /// Serves a look-up's reads.

@@ -68,7 +68,7 @@ fn random_batch(dice: &mut Stream, clock: &mut i64) -> Batch {
     batch(&timestamps, len as usize)
 }
 
-fn check(log: &Log, disk: &Disk, dice: &mut Stream) {
+pub(super) fn check(log: &Log, disk: &Disk, dice: &mut Stream) {
     let model = Model::of(disk);
     let (start, end) = (log.log_start_offset(), log.end());
     let upper = dice.between(start as u64, log.appended_end() as u64) as i64;
@@ -123,6 +123,7 @@ fn restart(log: &Log, disk: &mut Disk, config: &LogConfig, dice: &mut Stream) ->
         log_start_offset: log.log_start_offset(),
         recovery_point: flushed,
         high_watermark: log.high_watermark(),
+        cleaned: log.cleaned(),
     };
     let opened = disk.open(config.clone(), checkpoints);
     let after = Model::of(disk);

@@ -44,20 +44,6 @@ fn follower() -> (Log, Disk) {
     (log, disk)
 }
 
-/// Serves the reads of a replay.
-fn replay(log: &mut Log, disk: &mut Disk, now: Now) -> usize {
-    let mut out = Vec::new();
-    let mut found = log.replay(now, &mut out);
-    let mut reads = 0;
-    while let Found::Read(extent, replay) = found {
-        reads += 1;
-        found = replay.resume(log, now, &disk.read(extent), &mut out);
-    }
-    disk.enact(&mut out);
-    assert!(!log.is_replaying());
-    reads
-}
-
 /// What a snapshot would keep of it.
 fn known(log: &Log) -> Vec<(i64, Producer)> {
     snapshot::decode(&snapshot::encode(log.producers())).unwrap()

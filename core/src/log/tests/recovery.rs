@@ -137,7 +137,7 @@ fn after_a_clean_stop_only_the_end_of_a_segment_is_read() {
 #[test]
 fn a_log_that_ends_below_its_start_begins_anew_there() {
     let (_, mut disk) = filled(5);
-    let checkpoints = Checkpoints { log_start_offset: 50, recovery_point: 70, high_watermark: 70 };
+    let checkpoints = Checkpoints { log_start_offset: 50, recovery_point: 70, high_watermark: 70, cleaned: None };
     let mut log = disk.open(config(), checkpoints);
     assert_eq!((log.log_start_offset(), log.end(), log.high_watermark(), log.recovery_point()), (50, 50, 50, 50));
     assert!(disk.segments.keys().eq(&[50]));

@@ -10,16 +10,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind, TopicName};
+use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::line;
 use crate::id::{BrokerId, LeaderEpoch};
+use crate::quota::ClientQuotas;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClusterRequest {
-    /// A client's request that only the controller may decide (CreateTopics, …), with its API version.
-    Forward { version: i16, body: Box<RequestKind> },
+    /// A client's request that only the controller may decide (CreateTopics, …), with its API version; and which client
+    /// that is.
+    Forward { version: i16, client_id: Option<StrBytes>, body: Box<RequestKind> },
     /// The controller, to every live broker: all of the cluster's state.
     Update(Arc<ClusterState>),
     /// A broker that is about to stop, to the controller: its partitions should be led by others. `epoch` is that of its
@@ -69,6 +72,7 @@ pub struct ClusterState {
     /// Topics whose deletion is under way: to clients they are gone, and whoever has replicas of them removes those.
     pub deleting: BTreeMap<TopicName, Topic>,
     pub broker_configs: BrokerConfigs,
+    pub quotas: ClientQuotas,
 }
 
 /// What was set of brokers while they run; under `None`, of all of them. An entry without settings is one whose settings
@@ -165,7 +169,7 @@ impl Default for Assignment {
 impl fmt::Display for ClusterRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClusterRequest::Forward { version, body } => write!(f, "forward {} v{version}", line::variant(body)),
+            ClusterRequest::Forward { version, body, .. } => write!(f, "forward {} v{version}", line::variant(body)),
             ClusterRequest::Update(state) => write!(
                 f,
                 "update {}.{}: {} brokers, {} topics",

@@ -26,12 +26,13 @@ use uuid::Uuid;
 use super::{Assignment, BrokerConfigs, ClusterRequest, ClusterResponse, ClusterState, Registration, Topic};
 use crate::id::{BrokerId, CallId};
 use crate::protocol::line;
+use crate::quota::QuotaEntity;
 use crate::zookeeper::jute::{Malformed, Reader, Write};
 
 /// The key of a hello, where an API's would be: "Ot".
 pub const KEY: i16 = 0x4f74;
 /// Which form all that follows has.
-const FORM: i16 = 1;
+const FORM: i16 = 2;
 /// Bytes of a frame, at most.
 pub const MAX_FRAME: i32 = 256 << 20;
 /// Bytes of the length.
@@ -105,9 +106,10 @@ impl Hello {
 pub fn request(request: &ClusterRequest) -> Result<Bytes, String> {
     let mut out = BytesMut::new();
     match request {
-        ClusterRequest::Forward { version, body } => {
+        ClusterRequest::Forward { version, client_id, body } => {
             out.put_i8(0);
             put_api(&mut out, body, *version)?;
+            out.put_buffer(client_id.as_deref().map(str::as_bytes));
             body.encode(&mut out, *version).map_err(|error| error.to_string())?;
         }
         ClusterRequest::Update(state) => {
@@ -192,8 +194,10 @@ fn read_request(mut reader: Reader) -> Result<ClusterRequest, Malformed> {
     Ok(match reader.byte()? {
         0 => {
             let (api, version) = read_api(&mut reader)?;
+            let client_id = reader.optional_string()?.map(|id| StrBytes::from_string(id.to_string()));
             let body = RequestKind::decode(api, &mut reader.rest(), version);
-            ClusterRequest::Forward { version, body: Box::new(body.map_err(|_| Malformed("a client's request"))?) }
+            let body = Box::new(body.map_err(|_| Malformed("a client's request"))?);
+            ClusterRequest::Forward { version, client_id, body }
         }
         1 => ClusterRequest::Update(Arc::new(read_state(&mut reader)?)),
         2 => ClusterRequest::ControlledShutdown { broker: id(&mut reader)?, epoch: reader.long()? },
@@ -255,6 +259,10 @@ fn put_state(out: &mut BytesMut, state: &ClusterState) {
         out.put_i32(whose.unwrap_or(BrokerId::NONE).0);
         put_configs(out, configs);
     });
+    put_all(out, &state.quotas, |out, (entity, quotas)| {
+        out.put_string(&entity.path());
+        put_configs(out, quotas);
+    });
 }
 
 fn read_state(reader: &mut Reader) -> Result<ClusterState, Malformed> {
@@ -277,6 +285,10 @@ fn read_state(reader: &mut Reader) -> Result<ClusterState, Malformed> {
             let whose = Some(id(reader)?).filter(|id| *id != BrokerId::NONE);
             Ok((whose, read_configs(reader)?))
         })?),
+        quotas: all(reader, |reader| {
+            let entity = QuotaEntity::from_path(&text(reader)?).ok_or(Malformed("whom a quota is for"))?;
+            Ok((entity, read_configs(reader)?))
+        })?,
     })
 }
 
@@ -387,6 +399,7 @@ mod tests {
             recovering: true,
         };
         let configs = BTreeMap::from([("retention.ms".to_owned(), "1".to_owned()), ("é".to_owned(), String::new())]);
+        let quotas = BTreeMap::from([("producer_byte_rate".to_owned(), "1024.5".to_owned())]);
         let topic =
             Topic { id: Uuid::from_u128(7 << 100 | 9), configs: configs.clone(), partitions: vec![partition; 2] };
         let gone = Topic { id: Uuid::nil(), configs: BTreeMap::new(), partitions: vec![Assignment::default()] };
@@ -406,6 +419,7 @@ mod tests {
             topics: [(name("orders"), topic)].into(),
             deleting: [(name("gone"), gone)].into(),
             broker_configs: BrokerConfigs([(None, configs), (Some(BrokerId(2)), BTreeMap::new())].into()),
+            quotas: [(QuotaEntity::from_path("users/a%2F/clients/<default>").expect("is one"), quotas)].into(),
         }
     }
 
@@ -414,7 +428,12 @@ mod tests {
         let forward = CreateTopicsRequest::default().with_topics(vec![topic]);
         let answer = ListPartitionReassignmentsResponse::default().with_error_code(41);
         let requests = [
-            ClusterRequest::Forward { version: 7, body: Box::new(forward.into()) },
+            ClusterRequest::Forward { version: 7, client_id: None, body: Box::new(forward.clone().into()) },
+            ClusterRequest::Forward {
+                version: 7,
+                client_id: Some(StrBytes::from_static_str("c")),
+                body: Box::new(forward.into()),
+            },
             ClusterRequest::Update(Arc::new(state())),
             ClusterRequest::ControlledShutdown { broker: BrokerId(3), epoch: -1 },
         ];

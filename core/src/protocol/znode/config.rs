@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{json, parse, topic_name};
 use crate::id::BrokerId;
+use crate::quota::QuotaEntity;
 use crate::zookeeper::Path;
 
 #[derive(Serialize, Deserialize)]
@@ -16,12 +17,16 @@ struct Config {
     config: BTreeMap<String, String>,
 }
 
-/// What was set, of a topic or of brokers.
+/// What was set, of a topic, of brokers or of clients.
 pub fn config(config: &BTreeMap<String, String>) -> Bytes {
     json(&Config { version: 1, config: config.clone() })
 }
 
+/// A znode without data is there for those below it.
 pub fn parse_config(data: &[u8]) -> Result<BTreeMap<String, String>, String> {
+    if data.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     parse::<Config>(data, "settings").map(|config| config.config)
 }
 
@@ -32,6 +37,8 @@ pub enum Entity {
     Broker(BrokerId),
     /// All brokers.
     Brokers,
+    /// Whose quotas.
+    Clients(QuotaEntity),
 }
 
 impl Entity {
@@ -41,6 +48,7 @@ impl Entity {
             Entity::Topic(topic) => format!("topics/{}", topic.0),
             Entity::Broker(id) => format!("brokers/{}", id.0),
             Entity::Brokers => format!("brokers/{DEFAULT}"),
+            Entity::Clients(whose) => whose.path(),
         }
     }
 
@@ -54,7 +62,7 @@ impl Entity {
             ("topics", name) => Some(Entity::Topic(topic_name(name))),
             ("brokers", DEFAULT) => Some(Entity::Brokers),
             ("brokers", id) => id.parse().ok().map(BrokerId).map(Entity::Broker),
-            _ => None,
+            _ => QuotaEntity::from_path(path).map(Entity::Clients),
         }
     }
 }
@@ -73,7 +81,7 @@ pub fn config_change(entity: &Entity) -> Bytes {
     json(&ConfigChange { version: 2, entity_path: entity.entity_path() })
 }
 
-/// `None` where it is about other things than topics and brokers.
+/// `None` where it is about other things than these.
 pub fn parse_config_change(data: &[u8]) -> Result<Option<Entity>, String> {
     parse::<ConfigChange>(data, "a change of settings").map(|change| Entity::from_path(&change.entity_path))
 }

@@ -20,6 +20,7 @@ use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{BrokerId, TopicPartition};
+use crate::quota::Who;
 use crate::zookeeper::Path;
 
 /// What every broker makes sure of when it starts, parents first. They hold no data.
@@ -32,8 +33,8 @@ pub const PERSISTENT: [&str; 18] = [
     "/config",
     "/config/changes",
     "/config/topics",
-    "/config/clients",
-    "/config/users",
+    CLIENT_CONFIGS,
+    USER_CONFIGS,
     "/config/brokers",
     "/config/ips",
     "/admin",
@@ -52,6 +53,8 @@ pub const TOPICS: &str = "/brokers/topics";
 pub const DELETE_TOPICS: &str = "/admin/delete_topics";
 pub const CONFIG_CHANGES: &str = "/config/changes";
 pub const BROKER_CONFIGS: &str = "/config/brokers";
+pub const CLIENT_CONFIGS: &str = "/config/clients";
+pub const USER_CONFIGS: &str = "/config/users";
 /// The old way to ask for a preferred replica election.
 pub const PREFERRED_ELECTION: &str = "/admin/preferred_replica_election";
 /// The old way to ask for a reassignment.
@@ -82,6 +85,11 @@ pub fn state_path(topic: &TopicName, partition: i32) -> Path {
 
 pub fn topic_config_path(topic: &TopicName) -> Path {
     Entity::Topic(topic.clone()).path()
+}
+
+/// Below which a user's clients lie.
+pub fn clients_of_path(user: &Who) -> Path {
+    format!("{USER_CONFIGS}/{}/clients", user.in_path()).into()
 }
 
 pub fn delete_topic_path(topic: &TopicName) -> Path {
@@ -148,6 +156,7 @@ mod tests {
     use super::*;
     use crate::log::checkpoint::parse_uuid;
     use crate::protocol::cluster::{Assignment, Registration};
+    use crate::quota::QuotaEntity;
     use crate::time::Timestamp;
 
     fn text(data: Bytes) -> String {
@@ -196,6 +205,7 @@ mod tests {
             (Entity::Topic(topic_name("t")), "topics/t"),
             (Entity::Broker(two), "brokers/2"),
             (Entity::Brokers, "brokers/<default>"),
+            (Entity::Clients(QuotaEntity::user(Who::Named("a b".into()))), "users/a%20b"),
         ] {
             let change = config_change(&entity);
             assert_eq!(parse_config_change(&change), Ok(Some(entity)));

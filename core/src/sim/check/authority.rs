@@ -8,10 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 
-use super::{
-    Checks, UNCLEAN_SETTING, epoch_fenced_truncation, leader_in_isr, monotonic_epochs, no_committed_record_lost,
-    rack_spread,
-};
+use super::{Checks, epoch_fenced_truncation, leader_in_isr, monotonic_epochs, no_committed_record_lost, rack_spread};
 use crate::id::TopicPartition;
 use crate::protocol::cluster::{Assignment, ClusterState};
 use crate::protocol::znode::{self, Located};
@@ -19,18 +16,23 @@ use crate::sim::tally::Tally;
 use crate::time::Instant;
 use crate::zookeeper::txn::Txn;
 
+/// The same name for brokers and topics.
+pub(in crate::sim) const UNCLEAN_SETTING: &str = "unclean.leader.election.enable";
+
 /// What settings promise of a topic's records.
 #[derive(Clone, Debug)]
 pub(in crate::sim) struct Promises {
-    /// `unclean.leader.election.enable`
+    /// [`UNCLEAN_SETTING`].
     pub unclean: bool,
     /// `min.insync.replicas`
     pub min_insync: usize,
+    /// `cleanup.policy` holds `compact`, so that records may go before retention removes them.
+    pub compacted: bool,
 }
 
 impl Default for Promises {
     fn default() -> Promises {
-        Promises { unclean: false, min_insync: 1 }
+        Promises { unclean: false, min_insync: 1, compacted: false }
     }
 }
 
@@ -38,9 +40,11 @@ impl Promises {
     /// Those of a topic or a broker, where it does not say what it inherits.
     pub fn of(settings: &BTreeMap<String, String>, inherited: &Promises) -> Promises {
         let min_insync = settings.get("min.insync.replicas").and_then(|value| value.parse().ok());
+        let policy = settings.get("cleanup.policy").or_else(|| settings.get("log.cleanup.policy"));
         Promises {
             unclean: settings.get(UNCLEAN_SETTING).map_or(inherited.unclean, |value| value == "true"),
             min_insync: min_insync.unwrap_or(inherited.min_insync),
+            compacted: policy.map_or(inherited.compacted, |value| value.contains("compact")),
         }
     }
 }
@@ -98,7 +102,7 @@ impl Checks {
                 for (index, lies) in (0..).zip(partitions) {
                     let place = self.ledger_of(TopicPartition::new(name.clone(), index), id);
                     let ledger = &mut self.ledgers[place];
-                    (ledger.unclean, ledger.min_insync) = (promises.unclean, promises.min_insync);
+                    ledger.keep_to(&promises);
                     let now = changed.entry(place).or_insert_with(|| ledger.written.clone());
                     (now.replicas, now.adding, now.removing) = (lies.replicas, lies.adding, lies.removing);
                 }
@@ -117,16 +121,14 @@ impl Checks {
                 for ledger in &mut self.ledgers {
                     let own = self.topic_configs.get(&ledger.name.topic);
                     let promises = own.map(|config| Promises::of(config, &inherited));
-                    let Promises { unclean, min_insync } = promises.unwrap_or_else(|| inherited.clone());
-                    (ledger.unclean, ledger.min_insync) = (unclean, min_insync);
+                    ledger.keep_to(&promises.unwrap_or_else(|| inherited.clone()));
                 }
             }
             Located::TopicConfig(name) => {
                 let Ok(config) = znode::parse_config(data) else { return };
                 let promises = Promises::of(&config, inherited);
                 for place in self.index.get(&name).into_iter().flatten() {
-                    let ledger = &mut self.ledgers[*place];
-                    (ledger.unclean, ledger.min_insync) = (promises.unclean, promises.min_insync);
+                    self.ledgers[*place].keep_to(&promises);
                 }
                 self.topic_configs.insert(name, config);
             }

@@ -1,6 +1,7 @@
 //! **ConsistentRead**: what an offset has been read as, by anybody, it is read as ever after.
 //!
-//! Exempt by construction: what a log has lost ([`Seen::forget`]) is another record when it comes again.
+//! Exempt by construction: what a log has lost ([`Seen::forget`]) is another record when it comes again. What compaction
+//! has taken away is not read again, and what it leaves is what it was.
 
 use std::sync::Arc;
 

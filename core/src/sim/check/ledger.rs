@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use uuid::Uuid;
 
-use super::Verdict;
 use super::consistent_read::Seen;
 use super::marks::Marks;
 use super::no_committed_record_lost::{GIVEN_UP, UNCLEAN};
 use super::ranges::Ranges;
+use super::{Promises, Verdict};
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::Assignment;
@@ -29,6 +29,10 @@ pub(super) struct Ledger {
     pub unclean_asked: bool,
     /// And of `min.insync.replicas`.
     pub min_insync: usize,
+    /// The topic is compacted, or was: records are marked one by one.
+    pub compacted: bool,
+    /// What compaction has taken away rightly, on some replica at least.
+    pub removed: Ranges,
     /// What ZooKeeper holds, a state or none yet.
     pub written: Assignment,
     /// The same, once there is a state.
@@ -175,6 +179,8 @@ impl Ledger {
             unclean: false,
             unclean_asked: false,
             min_insync: 1,
+            compacted: false,
+            removed: Ranges::default(),
             written: Assignment::default(),
             authority: None,
             placed: false,
@@ -221,6 +227,30 @@ impl Ledger {
         };
         let found = format!("{} offset {offset} is acknowledged to acks=all and not committed", self.name);
         Err(("NoCommittedRecordLost", found, exempt))
+    }
+
+    /// The topic's settings say so from now on.
+    pub fn keep_to(&mut self, promises: &Promises) {
+        (self.unclean, self.min_insync) = (promises.unclean, promises.min_insync);
+        if promises.compacted && !self.compacted {
+            self.compact();
+        }
+    }
+
+    /// The topic is compacted from now on. What batches were marked with says nothing of their records.
+    pub fn compact(&mut self) {
+        self.compacted = true;
+        self.truth.forget_all();
+        self.replicas.values_mut().for_each(|replica| replica.marks.forget_all());
+        self.alone.clear();
+    }
+
+    /// Compaction has taken a record away on that replica.
+    pub fn remove(&mut self, id: BrokerId, offset: Offset) {
+        self.replica(id).marks.forget(offset);
+        self.removed.insert(offset, offset + 1);
+        self.acked.remove(offset, offset + 1);
+        self.single.remove(offset, offset + 1);
     }
 
     pub fn replica(&mut self, id: BrokerId) -> &mut Replica {

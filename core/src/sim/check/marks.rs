@@ -1,10 +1,14 @@
 //! What lies in a log, as marks: one for every offset, the same where the record is the same. Chunks are shared between
 //! checkpoints.
+//!
+//! A batch that compaction thins out is other bytes of the same records: where a topic is compacted, records are marked
+//! one by one.
 
 use std::sync::Arc;
 
+use super::consistent_read;
 use crate::id::Offset;
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, Record};
 
 const CHUNK: usize = 1024;
 
@@ -21,6 +25,15 @@ pub(super) fn mark(header: &BatchHeader) -> u64 {
         mark = (mark ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
     mark | 1
+}
+
+/// The offset of a record of a compacted topic, and its mark: who wrote it, and what it is.
+pub(super) fn of_record(header: &BatchHeader, record: &Record) -> (Offset, u64) {
+    let mut mark = consistent_read::hash(record.timestamp.0, record.key.as_deref(), record.value.as_deref());
+    for word in [record.offset as u64, header.partition_leader_epoch as u64] {
+        mark = (mark ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+    (record.offset, mark | 1)
 }
 
 impl Marks {
@@ -46,6 +59,20 @@ impl Marks {
             Arc::make_mut(&mut self.chunks[chunk])[place] = mark;
             self.end += 1;
         }
+    }
+
+    /// Nothing is known of that offset any more.
+    pub fn forget(&mut self, offset: Offset) {
+        if self.get(offset) != 0 {
+            let place = offset as usize;
+            Arc::make_mut(&mut self.chunks[place / CHUNK])[place % CHUNK] = 0;
+        }
+    }
+
+    /// Nothing is known of any offset any more; the log ends where it did.
+    pub fn forget_all(&mut self) {
+        let end = self.end;
+        self.begin_at(end);
     }
 
     pub fn cut(&mut self, end: Offset) {

@@ -11,6 +11,7 @@
 //! | LogMatching | all logs agree below their high watermarks | `log_matching.rs` |
 //! | LeaderInIsr, LeaderCompleteness | who is elected, and what it has | `leader_in_isr.rs` … |
 //! | MonotonicEpochs, EpochFencedTruncation | epochs fence | `monotonic_epochs.rs` … |
+//! | LastValueKept | compaction takes what it may | `last_value_kept.rs` |
 //! | ValidFetcherState, RackSpread | who fetches, where replicas lie | `valid_fetcher_state.rs` … |
 //! | Liveness | all settles after the faults | `liveness.rs` |
 //!
@@ -24,6 +25,7 @@ mod authority;
 mod consistent_read;
 mod epoch_fenced_truncation;
 mod inconsistent_offsets;
+mod last_value_kept;
 mod leader_completeness;
 mod leader_in_isr;
 mod ledger;
@@ -56,10 +58,9 @@ use crate::id::{BrokerId, Offset};
 use crate::time::Instant;
 
 pub(super) use authority::Promises;
+pub(super) use last_value_kept::Replacement;
 use ledger::Ledger;
 pub(super) use replication::Death;
-
-pub(super) const UNCLEAN_SETTING: &str = "unclean.leader.election.enable";
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,9 +136,12 @@ impl Checks {
                     }
                     false => inconsistent_offsets::check(ledger, topic, *partition, *offset, name, *sequence),
                 };
-                ledger.acked.insert(*offset, *offset + 1);
-                if alone {
-                    ledger.single.insert(*offset, *offset + 1);
+                // Compaction may have been faster than the acknowledgement.
+                if !ledger.removed.contains(*offset) {
+                    ledger.acked.insert(*offset, *offset + 1);
+                    if alone {
+                        ledger.single.insert(*offset, *offset + 1);
+                    }
                 }
                 let verdict = verdict.and_then(|()| ledger.promise(*offset, alone));
                 self.judge_once(at, place, verdict);

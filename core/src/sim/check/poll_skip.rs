@@ -1,6 +1,6 @@
 //! **PollSkip**: a consumer skips no offset of a partition.
 //!
-//! Exempt: what retention removed before the consumer came there.
+//! Exempt: what retention removed before the consumer came there. What compaction removed is not skipped.
 
 use std::sync::Arc;
 
@@ -12,6 +12,9 @@ use crate::id::Offset;
 pub(super) fn check(ledger: &Ledger, received: &Received<'_>, consumer: &Arc<str>, next: Offset) -> Verdict {
     let Received { topic, partition, offset } = received;
     if next < 0 || *offset <= next {
+        return Ok(());
+    }
+    if ledger.removed.count(next, *offset) == (*offset - next) as u64 {
         return Ok(());
     }
     let exempt = (next < ledger.deleted).then_some("retention removed them");

@@ -2,13 +2,13 @@
 
 use super::ledger::Ledger;
 use super::{
-    Checks, Verdict, epoch_fenced_truncation, leader_completeness, log_matching, monotonic_epochs,
-    no_committed_record_lost, strong_isr, valid_fetcher_state, valid_high_watermark, weak_isr,
+    Checks, Replacement, Verdict, epoch_fenced_truncation, last_value_kept, leader_completeness, log_matching,
+    monotonic_epochs, no_committed_record_lost, strong_isr, valid_fetcher_state, valid_high_watermark, weak_isr,
 };
 use crate::broker::Broker;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
-use crate::record::BatchHeader;
-use crate::time::Instant;
+use crate::record::{Batch, BatchHeader};
+use crate::time::{Instant, Timestamp};
 
 /// What made a log shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,15 +37,27 @@ impl Checks {
         }
     }
 
-    pub fn appended(&mut self, at: Instant, broker: BrokerId, log: LogId, header: &BatchHeader) {
+    pub fn appended(&mut self, at: Instant, broker: BrokerId, log: LogId, header: &BatchHeader, batch: &Batch) {
         let Some(place) = self.log(broker, log) else { return };
         let ledger = &mut self.ledgers[place];
         let verdict = epoch_fenced_truncation::appends(ledger, broker, header.base_offset);
+        if ledger.compacted {
+            let lacks = last_value_kept::appended(ledger, broker, header, batch);
+            self.judge_once(at, place, lacks);
+            return self.judge_once(at, place, verdict);
+        }
         let replica = ledger.replica(broker);
         if replica.marks.end() < header.base_offset {
             replica.begin_at(header.base_offset);
         }
         replica.marks.append(header.next_offset(), super::marks::mark(header));
+        self.judge_once(at, place, verdict);
+    }
+
+    /// Compaction replaces segments of a log.
+    pub fn replaced(&mut self, at: Instant, broker: BrokerId, log: LogId, wall: Timestamp, replacement: &Replacement) {
+        let Some(place) = self.log(broker, log) else { return };
+        let verdict = last_value_kept::check(&mut self.ledgers[place], broker, wall, replacement);
         self.judge_once(at, place, verdict);
     }
 
@@ -70,6 +82,10 @@ impl Checks {
         let Some(place) = self.log(broker, log) else { return };
         let ledger = &mut self.ledgers[place];
         ledger.deleted = ledger.deleted.max(below);
+        let replica = ledger.replica(broker);
+        if replica.marks.end() < below {
+            replica.begin_at(below);
+        }
         ledger.acked.remove(Offset::MIN, below);
     }
 

@@ -13,7 +13,7 @@ use crate::id::{LogId, TopicPartition};
 use crate::log::epoch::EpochCache;
 use crate::protocol::cluster::{Assignment, Registration};
 use crate::protocol::znode;
-use crate::record::{BatchBuilder, BatchHeader, Compression, Stamp};
+use crate::record::{Batch, BatchBuilder, Compression, Marker, Record, Stamp};
 use crate::sim::Tally;
 use crate::time::Timestamp;
 use crate::zookeeper::txn::Txn;
@@ -261,12 +261,12 @@ fn a_record_that_a_leader_alone_acknowledged_may_be_lost_and_is_told() {
 /// The whole way, from what the simulator observes to what is told.
 #[test]
 fn what_brokers_write_and_cut_is_seen() {
-    let header = |base_offset: Offset| -> BatchHeader {
+    let batch = {
         let mut batch = BatchBuilder::new(Compression::None);
-        batch.append(Timestamp(base_offset), None, Some(&Bytes::from_static(b"x")), &[]);
-        let batch = batch.build();
-        Stamp { base_offset, leader_epoch: 0, append_time: None }.header(&batch)
+        batch.append(Timestamp(7), None, Some(&Bytes::from_static(b"x")), &[]);
+        batch.build()
     };
+    let header = |base_offset| Stamp { base_offset, leader_epoch: 0, append_time: None }.header(&batch);
     let mut checks = Checks::default();
     let partitions = [assignment(LEADER, 0, &[LEADER, FOLLOWER])];
     let create = |path, data| Txn::Create { path, data: Some(data), ephemeral: false, parent_cversion: 1 };
@@ -280,7 +280,7 @@ fn what_brokers_write_and_cut_is_seen() {
     for broker in [LEADER, FOLLOWER] {
         checks.log_opened(broker, log, &name, 0);
         for offset in 0..10 {
-            checks.appended(NOW, broker, log, &header(offset));
+            checks.appended(NOW, broker, log, &header(offset), &batch);
         }
     }
     let ledger = &mut checks.ledgers[0];
@@ -291,4 +291,122 @@ fn what_brokers_write_and_cut_is_seen() {
     assert_eq!(told, ["ValidHighWatermark", "StrongIsr", "WeakIsr"]);
     checks.died(NOW, LEADER, Death::Killed, |_| 9);
     assert_eq!(checks.violations().last().unwrap().invariant, "NoCommittedRecordLost");
+}
+
+/// A batch at that offset: for every record its key, and its value unless it is a tombstone.
+fn keyed(base_offset: Offset, records: &[(&str, Option<&str>)]) -> Batch {
+    let mut builder = BatchBuilder::new(Compression::None);
+    for (key, value) in records {
+        builder.append(Timestamp(7), Some(key.as_bytes()), value.map(str::as_bytes), &[]);
+    }
+    let batch = builder.build();
+    let stamp = Stamp { base_offset, leader_epoch: 0, append_time: None };
+    Batch::parse([&stamp.apply(&batch)[..], &batch.payload()].concat().into()).unwrap()
+}
+
+/// A compacted partition: `a=1 a=2 b=1` and `a=-` behind it are committed on both replicas.
+fn compacted() -> (Ledger, [Batch; 2]) {
+    let mut ledger = Ledger::new(TopicPartition::new(topic(), 0), Uuid::from_u128(1));
+    ledger.compact();
+    ledger.authority = Some(assignment(LEADER, 0, &[LEADER, FOLLOWER]));
+    let batches = [keyed(0, &[("a", Some("1")), ("a", Some("2")), ("b", Some("1"))]), keyed(3, &[("a", None)])];
+    for id in [LEADER, FOLLOWER] {
+        for batch in &batches {
+            assert_eq!(last_value_kept::appended(&mut ledger, id, &batch.header, batch), Ok(()));
+        }
+        ledger.replica(id).process = Some(if id == LEADER { leads(0, 4, 0) } else { follows(0, 4) });
+    }
+    assert!(ledger.commit(LEADER));
+    ledger.acked.insert(0, 4);
+    (ledger, batches)
+}
+
+#[test]
+fn compaction_may_take_what_a_later_record_supersedes_and_nothing_else() {
+    let clean = |new: Vec<Batch>, now: i64| {
+        let (mut ledger, [old, later]) = compacted();
+        let replacement = Replacement { old: vec![old], new, later: vec![later] };
+        let verdict = last_value_kept::check(&mut ledger, LEADER, Timestamp(now), &replacement);
+        (verdict, ledger)
+    };
+    let (verdict, ledger) = clean(vec![keyed(2, &[("b", Some("1"))])], 0);
+    assert_eq!(verdict, Ok(()));
+    assert_eq!((ledger.removed.count(0, 9), ledger.acked.count(0, 9)), (2, 2));
+    for verdict in [log_matching::check(&ledger, LEADER), strong_isr::check(&ledger), weak_isr::check(&ledger)] {
+        assert_eq!(verdict, Ok(()), "each replica cleans for itself");
+    }
+    let received = |offset| Received { topic: Box::leak(Box::new(topic())), partition: 0, offset };
+    let consumer: Arc<str> = "c1".into();
+    assert_eq!(poll_skip::check(&ledger, &received(2), &consumer, 0), Ok(()));
+    assert_eq!(fires(poll_skip::check(&ledger, &received(3), &consumer, 0), "PollSkip"), None);
+    assert_eq!(lost_write::check(&ledger, &received(2), &consumer, 0), Ok(()));
+
+    let found = |new, now| clean(new, now).0.expect_err("the rule is broken").1;
+    assert!(found(vec![], 0).contains("offset 2 on broker-1 is the last of its key and is gone"));
+    assert!(found(vec![keyed(2, &[("b", Some("9"))])], 0).contains("offset 2 on broker-1 is another record now"));
+    assert!(found(vec![keyed(2, &[("b", Some("1")), ("c", None)])], 0).contains("offset 3 on broker-1 comes out of"));
+}
+
+#[test]
+fn compaction_may_take_a_tombstone_when_its_horizon_has_passed() {
+    let (_, [_, tombstone]) = compacted();
+    let raw = Record::decode(&tombstone).unwrap();
+    assert!(raw[0].value.is_none());
+    let mut horizon = tombstone.header;
+    horizon.set_delete_horizon(true);
+    horizon.base_timestamp = Timestamp(100);
+    let payload = tombstone.payload();
+    let old = Batch::parse([&horizon.seal(&payload)[..], &payload].concat().into()).unwrap();
+    for (now, holds) in [(99, false), (100, true)] {
+        let replacement = Replacement { old: vec![old.clone()], new: vec![], later: vec![] };
+        let verdict = last_value_kept::check(&mut compacted().0, LEADER, Timestamp(now), &replacement);
+        assert_eq!(verdict.is_ok(), holds, "{verdict:?}");
+    }
+}
+
+#[test]
+fn compaction_may_take_what_was_aborted_and_for_nothing_that_is_not_committed() {
+    let at = |base_offset, batch: Batch| {
+        let stamp = Stamp { base_offset, leader_epoch: 0, append_time: None };
+        Batch::parse([&stamp.apply(&batch)[..], &batch.payload()].concat().into()).unwrap()
+    };
+    let plain = keyed(0, &[("a", Some("1"))]);
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.set_producer(7, 0, 0);
+    builder.set_transactional();
+    builder.append(Timestamp(7), Some(b"a"), Some(b"2"), &[]);
+    let of_transaction = at(1, builder.build());
+    let marker = |commit| at(2, Marker { commit, coordinator_epoch: 0 }.batch(Timestamp(7), 7, 0));
+    let check = |log: &[&Batch], new: &[&Batch]| {
+        let owned = |batches: &[&Batch]| batches.iter().copied().cloned().collect::<Vec<_>>();
+        let replacement = Replacement { old: owned(log), new: owned(new), later: vec![] };
+        last_value_kept::check(&mut compacted().0, LEADER, Timestamp(0), &replacement).map_err(|why| why.1)
+    };
+    let (commit, abort) = (&marker(true), &marker(false));
+    let log = [&plain, &of_transaction, commit];
+    assert_eq!(check(&log, &log[1..]), Ok(()), "the committed one supersedes");
+    let gone = check(&[&plain, &of_transaction], &[&of_transaction]).unwrap_err();
+    assert!(gone.contains("offset 0 on broker-1 is the last of its key"), "by an open one: {gone}");
+    let log = [&plain, &of_transaction, abort];
+    assert_eq!(check(&log, &[&plain, abort]), Ok(()));
+    let gone = check(&log, &log[1..]).unwrap_err();
+    assert!(gone.contains("offset 0 on broker-1 is the last of its key"), "by an aborted one: {gone}");
+    let gone = check(&log, &log[..2]).unwrap_err();
+    assert!(gone.contains("offset 2 on broker-1 ends a transaction of which something is left"), "{gone}");
+}
+
+#[test]
+fn a_follower_may_lack_what_was_cleaned_away_and_nothing_else() {
+    let (mut ledger, [old, later]) = compacted();
+    let new = keyed(2, &[("b", Some("1"))]);
+    let replacement = Replacement { old: vec![old], new: vec![new.clone()], later: vec![later.clone()] };
+    assert_eq!(last_value_kept::check(&mut ledger, LEADER, Timestamp(0), &replacement), Ok(()));
+    assert_eq!(last_value_kept::appended(&mut ledger, LATE, &new.header, &new), Ok(()));
+    assert_eq!(last_value_kept::appended(&mut ledger, LATE, &later.header, &later), Ok(()));
+    assert_eq!(log_matching::check(&ledger, LATE), Ok(()));
+    assert_eq!(
+        fires(last_value_kept::appended(&mut ledger, BrokerId(4), &later.header, &later), "LastValueKept"),
+        None,
+        "b's record is missing"
+    );
 }

@@ -11,6 +11,9 @@
 //! | `elect unclean orders-0` | one of them leads that lives, whatever is lost |
 //! | `config orders retention.ms=5000 flush.ms=` | a topic's settings; one without a value is taken back |
 //! | `config broker-1 …`, `config brokers …` | settings of one broker, or of all |
+//! | `delete-records orders-0 before=20` | what lies below that offset goes; below -1, all that is committed |
+//! | `quota client=p1 producer_byte_rate=1000 request_percentage=` | a client may do no more; without a value it may again |
+//! | `quota user=u client=* …` | the same of every client of that user that has no quota by name |
 
 use std::collections::BTreeMap;
 
@@ -23,9 +26,10 @@ use crate::config::table::BROKER;
 use crate::config::{BrokerSettings, TopicConfig};
 use crate::id::BrokerId;
 use crate::near::hint;
+use crate::quota::{Key, QuotaEntity, Who};
 
 /// The words that open a line about them.
-pub const WORDS: [&str; 6] = ["topic", "delete", "grow", "reassign", "elect", "config"];
+pub const WORDS: [&str; 8] = ["topic", "delete", "grow", "reassign", "elect", "config", "delete-records", "quota"];
 
 type Parsed<T> = Result<T, ParseError>;
 
@@ -43,6 +47,8 @@ impl Line<'_> {
             "reassign" => self.reassign(at),
             "elect" => self.elect(at),
             "config" => self.configure(at),
+            "delete-records" => self.delete_records(at),
+            "quota" => self.quota(at),
             _ => self.wrong(at, format!("expected one of {}, found {word}", WORDS.join(", "))),
         }
     }
@@ -152,6 +158,52 @@ impl Line<'_> {
             return self.wrong(self.words.len(), "expected a setting, such as retention.ms=5000");
         }
         Ok(Errand::Configure { whose, configs })
+    }
+
+    fn delete_records(&self, at: usize) -> Parsed<Errand> {
+        let (topic, partition) = self.partition(at + 1)?;
+        let expected = "up to where, such as before=20";
+        let text = self.text(at + 2, expected)?;
+        self.end(at + 3)?;
+        match text.strip_prefix("before=").and_then(|offset| offset.parse().ok()) {
+            Some(before) if before >= -1 => Ok(Errand::DeleteRecords { topic, partition, before }),
+            _ => self.wrong(at + 2, format!("expected {expected}, found {text}")),
+        }
+    }
+
+    fn quota(&self, at: usize) -> Parsed<Errand> {
+        let (mut whose, mut quotas) = (QuotaEntity { user: None, client: None }, BTreeMap::new());
+        for (property, value, word) in self.properties(at + 1)? {
+            let who = || if value == "*" { Who::Default } else { Who::Named(value.clone()) };
+            match (property.as_str(), Key::from_name(&property)) {
+                ("user" | "client", _) if value.is_empty() => {
+                    return self.at(&word, format!("expected a {property}, or *"));
+                }
+                ("user", _) => whose.user = Some(who()),
+                ("client", _) => whose.client = Some(who()),
+                (_, Some(key)) => {
+                    let number = value.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+                    let right = number.is_some_and(|number| !key.is_whole() || number.fract() == 0.0);
+                    if !value.is_empty() && !right {
+                        let kind = if key.is_whole() { "a whole number" } else { "a number" };
+                        return self.at(&word, format!("expected {kind} above 0, found {value}"));
+                    }
+                    quotas.insert(key, Some(value).filter(|value| !value.is_empty()));
+                }
+                (_, None) => {
+                    let known: Vec<&str> = ["user", "client"].into_iter().chain(Key::ALL.map(Key::name)).collect();
+                    let hint = hint(&property, known.iter().copied());
+                    return self.at(&word, format!("expected one of {}, found {property}.{hint}", known.join(", ")));
+                }
+            }
+        }
+        if whose == (QuotaEntity { user: None, client: None }) {
+            return self.wrong(at + 1, "expected whose it is, such as client=p1");
+        }
+        if quotas.is_empty() {
+            return self.wrong(self.words.len(), "expected a quota, such as producer_byte_rate=1000");
+        }
+        Ok(Errand::Quota { whose, quotas })
     }
 
     /// `orders-0`.

@@ -18,6 +18,8 @@
 //! @14s elect preferred orders-1
 //! @14s expire broker-1
 //! @15s stop p1
+//! @16s quota client=p1 producer_byte_rate=1000
+//! @17s delete-records orders-0 before=20
 //! @20s expect no-acked-record-lost
 //! @20s expect acked >= 100
 //! ```

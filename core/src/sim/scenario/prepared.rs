@@ -34,6 +34,7 @@ prepared![
     "cut-link-and-retry",
     "log-append-time",
     "segments-roll",
+    "compaction",
 ];
 
 pub fn find(name: &str) -> Option<&'static Prepared> {

@@ -171,6 +171,35 @@ stop broker-4
 }
 
 #[test]
+fn what_an_admin_asks_is_read_and_written_back_as_it_stands() {
+    let lines = "\
+delete-records a-b.c-12 before=20
+delete-records t-0 before=-1
+quota client=p1 producer_byte_rate=1000
+quota user=* client=* consumer_byte_rate=5 request_percentage=12.5
+quota user=\"a b\" controller_mutation_rate=0.25 producer_byte_rate=\"\"
+";
+    let text = format!("cluster brokers=1\n{}", lines.lines().map(|line| format!("@1s {line}\n")).collect::<String>());
+    let scenario = parse::scenario(&text).unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert_eq!(scenario.to_string(), text);
+    for (line, expected) in [
+        ("delete-records t before=1", "column 16: expected a partition, such as orders-0, found t"),
+        ("delete-records t-0", "column 20: expected up to where, such as before=20"),
+        ("delete-records t-0 before=-2", "column 20: expected up to where, such as before=20, found before=-2"),
+        ("delete-records t-0 after=2", "column 20: expected up to where, such as before=20, found after=2"),
+        ("quota producer_byte_rate=1", "column 7: expected whose it is, such as client=p1"),
+        ("quota client=p1", "column 17: expected a quota, such as producer_byte_rate=1000"),
+        ("quota client= producer_byte_rate=1", "column 7: expected a client, or *"),
+        ("quota client=p1 producer_byte_rate=1.5", "column 17: expected a whole number above 0, found 1.5"),
+        ("quota client=p1 request_percentage=0", "column 17: expected a number above 0, found 0"),
+        ("quota client=p1 producer_rate=1", "column 17: expected one of user, client, consumer_byte_rate"),
+    ] {
+        let told = parse::action(line).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("line 1, {expected}")), "{line}: {told}");
+    }
+}
+
+#[test]
 fn a_fault_that_makes_no_sense_is_refused_with_what_was_expected() {
     let opening = "cluster brokers=2 racks=a,b\nproducer p1 topic=t\n";
     for (line, expected) in [

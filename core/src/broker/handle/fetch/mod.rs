@@ -78,6 +78,8 @@ struct Part {
 #[derive(Clone, Copy)]
 struct Seen {
     extent: Option<Extent>,
+    /// Of the log: in another one the extent means nothing.
+    generation: u32,
     high_watermark: Offset,
     last_stable_offset: Offset,
     log_start_offset: Offset,
@@ -100,6 +102,8 @@ struct Pass {
     urgent: bool,
     /// Whatever is found is sent.
     last: bool,
+    /// It has waited for bytes, and what was found before that may not be so any more.
+    resumed: bool,
 }
 
 impl Fetching {
@@ -109,7 +113,7 @@ impl Fetching {
     }
 
     fn begin_pass(&mut self, last: bool) {
-        self.pass = Pass { next: 0, left: self.max_bytes, min_one: true, urgent: false, last };
+        self.pass = Pass { next: 0, left: self.max_bytes, min_one: true, urgent: false, last, resumed: false };
     }
 
     /// Notes what the part that was next gave.
@@ -213,7 +217,13 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
             }
         }
     }
-    let max_bytes = (body.max_bytes.max(0) as u32).min(broker.settings.fetch_max_bytes.max(0) as u32);
+    let mut max_bytes = (body.max_bytes.max(0) as u32).min(broker.settings.fetch_max_bytes.max(0) as u32);
+    if replica.is_none()
+        && let Some(most) = broker.quotas.most_fetched(now, asked.client_id.as_deref().unwrap_or_default())
+    {
+        // More would never be given.
+        max_bytes = max_bytes.min(most);
+    }
     let mut fetching = Fetching {
         deadline: now + Duration::from_millis(body.max_wait_ms.max(0) as u64),
         context,
@@ -223,7 +233,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
         min_bytes: u64::from((body.min_bytes.max(0) as u32).min(max_bytes)),
         max_bytes,
         parts,
-        pass: Pass { next: 0, left: 0, min_one: true, urgent: false, last: false },
+        pass: Pass { next: 0, left: 0, min_one: true, urgent: false, last: false, resumed: false },
         asked,
     };
     fetching.begin_pass(body.max_wait_ms <= 0);
@@ -278,12 +288,25 @@ impl Broker {
             };
             fetching.note(found);
         }
+        if fetching.pass.resumed && !fetching.parts.iter().all(|part| self.still_holds(part)) {
+            fetching.begin_pass(fetching.pass.last);
+            return self.pass(fetching, out);
+        }
         let enough = fetching.parts.is_empty() || fetching.available() >= fetching.min_bytes;
         if enough || fetching.pass.urgent || fetching.pass.last {
             self.respond(fetching, out);
         } else {
             self.purgatory.park_fetch(fetching);
         }
+    }
+
+    /// Whether what was found of a part lies where it was found.
+    fn still_holds(&self, part: &Part) -> bool {
+        let found =
+            part.log.ok().zip(part.seen.ok()).and_then(|(log, seen)| Some((log, seen.extent?, seen.generation)));
+        found.is_none_or(|(log, extent, generation)| {
+            self.slot(log).is_some_and(|partition| partition.log.holds(&extent, generation))
+        })
     }
 
     /// Bytes came that a look-up asked for.
@@ -306,6 +329,7 @@ impl Broker {
             },
             Err(error) => Err(error),
         };
+        fetching.pass.resumed = true;
         fetching.note(found);
         self.pass(fetching, out);
     }
@@ -360,6 +384,7 @@ impl Broker {
         };
         let seen = Seen {
             extent: None,
+            generation: partition.log.generation(),
             high_watermark: partition.log.high_watermark(),
             last_stable_offset: partition.log.last_stable_offset(),
             log_start_offset: partition.log.log_start_offset(),

@@ -4,18 +4,27 @@ use kafka_protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use kafka_protocol::messages::{BrokerId as WireBroker, FetchResponse, ProducerId, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Encodable, StrBytes};
 use uuid::Uuid;
 
 use super::{Fetching, Part};
+use crate::broker::effect::Extent;
 use crate::broker::session::{Context, Key, Outcome, Told, TopicRef};
 use crate::broker::{Broker, Effect};
-use crate::error::ErrorCode;
+use crate::error::{self, ErrorCode};
 use crate::id::BrokerId;
 use crate::protocol::Response;
+use crate::time::Duration;
 
 impl Broker {
     pub(super) fn respond(&mut self, fetching: Fetching, out: &mut Vec<Effect>) {
+        if fetching.replica.is_none() && self.quotas.is_enabled() {
+            let bytes = self.answer_len(&fetching);
+            let wait = self.quotas.fetched(self.now.instant, fetching.asked.ticket, bytes);
+            if !wait.is_zero() {
+                return self.silence(fetching, wait, out);
+            }
+        }
         let Fetching { asked, context, replica, read_committed, parts, .. } = fetching;
         let outcomes: Vec<(&Key, Outcome)> = parts.iter().map(|part| (&part.key, part.outcome())).collect();
         let (session_id, named) = match context {
@@ -35,25 +44,39 @@ impl Broker {
             },
         };
         drop(outcomes);
-        let mut body = FetchResponse::default().with_session_id(session_id);
-        let mut records = Vec::new();
-        for (index, part) in parts.into_iter().enumerate() {
-            if named.as_ref().is_some_and(|named| !named[index]) {
-                continue;
-            }
-            let extent = part.seen.ok().and_then(|seen| seen.extent);
-            let bytes = extent.map_or(0, |extent| u64::from(extent.len));
+        let (mut body, records) = self.body(&parts, named.as_deref(), asked.version, read_committed, replica);
+        body.session_id = session_id;
+        for extent in records.iter().flatten() {
+            let bytes = u64::from(extent.len);
             self.bytes_out += bytes;
-            if replica.is_some()
-                && extent.and_then(|it| self.slot(it.log)).is_some_and(|it| it.settings.throttled_as_leader)
-            {
+            if replica.is_some() && self.slot(extent.log).is_some_and(|it| it.settings.throttled_as_leader) {
                 self.leader_throttle.record(self.now.instant, bytes, &self.settings);
             }
-            records.push(extent);
-            let data = self.partition_data(&part, asked.version, read_committed, replica, &mut body.node_endpoints);
-            let (name, id) = match part.key.0 {
-                TopicRef::Name(name) => (name, Uuid::nil()),
-                TopicRef::Id(id) => (TopicName::default(), id),
+        }
+        let response = Box::new(Response { version: asked.version, body: body.into(), records });
+        out.push(Effect::Reply { ticket: asked.ticket, response });
+    }
+
+    /// What is told of the parts, of those that are `named` only; and the records that belong to it.
+    fn body(
+        &self,
+        parts: &[Part],
+        named: Option<&[bool]>,
+        version: i16,
+        read_committed: bool,
+        replica: Option<BrokerId>,
+    ) -> (FetchResponse, Vec<Option<Extent>>) {
+        let mut body = FetchResponse::default();
+        let mut records = Vec::new();
+        for (index, part) in parts.iter().enumerate() {
+            if named.is_some_and(|named| !named[index]) {
+                continue;
+            }
+            records.push(part.seen.ok().and_then(|seen| seen.extent));
+            let data = self.partition_data(part, version, read_committed, replica, &mut body.node_endpoints);
+            let (name, id) = match &part.key.0 {
+                TopicRef::Name(name) => (name.clone(), Uuid::nil()),
+                TopicRef::Id(id) => (TopicName::default(), *id),
             };
             match body.responses.last_mut().filter(|last| last.topic == name && last.topic_id == id) {
                 Some(topic) => topic.partitions.push(data),
@@ -62,8 +85,38 @@ impl Broker {
                 ),
             }
         }
-        let response = Box::new(Response { version: asked.version, body: body.into(), records });
-        out.push(Effect::Reply { ticket: asked.ticket, response });
+        (body, records)
+    }
+
+    /// Bytes of the answer that there would be, as Kafka counts them against quotas.
+    fn answer_len(&self, fetching: &Fetching) -> u64 {
+        let Fetching { asked, context, replica, read_committed, parts, .. } = fetching;
+        let outcomes: Vec<(&Key, Outcome)> = parts.iter().map(|part| (&part.key, part.outcome())).collect();
+        let named = match *context {
+            Context::Sessionless | Context::Full => None,
+            Context::Incremental { id, .. } => Some(self.sessions.would_name(id, &outcomes)),
+        };
+        let (body, records) = self.body(parts, named.as_deref(), asked.version, *read_committed, *replica);
+        let records: u64 = records.iter().flatten().map(|extent| u64::from(extent.len)).sum();
+        4 + body.compute_size(asked.version).unwrap_or(0) as u64 + records
+    }
+
+    /// The client must wait: it is given nothing, and its session stays where it is.
+    fn silence(&mut self, fetching: Fetching, wait: Duration, out: &mut Vec<Effect>) {
+        let Fetching { asked, context, .. } = fetching;
+        let (session_id, code) = match context {
+            Context::Sessionless | Context::Full => (0, error::NONE),
+            Context::Incremental { id, epoch } => {
+                let moved_on = self.sessions.epoch(id).is_some_and(|now| now != epoch);
+                (id, if moved_on { ErrorCode::InvalidFetchSessionEpoch.code() } else { error::NONE })
+            }
+        };
+        let body = FetchResponse::default()
+            .with_throttle_time_ms(wait.as_millis() as i32)
+            .with_session_id(session_id)
+            .with_error_code(code);
+        out.push(Effect::Mute { conn: asked.ticket.conn, until: self.now.instant + wait });
+        asked.reply(body, out);
     }
 
     fn partition_data(
