@@ -65,6 +65,7 @@ impl fmt::Display for Report {
                 write!(f, "committed to {group} in {generation}:")?;
                 offsets.iter().try_for_each(|(partition, offset)| write!(f, " {partition}@{offset}"))
             }
+            Report::Sought { partition, offset } => write!(f, "sought {partition}@{offset}"),
             Report::Closed => f.write_str("closed"),
             Report::Note(text) => f.write_str(text),
         }

@@ -134,6 +134,8 @@ pub enum Report {
     Lost { group: StrBytes, partitions: Vec<TopicPartition> },
     /// The coordinator has taken a commit, which was asked for at that moment.
     Committed { group: StrBytes, generation: i32, asked: Instant, offsets: Vec<(TopicPartition, Offset)> },
+    /// The application goes on reading there.
+    Sought { partition: TopicPartition, offset: Offset },
     /// A consumer is closed.
     Closed,
     /// A line for the event log.

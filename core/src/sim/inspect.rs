@@ -62,7 +62,7 @@ impl Simulation {
 
     /// The groups, as their coordinators know them; two brokers may believe to coordinate one, and then the one that leads
     /// where it is kept, as the others know, comes first.
-    fn groups(&self) -> Vec<GroupView> {
+    pub(super) fn groups(&self) -> Vec<GroupView> {
         let hosts = self.hosts().filter_map(|(_, host)| host.broker());
         let mut hosts: Vec<_> = hosts.collect();
         hosts.sort_by_key(|broker| std::cmp::Reverse(broker.cluster_state().version));

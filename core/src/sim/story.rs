@@ -99,7 +99,7 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
         Report::Lost { group, partitions } => Some((Level::Bad, format!("{group}: has lost {}", List(partitions)))),
         Report::Closed => Some((Level::Info, "closed".to_owned())),
         Report::Note(text) => Some((Level::Info, text.clone())),
-        Report::Committed { .. } => None,
+        Report::Committed { .. } | Report::Sought { .. } => None,
         Report::Sent { .. } | Report::Acked { .. } | Report::Received { .. } => None,
     }
 }

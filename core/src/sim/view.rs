@@ -149,6 +149,9 @@ pub struct ConsumerView {
     pub name: String,
     pub settings: String,
     pub group: Option<String>,
+    /// What it reads, or its group shares out.
+    #[serde(default)]
+    pub topics: Vec<String>,
     pub health: Health,
     pub received: u64,
     /// Records between its positions and the high watermarks.

@@ -150,6 +150,7 @@ impl Consumer {
             name: self.name.clone(),
             settings: self.set.to_string(),
             group: self.group.as_ref().map(|group| group.id().to_string()),
+            topics: self.metadata.topics().iter().map(|topic| topic.name.to_string()).collect(),
             health: Health::Running,
             received: self.received,
             lag: self.positions.iter().map(Position::lag).sum(),
@@ -337,13 +338,14 @@ impl Consumer {
                 Some(group) => group.close(now),
                 None => out.push(Effect::Report(Report::Closed)),
             },
-            Command::Seek { name, offset } => self.with_position(&name, out, |position, fetched, index| {
+            Command::Seek { name, offset } => self.with_position(&name, out, |position, fetched, index, out| {
+                out.push(Effect::Report(Report::Sought { partition: name.clone(), offset }));
                 (position.state, position.epoch, position.validity) = (State::At(offset), -1, Validity::Valid);
                 position.buffered = false;
                 fetched.retain(|fetched| fetched.position != index);
             }),
-            Command::Pause { name } => self.with_position(&name, out, |position, _, _| position.paused = true),
-            Command::Resume { name } => self.with_position(&name, out, |position, _, _| position.paused = false),
+            Command::Pause { name } => self.with_position(&name, out, |position, _, _, _| position.paused = true),
+            Command::Resume { name } => self.with_position(&name, out, |position, _, _, _| position.paused = false),
         }
     }
 
@@ -351,11 +353,11 @@ impl Consumer {
         &mut self,
         name: &TopicPartition,
         out: &mut Vec<Effect>,
-        act: impl FnOnce(&mut Position, &mut VecDeque<Fetched>, usize),
+        act: impl FnOnce(&mut Position, &mut VecDeque<Fetched>, usize, &mut Vec<Effect>),
     ) {
         let own = |position: &Position| position.state != State::Free && position.name() == *name;
         match self.positions.iter().position(own) {
-            Some(index) => act(&mut self.positions[index], &mut self.fetched, index),
+            Some(index) => act(&mut self.positions[index], &mut self.fetched, index, out),
             None => out.push(Effect::Report(Report::Note(format!("No current assignment for partition {name}")))),
         }
     }
@@ -450,10 +452,9 @@ impl Node for Consumer {
         if self.group.as_ref().is_some_and(Group::is_closed) {
             return None;
         }
-        let waits = self.fetched.iter().any(|fetched| !self.positions[fetched.position].paused);
-        let calls = self.group.is_some() && self.next_poll > self.looked && self.next_poll != NEVER;
-        let poll =
-            (calls || waits && self.next_poll != NEVER && self.is_polling(self.next_poll)).then_some(self.next_poll);
+        let waits = self.group.is_some() || self.fetched.iter().any(|fetched| !self.positions[fetched.position].paused);
+        // What could not be polled when it last looked waits for something else.
+        let poll = (waits && self.next_poll > self.looked && self.next_poll != NEVER).then_some(self.next_poll);
         let group = self.group.as_ref().zip(self.settings.group.as_ref());
         let group = group.and_then(|(group, settings)| group.deadline(settings, self.looked));
         // Back-offs that are over wait for the network, not for time.

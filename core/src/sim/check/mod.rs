@@ -20,10 +20,22 @@
 //! | NoCommittedRecordLost | what is committed stays | `no_committed_record_lost.rs` |
 //! | ConsistentRead, InconsistentOffsets | an offset is one record | `consistent_read.rs` … |
 //! | LostWrite, PollSkip, NonmonotonicPoll | consumers get all, in order | `lost_write.rs` … |
+//!
+//! | of groups | what their members are told | `groups.rs` |
+//! | --- | --- | --- |
+//! | OneOwner, MonotonicGeneration | who reads what, in which generation | `one_owner.rs` … |
+//! | StaleCommit, CommittedOffsetKept, Unseen | what is committed, and what reaches the group | `stale_commit.rs` … |
+//! | EventuallyOwned | all is read after the faults | `eventually_owned.rs` |
+//!
+//! As in Jepsen's table of what is allowed, a consumer whose group gives it a partition again may skip what others have read
+//! meanwhile, and read again what nobody has committed: PollSkip and NonmonotonicPoll hold from one assignment to the next.
 
 mod authority;
+mod committed_offset_kept;
 mod consistent_read;
 mod epoch_fenced_truncation;
+pub(super) mod eventually_owned;
+pub(super) mod groups;
 mod inconsistent_offsets;
 mod last_value_kept;
 mod leader_completeness;
@@ -34,13 +46,17 @@ mod log_matching;
 mod lost_write;
 mod marks;
 mod monotonic_epochs;
+mod monotonic_generation;
 mod no_committed_record_lost;
 mod nonmonotonic_poll;
+mod one_owner;
 mod poll_skip;
 mod rack_spread;
 mod ranges;
 mod replication;
+mod stale_commit;
 mod strong_isr;
+mod unseen;
 mod valid_fetcher_state;
 mod valid_high_watermark;
 mod weak_isr;
@@ -54,10 +70,12 @@ use std::sync::Arc;
 use kafka_protocol::messages::TopicName;
 
 use crate::client::Report;
+use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, Offset};
 use crate::time::Instant;
 
 pub(super) use authority::Promises;
+pub(super) use groups::Groups;
 pub(super) use last_value_kept::Replacement;
 use ledger::Ledger;
 pub(super) use replication::Death;
@@ -92,6 +110,7 @@ pub(super) struct Checks {
     version: u64,
     /// By consumer, topic and partition: the offset that comes next; −1 where any may.
     next: BTreeMap<Arc<str>, BTreeMap<TopicName, Vec<Offset>>>,
+    groups: Groups,
     violations: Vec<Arc<Violation>>,
     /// Acknowledged records that are gone, exempt or not.
     lost: u64,
@@ -159,6 +178,7 @@ impl Checks {
                 }
                 let expected = *next;
                 *next = offset + 1;
+                let deleted = (*offset > ledger.deleted && ledger.deleted > 0).then_some("retention removed them");
                 let verdicts = [
                     consistent_read::check(ledger, &received, hash),
                     nonmonotonic_poll::check(&received, name, expected),
@@ -168,8 +188,15 @@ impl Checks {
                 for verdict in verdicts {
                     self.judge(at, verdict);
                 }
+                let exempt = deleted.or_else(|| self.lost_commits());
+                for verdict in self.groups.received(name, &received, exempt) {
+                    self.judge(at, verdict);
+                }
             }
-            Report::Assigned { .. } | Report::Revoked { .. } | Report::Lost { .. } => {
+            Report::Assigned { .. } | Report::Committed { .. } | Report::Revoked { .. } | Report::Lost { .. } => {
+                for verdict in self.groups.told(at, name, report) {
+                    self.judge(at, verdict);
+                }
                 if let Report::Revoked { partitions, .. } | Report::Lost { partitions, .. } = report {
                     for partition in partitions {
                         *next(&mut self.next, name, &partition.topic, partition.partition) = -1;
@@ -177,7 +204,11 @@ impl Checks {
                 }
             }
             Report::Sent { .. } | Report::Failed { .. } | Report::Note(_) => {}
-            Report::Committed { .. } | Report::Closed => {}
+            Report::Sought { partition, offset } => {
+                self.groups.sought(name, partition, *offset);
+                *next(&mut self.next, name, &partition.topic, partition.partition) = -1;
+            }
+            Report::Closed => {}
         }
     }
 
@@ -187,7 +218,8 @@ impl Checks {
     }
 
     /// The process of a client is gone, or it has ended by itself.
-    pub fn ended(&mut self, _at: Instant, name: &Arc<str>) {
+    pub fn ended(&mut self, at: Instant, name: &Arc<str>) {
+        self.groups.ended(at, name);
         self.next.remove(name);
     }
 
@@ -198,6 +230,20 @@ impl Checks {
 
     pub fn violations(&self) -> &[Arc<Violation>] {
         &self.violations
+    }
+
+    pub fn groups_mut(&mut self) -> &mut Groups {
+        &mut self.groups
+    }
+
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// What groups had committed may be gone, as Kafka allows it.
+    fn lost_commits(&self) -> Option<&'static str> {
+        let places = self.index.get(&Internal::Groups.name())?;
+        places.iter().any(|place| self.ledgers[*place].torn.is_some()).then_some("commits were lost")
     }
 
     fn place(&self, topic: &TopicName, partition: i32) -> Option<usize> {

@@ -25,7 +25,8 @@
 //!
 //! `X` is `broker-2`, `rack a` (every broker of it) or `controller`: who that is at the moment when the line is done. What is
 //! killed, crashed, started, paused, resumed or skewed can be `zookeeper` too. `A` and `B` can be that as well, and, like the
-//! `X` of `pause`, `resume` and `skew`, producers and consumers.
+//! `X` of `kill`, `start`, `pause`, `resume` and `skew`, producers and consumers. A client that is started is another process,
+//! with the settings of its line.
 //!
 //! There is no line that duplicates or reorders messages at will: nodes talk over TCP, which does neither within a
 //! connection. A request comes twice where its sender, after a `reset` or a time-out, sends it again; two messages change

@@ -11,8 +11,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::lex::{self, Word};
 use super::names::{Names, is_name, topic_name};
 use super::{
-    Action, BROKER_COUNTS, BugLine, CLUSTER_COUNTS, COUNTS, Comparison, Expectation, PARTITION_COUNTS, ParseError,
-    Scenario, Swarm, Timed, errand, fault,
+    Action, BROKER_COUNTS, BugLine, CLUSTER_COUNTS, COUNTS, Comparison, Expectation, GROUP_COUNTS, PARTITION_COUNTS,
+    ParseError, Scenario, Swarm, Timed, errand, fault,
 };
 use crate::bug::Bug;
 use crate::client::admin::Errand;
@@ -35,6 +35,9 @@ pub const MAX_PARTITIONS: u32 = 1_000;
 /// Producers and consumers.
 pub const MAX_CLIENTS: usize = 100;
 pub const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Who owns what has no owner.
+pub const NOBODY: &str = "none";
 
 /// The words that open a line, besides those about errands ([`errand::WORDS`]) and faults ([`fault::WORDS`]).
 const STATEMENTS: [&str; 12] =
@@ -451,8 +454,12 @@ impl Line<'_> {
         let of_partitions = PARTITION_COUNTS.map(|(name, _)| name);
         let of_cluster = CLUSTER_COUNTS.map(|(name, _)| name);
         let of_brokers = BROKER_COUNTS.map(|(name, _)| name);
+        let of_groups = GROUP_COUNTS.map(|(name, _)| name);
+        if let Some(owner) = text.strip_prefix("owner:") {
+            return self.owner(from + 1, owner);
+        }
         let known = || {
-            let all = counts.into_iter().chain(of_partitions).chain(of_cluster).chain(of_brokers);
+            let all = counts.into_iter().chain(of_partitions).chain(of_cluster).chain(of_brokers).chain(of_groups);
             all.chain(["no-acked-record-lost", "invariants-hold", "settled"])
         };
         let Some(at) = text.find(['<', '=', '>']) else {
@@ -474,6 +481,10 @@ impl Line<'_> {
                     return self.wrong(from + 1, format!("expected a partition, such as {count}:orders-0"));
                 }
             }
+            Some(of) if of_groups.contains(&count) && !of.is_empty() => {}
+            None | Some("") if of_groups.contains(&count) => {
+                return self.wrong(from + 1, format!("expected a group behind it, such as {count}:g"));
+            }
             None if of_partitions.contains(&count) => {
                 return self.wrong(from + 1, format!("expected a partition behind it, such as {count}:orders-0"));
             }
@@ -494,6 +505,24 @@ impl Line<'_> {
             (None, _) => self.wrong(from + 1, format!("expected one of <, <=, =, >=, >, found {symbol}")),
             (_, Err(_)) => self.wrong(self.words.len() - 1, format!("expected a whole number after {symbol}")),
         }
+    }
+
+    /// `g:orders-0=c1`, behind `owner:`.
+    fn owner(&self, index: usize, text: &str) -> Parsed<Expectation> {
+        let parts = text.split_once('=').and_then(|(what, consumer)| Some((what.rsplit_once(':')?, consumer)));
+        let Some(((group, partition), consumer)) = parts.filter(|((group, _), _)| !group.is_empty()) else {
+            return self.wrong(index, "expected a group, a partition and a consumer, such as owner:g:orders-0 = c1");
+        };
+        let name = partition.rsplit_once('-').and_then(|(topic, number)| Some((topic, number.parse::<u16>().ok()?)));
+        let Some((topic, number)) = name.filter(|(topic, _)| topic_name(topic).is_ok()) else {
+            return self.wrong(index, format!("expected a partition, such as orders-0, found {partition}"));
+        };
+        if consumer != NOBODY {
+            self.known_client(index, consumer, false, true)?;
+        }
+        let topic = TopicName(StrBytes::from_string(topic.to_owned()));
+        let partition = TopicPartition::new(topic, i32::from(number));
+        Ok(Expectation::Owner { group: group.to_owned(), partition, consumer: consumer.to_owned() })
     }
 
     /// The `name=value` words from there on: no name twice.

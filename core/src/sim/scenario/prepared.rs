@@ -35,6 +35,15 @@ prepared![
     "log-append-time",
     "segments-roll",
     "compaction",
+    "group-shares-the-work",
+    "member-dies",
+    "eager-rebalance",
+    "cooperative-rebalance",
+    "static-member-returns",
+    "slow-consumer-is-thrown-out",
+    "lag-grows-and-shrinks",
+    "groups-side-by-side",
+    "classic-group-upgrades",
 ];
 
 pub fn find(name: &str) -> Option<&'static Prepared> {

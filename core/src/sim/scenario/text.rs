@@ -81,6 +81,7 @@ impl Display for Expectation {
             Expectation::NoAckedRecordLost => f.write_str("no-acked-record-lost"),
             Expectation::InvariantsHold => f.write_str("invariants-hold"),
             Expectation::Settled => f.write_str("settled"),
+            Expectation::Owner { group, partition, consumer } => write!(f, "owner:{group}:{partition} = {consumer}"),
             Expectation::Count { what, op, value } => write!(f, "{what} {} {value}", op.symbol()),
         }
     }

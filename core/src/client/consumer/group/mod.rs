@@ -71,7 +71,7 @@ pub struct Shared {
     stage: Life,
 }
 
-/// `Running → Closing [close] → Closed [left, or 30 s have passed]`
+/// `Running → Closing [close] → Closed [left, or 30 s have passed; an exception]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Running,
@@ -176,7 +176,7 @@ impl Group {
             Membership::Classic(classic) => classic.revokes(),
             Membership::Consumer(_) => false,
         };
-        revokes || self.shared.fatal.is_some() || self.shared.stage != Life::Running
+        revokes || self.shared.stage != Life::Running
     }
 
     pub fn is_closed(&self) -> bool {
@@ -192,6 +192,7 @@ impl Group {
     pub fn close(&mut self, now: Instant) {
         if self.shared.stage == Life::Running {
             self.shared.stage = Life::Closing { until: now + CLOSE_TIMEOUT };
+            self.offsets.prepare(false);
         }
     }
 
@@ -200,13 +201,24 @@ impl Group {
         if around.polling {
             self.shared.polled = around.now;
         }
-        if self.shared.fatal.is_some() && self.shared.stage == Life::Running {
-            return;
+        if self.shared.fatal.is_some() {
+            return self.shared.end(around);
         }
         if let Life::Closing { until } = self.shared.stage {
             self.closing(around, settings, until);
             return;
         }
+        self.take_part(around, settings);
+        if self.shared.fatal.is_some() {
+            return self.shared.end(around);
+        }
+        // It may have turned out not to be the coordinator.
+        if self.coordinator.link().is_none() {
+            self.coordinator.find(around, &self.shared.id);
+        }
+    }
+
+    fn take_part(&mut self, around: &mut Around<'_>, settings: &GroupSettings) {
         let Some(link) = self.coordinator.find(around, &self.shared.id) else { return };
         let Group { membership, offsets, shared, coordinator } = self;
         match membership {
@@ -226,7 +238,7 @@ impl Group {
             if shared.fatal.is_none() && until > around.now { coordinator.find(around, &shared.id) } else { None };
         let identity = membership.identity();
         let unreachable = link.is_none() && (coordinator.is_hopeless() || shared.owned.is_empty());
-        if until > around.now && shared.fatal.is_none() && !unreachable {
+        if until > around.now && !unreachable {
             let Some(link) = link else { return };
             if !offsets.closes(around, settings, shared, identity, link) {
                 return;
@@ -243,8 +255,7 @@ impl Group {
             }
         }
         shared.let_go_of_all(around, membership.generation());
-        shared.stage = Life::Closed;
-        around.out.push(Effect::Report(Report::Closed));
+        shared.end(around);
     }
 
     pub fn answered(&mut self, around: &mut Around<'_>, link: LinkId, ask: Ask, body: ResponseKind) {
@@ -310,7 +321,7 @@ impl Group {
             Life::Closing { until } => Some(until),
             Life::Running | Life::Closed => None,
         };
-        if self.shared.stage == Life::Closed || (self.shared.fatal.is_some() && close.is_none()) {
+        if self.shared.stage == Life::Closed {
             return None;
         }
         let member = match &self.membership {
@@ -427,7 +438,14 @@ impl Shared {
         around.out.push(Effect::Report(Report::Assigned { group, member_id, instance_id, generation, added, owned }));
     }
 
-    /// An exception that no application catches.
+    fn end(&mut self, around: &mut Around<'_>) {
+        if self.stage != Life::Closed {
+            self.stage = Life::Closed;
+            around.out.push(Effect::Report(Report::Closed));
+        }
+    }
+
+    /// An exception that no application catches: its process ends.
     fn fail(&mut self, around: &mut Around<'_>, why: String) {
         around.note(why.clone());
         self.fatal = Some(why);
