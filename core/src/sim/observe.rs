@@ -8,7 +8,7 @@ use super::check::{Death, Promises, eventually_owned, liveness};
 use super::network::NodeId;
 use super::scenario::parse::NOBODY;
 use super::scenario::{Expectation, GROUP_COUNTS};
-use super::view::{Level, View};
+use super::view::{Health, Level, View};
 use super::workload::App;
 use super::{Actor, Process, Simulation, story};
 use crate::broker;
@@ -228,7 +228,11 @@ impl Simulation {
             "failed" => producers().map(|producer| producer.failed).sum(),
             "retries" => producers().map(|producer| producer.retries).sum(),
             "received" => consumers().map(|consumer| consumer.received).sum(),
-            "lag" => consumers().map(|consumer| consumer.lag).sum(),
+            // Nobody waits for what a dead one has not read.
+            "lag" => {
+                let live = consumers().filter(|consumer| of.is_some() || consumer.health != Health::Dead);
+                live.map(|consumer| consumer.lag).sum()
+            }
             "assigned" => members().map(|(_, reader)| reader.owned.len() as u64).sum(),
             "revoked" if of.is_none() => self.checks.groups().all().map(|group| group.revoked).sum(),
             "taken" if of.is_none() => self.checks.groups().all().map(|group| group.lost).sum(),

@@ -16,7 +16,7 @@ use ottla_core::id::{BrokerId, ConnId};
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::protocol::znode;
 use ottla_core::sim::view::{
-    BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View, ZooKeeperView,
+    BrokerView, ConsumerView, GroupView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View, ZooKeeperView,
 };
 use ottla_core::time::Instant;
 use ottla_core::zookeeper;
@@ -124,6 +124,10 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         server.zookeeper.look(look).await.unwrap_or_else(|| (ZooKeeperView::dead(), BTreeSet::new()));
     view.zookeeper = zookeeper;
     clients(server, &mut view, passed, rates);
+    for consumer in &mut view.consumers {
+        let has = |group: &&GroupView| group.members.iter().any(|member| member.client_id == consumer.name);
+        consumer.group = view.groups.iter().find(has).map(|group| group.id.clone());
+    }
     view.links.extend(server.exchange.links(&connected));
     view.log = server.live.story().lines();
     view

@@ -296,3 +296,34 @@ fn the_prepared_scenarios_are_read_and_open_with_a_title() {
         assert_eq!(parse::scenario(&scenario.to_string()).as_ref(), Ok(&scenario));
     }
 }
+
+#[test]
+fn what_concerns_groups_is_read_written_and_checked() {
+    let opening = "cluster brokers=1\ntopic orders partitions=1 replication.factor=1\n";
+    let lines = "consumer c1 pattern=orders.* group.id=g\nconsumer c2 topics=orders group.id=g\n@1s rate c1 2/s\n\
+                 @1s seek c1 orders-0 5\n@1s pause c1 orders-0\n@1s resume c1 orders-0\n@1s pause c1\n@2s kill c1\n\
+                 @3s start c1\n@4s stop c2\n@5s expect members:g = 1\n@5s expect owner:g:orders-0 = c1\n\
+                 @5s expect owner:g:orders-0 = none\n@5s expect revoked:c1 = 0\n";
+    let text = format!("{opening}{lines}");
+    assert_eq!(parse::scenario(&text).unwrap().to_string(), text);
+    for (line, expected) in [
+        ("seek c1 orders", "column 9: expected a partition, such as orders-0"),
+        ("seek c1 orders-0 -1", "column 18: expected an offset"),
+        ("pause c1 orders-0 now", "column 10: expected the line to end here"),
+        ("expect members = 1", "column 8: expected a group behind it, such as members:g"),
+        ("expect owner:g:orders = c1", "column 8: expected a partition"),
+        ("expect owner:orders-0 = c1", "column 8: expected a group, a partition and a consumer"),
+        ("expect owner:g:orders-0 = c3", "column 8: no producer or consumer is called c3"),
+    ] {
+        let told = errors(&format!("{text}{line}\n"));
+        assert!(told[0].starts_with(&format!("line 17, {expected}")), "{line}: {}", told[0]);
+    }
+    for (line, expected) in [
+        ("consumer c9", "expected the consumer's topics"),
+        ("consumer c9 topics=orders group.instance.id=a", "group.instance.id needs a group.id"),
+        ("consumer c9 topics=orders group.id=g session.timeout.ms=x", "expected session.timeout.ms to be"),
+    ] {
+        let told = errors(&format!("{opening}{line}\n"));
+        assert!(told[0].contains(expected), "{line}: {}", told[0]);
+    }
+}
