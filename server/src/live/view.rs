@@ -16,7 +16,8 @@ use ottla_core::id::{BrokerId, ConnId};
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::protocol::znode;
 use ottla_core::sim::view::{
-    BrokerView, ConsumerView, GroupView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View, ZooKeeperView,
+    BrokerView, ConsumerView, GroupView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
+    ZooKeeperView,
 };
 use ottla_core::time::Instant;
 use ottla_core::zookeeper;
