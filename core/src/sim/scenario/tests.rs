@@ -301,7 +301,7 @@ fn the_prepared_scenarios_are_read_and_open_with_a_title() {
 #[test]
 fn what_concerns_groups_is_read_written_and_checked() {
     let opening = "cluster brokers=1\ntopic orders partitions=1 replication.factor=1\n";
-    let lines = "consumer c1 pattern=orders.* group.id=g\nconsumer c2 topics=orders group.id=g\n@1s rate c1 2/s\n\
+    let lines = "consumer c1 group.id=g pattern=orders.*\nconsumer c2 topics=orders group.id=g\n@1s rate c1 2/s\n\
                  @1s seek c1 orders-0 5\n@1s pause c1 orders-0\n@1s resume c1 orders-0\n@1s pause c1\n@2s kill c1\n\
                  @3s start c1\n@4s stop c2\n@5s expect members:g = 1\n@5s expect owner:g:orders-0 = c1\n\
                  @5s expect owner:g:orders-0 = none\n@5s expect revoked:c1 = 0\n";
