@@ -57,6 +57,7 @@ fn Cards(few: bool) -> impl IntoView {
             </button>
         }
     };
+    let alike = |one: &Prepared, next: &Prepared| one.group == next.group;
     let blank = view! {
         <button class="card dashed" data-scenario="blank" on:click=move |_| open(BLANK, false)>
             <b>"+ A blank cluster"</b><span>"Three brokers. Add topics, producers and consumers yourself."</span>
@@ -66,7 +67,8 @@ fn Cards(few: bool) -> impl IntoView {
         let cards = prepared::ALL.iter().take(3).map(card).collect_view();
         return view! { <div class="cards">{cards}{blank}</div> }.into_any();
     }
-    let groups = prepared::ALL.chunk_by(|one, next| one.group == next.group).map(|group| {
+    let groups = [prepared::ALL, prepared::SEARCHES].into_iter().flat_map(|list| list.chunk_by(alike));
+    let groups = groups.map(|group| {
         view! {
             <h3>{group[0].group}</h3>
             <div class="cards">{group.iter().map(card).collect_view()}</div>

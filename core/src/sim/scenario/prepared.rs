@@ -13,9 +13,9 @@ pub struct Prepared {
 }
 
 macro_rules! prepared {
-    ($($group:literal: [$($name:literal),* $(,)?]),* $(,)?) => {
-        /// In the order in which a newcomer would read them, group by group; the first is what the page opens with.
-        pub const ALL: &[Prepared] = &[
+    ($(#[$doc:meta])* $list:ident; $($group:literal: [$($name:literal),* $(,)?]),* $(,)?) => {
+        $(#[$doc])*
+        pub const $list: &[Prepared] = &[
             $($(Prepared {
                 name: $name,
                 group: $group,
@@ -26,6 +26,8 @@ macro_rules! prepared {
 }
 
 prepared![
+    /// In the order in which a newcomer would read them, group by group; the first is what the page opens with.
+    ALL;
     "First steps": [
         "first-cluster",
         "one-chosen-record",
@@ -63,6 +65,22 @@ prepared![
     ],
 ];
 
+prepared![
+    /// What `ottla search` plays with many seeds. Played once they are the run of one seed, in which little may happen.
+    SEARCHES;
+    "For ottla search": [
+        "search-three-brokers",
+        "search-truncate-to-high-watermark",
+        "search-kip-101-only",
+        "search-kip-320-first-try",
+        "search-unclean-election",
+    ],
+];
+
+pub fn every() -> impl Iterator<Item = &'static Prepared> {
+    ALL.iter().chain(SEARCHES)
+}
+
 pub fn find(name: &str) -> Option<&'static Prepared> {
-    ALL.iter().find(|prepared| prepared.name == name)
+    every().find(|prepared| prepared.name == name)
 }
