@@ -9,8 +9,8 @@ use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsResponse, FindCoordinatorResponse, InitProducerIdResponse, MetadataResponse, RequestKind,
-    ResponseKind, TopicName,
+    ApiKey, ApiVersionsResponse, FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdResponse,
+    MetadataResponse, RequestKind, ResponseKind, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -192,15 +192,8 @@ impl<N: Node<Event = Event, Effect = Effect>> Fake<N> {
                 let body = InitProducerIdResponse::default().with_producer_id(7.into());
                 Some((request.version, ResponseKind::InitProducerId(body)))
             }
-            RequestKind::FindCoordinator(body) => {
-                let found = Coordinator::default()
-                    .with_key(body.coordinator_keys.first().cloned().unwrap_or_default())
-                    .with_node_id(3.into())
-                    .with_host(StrBytes::from_static_str("host"))
-                    .with_port(i32::from(endpoint(3).port));
-                let body = FindCoordinatorResponse::default().with_coordinators(vec![found]);
-                Some((request.version, ResponseKind::FindCoordinator(body)))
-            }
+            // Of a transactional id; a group's is the test's.
+            RequestKind::FindCoordinator(body) if body.key_type == 1 => Some((request.version, coordinator(body))),
             RequestKind::Metadata(body) => {
                 self.metadata_requests += 1;
                 let broker = |id: u16| {
@@ -235,4 +228,14 @@ impl<N: Node<Event = Event, Effect = Effect>> Fake<N> {
             _ => None,
         }
     }
+}
+
+/// Of whatever is asked about, broker 3.
+pub fn coordinator(request: &FindCoordinatorRequest) -> ResponseKind {
+    let found = Coordinator::default()
+        .with_key(request.coordinator_keys.first().cloned().unwrap_or_default())
+        .with_node_id(3.into())
+        .with_host(StrBytes::from_static_str("host"))
+        .with_port(i32::from(endpoint(3).port));
+    FindCoordinatorResponse::default().with_coordinators(vec![found]).into()
 }

@@ -331,6 +331,10 @@ pub enum Target {
     Consumer {
         name: String,
     },
+    /// A group of consumers.
+    Group {
+        id: String,
+    },
     ZooKeeper,
     /// What ZooKeeper holds there.
     Znode {

@@ -60,6 +60,7 @@ pub fn Hand() -> impl IntoView {
         (None, Some(Target::Batch { .. })) => "Batch",
         (None, Some(Target::Producer { .. })) => "Producer",
         (None, Some(Target::Consumer { .. })) => "Consumer",
+        (None, Some(Target::Group { .. })) => "Group",
         (None, Some(Target::ZooKeeper)) => "ZooKeeper",
         (None, Some(Target::Znode { .. })) => "Znode",
         (None, None) => "In hand",

@@ -1,10 +1,11 @@
 //! What lies beside the stage. Left, three views of one run: `lesson.rs` its prose, `script.rs` its text, `events.rs` what
 //! happened; `story.rs` holds their tabs. Right, what one holds: `hand.rs`, with `message.rs`, `batch.rs`, `node.rs`,
-//! `znode.rs` and the `form.rs`s by which one adds to the run.
+//! `group.rs`, `znode.rs` and the `form.rs`s by which one adds to the run.
 
 pub mod batch;
 pub mod events;
 pub mod form;
+pub mod group;
 pub mod hand;
 pub mod lesson;
 pub mod message;

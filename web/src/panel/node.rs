@@ -6,10 +6,12 @@ use leptos::prelude::*;
 use ottla_core::id::BrokerId;
 use ottla_core::sim::scenario::{Action, Fault};
 use ottla_core::sim::view::{
-    BrokerView, ConsumerView, Detail, FactGroup, Health, LinkView, ProducerView, ReplicaView, Target,
+    BrokerView, ConsumerView, Detail, FactGroup, Health, IdentityView, LinkView, ProducerView, ReplicaView, Target,
+    TopicView, View,
 };
 use ottla_core::time::Duration;
 
+use crate::panel::group::Group;
 use crate::panel::znode::{Znode, ZooKeeper};
 use crate::scene::words::{is_live, lag, number, role};
 use crate::store::{Form, Session, Source};
@@ -21,6 +23,7 @@ pub fn NodeView(target: Target) -> impl IntoView {
         Target::Partition { broker, topic, partition } => view! { <Partition broker topic partition/> }.into_any(),
         Target::Producer { name } => view! { <Producer name/> }.into_any(),
         Target::Consumer { name } => view! { <Consumer name/> }.into_any(),
+        Target::Group { id } => view! { <Group id/> }.into_any(),
         Target::ZooKeeper => view! { <ZooKeeper/> }.into_any(),
         Target::Znode { path } => view! { <Znode path/> }.into_any(),
         Target::Message { .. } | Target::Batch { .. } => ().into_any(),
@@ -301,6 +304,11 @@ fn Producer(name: String) -> impl IntoView {
     let editable = Memo::new(move |_| {
         session.source.get() == Source::Simulated && health.get().is_some_and(|health| health != Health::Dead)
     });
+    let identity =
+        Memo::new(move |_| producer.with(|producer| producer.as_ref().and_then(|producer| producer.identity.clone())));
+    let risk = Memo::new(move |_| {
+        session.view.with(|view| producer.with(|producer| producer.as_ref().and_then(|it| risk_of(view, it))))
+    });
     let topic = Memo::new(move |_| producer.with(|producer| producer.as_ref().map(|producer| producer.topic.clone())));
     let send = move |_| session.fill_in(Form::Send { topic: topic.get_untracked(), partition: None });
     view! {
@@ -324,9 +332,72 @@ fn Producer(name: String) -> impl IntoView {
             <div class="bar"><i style:width=move || format!("{:.1}%", filled())></i></div>
         </Show>
         <Facts facts=Signal::derive(facts)/>
+        <Show when=move || identity.with(Option::is_some)>
+            <h3>"Who it is to brokers"</h3>
+            <p class="hint">{move || identity.with(|identity| identity.as_ref().map(identity_lesson))}</p>
+            <Facts facts=Signal::derive(move || identity.with(|it| it.as_ref().map(identity_facts).unwrap_or_default()))/>
+            <Show when=move || risk.with(Option::is_some)>
+                <ul class="faults"><li>{move || risk.get()}</li></ul>
+            </Show>
+        </Show>
         <Links name=names.get_value()/>
         <More/>
     }
+}
+
+/// What its id is for, and what goes on with its transaction, for someone who has not seen one.
+fn identity_lesson(identity: &IdentityView) -> &'static str {
+    match (identity.transactional_id.is_some(), identity.state.as_str()) {
+        (false, _) => {
+            "Idempotent: every batch carries this id, the epoch and a sequence number, so a broker that gets one twice keeps it once."
+        }
+        (true, "IN_TRANSACTION") => {
+            "A transaction is open. Its records are in the logs already, but read_committed consumers wait before the first \
+             of them until a marker says how it ended."
+        }
+        (true, "COMMITTING_TRANSACTION") => {
+            "The coordinator has written down that the transaction is committed, which nothing can undo, and has a marker \
+             written into each of its partitions."
+        }
+        (true, "ABORTING_TRANSACTION") => {
+            "The coordinator has markers written that say: aborted. read_committed consumers will leave its records out."
+        }
+        (true, _) => {
+            "Transactional: whoever comes next with the same transactional id gets a higher epoch, and this one is fenced."
+        }
+    }
+}
+
+fn identity_facts(identity: &IdentityView) -> Vec<(&'static str, String)> {
+    let id = if identity.producer_id < 0 { "none yet".to_owned() } else { identity.producer_id.to_string() };
+    let mut facts = vec![("producer id", id), ("epoch", identity.producer_epoch.to_string())];
+    if let Some(transactional_id) = &identity.transactional_id {
+        facts.insert(0, ("transactional.id", transactional_id.clone()));
+        facts.push(("state", identity.state.clone()));
+        let partitions =
+            if identity.partitions.is_empty() { "none".to_owned() } else { identity.partitions.join(", ") };
+        facts.push(("partitions in it", partitions));
+        facts.push(("committed", number(identity.committed as i64)));
+        facts.push(("aborted", number(identity.aborted as i64)));
+    }
+    facts
+}
+
+/// Where a transaction's records have fewer copies than it takes to survive one broker.
+fn risk_of(view: &View, producer: &ProducerView) -> Option<String> {
+    producer.identity.as_ref()?.transactional_id.as_ref()?;
+    let written: Vec<&str> = producer.topic.split(',').collect();
+    let topics =
+        view.topics.iter().filter(|topic| written.contains(&&*topic.name) || topic.name == "__transaction_state");
+    let few = |topic: &&TopicView| {
+        let insync = topic.configs.iter().find(|(name, _)| name == "min.insync.replicas");
+        let insync: u32 = insync.and_then(|(_, value)| value.parse().ok()).unwrap_or(1);
+        topic.replication_factor < 3 || (insync < 2 && topic.name != "__transaction_state")
+    };
+    let few: Vec<&str> = topics.filter(few).map(|topic| &*topic.name).collect();
+    let words = "have a replication factor below 3 or min.insync.replicas below 2: one broker that dies can take a committed \
+                 transaction with it";
+    (!few.is_empty()).then(|| format!("{} {words}", few.join(", ")))
 }
 
 /// What is not known is left out: a server sees requests, not what a client makes of their answers.
@@ -371,8 +442,15 @@ fn Consumer(name: String) -> impl IntoView {
     let editable = Memo::new(move |_| {
         session.source.get() == Source::Simulated && health.get().is_some_and(|health| health != Health::Dead)
     });
+    let group =
+        Memo::new(move |_| consumer.with(|consumer| consumer.as_ref().and_then(|consumer| consumer.group.clone())));
+    let whole = move |id: String| {
+        let says = format!("Group {id}: who reads what…");
+        view! { <button on:click=move |_| session.held.set(Some(Target::Group { id: id.clone() }))>{says}</button> }
+    };
     view! {
         <h2>{name}<State health=health/></h2>
+        <div class="actions">{move || group.get().map(whole)}</div>
         <p class="mono">{move || consumer.with(|consumer| consumer.as_ref().map(|consumer| consumer.settings.clone()))}</p>
         <Show when=move || editable.get()>
             <div class="actions">

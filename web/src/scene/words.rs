@@ -28,6 +28,9 @@ pub fn line(view: &View, target: &Target) -> Option<String> {
             view.producers.iter().find(|producer| producer.name == *name).map(|it| producer(view, it))
         }
         Target::Consumer { name } => view.consumers.iter().find(|consumer| consumer.name == *name).map(consumer),
+        Target::Group { id } => view.groups.iter().find(|group| group.id == *id).map(|group| {
+            format!("group {}: {}, {} members, lag {}", group.id, group.state, group.members.len(), group.lag)
+        }),
         Target::ZooKeeper => Some(zookeeper(&view.zookeeper)),
         Target::Znode { path } => Some(path.clone()),
     }

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{
 
 use super::*;
 use crate::client::Offsets;
+use crate::client::fake::coordinator;
 
 /// Of the first batch in a Produce: producer id, epoch, sequence, and whether it is transactional.
 fn stamp(request: &Request) -> (i64, i16, i32, bool) {
@@ -313,6 +314,9 @@ fn offsets_become_part_of_a_transaction() {
     let (group, member) = ("shop".to_owned(), String::new());
     let offsets = vec![("orders".to_owned(), 0, 42)];
     fake.step(Event::Command(Command::SendOffsets(Offsets { group, member, generation: -1, offsets })));
+    let (_, conn, request) = fake.request();
+    let RequestKind::FindCoordinator(asked) = &request.body else { panic!("{request:?}") };
+    fake.answer(conn, &request, coordinator(asked));
     let (_, conn, request) = fake.request();
     assert_eq!((request.api_key, request.version), (ApiKey::TxnOffsetCommit, 5));
     fake.answer(conn, &request, ResponseKind::TxnOffsetCommit(TxnOffsetCommitResponse::default()));
