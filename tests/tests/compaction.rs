@@ -1,5 +1,5 @@
-//! A compacted topic on three brokers of one server, cleaned all the while: readers see the last value of every key, and
-//! kill -9 in the middle of it costs nothing.
+//! Compacted topics, cleaned all the while. On three brokers of one server readers see the last value of every key, and kill
+//! -9 in the middle of it costs nothing; what coordinators need of their own topics is there afterwards.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,7 @@ use bytes::Bytes;
 use ottla_core::record::{Batch, Record, batches};
 use ottla_tests::server::Server;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -72,41 +71,47 @@ fn read(server: &Server) -> (usize, BTreeMap<String, u64>) {
     consumer.assign(&from).unwrap();
     let (mut count, mut table, mut last) = (0, BTreeMap::new(), -1);
     while last + 1 < end {
-        match consumer.poll(PATIENCE).expect("a record in time") {
-            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::UnsupportedVersion)) => {}
-            message => {
-                let message = message.expect("a record");
-                assert!(message.offset() > last, "{} after {last}", message.offset());
-                last = message.offset();
-                count += 1;
-                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-                table.insert(text(message.key()), text(message.payload()).trim_end().parse().unwrap());
-            }
-        }
+        let message = consumer.poll(PATIENCE).expect("a record in time").expect("a record");
+        assert!(message.offset() > last, "{} after {last}", message.offset());
+        last = message.offset();
+        count += 1;
+        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+        table.insert(text(message.key()), text(message.payload()).trim_end().parse().unwrap());
     }
     (count, table)
 }
 
-/// The last value of every key in the files of one replica, and how many records lie there.
-fn on_disk(data: &Path, broker: usize) -> (usize, BTreeMap<String, u64>) {
-    let mut files: Vec<_> = fs::read_dir(data.join(format!("broker-{broker}/table-0")))
+/// Every record in the files of one replica.
+fn records(data: &Path, broker: usize, partition: &str) -> Vec<Record> {
+    let mut files: Vec<_> = fs::read_dir(data.join(format!("broker-{broker}/{partition}")))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
         .collect();
     files.sort();
-    let (mut count, mut table) = (0, BTreeMap::new());
+    let mut records = Vec::new();
     for file in files {
         let bytes = Bytes::from(fs::read(file).unwrap());
         for (header, batch) in batches(&bytes) {
-            for record in Record::decode(&Batch { header, bytes: bytes.slice_ref(batch) }).unwrap() {
-                let text = |bytes: Option<Bytes>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-                count += 1;
-                table.insert(text(record.key), text(record.value).trim_end().parse().unwrap());
-            }
+            records.extend(Record::decode(&Batch { header, bytes: bytes.slice_ref(batch) }).unwrap());
         }
     }
-    (count, table)
+    records
+}
+
+/// The last value of every key in the files of one replica, and how many records lie there.
+fn on_disk(data: &Path, broker: usize) -> (usize, BTreeMap<String, u64>) {
+    let records = records(data, broker, "table-0");
+    let text = |bytes: &Option<Bytes>| String::from_utf8(bytes.as_ref().unwrap().to_vec()).unwrap();
+    let last = |record: &Record| (text(&record.key), text(&record.value).trim_end().parse().unwrap());
+    (records.len(), records.iter().map(last).collect())
+}
+
+/// Up to where that broker has cleaned a partition, by its file.
+fn cleaned(data: &Path, broker: usize, partition: &str) -> u64 {
+    let file = fs::read_to_string(data.join(format!("broker-{broker}/cleaner-offset-checkpoint")));
+    let line = file.unwrap_or_default().lines().find(|line| line.starts_with(partition)).map(str::to_owned);
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
 }
 
 /// The codecs are written one after the other: the greatest number of a key is that of the later one, if it has any.
@@ -142,11 +147,7 @@ fn readers_see_the_last_value_of_every_key_while_brokers_clean_and_after_they_we
 
     let server = Server::start(data.path(), SETTINGS);
     assert_eq!(read(&server).1, expected(RECORDS));
-    let cleaned = |broker: usize| {
-        let file = fs::read_to_string(data.path().join(format!("broker-{broker}/cleaner-offset-checkpoint")));
-        let line = file.unwrap_or_default().lines().find(|line| line.starts_with("table 0 ")).map(str::to_owned);
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
-    };
+    let cleaned = |broker| cleaned(data.path(), broker, "table 0 ");
     let begin = Instant::now();
     while (1..=3).any(|broker| cleaned(broker) < RECORDS - 500) {
         assert!(begin.elapsed() < PATIENCE, "cleaned up to {:?}", [1, 2, 3].map(cleaned));
@@ -163,4 +164,73 @@ fn readers_see_the_last_value_of_every_key_while_brokers_clean_and_after_they_we
     }
     let server = Server::start(data.path(), SETTINGS);
     assert_eq!(read(&server).1, expected(RECORDS));
+}
+
+/// An offset of `orders-0`, with so much beside it that segments fill.
+fn offset(offset: i64) -> TopicPartitionList {
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset("orders", 0, Offset::Offset(offset)).unwrap();
+    offsets.find_partition("orders", 0).unwrap().set_metadata("m".repeat(4_000));
+    offsets
+}
+
+fn group(server: &Server, name: &str) -> BaseConsumer {
+    config(server).set("group.id", name).create().unwrap()
+}
+
+fn committed(server: &Server, name: &str) -> Offset {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition("orders", 0);
+    let found = group(server, name).committed_offsets(asked, PATIENCE).unwrap();
+    found.find_partition("orders", 0).unwrap().offset()
+}
+
+#[test]
+fn what_groups_have_committed_is_compacted_and_found_again_after_a_kill() {
+    const COMMITS: i64 = 600;
+    const TRANSACTIONS: i64 = 100;
+    let settings = [
+        &SETTINGS[2..],
+        &["--set", "offsets.topic.num.partitions=1", "--set", "offsets.topic.segment.bytes=1048576"],
+        &["--set", "group.initial.rebalance.delay.ms=0"],
+    ]
+    .concat();
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &settings);
+    assert!(server.http("POST", "/api/actions", "", "topic orders").starts_with("HTTP/1.1 200"));
+    let (plain, chain) = (group(&server, "plain"), group(&server, "chain"));
+    for at in 1..=COMMITS {
+        plain.commit(&offset(at), CommitMode::Sync).unwrap();
+    }
+    let producer: BaseProducer = config(&server).set("transactional.id", "chain").create().unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    // The last one is aborted.
+    for at in 1..=TRANSACTIONS {
+        producer.begin_transaction().unwrap();
+        producer.send_offsets_to_transaction(&offset(at), &chain.group_metadata().unwrap(), PATIENCE).unwrap();
+        match at % 2 {
+            1 => producer.commit_transaction(PATIENCE).unwrap(),
+            _ => producer.abort_transaction(PATIENCE).unwrap(),
+        }
+    }
+    for at in COMMITS + 1..=2 * COMMITS {
+        plain.commit(&offset(at), CommitMode::Sync).unwrap();
+    }
+    let begin = Instant::now();
+    while cleaned(data.path(), 1, "__consumer_offsets 0 ") < (COMMITS + 2 * TRANSACTIONS) as u64 {
+        assert!(begin.elapsed() < PATIENCE, "it is not cleaned");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.kill();
+
+    let server = Server::start(data.path(), &settings);
+    assert_eq!(committed(&server, "plain"), Offset::Offset(2 * COMMITS));
+    assert_eq!(committed(&server, "chain"), Offset::Offset(TRANSACTIONS - 1));
+    assert!(server.terminate().success());
+    let left = records(data.path(), 1, "__consumer_offsets-0");
+    // Markers go a day later; of the rest there are the last ones, and what the active segment holds.
+    assert!(left.len() < COMMITS as usize, "{} records are left", left.len());
+    let server = Server::start(data.path(), &settings);
+    assert_eq!(committed(&server, "plain"), Offset::Offset(2 * COMMITS));
+    assert_eq!(committed(&server, "chain"), Offset::Offset(TRANSACTIONS - 1));
 }
