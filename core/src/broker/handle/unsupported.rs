@@ -30,7 +30,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
 
         // Topics and logs.
-        RequestKind::ListConfigResources(_) => plain!(ListConfigResourcesResponse),
 
         // Security.
         RequestKind::SaslHandshake(_) => plain!(SaslHandshakeResponse),
