@@ -30,7 +30,7 @@
 //!
 //! `parse.rs` text to [`Scenario`], by the words of `lex.rs` and the names of `names.rs` | `text.rs` [`Scenario`] to text |
 //! `cluster.rs` what the cluster is made of | `errand.rs` what operators do | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
-//! scenarios that come with Ottla
+//! scenarios that come with Ottla, `flip.rs` what each of them hangs on
 
 use std::collections::BTreeMap;
 
@@ -43,6 +43,7 @@ use crate::time::Instant;
 mod cluster;
 mod errand;
 mod fault;
+pub mod flip;
 mod lex;
 pub mod link;
 mod names;
@@ -146,12 +147,14 @@ pub const COUNTS: [(&str, &str); 6] = [
 ];
 
 /// What an `expect` can count of the cluster.
-pub const CLUSTER_COUNTS: [(&str, &str); 5] = [
+pub const CLUSTER_COUNTS: [(&str, &str); 7] = [
     ("controllers", "brokers that believe to be the controller"),
     ("controller-epoch", "how many controllers there have been"),
     ("registered", "brokers that are registered in ZooKeeper"),
     ("topics", "topics that clients can see"),
     ("moving", "partitions that are on their way to other brokers"),
+    ("lost", "acknowledged records that are gone"),
+    ("broken", "invariants that were broken, without what Kafka allows"),
 ];
 
 /// What an `expect` can count over all brokers, or of one: `replicas:broker-1`.
