@@ -282,7 +282,7 @@ impl Controller {
     }
 
     fn created(&self, topic: &CreatableTopic, decided: &Topic, version: i16) -> CreatableTopicResult {
-        let result = CreatableTopicResult::default().with_name(topic.name.clone());
+        let result = CreatableTopicResult::default().with_name(topic.name.clone()).with_error_message(None);
         let result = if version >= 7 { result.with_topic_id(decided.id) } else { result };
         if version < 5 {
             return result;

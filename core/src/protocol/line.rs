@@ -112,6 +112,7 @@ pub fn first_error(body: &ResponseKind) -> i16 {
         ResponseKind::AlterConfigs(body) => first(body.responses.iter().map(|result| result.error_code)),
         ResponseKind::IncrementalAlterConfigs(body) => first(body.responses.iter().map(|result| result.error_code)),
         ResponseKind::DescribeCluster(body) => body.error_code,
+        ResponseKind::ListConfigResources(body) => body.error_code,
         ResponseKind::DescribeLogDirs(body) => {
             first([body.error_code].into_iter().chain(body.results.iter().map(|directory| directory.error_code)))
         }

@@ -159,6 +159,17 @@ func offsets(adm *kadm.Client) {
 	consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{"go-none": {0: {Epoch: -1, Offset: 33}}})
 	same(33, consumer.PollRecords(ctx, 1).Records()[0].Offset)
 	held("offsets are found at the beginning, at the end and by time; a consumer seeks")
+
+	remove := func(before int64) error {
+		var first kadm.Offsets
+		first.AddOffset("go-none", 0, before, -1)
+		removed, _ := must(adm.DeleteRecords(ctx, first)).Lookup("go-none", 0)
+		return removed.Err
+	}
+	ok(remove(10))
+	same(10, at(adm.ListStartOffsets(ctx, "go-none")))
+	refused(kerr.OffsetOutOfRange, remove(1_000))
+	held("the first records are deleted, more than there are is refused")
 }
 
 func acks(adm *kadm.Client) {

@@ -159,6 +159,11 @@ class Session {
             refusedOrReset(consumer, first);
         }
         Wire.held("offsets are found at the beginning, at the end and by time; a consumer seeks");
+        Wire.same(10L, admin.deleteRecords(Map.of(first, RecordsToDelete.beforeOffset(10))).lowWatermarks().get(first).get().lowWatermark());
+        Wire.same(10L, admin.listOffsets(Map.of(first, OffsetSpec.earliest())).all().get().get(first).offset());
+        Wire.refused(org.apache.kafka.common.errors.OffsetOutOfRangeException.class,
+            () -> admin.deleteRecords(Map.of(first, RecordsToDelete.beforeOffset(1_000))).all().get());
+        Wire.held("the first records are deleted, more than there are is refused");
     }
 
     /** Past the end, `auto.offset.reset` decides: latest. */

@@ -124,6 +124,10 @@ async function offsets(admin) {
   assert.equal(await found, '77')
   await consumer.disconnect()
   held('offsets are found at the beginning, at the end and by time; a consumer seeks')
+
+  await admin.deleteTopicRecords({ topic: 'js-None', partitions: [{ partition: 0, offset: '10' }] })
+  assert.equal(first(await admin.fetchTopicOffsets('js-None')).low, '10')
+  held('the first records are deleted')
 }
 
 async function acks(admin) {

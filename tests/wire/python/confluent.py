@@ -149,6 +149,10 @@ def offsets(admin):
     same(33, next(messages(consumer, 1)).offset())
     consumer.close()
     held("offsets are found at the beginning, at the end and by time; a consumer seeks")
+    same(10, one(admin.delete_records([TopicPartition("cpy-none", 0, 10)])).low_watermark)
+    same(10, one(admin.list_offsets({first: OffsetSpec.earliest()})).offset)
+    refused(KafkaError.OFFSET_OUT_OF_RANGE, lambda: one(admin.delete_records([TopicPartition("cpy-none", 0, 1_000)])))
+    held("the first records are deleted, more than there are is refused")
 
 
 def acks(admin):

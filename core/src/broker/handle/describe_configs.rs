@@ -22,11 +22,11 @@ use crate::controller::topic::validate_name;
 use crate::error::ErrorCode;
 
 /// Kafka's `ConfigResource.Type`.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
+pub(super) const TOPIC: i8 = 2;
+pub(super) const BROKER: i8 = 4;
+pub(super) const BROKER_LOGGER: i8 = 8;
+pub(super) const CLIENT_METRICS: i8 = 16;
+pub(super) const GROUP: i8 = 32;
 
 /// Kafka's `ConfigType.UNKNOWN`.
 const UNKNOWN: i8 = 0;
@@ -77,7 +77,8 @@ fn entries(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<En
             validate_name(name).map_err(|(error, message)| (error, Some(message)))?;
             match broker.cluster.topics.get(&TopicName(name.clone())) {
                 Some(topic) => Ok(describe::topic(&topic.configs, &broker.settings)),
-                None => Err((ErrorCode::UnknownTopicOrPartition, None)),
+                // Kafka's message is empty, not absent.
+                None => Err((ErrorCode::UnknownTopicOrPartition, Some(String::new()))),
             }
         }
         BROKER if name.is_empty() => Ok(describe::all_brokers(&broker.settings.layers().all)),

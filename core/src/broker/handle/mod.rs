@@ -36,7 +36,8 @@ pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
-pub mod list_groups;
+pub mod list_config_resources;
+mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod list_transactions;
@@ -105,6 +106,7 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::ApiVersions(body) => api_versions::handle(broker, asked, body, out),
         RequestKind::Metadata(body) => metadata::handle(broker, asked, body, out),
         RequestKind::DescribeCluster(body) => describe_cluster::handle(broker, asked, body, out),
+        RequestKind::ListConfigResources(body) => list_config_resources::handle(broker, asked, body, out),
         RequestKind::DescribeTopicPartitions(body) => describe_topic_partitions::handle(broker, asked, body, out),
         RequestKind::DescribeLogDirs(body) => describe_log_dirs::handle(broker, asked, body, out),
 

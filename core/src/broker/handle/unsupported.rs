@@ -29,9 +29,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         // Producer ids.
         RequestKind::AllocateProducerIds(_) => plain!(AllocateProducerIdsResponse),
 
-        // Topics and logs.
-        RequestKind::ListConfigResources(_) => plain!(ListConfigResourcesResponse),
-
         // Security.
         RequestKind::SaslHandshake(_) => plain!(SaslHandshakeResponse),
         RequestKind::SaslAuthenticate(_) => plain!(SaslAuthenticateResponse),
@@ -201,8 +198,8 @@ mod tests {
         let ResponseKind::CreateAcls(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.results[0].error_code, CODE);
 
-        let answer = response(&ListConfigResourcesRequest::default().into());
-        let ResponseKind::ListConfigResources(answer) = answer else { panic!("{answer:?}") };
+        let answer = response(&DescribeQuorumRequest::default().into());
+        let ResponseKind::DescribeQuorum(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.error_code, CODE);
     }
 }

@@ -7,7 +7,8 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeConfigsRequest, MetadataRequest,
+    ApiVersionsRequest, CreatePartitionsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    ListConfigResourcesRequest, MetadataRequest,
 };
 use std::sync::Arc;
 
@@ -218,6 +219,27 @@ fn a_resource_is_described_once_however_often_it_is_asked_for() {
 }
 
 #[test]
+fn what_has_settings_is_listed_by_kind() {
+    const TOPIC: i8 = 2;
+    const BROKER: i8 = 4;
+    const GROUP: i8 = 32;
+    let mut room = Room::new();
+    room.create("orders", &[]);
+    let mut listed = |version: i16, kinds: &[i8]| {
+        let body = ListConfigResourcesRequest::default().with_resource_types(kinds.to_vec());
+        let asked = room.send(ApiKey::ListConfigResources, version, body);
+        let ResponseKind::ListConfigResources(body) = &room.replies[&asked].body else { panic!() };
+        let resources = body.config_resources.iter().map(|one| format!("{} {}", one.resource_type, one.resource_name));
+        (body.error_code, resources.collect::<Vec<_>>().join(", "))
+    };
+    assert_eq!(listed(1, &[]), (error::NONE, "8 1, 4 1, 2 orders".into()));
+    assert_eq!(listed(1, &[TOPIC, BROKER]), (error::NONE, "4 1, 2 orders".into()));
+    assert_eq!(listed(1, &[GROUP]), (error::NONE, String::new()));
+    assert_eq!(listed(1, &[TOPIC, 99]), (code(ErrorCode::UnsupportedVersion), String::new()));
+    assert_eq!(listed(0, &[]), (error::NONE, String::new()));
+}
+
+#[test]
 fn what_is_not_there_is_told_in_kafkas_words_or_in_none() {
     let mut room = Room::new();
     let grow = CreatePartitionsTopic::default().with_name(topic("gone")).with_count(3);
@@ -229,6 +251,14 @@ fn what_is_not_there_is_told_in_kafkas_words_or_in_none() {
     let asked = room.send(ApiKey::DeleteTopics, 6, DeleteTopicsRequest::default().with_topics(vec![gone]));
     let ResponseKind::DeleteTopics(body) = &room.replies[&asked].body else { panic!() };
     assert_eq!(body.responses[0].error_message.as_deref(), Some("This server does not host this topic-partition."));
+    let nowhere = DescribeConfigsResource::default().with_resource_type(2).with_resource_name(text("gone"));
+    let asked = room.send(ApiKey::DescribeConfigs, 4, DescribeConfigsRequest::default().with_resources(vec![nowhere]));
+    let ResponseKind::DescribeConfigs(body) = &room.replies[&asked].body else { panic!() };
+    assert_eq!(body.results[0].error_message.as_deref(), Some(""));
+    let new = CreatableTopic::default().with_name(topic("new")).with_num_partitions(1).with_replication_factor(1);
+    let asked = room.send(ApiKey::CreateTopics, 7, CreateTopicsRequest::default().with_topics(vec![new]));
+    let ResponseKind::CreateTopics(body) = &room.replies[&asked].body else { panic!() };
+    assert_eq!((body.topics[0].error_code, body.topics[0].error_message.clone()), (error::NONE, None));
 }
 
 #[test]
