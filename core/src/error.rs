@@ -80,6 +80,30 @@ pub fn message(error: ErrorCode) -> Cow<'static, str> {
         OffsetNotAvailable => {
             "The leader high watermark has not caught up from a recent leader election so the offsets cannot be guaranteed to be monotonically increasing."
         }
+        OutOfOrderSequenceNumber => "The broker received an out of order sequence number.",
+        DuplicateSequenceNumber => "The broker received a duplicate sequence number.",
+        InvalidProducerEpoch => "Producer attempted to produce with an old epoch.",
+        InvalidTxnState => "The producer attempted a transactional operation in an invalid state.",
+        InvalidProducerIdMapping => {
+            "The producer attempted to use a producer id which is not currently assigned to its transactional id."
+        }
+        InvalidTransactionTimeout => {
+            "The transaction timeout is larger than the maximum value allowed by the broker (as configured by transaction.max.timeout.ms)."
+        }
+        ConcurrentTransactions => {
+            "The producer attempted to update a transaction while another concurrent operation on the same transaction was ongoing."
+        }
+        OperationNotAttempted => {
+            "The broker did not attempt to execute this operation. This may happen for batched RPCs where some operations in the batch failed, causing the broker to respond without trying the rest."
+        }
+        UnknownProducerId => {
+            "This exception is raised by the broker if it could not locate the producer metadata associated with the producerId in question. This could happen if, for instance, the producer's records were deleted because their retention time had elapsed. Once the last records of the producerId are removed, the producer's metadata is removed from the broker, and future appends by the producer will return this exception."
+        }
+        ProducerFenced => "There is a newer producer with the same transactionalId which fences the current one.",
+        TransactionalIdNotFound => "The transactionalId could not be found.",
+        TransactionAbortable => {
+            "The server encountered an error with the transaction. The client can abort the transaction to continue using this transactional ID."
+        }
         InvalidRecord => "This record has failed the validation on broker and hence will be rejected.",
         ThrottlingQuotaExceeded => "The throttling quota has been exceeded.",
         PreferredLeaderNotAvailable => "The preferred leader was not available.",

@@ -77,7 +77,7 @@ fn refusal(server: &Server, action: &Action) -> Option<(String, String)> {
     let not_here = |why: &str| Some((verb.clone(), why.to_owned()));
     match action {
         Action::Errand(errand) => errand.taker().and_then(|id| unknown(server, &Who::Broker(id))),
-        Action::Send(_) => None,
+        Action::Send { by: None, .. } => None,
         Action::Fault(Fault::Hold(..) | Fault::Tear(_) | Fault::Corrupt(_)) => {
             not_here("only a simulated cluster can break like that")
         }
@@ -91,9 +91,11 @@ fn refusal(server: &Server, action: &Action) -> Option<(String, String)> {
             unknown(server, &id.map_or(Who::Client(name.clone()), Who::Broker))
         }
         Action::AddBroker => not_here("a live server has the brokers that it was started with"),
-        Action::Producer { .. } | Action::Consumer { .. } | Action::Rate { .. } => {
-            not_here("on a live server producers and consumers are programs of their own")
-        }
+        Action::Producer { .. }
+        | Action::Consumer { .. }
+        | Action::Rate { .. }
+        | Action::Send { by: Some(_), .. }
+        | Action::Command { .. } => not_here("on a live server producers and consumers are programs of their own"),
         _ => not_here("this is for scenarios"),
     }
 }
@@ -142,7 +144,7 @@ fn column(line: &str, word: &str) -> usize {
 
 async fn one(server: &Arc<Server>, action: Action) -> Outcome {
     match action {
-        Action::Send(record) => hand::send(server, record).await,
+        Action::Send { by: None, record } => hand::send(server, record).await,
         Action::Errand(errand) => hand::errand(server, &errand).await,
         Action::Fault(fault) => {
             let _acting = server.acting.lock().await;

@@ -8,6 +8,7 @@ mod admin;
 mod groups;
 mod mixed;
 mod quotas;
+mod transactions;
 
 use std::collections::BTreeMap;
 
@@ -44,6 +45,8 @@ pub struct Learned {
     /// The member of a classic group that this is, and the generation that it is in.
     pub member: String,
     pub generation: i32,
+    /// What each InitProducerId was answered: id and epoch.
+    pub producers: Vec<(i64, i16)>,
 }
 
 /// One request of the session. It may need what was learned before.
@@ -139,6 +142,11 @@ fn mask(body: &mut ResponseKind, learned: &mut Learned) {
             learned.fetch_session = body.session_id;
             body.session_id = i32::from(body.session_id != 0);
             body.responses.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
+            for partition in body.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                partition.records.as_mut().map(transactions::mask_producers);
+                let aborted = partition.aborted_transactions.iter_mut().flatten();
+                aborted.for_each(|one| one.producer_id = ProducerId(0));
+            }
             for endpoint in &mut body.node_endpoints {
                 (endpoint.port, endpoint.host) = (0, StrBytes::default());
             }
@@ -206,7 +214,53 @@ fn mask(body: &mut ResponseKind, learned: &mut Learned) {
                 }
             }
         }
-        ResponseKind::InitProducerId(body) => body.producer_id = ProducerId(body.producer_id.0.min(0)),
+        ResponseKind::InitProducerId(body) => {
+            if learned.producers.is_empty() {
+                (body.error_code, body.producer_id, body.producer_epoch) = (0, ProducerId(0), 0);
+            }
+            learned.producers.push((body.producer_id.0, body.producer_epoch));
+            body.producer_id = ProducerId(body.producer_id.0.min(0));
+        }
+        ResponseKind::EndTxn(body) => body.producer_id = ProducerId(body.producer_id.0.min(0)),
+        ResponseKind::DescribeProducers(body) => {
+            for partition in body.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                partition.active_producers.sort_by_key(|producer| producer.producer_id);
+                for producer in &mut partition.active_producers {
+                    producer.last_timestamp = producer.last_timestamp.min(1_700_000_000_001);
+                    producer.producer_id = ProducerId(0);
+                }
+            }
+        }
+        ResponseKind::DescribeTransactions(body) => {
+            for state in &mut body.transaction_states {
+                state.producer_id = ProducerId(state.producer_id.0.min(1));
+                state.transaction_start_time_ms = state.transaction_start_time_ms.min(1);
+                state.topics.sort_by(|one, other| one.topic.cmp(&other.topic));
+                state.topics.iter_mut().for_each(|topic| topic.partitions.sort());
+            }
+        }
+        ResponseKind::ListTransactions(body) => {
+            body.unknown_state_filters.sort();
+            body.transaction_states.sort_by(|one, other| one.transactional_id.cmp(&other.transactional_id));
+            body.transaction_states.iter_mut().for_each(|state| state.producer_id = ProducerId(0));
+        }
+        ResponseKind::AddPartitionsToTxn(body) => {
+            body.results_by_transaction.sort_by(|one, other| one.transactional_id.cmp(&other.transactional_id));
+            let batched = body.results_by_transaction.iter_mut().flat_map(|result| &mut result.topic_results);
+            for topic in body.results_by_topic_v3_and_below.iter_mut().chain(batched) {
+                topic.results_by_partition.sort_by_key(|partition| partition.partition_index);
+            }
+        }
+        ResponseKind::TxnOffsetCommit(body) => {
+            body.topics.sort_by(|one, other| one.name.cmp(&other.name));
+            body.topics.iter_mut().for_each(|topic| topic.partitions.sort_by_key(|one| one.partition_index));
+        }
+        ResponseKind::WriteTxnMarkers(body) => {
+            for marker in &mut body.markers {
+                marker.producer_id = ProducerId(0);
+                marker.topics.sort_by(|one, other| one.name.cmp(&other.name));
+            }
+        }
         _ => {}
     }
 }
@@ -231,6 +285,7 @@ pub fn script() -> Vec<Exchange> {
     cluster(&mut script);
     groups::exchanges(&mut script);
     mixed::exchanges(&mut script);
+    transactions::exchanges(&mut script);
     admin::exchanges(&mut script);
     quotas::exchanges(&mut script);
     unserved(&mut script);

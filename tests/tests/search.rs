@@ -70,6 +70,11 @@ fn the_first_try_of_kip_320_is_found_wanting() {
 }
 
 #[test]
+fn transactions_before_kip_890_are_found_wanting() {
+    finds("transactions-before-kip-890");
+}
+
+#[test]
 fn an_unclean_election_is_found() {
     finds("unclean-election");
 }

@@ -50,6 +50,7 @@ fn play(text: &str) -> Result<Verdict, String> {
 
 fn scenario(seed: u64) -> String {
     let dice = &mut Seed(seed).stream("scenario");
+    let more = &mut Seed(seed).stream("transactions");
     let brokers = dice.between(1, 4);
     let loss = pick(dice, &["0", "0", "0.1", "2"]);
     let racks = pick(dice, &["", " racks=a,b"]);
@@ -76,17 +77,32 @@ fn scenario(seed: u64) -> String {
         let linger = pick(dice, &["0", "5", "100"]);
         let codec = pick(dice, &["none", "none", "gzip", "snappy", "lz4"]);
         let keys = pick(dice, &["0", "7"]);
-        writeln!(
+        write!(
             text,
             "producer p{producer} topic=t{topic} rate={rate}/s acks={acks} linger.ms={linger} compression.type={codec} \
              keys={keys} request.timeout.ms=3000 delivery.timeout.ms=15000"
         )
         .unwrap();
+        // Where machines die, what coordinators know may die with them.
+        if acks == "all" && replicated && more.chance(500_000) {
+            let (every, aborts) = (more.between(1, 30), pick(more, &["0", "20"]));
+            write!(
+                text,
+                " transactional.id=x{producer} transaction.every={every} transaction.aborts={aborts} \
+                 transaction.timeout.ms=10000"
+            )
+            .unwrap();
+        }
+        text.push('\n');
     }
     for consumer in 0..dice.between(1, 2) {
         let topic = dice.below(topics);
-        writeln!(text, "consumer c{consumer} topics=t{topic} auto.offset.reset=earliest request.timeout.ms=5000")
-            .unwrap();
+        let isolation = pick(more, &["", " isolation.level=read_committed"]);
+        writeln!(
+            text,
+            "consumer c{consumer} topics=t{topic} auto.offset.reset=earliest request.timeout.ms=5000{isolation}"
+        )
+        .unwrap();
     }
     for producer in 0..producers {
         writeln!(text, "@{REST}s rate p{producer} 0/s").unwrap();

@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 
 use kafka_protocol::messages::api_versions_response::ApiVersion;
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestKind, ResponseKind};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestKind, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
 
 use super::setting::{Reader, Setting, Valid};
@@ -26,8 +26,8 @@ use crate::protocol::{Request, version};
 use crate::rng::Stream;
 use crate::time::{Duration, Instant};
 
-/// The APIs that a client speaks; the last two are for brokers among themselves.
-const APIS: [ApiKey; 8] = [
+/// The APIs that a client speaks; WriteTxnMarkers is for brokers among themselves.
+const APIS: [ApiKey; 13] = [
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
@@ -36,6 +36,11 @@ const APIS: [ApiKey; 8] = [
     ApiKey::OffsetForLeaderEpoch,
     ApiKey::AddPartitionsToTxn,
     ApiKey::WriteTxnMarkers,
+    ApiKey::FindCoordinator,
+    ApiKey::InitProducerId,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::EndTxn,
 ];
 
 pub(super) const METADATA_MAX_AGE: Setting = Setting {
@@ -124,6 +129,8 @@ pub struct Network<T> {
     lost: Vec<(LinkId, T)>,
     /// A connection was lost or refused.
     broken: bool,
+    /// The newest features that a broker told of: their epoch, and the level of `transaction.version`.
+    features: Option<(i64, i16)>,
 }
 
 #[derive(Clone, Debug)]
@@ -168,7 +175,7 @@ pub struct Answer<T> {
 
 impl<T> Network<T> {
     pub fn new(settings: Settings, dice: Stream) -> Self {
-        Network { settings, links: Vec::new(), next_conn: 0, dice, lost: Vec::new(), broken: false }
+        Network { settings, links: Vec::new(), next_conn: 0, dice, lost: Vec::new(), broken: false, features: None }
     }
 
     /// Its connections are told apart from those of others by their numbers, from `first` on.
@@ -299,7 +306,10 @@ impl<T> Network<T> {
             }
             Some(InFlight { correlation_id: awaited, tag: None, .. }) if awaited == correlation_id => {
                 match body {
-                    ResponseKind::ApiVersions(body) if body.error_code == 0 => self.shake(now, id, &body.api_keys, out),
+                    ResponseKind::ApiVersions(body) if body.error_code == 0 => {
+                        self.learn_features(&body);
+                        self.shake(now, id, &body.api_keys, out);
+                    }
                     ResponseKind::ApiVersions(body)
                         if body.error_code == ErrorCode::UnsupportedVersion.code() && !link.downgraded() =>
                     {
@@ -387,6 +397,19 @@ impl<T> Network<T> {
         let request =
             Request::new(ApiKey::ApiVersions, version, correlation_id, client_id, RequestKind::ApiVersions(body));
         out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
+    }
+
+    fn learn_features(&mut self, body: &ApiVersionsResponse) {
+        let epoch = body.finalized_features_epoch;
+        if epoch >= 0 && self.features.is_none_or(|(known, _)| epoch > known) {
+            let level = body.finalized_features.iter().find(|feature| &*feature.name == "transaction.version");
+            self.features = Some((epoch, level.map_or(0, |level| level.max_version_level)));
+        }
+    }
+
+    /// The newest features that a broker told of: their epoch, and the level of `transaction.version`.
+    pub fn features(&self) -> Option<(i64, i16)> {
+        self.features
     }
 
     /// The handshake is done: the highest version that both know, of each API.

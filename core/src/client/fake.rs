@@ -3,11 +3,15 @@
 
 use std::collections::VecDeque;
 
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey};
+use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
-use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, MetadataResponse, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsResponse, FindCoordinatorResponse, InitProducerIdResponse, MetadataResponse, RequestKind,
+    ResponseKind, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
@@ -34,6 +38,8 @@ pub struct Fake<N> {
     pub silent: bool,
     /// The highest version that the peer has of an API; others as kafka-protocol knows them.
     pub newest: Vec<(ApiKey, i16)>,
+    /// The level of `transaction.version`.
+    pub transaction_version: i16,
     open: Vec<(ConnId, Endpoint)>,
 }
 
@@ -60,6 +66,7 @@ impl<N: Node<Event = Event, Effect = Effect>> Fake<N> {
             dead: Vec::new(),
             silent: false,
             newest: Vec::new(),
+            transaction_version: 2,
             open: Vec::new(),
         }
     }
@@ -150,16 +157,42 @@ impl<N: Node<Event = Event, Effect = Effect>> Fake<N> {
                     ApiKey::Metadata,
                     ApiKey::ApiVersions,
                     ApiKey::OffsetForLeaderEpoch,
+                    ApiKey::FindCoordinator,
+                    ApiKey::InitProducerId,
+                    ApiKey::AddPartitionsToTxn,
+                    ApiKey::AddOffsetsToTxn,
+                    ApiKey::TxnOffsetCommit,
+                    ApiKey::EndTxn,
                 ];
                 let entry = |api: ApiKey| {
                     ApiVersion::default().with_api_key(api as i16).with_min_version(0).with_max_version(newest(api))
                 };
-                let body = ApiVersionsResponse::default().with_api_keys(apis.into_iter().map(entry).collect());
+                let feature = FinalizedFeatureKey::default()
+                    .with_name(StrBytes::from_static_str("transaction.version"))
+                    .with_max_version_level(self.transaction_version);
+                let body = ApiVersionsResponse::default()
+                    .with_api_keys(apis.into_iter().map(entry).collect())
+                    .with_finalized_features_epoch(1)
+                    .with_finalized_features(vec![feature]);
                 if request.version > newest(ApiKey::ApiVersions) {
                     let error = ErrorCode::UnsupportedVersion.code();
                     return Some((0, ResponseKind::ApiVersions(body.with_error_code(error))));
                 }
                 Some((request.version, ResponseKind::ApiVersions(body)))
+            }
+            // An idempotent producer's first question; a transactional one's is the test's.
+            RequestKind::InitProducerId(body) if body.transactional_id.is_none() => {
+                let body = InitProducerIdResponse::default().with_producer_id(7.into());
+                Some((request.version, ResponseKind::InitProducerId(body)))
+            }
+            RequestKind::FindCoordinator(body) => {
+                let found = Coordinator::default()
+                    .with_key(body.coordinator_keys.first().cloned().unwrap_or_default())
+                    .with_node_id(3.into())
+                    .with_host(StrBytes::from_static_str("host"))
+                    .with_port(i32::from(endpoint(3).port));
+                let body = FindCoordinatorResponse::default().with_coordinators(vec![found]);
+                Some((request.version, ResponseKind::FindCoordinator(body)))
             }
             RequestKind::Metadata(body) => {
                 self.metadata_requests += 1;

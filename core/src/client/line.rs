@@ -16,6 +16,8 @@ impl fmt::Display for Event {
                 write!(f, "response {conn} correlation_id={correlation_id} {response}")
             }
             Event::Command(Command::Send(record)) => write!(f, "command send {}", record.topic),
+            Event::Command(Command::Transaction(turn)) => write!(f, "command {}", turn.word()),
+            Event::Command(Command::SendOffsets(offsets)) => write!(f, "command offsets of {}", offsets.group),
             Event::Command(Command::Rate { milli_per_second }) => write!(f, "command rate {milli_per_second}/1000s"),
         }
     }
@@ -49,6 +51,8 @@ impl fmt::Display for Report {
                 write!(f, "failed {sequence} for {}-{partition}: {error}", topic.0)
             }
             Report::Received { topic, partition, offset, .. } => write!(f, "received {}-{partition}@{offset}", topic.0),
+            Report::Transaction(stage) => write!(f, "transaction {stage:?}"),
+            Report::Thrown { call, error } => write!(f, "{call}() throws {error}"),
             Report::Note(text) => f.write_str(text),
         }
     }

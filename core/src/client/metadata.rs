@@ -232,6 +232,11 @@ impl Metadata {
         self.due = self.not_before;
     }
 
+    /// A broker for a question that any can answer.
+    pub fn anybody<T>(&mut self, now: Instant, network: &mut Network<T>, out: &mut Vec<Effect>) -> Option<LinkId> {
+        self.whom(now, network, out)
+    }
+
     /// `None` while an answer or a connection is on its way: the network has the deadlines for those.
     pub fn deadline(&self) -> Option<Instant> {
         (!self.asked && !self.waiting).then_some(self.due)

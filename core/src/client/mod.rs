@@ -2,11 +2,13 @@
 //! TCP against any Kafka.
 //!
 //! `producer/`, `consumer/` the nodes, with their stages and settings | `connection.rs` connections, requests in flight,
-//! time-outs | `metadata.rs` which broker leads what | `admin.rs` what operators ask | `setting.rs` settings by Kafka's names
+//! time-outs | `metadata.rs` which broker leads what | `admin.rs` what operators ask | `setting.rs` settings by Kafka's names |
+//! `exception.rs` what calls throw
 
 pub mod admin;
 pub mod connection;
 pub mod consumer;
+pub mod exception;
 #[cfg(test)]
 mod fake;
 mod line;
@@ -60,6 +62,41 @@ pub enum Command {
     Send(SendRecord),
     /// Records a second, from now on; 0 stops.
     Rate { milli_per_second: u64 },
+    /// beginTransaction(), commitTransaction(), abortTransaction().
+    Transaction(Turn),
+    /// sendOffsetsToTransaction()
+    SendOffsets(Offsets),
+}
+
+/// What an application does with a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Begin,
+    Commit,
+    Abort,
+}
+
+impl Turn {
+    pub const ALL: [Turn; 3] = [Turn::Begin, Turn::Commit, Turn::Abort];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Turn::Begin => "begin",
+            Turn::Commit => "commit",
+            Turn::Abort => "abort",
+        }
+    }
+}
+
+/// Offsets that a group is to have read up to when the transaction is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    pub group: String,
+    /// Whose they are in the group: the member's id and its generation; none and −1 for nobody's.
+    pub member: String,
+    pub generation: i32,
+    /// Topic, partition, and the offset that comes next; those of a topic stand together.
+    pub offsets: Vec<(String, i32, i64)>,
 }
 
 /// One chosen record: `send orders key=4711 value=hello header=a:b partition=1 timestamp=…`.
@@ -102,6 +139,23 @@ pub enum Report {
     Failed { topic: TopicName, partition: i32, sequence: u64, error: String },
     /// A record reached the application.
     Received { topic: TopicName, partition: i32, offset: i64, timestamp: i64, key: Option<Bytes>, value: Option<Bytes> },
+    /// How a transaction goes. Records that are sent between its begin and its end are its own.
+    Transaction(Stage),
+    /// A call threw an exception.
+    Thrown { call: &'static str, error: String },
     /// A line for the event log.
     Note(String),
+}
+
+/// Where a transaction stands, as its application knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// initTransactions() is done: the transactional id is this producer's.
+    Initialized,
+    Begun,
+    /// Asked for, and not known to be done.
+    Committing,
+    Aborting,
+    Committed,
+    Aborted,
 }

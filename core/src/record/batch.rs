@@ -282,6 +282,14 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The same records as a batch of that producer, whose first one has `base_sequence`.
+    pub fn of_producer(&self, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> Batch {
+        let mut header = BatchHeader { producer_id, producer_epoch, base_sequence, ..self.header };
+        let records = &self.bytes[HEADER_LEN..];
+        let sealed = header.seal(records);
+        Batch { header, bytes: [&sealed[..], records].concat().into() }
+    }
+
     /// The batch at the start of `bytes`; what follows it is left out.
     pub fn parse(bytes: Bytes) -> Result<Batch, Broken> {
         let header = BatchHeader::parse(&bytes)?;

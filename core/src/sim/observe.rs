@@ -150,10 +150,12 @@ impl Simulation {
                     Some(first) => (false, format!("{} was broken at {}", first.invariant, first.at)),
                 }
             }
-            Expectation::Settled => match liveness::check(&self.view()) {
-                Ok(()) => (true, "every write is accepted or refused, and every replica has it".to_owned()),
-                Err(why) => (false, why),
-            },
+            Expectation::Settled => {
+                match liveness::check(&self.view()).and_then(|()| self.checks.no_transaction_hangs(self.now)) {
+                    Ok(()) => (true, "every write is accepted or refused, and every replica has it".to_owned()),
+                    Err(why) => (false, why),
+                }
+            }
             Expectation::Count { what, op, value } => match self.count(what) {
                 Some(count) => (op.holds(count, *value), format!("{what} is {count}")),
                 None => (false, format!("there is no {what} to count")),
@@ -190,6 +192,10 @@ impl Simulation {
             "acked" => producers().map(|producer| producer.acked).sum(),
             "failed" => producers().map(|producer| producer.failed).sum(),
             "retries" => producers().map(|producer| producer.retries).sum(),
+            "committed" => producers().filter_map(|it| it.identity.as_ref()).map(|it| it.committed).sum(),
+            "aborted" => producers().filter_map(|it| it.identity.as_ref()).map(|it| it.aborted).sum(),
+            "duplicates" => self.checks.duplicates(),
+            "unseen" => self.checks.unseen(),
             "received" => consumers().map(|consumer| consumer.received).sum(),
             "lag" => consumers().map(|consumer| consumer.lag).sum(),
             "end" => return Some(partition()?.end),

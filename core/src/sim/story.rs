@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::scenario::Action;
 use super::view::{Level, LogLine, View};
 use crate::broker;
-use crate::client::{self, Report};
+use crate::client::{self, Report, Stage};
 use crate::error::ErrorCode;
 use crate::protocol::line;
 use crate::time::Instant;
@@ -17,6 +17,8 @@ use crate::time::Instant;
 pub(super) struct Story {
     lines: VecDeque<Arc<LogLine>>,
     seq: u64,
+    /// Of an internal topic, whose partitions a broker comes to host all at once: how many so far.
+    hosted: u32,
 }
 
 impl Story {
@@ -46,13 +48,31 @@ impl Story {
         }
     }
 
+    fn hosts(&mut self, at: Instant, name: &str, directory: &str, base: i64) {
+        let topic = directory.rsplit_once('-').map_or(directory, |(topic, _)| topic);
+        let many = |count| format!("hosts {count} partitions of {topic}");
+        let goes_on = |last: &Arc<LogLine>| {
+            last.at == at
+                && last.node == name
+                && (last.text == many(self.hosted) || last.text.starts_with(&format!("hosts {topic}-")))
+        };
+        if topic.starts_with("__") && self.lines.back().is_some_and(goes_on) {
+            self.hosted += 1;
+            let text = many(self.hosted);
+            if let Some(last) = self.lines.back_mut() {
+                Arc::make_mut(last).text = text;
+            }
+        } else {
+            self.hosted = 1;
+            self.say(at, name, Level::Good, format!("hosts {directory} from offset {base} on"));
+        }
+    }
+
     /// `directory` is that of the log that the effect is on.
     pub fn broker_effect(&mut self, at: Instant, name: &str, directory: &str, effect: &broker::Effect) {
         use broker::Effect;
         match effect {
-            Effect::Open { directory, base, .. } => {
-                self.say(at, name, Level::Good, format!("hosts {directory} from offset {base} on"));
-            }
+            Effect::Open { directory, base, .. } => self.hosts(at, name, directory, *base),
             Effect::Roll { base, .. } => {
                 self.say(at, name, Level::Info, format!("{directory} rolls: new segment at {base}"))
             }
@@ -89,6 +109,12 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
             Some((Level::Bad, format!("gives up record {sequence} for {}-{partition}: {error}", topic.0)))
         }
         Report::Note(text) => Some((Level::Info, text.clone())),
+        Report::Thrown { call, error } => Some((Level::Bad, format!("{call}() throws {error}"))),
+        Report::Transaction(Stage::Initialized) => Some((Level::Info, "has its transactional id".to_owned())),
+        Report::Transaction(Stage::Begun) => Some((Level::Info, "begins a transaction".to_owned())),
+        Report::Transaction(Stage::Committed) => Some((Level::Good, "has committed its transaction".to_owned())),
+        Report::Transaction(Stage::Aborted) => Some((Level::Warn, "has aborted its transaction".to_owned())),
+        Report::Transaction(Stage::Committing | Stage::Aborting) => None,
         Report::Sent { .. } | Report::Acked { .. } | Report::Received { .. } => None,
     }
 }

@@ -126,6 +126,7 @@ pub struct ProducerView {
     pub name: String,
     /// What was set: `acks=1 linger.ms=5`; the peer's address on a live server.
     pub settings: String,
+    /// Several with commas between them.
     pub topic: String,
     pub health: Health,
     /// Records a second that it is told to make; measured on a live server.
@@ -139,6 +140,24 @@ pub struct ProducerView {
     pub buffered: u64,
     pub buffer_memory: u64,
     pub in_flight: u32,
+    /// With idempotence.
+    #[serde(default)]
+    pub identity: Option<IdentityView>,
+}
+
+/// Who a producer is to brokers, and its transactions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IdentityView {
+    /// −1 before it has one.
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub transactional_id: Option<String>,
+    /// Kafka's name of it: `IN_TRANSACTION`.
+    pub state: String,
+    /// Those in which the open transaction has records.
+    pub partitions: Vec<String>,
+    pub committed: u64,
+    pub aborted: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Who is there besides the brokers, and what they are told to do.
 
 use super::admin::{self, Admin, Wanted};
+use super::check::Who;
 use super::guest::Guest;
 use super::network::NodeId;
 use super::scenario::parse::MAX_BROKERS;
@@ -83,15 +84,24 @@ impl Simulation {
                 Some(client) if client.running => Err(format!("there is a {name} already")),
                 _ => Ok(()),
             },
-            Action::Rate { producer: name, .. } | Action::Stop(name) => self.node(name).map(drop),
+            Action::Rate { producer: name, .. }
+            | Action::Command { client: name, .. }
+            | Action::Send { by: Some(name), .. }
+            | Action::Stop(name) => self.node(name).map(drop),
             _ => Ok(()),
         }
     }
 
     /// Does what the scenario, or a hand, wants now. What cannot be done is said in the event log.
     pub(super) fn act(&mut self, action: Action) {
-        let late =
-            matches!(action, Action::Producer { .. } | Action::Consumer { .. } | Action::Rate { .. } | Action::Send(_));
+        let late = matches!(
+            action,
+            Action::Producer { .. }
+                | Action::Consumer { .. }
+                | Action::Rate { .. }
+                | Action::Send { .. }
+                | Action::Command { .. }
+        );
         if late && !(self.waiting.is_empty() && self.admin().is_idle()) {
             self.waiting.push_back(action);
             return;
@@ -132,9 +142,9 @@ impl Simulation {
                 self.tell_client(node, Event::Timer);
                 Ok(())
             }
-            Action::Producer { name, topic, settings } => {
+            Action::Producer { name, topics, settings } => {
                 let seed = self.seed_of(&name);
-                let producer = Producer::new(&name, &topic, &settings, self.brokers(), seed)?;
+                let producer = Producer::new(&name, &topics, &settings, self.brokers(), seed)?;
                 self.begin(&name, App::Producer(producer))
             }
             Action::Consumer { name, topics, settings } => {
@@ -146,10 +156,24 @@ impl Simulation {
                 let node = self.node(&producer)?;
                 self.command(node, Command::Rate { milli_per_second })
             }
-            Action::Send(record) => {
+            Action::Command { client, command } => {
+                let node = self.node(&client)?;
+                self.command(node, command)
+            }
+            Action::Send { by: Some(by), record } => {
+                let node = self.node(&by)?;
+                self.command(node, Command::Send(record))
+            }
+            Action::Send { by: None, record } => {
                 if !self.names.contains_key(HAND) {
                     let seed = self.seed_of(HAND);
-                    let producer = Producer::new(HAND, &record.topic, &Default::default(), self.brokers(), seed)?;
+                    let producer = Producer::new(
+                        HAND,
+                        std::slice::from_ref(&record.topic),
+                        &Default::default(),
+                        self.brokers(),
+                        seed,
+                    )?;
                     self.begin(HAND, App::Producer(producer))?;
                 }
                 let node = self.node(HAND)?;
@@ -197,9 +221,26 @@ impl Simulation {
             }
             None => self.join(name, Actor::Client(Box::new(Client::new(app)))),
         };
-        self.checks.began(name);
+        let who = self.who(node);
+        let name = self.name(node).clone();
+        self.checks.began(&name, who);
         self.tell_client(node, Event::Timer);
         Ok(())
+    }
+
+    fn who(&self, node: NodeId) -> Who {
+        match &self.nodes[node.0 as usize].actor {
+            Actor::Client(client) => match &client.app {
+                App::Producer(producer) => Who::Producer {
+                    idempotent: producer.is_idempotent(),
+                    transactional_id: producer.transactional_id().map(str::to_owned),
+                    timeout: producer.transaction_timeout(),
+                },
+                App::Consumer(consumer) => Who::Consumer { read_committed: consumer.reads_committed() },
+                App::Admin(_) | App::Guest(_) => Who::Other,
+            },
+            Actor::Broker(_) | Actor::ZooKeeper(_) => Who::Other,
+        }
     }
 
     fn command(&mut self, node: NodeId, command: Command) -> Result<(), String> {

@@ -40,7 +40,7 @@ pub(super) fn id(group: &str) -> GroupId {
 }
 
 /// Three seconds, in which others finish what they are at.
-fn pause(script: &mut Vec<Exchange>) {
+pub(super) fn pause(script: &mut Vec<Exchange>) {
     ask(script, "nothing, for a while", ApiKey::Fetch, 12, |_| {
         let partition = FetchPartition::default().with_partition_max_bytes(1 << 20);
         let topic = FetchTopic::default().with_topic(name("defaults")).with_partitions(vec![partition]);

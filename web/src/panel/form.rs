@@ -105,14 +105,15 @@ fn Send(topic: Option<String>, partition: Option<i32>) -> impl IntoView {
     let action = Signal::derive(move || {
         let text = |text: String| (!text.is_empty()).then(|| text.into_bytes());
         let headers = headers.get().into_iter().map(|(name, value)| (name.get(), text(value.get())));
-        Ok(Action::Send(SendRecord {
+        let record = SendRecord {
             topic: needed("topic", &topic.get())?,
             partition: number("partition", &partition.get())?,
             key: text(key.get()),
             value: text(value.get()),
             headers: headers.filter(|(name, _)| !name.is_empty()).collect(),
             timestamp: number("timestamp", &timestamp.get())?,
-        }))
+        };
+        Ok(Action::Send { by: None, record })
     });
     // Said, not refused: to see what becomes of such a record is what a cluster of one's own is for.
     let beyond = Memo::new(move |_| {
@@ -177,7 +178,8 @@ fn Producer() -> impl IntoView {
                 settings.insert(key.to_string(), value.trim().to_string());
             }
         }
-        Ok(Action::Producer { name: needed("name", &name.get())?, topic: needed("topic", &topic.get())?, settings })
+        let topics = needed("topic", &topic.get())?.split(',').map(str::to_owned).collect();
+        Ok(Action::Producer { name: needed("name", &name.get())?, topics, settings })
     });
     view! {
         <form on:submit=|event| event.prevent_default()>

@@ -138,10 +138,15 @@ impl Consumer {
             }
             None => {
                 position.failures = 0;
-                position.high_watermark = answer.high_watermark;
+                // Who reads what is committed lags behind that alone.
+                position.high_watermark = match self.settings.isolation_level {
+                    1 => answer.last_stable_offset,
+                    _ => answer.high_watermark,
+                };
                 if let Some(bytes) = answer.records.as_ref().filter(|bytes| !bytes.is_empty()) {
                     position.buffered = true;
-                    let fetched = fetched::decode(position, index, offset, bytes, self.settings.check_crcs);
+                    let aborted = answer.aborted_transactions.as_deref().unwrap_or_default();
+                    let fetched = fetched::decode(position, index, offset, (bytes, aborted), self.settings.check_crcs);
                     self.fetched.push_back(fetched);
                 }
             }

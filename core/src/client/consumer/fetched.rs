@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use kafka_protocol::messages::fetch_response::AbortedTransaction;
 
 use super::positions::Position;
 use crate::id::{LeaderEpoch, Offset};
 use crate::record::batch::{batches, computed_crc};
-use crate::record::{Batch, Record};
+use crate::record::{Batch, BatchHeader, Marker, Record};
 
 /// What a fetch brought for one partition.
 #[derive(Clone, Debug)]
@@ -33,8 +34,46 @@ impl Fetched {
     }
 }
 
-/// Decodes the record set of a fetch from `offset` on. A last batch that is cut short is left for the next fetch.
-pub fn decode(position: &Position, index: usize, offset: Offset, bytes: &Bytes, check_crcs: bool) -> Fetched {
+/// Whose batches are not given, as the walk over a fetch goes on: those of aborted transactions.
+struct Aborted<'a> {
+    /// In the order in which they begin.
+    ahead: VecDeque<&'a AbortedTransaction>,
+    /// Producers in whose aborted transactions the walk is.
+    producers: Vec<i64>,
+}
+
+impl Aborted<'_> {
+    fn of(transactions: &[AbortedTransaction]) -> Aborted<'_> {
+        let mut ahead: VecDeque<&AbortedTransaction> = transactions.iter().collect();
+        ahead.make_contiguous().sort_by_key(|aborted| aborted.first_offset);
+        Aborted { ahead, producers: Vec::new() }
+    }
+
+    /// Whether the batch is one of those.
+    fn has(&mut self, header: &BatchHeader, batch: &Bytes) -> bool {
+        while let Some(aborted) = self.ahead.pop_front_if(|aborted| aborted.first_offset <= header.last_offset()) {
+            self.producers.push(aborted.producer_id.0);
+        }
+        if header.is_control() {
+            let marker = Marker::of(&Batch { header: *header, bytes: batch.clone() });
+            if marker.is_some_and(|marker| !marker.commit) {
+                self.producers.retain(|producer| *producer != header.producer_id);
+            }
+        }
+        header.is_transactional() && self.producers.contains(&header.producer_id)
+    }
+}
+
+/// Decodes the record set of a fetch from `offset` on, without what was aborted. A last batch that is cut short is left
+/// for the next fetch.
+pub fn decode(
+    position: &Position,
+    index: usize,
+    offset: Offset,
+    (bytes, aborted): (&Bytes, &[AbortedTransaction]),
+    check_crcs: bool,
+) -> Fetched {
+    let mut aborted = Aborted::of(aborted);
     let mut fetched = Fetched {
         position: index,
         records: VecDeque::new(),
@@ -62,8 +101,9 @@ pub fn decode(position: &Position, index: usize, offset: Offset, bytes: &Bytes, 
             return fetched;
         }
         // Control batches (transaction markers) are for clients, not for applications.
-        if !header.is_control() {
-            match Record::decode(&Batch { header, bytes: bytes.slice_ref(batch) }) {
+        let batch = bytes.slice_ref(batch);
+        if !aborted.has(&header, &batch) && !header.is_control() {
+            match Record::decode(&Batch { header, bytes: batch }) {
                 Ok(records) => fetched.records.extend(records.into_iter().filter(|record| record.offset >= offset)),
                 Err(malformed) => {
                     fetched.broken = Some(format!(

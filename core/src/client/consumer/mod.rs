@@ -115,6 +115,11 @@ impl Consumer {
         })
     }
 
+    /// Whether it gets nothing of transactions that are open or aborted.
+    pub fn reads_committed(&self) -> bool {
+        self.settings.isolation_level == 1
+    }
+
     pub fn view(&self) -> ConsumerView {
         let position = |position: &Position| match position.state {
             State::At(offset) => {
@@ -315,7 +320,9 @@ impl Node for Consumer {
                 }
             }
             // Consumers send nothing.
-            Event::Command(Command::Rate { .. } | Command::Send(_)) => {}
+            Event::Command(
+                Command::Rate { .. } | Command::Send(_) | Command::Transaction(_) | Command::SendOffsets(_),
+            ) => {}
         }
         self.run(at, out);
     }

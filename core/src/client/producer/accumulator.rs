@@ -3,8 +3,8 @@
 //! 1. Only the last batch of a queue is open; those before it are full.
 //! 2. A batch reserves `batch.size` bytes of `buffer.memory` (or what its first record needs, if that is more) until it
 //!    is acknowledged or given up.
-//! 3. A batch is ready when it is full, when it has lingered, or when the memory is used up and somebody waits for it;
-//!    but not during its back-off after a failure.
+//! 3. A batch is ready when it is full, when it has lingered, when the memory is used up and somebody waits for it, or
+//!    when its transaction is to end; but not during its back-off after a failure.
 
 use std::collections::VecDeque;
 
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 
 use super::partitioner::Partitioner;
+use super::sequences::{ProducerIdAndEpoch, Stamp, increment};
 use super::serializer::Serialized;
 use super::settings::Settings;
 use crate::id::LeaderEpoch;
@@ -58,6 +59,8 @@ pub struct ProducerBatch {
     /// It came back: not before this, unless its partition has a newer leader than it was sent to.
     pub retry_at: Instant,
     pub sent_to: LeaderEpoch,
+    /// Of an idempotent producer's, once it has been sent.
+    pub stamp: Option<Stamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,7 +83,7 @@ pub struct Exhausted(pub usize);
 impl Accumulator {
     /// The place of a topic's queues, with as many as it has partitions.
     pub fn topic(&mut self, name: &TopicName, partitions: usize) -> usize {
-        let at = self.topics.iter().position(|queues| queues.topic == *name).unwrap_or_else(|| {
+        let at = self.place(name).unwrap_or_else(|| {
             let (topic, partitioner) = (name.clone(), Partitioner::default());
             self.topics.push(Queues { topic, partitioner, queues: Vec::new() });
             self.topics.len() - 1
@@ -154,10 +157,9 @@ impl Accumulator {
             attempts: 0,
             retry_at: Instant::ZERO,
             sent_to: -1,
+            stamp: None,
         };
         let bytes = batch.append(sequence, record).unwrap_or(0);
-        // (1)
-        queue.batches.back_mut().into_iter().for_each(ProducerBatch::close);
         queue.batches.push_back(batch);
         Ok(bytes)
     }
@@ -167,16 +169,33 @@ impl Accumulator {
         self.exhausted = false;
     }
 
-    /// The first batch of a queue, closed, for sending.
+    /// The first batch of a queue, for sending.
     pub fn take(&mut self, id: QueueId) -> Option<ProducerBatch> {
-        let mut batch = self.queue_mut(id).batches.pop_front()?;
-        batch.close();
-        Some(batch)
+        self.queue_mut(id).batches.pop_front()
     }
 
-    /// Back to the front of its queue: sent before everything that is not in flight.
+    /// Back to the front of its queue: sent before everything that is not in flight; of those with a sequence the lowest
+    /// goes first.
     pub fn put_back(&mut self, id: QueueId, batch: ProducerBatch) {
-        self.queue_mut(id).batches.push_front(batch);
+        let order = |batch: &ProducerBatch| batch.stamp.map(|stamp| (stamp.producer, stamp.sequence));
+        let batches = &mut self.queue_mut(id).batches;
+        let before = |other: &&ProducerBatch| order(other).is_some_and(|other| Some(other) < order(&batch));
+        let place = batches.iter().take_while(before).count();
+        batches.insert(place, batch);
+    }
+
+    /// All that wait, or those alone that have no sequence.
+    pub fn take_all(&mut self, id: QueueId, with_sequences: bool) -> Vec<ProducerBatch> {
+        let (gone, kept) = std::mem::take(&mut self.queue_mut(id).batches)
+            .into_iter()
+            .partition(|batch| with_sequences || batch.stamp.is_none());
+        self.queue_mut(id).batches = kept;
+        Vec::from(gone as VecDeque<ProducerBatch>)
+    }
+
+    /// The place of a topic's queues, if there are any.
+    pub fn place(&self, name: &TopicName) -> Option<usize> {
+        self.topics.iter().position(|queues| queues.topic == *name)
     }
 
     /// A batch is done: its memory is free.
@@ -195,11 +214,16 @@ impl Accumulator {
         let middle = records.len() / 2;
         let half = |range: std::ops::Range<usize>, reserved| {
             let mut builder = BatchBuilder::new(settings.compression);
+            if batch.stamp.is_some_and(|stamp| stamp.transactional) {
+                builder.set_transactional();
+            }
             for record in &records[range.clone()] {
                 builder.append(record.timestamp, record.key.as_deref(), record.value.as_deref(), &record.headers);
             }
             let body = Body::Closed(builder.build());
-            ProducerBatch { body, sequences: batch.sequences[range].to_vec(), reserved, ..batch.clone() }
+            let sequence = |stamp: Stamp| increment(stamp.sequence, range.start as i32);
+            let stamp = batch.stamp.map(|stamp| Stamp { sequence: sequence(stamp), ..stamp });
+            ProducerBatch { body, sequences: batch.sequences[range].to_vec(), reserved, stamp, ..batch.clone() }
         };
         let (first, second) = (half(0..middle, batch.reserved), half(middle..records.len(), 0));
         self.put_back(id, second);
@@ -229,10 +253,14 @@ impl Queue {
         self.batches.len()
     }
 
-    /// (3) When the first batch is ready; `epoch` is the partition's leader epoch now.
-    pub fn ready_at(&self, settings: &Settings, epoch: LeaderEpoch, exhausted: bool) -> Option<Instant> {
+    pub fn batches_mut(&mut self) -> impl Iterator<Item = &mut ProducerBatch> {
+        self.batches.iter_mut()
+    }
+
+    /// (3) When the first batch is ready; `epoch` is the partition's leader epoch now, `hurry` that nobody lingers.
+    pub fn ready_at(&self, settings: &Settings, epoch: LeaderEpoch, hurry: bool) -> Option<Instant> {
         let first = self.batches.front()?;
-        let full = self.batches.len() > 1 || first.is_full() || exhausted || first.attempts > 0;
+        let full = self.batches.len() > 1 || first.is_full() || hurry || first.attempts > 0;
         let filled = if full { Instant::ZERO } else { first.created + settings.linger };
         Some(filled.max(first.backed_off_at(epoch)))
     }
@@ -264,10 +292,24 @@ impl ProducerBatch {
         }
     }
 
-    fn close(&mut self) {
+    /// Ready to be sent, with its sequence in its header.
+    pub fn close(&mut self) {
         if let Body::Open(builder) = &mut self.body {
-            let builder = std::mem::replace(builder.as_mut(), BatchBuilder::new(Default::default()));
+            let mut builder = std::mem::replace(builder.as_mut(), BatchBuilder::new(Default::default()));
+            if let Some(Stamp { producer: ProducerIdAndEpoch { id, epoch }, sequence, transactional, .. }) = self.stamp
+            {
+                builder.set_producer(id, epoch, sequence);
+                if transactional {
+                    builder.set_transactional();
+                }
+            }
             self.body = Body::Closed(builder.build());
+        }
+        let (Body::Closed(batch), Some(stamp)) = (&mut self.body, self.stamp) else { return };
+        let ProducerIdAndEpoch { id, epoch } = stamp.producer;
+        let header = &batch.header;
+        if (header.producer_id, header.producer_epoch, header.base_sequence) != (id, epoch, stamp.sequence) {
+            *batch = batch.of_producer(id, epoch, stamp.sequence);
         }
     }
 

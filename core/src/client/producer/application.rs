@@ -1,5 +1,13 @@
 //! The application in front of a producer: it calls `send()` at a rate, one record after the other, and waits while a
 //! call blocks.
+//!
+//! With `transaction.every` it sends its records in transactions, as Kafka's documentation tells an application to:
+//!
+//! ```text
+//! initTransactions() → beginTransaction() → send() … send() → commitTransaction(), or abortTransaction() by dice
+//!                           ↑                 │ throws            │ throws
+//!                           └──────── abortTransaction() ←────────┘      fenced: it closes the producer
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,27 +16,36 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
-use crate::client::SendRecord;
+use super::settings::Settings;
+use crate::client::{Offsets, SendRecord, Turn};
 use crate::record::Header;
+use crate::rng::Stream;
 use crate::time::{Duration, Instant};
 
 /// Calls that may wait behind a blocked one; chosen records beyond them are refused.
 const MAX_WAITING: usize = 1_000;
 
-/// One call of `send()`.
+/// One call.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Counts from 0.
-    pub sequence: u64,
-    pub record: Made,
+    pub what: What,
     /// Since when it blocks.
     pub blocked: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    /// send(), with the record's number: they count from 0.
+    Send(u64, Made),
+    InitTransactions,
+    Transaction(Turn),
+    SendOffsets(Arc<Offsets>),
 }
 
 /// What is sent.
 #[derive(Clone, Debug)]
 pub enum Made {
-    /// The record that the sequence says, to the producer's own topic.
+    /// The record that its number says, to the producer's own topic.
     Numbered,
     /// One that somebody chose.
     Chosen(Arc<Chosen>),
@@ -49,25 +66,52 @@ pub struct Application {
     next: Option<Instant>,
     sequence: u64,
     waiting: VecDeque<Call>,
+    transactions: Option<Transactions>,
+    /// It has closed its producer.
+    closed: bool,
+}
+
+/// Transactions that it makes by itself.
+#[derive(Clone, Debug)]
+struct Transactions {
+    /// Records of each.
+    every: u64,
+    /// Aborted of a hundred.
+    aborts: u64,
+    /// Records of the one that is open.
+    open: Option<u64>,
+    dice: Stream,
 }
 
 impl Application {
-    pub fn new(milli_per_second: u64) -> Self {
-        Application { interval: interval(milli_per_second), next: None, sequence: 0, waiting: VecDeque::new() }
+    pub fn new(settings: &Settings, dice: Stream) -> Self {
+        let (every, aborts) = (settings.transaction_every, settings.transaction_aborts);
+        let begin = settings.transactional_id.as_ref().map(|_| Call { what: What::InitTransactions, blocked: None });
+        Application {
+            interval: interval(settings.rate_milli),
+            next: None,
+            sequence: 0,
+            waiting: begin.into_iter().collect(),
+            transactions: (every > 0).then_some(Transactions { every, aborts, open: None, dice }),
+            closed: false,
+        }
     }
 
-    /// Changes the rate. The next record comes one interval from now.
+    /// Changes the rate. The next record comes one interval from now; who makes no more ends what is open.
     pub fn set_rate(&mut self, now: Instant, milli_per_second: u64) {
         self.interval = interval(milli_per_second);
         self.next = self.interval.map(|interval| now + interval);
+        if self.interval.is_none() && self.transactions.as_mut().is_some_and(|it| it.open.take().is_some()) {
+            self.ask(What::Transaction(Turn::Commit));
+        }
     }
 
     /// Records a second.
     pub fn rate(&self) -> f64 {
-        self.interval.map_or(0.0, |interval| 1.0 / interval.as_secs_f64())
+        self.interval.filter(|_| !self.closed).map_or(0.0, |interval| 1.0 / interval.as_secs_f64())
     }
 
-    /// A chosen record, to be sent after what waits already; its sequence, and whether it was taken.
+    /// A chosen record, to be sent after what waits already; its number, and whether it was taken.
     pub fn choose(&mut self, record: SendRecord) -> Result<(), (u64, Arc<Chosen>)> {
         let header = |(key, value): &(String, Option<Vec<u8>>)| Header {
             key: key.clone(),
@@ -76,12 +120,19 @@ impl Application {
         let headers = record.headers.iter().map(header).collect();
         let topic = TopicName(StrBytes::from_string(record.topic.clone()));
         let chosen = Arc::new(Chosen { topic, record, headers });
-        let sequence = self.number();
+        let number = self.number();
         if self.waiting.len() >= MAX_WAITING {
-            return Err((sequence, chosen));
+            return Err((number, chosen));
         }
-        self.waiting.push_back(Call { sequence, record: Made::Chosen(chosen), blocked: None });
+        self.ask(What::Send(number, Made::Chosen(chosen)));
         Ok(())
+    }
+
+    /// A call, to be made after what waits already.
+    pub fn ask(&mut self, what: What) {
+        if self.waiting.len() < MAX_WAITING {
+            self.waiting.push_back(Call { what, blocked: None });
+        }
     }
 
     /// The next call that is due, if one is.
@@ -89,20 +140,61 @@ impl Application {
         if let Some(call) = self.waiting.pop_front() {
             return Some(call);
         }
-        let interval = self.interval?;
+        let interval = self.interval.filter(|_| !self.closed)?;
         let due = *self.next.get_or_insert(now);
         if due > now {
             return None;
         }
         // Who was blocked does not hurry afterwards.
         self.next = Some(if due + interval > now { due + interval } else { now + interval });
-        Some(Call { sequence: self.number(), record: Made::Numbered, blocked: None })
+        let record = What::Send(self.number(), Made::Numbered);
+        let Some(transactions) = &mut self.transactions else { return Some(Call { what: record, blocked: None }) };
+        let sent = transactions.open.map_or(1, |sent| sent + 1);
+        let begins = transactions.open.is_none();
+        transactions.open = Some(sent).filter(|sent| *sent < transactions.every);
+        let ends = transactions.open.is_none().then(|| match transactions.dice.below(100) < transactions.aborts {
+            true => Turn::Abort,
+            false => Turn::Commit,
+        });
+        if begins {
+            self.ask(What::Transaction(Turn::Begin));
+        }
+        self.ask(record);
+        ends.into_iter().for_each(|turn| self.ask(What::Transaction(turn)));
+        self.waiting.pop_front()
     }
 
     /// The call could not be finished: it blocks, and everything behind it waits.
     pub fn block(&mut self, now: Instant, mut call: Call) {
         call.blocked.get_or_insert(now);
         self.waiting.push_front(call);
+    }
+
+    /// A call threw. True if the application does something about it.
+    pub fn thrown(&mut self, what: &What, fatal: bool) -> bool {
+        let Some(transactions) = &mut self.transactions else { return false };
+        if fatal {
+            self.closed = true;
+            self.waiting.clear();
+            return true;
+        }
+        transactions.open = None;
+        // What it was about to do in this transaction it does not.
+        self.waiting.retain(|call| !matches!(call.what, What::Transaction(_) | What::Send(_, Made::Numbered)));
+        let again = match what {
+            What::InitTransactions => What::InitTransactions,
+            _ => What::Transaction(Turn::Abort),
+        };
+        self.waiting.push_front(Call { what: again, blocked: None });
+        true
+    }
+
+    /// A call timed out, and is made again.
+    pub fn again(&mut self, what: What) -> bool {
+        if self.transactions.is_some() {
+            self.waiting.push_front(Call { what, blocked: None });
+        }
+        self.transactions.is_some()
     }
 
     /// Since when the foremost call blocks.
@@ -119,7 +211,7 @@ impl Application {
     pub fn deadline(&self) -> Option<Instant> {
         match self.waiting.front() {
             Some(_) => None,
-            None => self.interval.map(|_| self.next.unwrap_or(Instant::ZERO)),
+            None => self.interval.filter(|_| !self.closed).map(|_| self.next.unwrap_or(Instant::ZERO)),
         }
     }
 

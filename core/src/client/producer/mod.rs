@@ -7,7 +7,8 @@
 //! ```
 //!
 //! `application.rs` who calls send() | `serializer.rs` records as bytes | `partitioner.rs` which partition |
-//! `accumulator.rs` batches that fill and linger | `sender.rs` requests, answers, retries | `settings.rs` Kafka's names
+//! `accumulator.rs` batches that fill and linger | `sender.rs` requests, answers, retries | `settings.rs` Kafka's names |
+//! `transaction/` who it is and its transactions, `sequences.rs` what its batches are numbered with
 //!
 //! 1. A record that was handed over ends in exactly one of: acknowledged, or failed.
 //! 2. Records of a producer are numbered from 0 in the order of their send() calls.
@@ -16,10 +17,12 @@ pub mod accumulator;
 pub mod application;
 pub mod partitioner;
 pub mod sender;
+pub mod sequences;
 pub mod serializer;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod transaction;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -29,25 +32,28 @@ use kafka_protocol::messages::{ResponseKind, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use self::accumulator::{Accumulator, Exhausted, QueueId};
-use self::application::{Application, Call, Made};
+use self::application::{Application, Call, Made, What};
 use self::sender::{Around, Sender};
 use self::serializer::Serializer;
 pub use self::settings::Settings;
+use self::transaction::TransactionManager;
 use super::connection::{Answer, Network};
+use super::exception::Exception;
 use super::metadata::Metadata;
-use super::{Command, Effect, Endpoint, Event, Report};
+use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
-use crate::sim::view::{FactGroup, Health, ProducerView};
-use crate::time::{Instant, Now};
+use crate::sim::view::{FactGroup, Health, IdentityView, ProducerView};
+use crate::time::{Duration, Instant, Now};
 
-/// Sends records to one topic at a rate, and chosen ones to any.
+/// Sends records to its topics at a rate, and chosen ones to any.
 #[derive(Clone, Debug)]
 pub struct Producer {
     name: String,
     /// As they were set, for the page.
     set: Arc<str>,
-    topic: TopicName,
+    /// Numbered records go to them in turn.
+    topics: Arc<[TopicName]>,
     settings: Arc<Settings>,
     application: Application,
     serializer: Serializer,
@@ -63,6 +69,8 @@ pub struct Producer {
 #[derive(Clone, Debug)]
 pub enum Tag {
     Metadata,
+    /// To a coordinator.
+    Transaction,
     /// Numbers of the batches in it.
     Produce {
         numbers: Range<u64>,
@@ -76,21 +84,26 @@ pub struct Counts {
     pub acked: u64,
     pub failed: u64,
     pub retries: u64,
+    /// Transactions.
+    pub committed: u64,
+    pub aborted: u64,
 }
 
-/// Why a call of send() is not finished.
+/// Why a call is not finished.
 enum Unfinished {
     /// It waits; this is what it fails with if it has waited for `max.block.ms`.
-    Blocked(String),
-    /// It fails.
-    Failed { partition: i32, error: String },
+    Blocked(Exception),
+    /// Its record fails.
+    Failed { partition: i32, exception: Exception },
+    /// It throws.
+    Throws(Exception),
 }
 
 impl Producer {
     /// `name` is its `client.id` unless that is set. An error names the setting that is wrong.
     pub fn new(
         name: &str,
-        topic: &str,
+        topics: &[String],
         settings: &BTreeMap<String, String>,
         bootstrap: Vec<Endpoint>,
         seed: Seed,
@@ -101,20 +114,21 @@ impl Producer {
             settings.connection.client_id = StrBytes::from_string(name.to_string());
         }
         let stream = |what: &str| seed.stream(&format!("{name} {what}"));
-        let topic = TopicName(StrBytes::from_string(topic.to_string()));
+        let topics: Arc<[TopicName]> =
+            topics.iter().map(|topic| TopicName(StrBytes::from_string(topic.clone()))).collect();
         Ok(Producer {
             name: name.to_string(),
             set: set.into(),
-            application: Application::new(settings.rate_milli),
+            application: Application::new(&settings, stream("application")),
             serializer: Serializer::new(name),
             accumulator: Accumulator::default(),
-            sender: Sender::new(stream("sender")),
-            metadata: Metadata::new(bootstrap, vec![topic.clone()], true, stream("metadata")),
+            sender: Sender::new(TransactionManager::new(&settings), stream("sender")),
+            metadata: Metadata::new(bootstrap, topics.to_vec(), true, stream("metadata")),
             network: Network::new(settings.connection.clone(), stream("network")),
             counts: Counts::default(),
             dice: stream("partitioner"),
             settings: Arc::new(settings),
-            topic,
+            topics,
         })
     }
 
@@ -128,7 +142,7 @@ impl Producer {
             name: self.name.clone(),
             // The rate of the moment stands beside it, and a hand may have changed it.
             settings: self.set.split(' ').filter(|pair| !pair.starts_with("rate=")).collect::<Vec<_>>().join(" "),
-            topic: self.topic.to_string(),
+            topic: self.topics.iter().map(|topic| &*topic.0).collect::<Vec<_>>().join(","),
             health: Health::Running,
             rate: self.application.rate(),
             sent: self.counts.sent,
@@ -138,7 +152,36 @@ impl Producer {
             buffered: self.accumulator.reserved(),
             buffer_memory: self.settings.buffer_memory,
             in_flight: self.network.all_in_flight() as u32,
+            identity: self.sender.transactions.as_ref().map(|manager| IdentityView {
+                producer_id: manager.producer().id,
+                producer_epoch: manager.producer().epoch,
+                transactional_id: manager.transactional_id.as_ref().map(|id| id.to_string()),
+                state: manager.state().to_owned(),
+                partitions: manager.added().map(|id| self.partition(id)).collect(),
+                committed: self.counts.committed,
+                aborted: self.counts.aborted,
+            }),
         }
+    }
+
+    fn partition(&self, id: QueueId) -> String {
+        format!("{}-{}", self.accumulator.queues(id.topic).topic.0, id.partition)
+    }
+
+    pub fn transactional_id(&self) -> Option<&str> {
+        self.settings.transactional_id.as_deref()
+    }
+
+    pub fn transaction_timeout(&self) -> Duration {
+        match self.settings.transactional_id {
+            Some(_) => self.settings.transaction_timeout,
+            None => Duration::ZERO,
+        }
+    }
+
+    /// Whether brokers drop what it sends twice.
+    pub fn is_idempotent(&self) -> bool {
+        self.settings.idempotence
     }
 
     /// What there is to see of it beyond the view, stage by stage.
@@ -160,7 +203,7 @@ impl Producer {
                 (format!("{}-{index}", topic.name.0), format!("leader {leader}, epoch {}", partition.leader_epoch))
             })
         });
-        vec![
+        let groups = vec![
             group(
                 "Application",
                 vec![
@@ -170,11 +213,16 @@ impl Producer {
                 ],
             ),
             group("Accumulator", accumulator.collect()),
+            group(
+                "Transaction manager",
+                self.sender.transactions.as_ref().map_or(Vec::new(), |manager| manager.facts(|id| self.partition(id))),
+            ),
             group("Sender", vec![fact("batches in flight", self.sender.in_flight().to_string())]),
             group("Metadata", leaders.collect()),
             group("Connections", self.network.facts()),
             group("Settings", super::setting::facts(settings::TABLE, &self.set, &self.name)),
-        ]
+        ];
+        groups.into_iter().filter(|group| group.title != "Transaction manager" || !group.facts.is_empty()).collect()
     }
 
     /// Lets the application call, and the sender send, until neither has anything to do.
@@ -186,6 +234,7 @@ impl Producer {
         for (_, tag) in self.network.take_lost() {
             match tag {
                 Tag::Metadata => self.metadata.lost(now.instant, &self.settings.connection),
+                Tag::Transaction => self.with_manager(now, out, TransactionManager::lost),
                 Tag::Produce { numbers } => self.with_sender(now, out, |sender, around| sender.lost(around, numbers)),
             }
         }
@@ -194,8 +243,9 @@ impl Producer {
             self.metadata.poll(now.instant, &self.settings.connection, &mut self.network, Tag::Metadata, out);
             let reserved = self.accumulator.reserved();
             self.with_sender(now, out, Sender::send);
-            // Under acks=0 sending makes room at once.
-            if self.application.blocked().is_none() || self.accumulator.reserved() >= reserved {
+            // Under acks=0 sending makes room at once, and a transaction of nothing needs nobody to end it.
+            let settled = self.sender.transactions.as_ref().is_some_and(TransactionManager::is_settled);
+            if self.application.blocked().is_none() || !settled && self.accumulator.reserved() >= reserved {
                 break;
             }
         }
@@ -204,47 +254,125 @@ impl Producer {
     /// The application's calls that are due, up to one that blocks.
     fn call(&mut self, now: Now, out: &mut Vec<Effect>) {
         while let Some(call) = self.application.next(now.instant) {
-            match self.send(now, &call, out) {
+            let done = match &call.what {
+                What::Send(number, made) => self.send(now, *number, made, out),
+                _ => self.transact(&call, out),
+            };
+            match done {
                 Ok(()) => {}
-                Err(Unfinished::Blocked(error)) => {
+                Err(Unfinished::Blocked(exception)) => {
                     let since = call.blocked.unwrap_or(now.instant);
                     if now.instant.since(since) < self.settings.max_block {
                         self.application.block(now.instant, call);
                         break;
                     }
                     self.accumulator.give_up_waiting();
-                    self.refuse(&call, -1, error, out);
+                    match &call.what {
+                        What::Send(..) => self.fail(&call, -1, &exception, out),
+                        what => {
+                            let error = exception.to_string();
+                            out.push(Effect::Report(Report::Thrown { call: name_of(what), error }));
+                            self.application.again(what.clone());
+                        }
+                    }
                 }
-                Err(Unfinished::Failed { partition, error }) => self.refuse(&call, partition, error, out),
+                Err(Unfinished::Failed { partition, exception }) => self.fail(&call, partition, &exception, out),
+                Err(Unfinished::Throws(exception)) => self.throw(&call, exception, out),
             }
         }
     }
 
+    /// initTransactions(), beginTransaction() and so on.
+    fn transact(&mut self, call: &Call, out: &mut Vec<Effect>) -> Result<(), Unfinished> {
+        let Some(manager) = &mut self.sender.transactions else {
+            let message = "Transactional method invoked on a non-transactional producer.";
+            return Err(Unfinished::Throws(Exception::illegal_state(message)));
+        };
+        let mut report = |stage| out.push(Effect::Report(Report::Transaction(stage)));
+        let first = call.blocked.is_none();
+        let (outcome, awaits) = match &call.what {
+            What::Transaction(Turn::Begin) => {
+                manager.begin().map_err(Unfinished::Throws)?;
+                report(Stage::Begun);
+                return Ok(());
+            }
+            What::Transaction(Turn::Commit) => (manager.commit(), "EndTxn(true)"),
+            What::Transaction(Turn::Abort) => (manager.abort(), "EndTxn(false)"),
+            What::SendOffsets(offsets) => (manager.send_offsets(offsets), "TxnOffsetCommitHandler"),
+            What::InitTransactions | What::Send(..) => (manager.init_transactions(), "InitProducerId"),
+        };
+        if first && outcome.is_none() {
+            match call.what {
+                What::Transaction(Turn::Commit) => report(Stage::Committing),
+                What::Transaction(Turn::Abort) => report(Stage::Aborting),
+                _ => {}
+            }
+        }
+        match outcome {
+            None => {
+                let max_block = self.settings.max_block.as_millis();
+                let message = format!("Timeout expired after {max_block}ms while awaiting {awaits}");
+                Err(Unfinished::Blocked(Exception::new("TimeoutException", message)))
+            }
+            Some(Err(exception)) => Err(Unfinished::Throws(exception)),
+            Some(Ok(())) => {
+                match call.what {
+                    What::Transaction(Turn::Commit) => {
+                        self.counts.committed += 1;
+                        report(Stage::Committed);
+                    }
+                    What::Transaction(Turn::Abort) => {
+                        self.counts.aborted += 1;
+                        report(Stage::Aborted);
+                    }
+                    What::InitTransactions => report(Stage::Initialized),
+                    _ => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A call throws, and the application does what it can do then.
+    fn throw(&mut self, call: &Call, exception: Exception, out: &mut Vec<Effect>) {
+        let fatal = self.sender.transactions.as_ref().is_some_and(TransactionManager::has_fatal_error);
+        match &call.what {
+            What::Send(..) => self.refuse(call, -1, exception.to_string(), out),
+            what => {
+                let error = exception.to_string();
+                out.push(Effect::Report(Report::Thrown { call: name_of(what), error }));
+            }
+        }
+        if self.application.thrown(&call.what, fatal) && fatal {
+            out.push(Effect::Report(Report::Note("closes its producer".to_owned())));
+        }
+    }
+
     /// send(): metadata, serializer, partitioner, accumulator.
-    fn send(&mut self, now: Now, call: &Call, out: &mut Vec<Effect>) -> Result<(), Unfinished> {
+    fn send(&mut self, now: Now, number: u64, made: &Made, out: &mut Vec<Effect>) -> Result<(), Unfinished> {
         let max_block = self.settings.max_block.as_millis();
-        let (name, wanted) = match &call.record {
-            Made::Numbered => (&self.topic, None),
+        let (name, wanted) = match made {
+            Made::Numbered => (&self.topics[(number % self.topics.len() as u64) as usize], None),
             Made::Chosen(chosen) => (&chosen.topic, chosen.record.partition),
         };
         self.metadata.want(now.instant, name);
         let known = self.metadata.topic(name);
         let Some(topic) = known.filter(|topic| !topic.partitions.is_empty()) else {
             return Err(match known.and_then(|topic| topic.error).filter(|error| !error.is_retriable()) {
-                Some(error) => Unfinished::Failed { partition: -1, error: crate::error::message(error).to_string() },
-                None => Unfinished::Blocked(format!("Topic {} not present in metadata after {max_block} ms.", name.0)),
+                Some(error) => Unfinished::Failed { partition: -1, exception: Exception::of(error, None) },
+                None => timed_out(format!("Topic {} not present in metadata after {max_block} ms.", name.0)),
             });
         };
         let count = topic.partitions.len();
         if let Some(wanted) = wanted.filter(|wanted| *wanted as usize >= count) {
             self.metadata.stale(now.instant);
-            return Err(Unfinished::Blocked(format!(
+            return Err(timed_out(format!(
                 "Partition {wanted} of topic {} with partition count {count} is not present in metadata after \
                  {max_block} ms.",
                 name.0
             )));
         }
-        let record = self.serializer.serialize(call, &self.settings, now.wall);
+        let record = self.serializer.serialize((number, made), &self.settings, now.wall);
         let at = self.accumulator.topic(name, count);
         let mut partitioner = std::mem::take(&mut self.accumulator.queues_mut(at).partitioner);
         let queues = self.accumulator.queues(at);
@@ -252,22 +380,26 @@ impl Producer {
             Some(wanted) => (wanted as usize, false),
             None => partitioner.partition(&self.settings, record.key, &topic.partitions, queues, &mut self.dice),
         };
-        let appended = match record.ensure_valid_size(&self.settings) {
-            Err(error) => Err(Unfinished::Failed { partition: partition as i32, error }),
-            Ok(()) => {
-                let id = QueueId { topic: at, partition };
-                let appended = self.accumulator.append(now.instant, &self.settings, id, call.sequence, &record);
-                appended.map_err(|Exhausted(bytes)| {
-                    let total = self.settings.buffer_memory;
-                    Unfinished::Blocked(format!(
-                        "Failed to allocate {bytes} bytes within the configured max blocking time {max_block} ms. Total \
-                         memory: {total} bytes. Available memory: {} bytes. Poolable size: {} bytes",
-                        total.saturating_sub(self.accumulator.reserved()),
-                        self.settings.batch_size
-                    ))
-                })
-            }
+        let id = QueueId { topic: at, partition };
+        let mut joins = || match &mut self.sender.transactions {
+            Some(manager) => manager.add_partition(id, &format_args!("{}-{partition}", name.0)),
+            None => Ok(()),
         };
+        let valid = record.ensure_valid_size(&self.settings);
+        let valid = valid.map_err(|exception| Unfinished::Failed { partition: partition as i32, exception });
+        let appended = valid.and_then(|()| joins().map_err(Unfinished::Throws)).and_then(|()| {
+            let appended = self.accumulator.append(now.instant, &self.settings, id, number, &record);
+            appended.map_err(|Exhausted(bytes)| {
+                let total = self.settings.buffer_memory;
+                let message = format!(
+                    "Failed to allocate {bytes} bytes within the configured max blocking time {max_block} ms. Total \
+                     memory: {total} bytes. Available memory: {} bytes. Poolable size: {} bytes",
+                    total.saturating_sub(self.accumulator.reserved()),
+                    self.settings.batch_size
+                );
+                Unfinished::Blocked(Exception::new("BufferExhaustedException", message))
+            })
+        });
         if let Ok(bytes) = appended
             && sticky
         {
@@ -278,20 +410,32 @@ impl Producer {
         self.accumulator.queues_mut(at).partitioner = partitioner;
         appended?;
         self.counts.sent += 1;
-        let report = Report::Sent { topic: name.clone(), partition: partition as i32, sequence: call.sequence };
+        let report = Report::Sent { topic: name.clone(), partition: partition as i32, sequence: number };
         out.push(Effect::Report(report));
         Ok(())
     }
 
+    /// A record that fails before it is in a batch fails its transaction.
+    fn fail(&mut self, call: &Call, partition: i32, exception: &Exception, out: &mut Vec<Effect>) {
+        self.refuse(call, partition, exception.message.clone(), out);
+        if let Some(manager) = &mut self.sender.transactions {
+            manager.maybe_transition_to_error(exception);
+        }
+    }
+
     /// A call that fails before its record is in a batch.
     fn refuse(&mut self, call: &Call, partition: i32, error: String, out: &mut Vec<Effect>) {
-        let topic = match &call.record {
-            Made::Numbered => self.topic.clone(),
-            Made::Chosen(chosen) => chosen.topic.clone(),
-        };
+        let What::Send(sequence, made) = &call.what else { return };
+        let (sequence, topic) = (
+            *sequence,
+            match made {
+                Made::Numbered => self.topics[(sequence % self.topics.len() as u64) as usize].clone(),
+                Made::Chosen(chosen) => chosen.topic.clone(),
+            },
+        );
         self.counts.sent += 1;
         self.counts.failed += 1;
-        out.push(Effect::Report(Report::Failed { topic, partition, sequence: call.sequence, error }));
+        out.push(Effect::Report(Report::Failed { topic, partition, sequence, error }));
     }
 
     fn answered(&mut self, now: Now, answer: Answer<Tag>, out: &mut Vec<Effect>) {
@@ -302,10 +446,26 @@ impl Producer {
             (Tag::Produce { numbers }, ResponseKind::Produce(body)) => {
                 self.with_sender(now, out, |sender, around| sender.answered(around, numbers, body));
             }
+            (Tag::Transaction, body) => {
+                self.with_manager(now, out, |manager, around| manager.answered(around, body));
+            }
             // An answer of another kind is none.
             (Tag::Metadata, _) => self.metadata.lost(now.instant, &self.settings.connection),
             (Tag::Produce { numbers }, _) => self.with_sender(now, out, |sender, around| sender.lost(around, numbers)),
         }
+    }
+
+    fn with_manager(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Effect>,
+        act: impl FnOnce(&mut TransactionManager, &mut Around<'_>),
+    ) {
+        self.with_sender(now, out, |sender, around| {
+            if let Some(manager) = &mut sender.transactions {
+                act(manager, around);
+            }
+        });
     }
 
     fn with_sender(&mut self, now: Now, out: &mut Vec<Effect>, act: impl FnOnce(&mut Sender, &mut Around<'_>)) {
@@ -336,12 +496,16 @@ impl Node for Producer {
                     self.answered(now, answer, out);
                 }
             }
+            Event::Command(Command::Transaction(turn)) => self.application.ask(What::Transaction(turn)),
+            Event::Command(Command::SendOffsets(offsets)) => {
+                self.application.ask(What::SendOffsets(Arc::new(offsets)));
+            }
             Event::Command(Command::Rate { milli_per_second }) => {
                 self.application.set_rate(now.instant, milli_per_second);
             }
             Event::Command(Command::Send(record)) => {
                 if let Err((sequence, chosen)) = self.application.choose(record) {
-                    let call = Call { sequence, record: Made::Chosen(chosen), blocked: None };
+                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None };
                     self.refuse(&call, -1, "too many records wait behind one that blocks".to_string(), out);
                 }
             }
@@ -362,4 +526,20 @@ impl Node for Producer {
         .flatten()
         .min()
     }
+}
+
+/// What Kafka's client calls it.
+fn name_of(what: &What) -> &'static str {
+    match what {
+        What::Send(..) => "send",
+        What::InitTransactions => "initTransactions",
+        What::Transaction(Turn::Begin) => "beginTransaction",
+        What::Transaction(Turn::Commit) => "commitTransaction",
+        What::Transaction(Turn::Abort) => "abortTransaction",
+        What::SendOffsets(_) => "sendOffsetsToTransaction",
+    }
+}
+
+fn timed_out(message: String) -> Unfinished {
+    Unfinished::Blocked(Exception::new("TimeoutException", message))
 }

@@ -5,18 +5,22 @@
 //!    that comes back may be overtaken: that is Kafka's behaviour too.
 //! 2. A batch ends in exactly one of: acknowledged, or failed. Its records end with it.
 //! 3. An answer for a batch that has been given up meanwhile changes nothing.
+//! 4. With idempotence a batch that comes back waits until it is the next, and none overtakes it.
 
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse, RequestKind, TopicName};
+use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse, RequestKind, TopicName, TransactionalId};
 use uuid::Uuid;
 
 use super::accumulator::{Accumulator, ProducerBatch, QueueId};
+use super::sequences::Stamp;
 use super::settings::Settings;
+use super::transaction::{Batches, Refusal, TransactionManager};
 use super::{Counts, Tag};
 use crate::client::connection::{LinkId, Network};
+use crate::client::exception::Exception;
 use crate::client::metadata::Metadata;
 use crate::client::{Effect, Endpoint, Report};
 use crate::error::{self, ErrorCode};
@@ -26,9 +30,13 @@ use crate::time::Instant;
 
 /// The last version of Produce that names topics; later ones give their ids.
 const LAST_WITH_NAMES: i16 = 12;
+/// The last with which a leader does not add partitions to transactions.
+const LAST_BEFORE_KIP_890: i16 = 11;
 
 #[derive(Clone, Debug)]
 pub struct Sender {
+    /// With idempotence.
+    pub transactions: Option<TransactionManager>,
     /// By number, as the requests' tags name them.
     in_flight: BTreeMap<u64, (QueueId, ProducerBatch)>,
     next: u64,
@@ -51,8 +59,8 @@ pub struct Around<'a> {
 }
 
 impl Sender {
-    pub fn new(dice: Stream) -> Self {
-        Sender { in_flight: BTreeMap::new(), next: 0, turn: 0, wake: None, dice }
+    pub fn new(transactions: Option<TransactionManager>, dice: Stream) -> Self {
+        Sender { transactions, in_flight: BTreeMap::new(), next: 0, turn: 0, wake: None, dice }
     }
 
     /// Batches that wait for an answer.
@@ -64,8 +72,13 @@ impl Sender {
         self.wake
     }
 
-    /// Gives up what is too old and sends what is ready.
+    /// Asks coordinators what must be asked first, gives up what is too old and sends what is ready.
     pub fn send(&mut self, around: &mut Around<'_>) {
+        if self.transact(around) {
+            let retry = self.transactions.as_ref().and_then(TransactionManager::deadline);
+            self.wake = retry.filter(|at| *at > around.now);
+            return;
+        }
         self.expire(around);
         loop {
             let ready = self.ready(around);
@@ -75,6 +88,63 @@ impl Sender {
             ready.into_iter().for_each(|link| self.drain(around, link));
         }
         self.wake = self.next_wake(around);
+    }
+
+    /// What an idempotent producer does before it sends; true where no batch may go now.
+    fn transact(&mut self, around: &mut Around<'_>) -> bool {
+        let Some(mut manager) = self.transactions.take() else { return false };
+        manager.resolve(&mut self.batches(around));
+        let waits = if manager.has_fatal_error() {
+            self.abort(around, &manager, true);
+            true
+        } else {
+            if let Some(note) = manager.bump_if_needed(&mut self.batches(around)) {
+                around.note(note);
+            }
+            if manager.has_abortable_error() || manager.is_aborting() {
+                self.abort(around, &manager, false);
+            }
+            let incomplete = !self.in_flight.is_empty() || around.accumulator.waiting().next().is_some();
+            manager.ask(around, incomplete)
+        };
+        self.transactions = Some(manager);
+        waits
+    }
+
+    /// Gives batches up: all, or those that were never sent.
+    fn abort(&mut self, around: &mut Around<'_>, manager: &TransactionManager, sent: bool) {
+        let why = manager.last_error().map_or("Failing batch since transaction was aborted", |error| &error.message);
+        let waiting: Vec<QueueId> = around.accumulator.waiting().map(|(id, ..)| id).collect();
+        for id in waiting {
+            for batch in around.accumulator.take_all(id, sent) {
+                around.fail(id, &batch, |_| why.to_owned());
+            }
+        }
+        if sent {
+            for (id, batch) in std::mem::take(&mut self.in_flight).into_values() {
+                around.fail(id, &batch, |_| why.to_owned());
+            }
+        }
+    }
+
+    fn batches<'a>(&'a mut self, around: &'a mut Around<'_>) -> Batches<'a> {
+        Batches { in_flight: &mut self.in_flight, accumulator: around.accumulator }
+    }
+
+    /// (4) Whether the first batch of a queue has to wait.
+    fn holds(&self, id: QueueId, first: &ProducerBatch) -> bool {
+        self.transactions.as_ref().is_some_and(|manager| manager.holds(id, first, self.stamps(id)))
+    }
+
+    /// Those of a partition's batches that are in flight.
+    fn stamps(&self, id: QueueId) -> impl Iterator<Item = Stamp> {
+        self.in_flight.values().filter(move |(of, _)| *of == id).filter_map(|(_, batch)| batch.stamp)
+    }
+
+    /// Nobody lingers: a call waits for memory, or for the end of the transaction.
+    fn hurries(&self, around: &Around<'_>) -> bool {
+        let completing = self.transactions.as_ref().is_some_and(TransactionManager::is_completing);
+        around.accumulator.is_exhausted() || completing
     }
 
     /// Fails the batches for which `delivery.timeout.ms` is over, waiting or in flight.
@@ -113,20 +183,39 @@ impl Sender {
                 now.since(batch.created).as_millis(),
             );
             around.fail(id, &batch, |_| error.clone());
+            self.given_up(around, id, &batch, &Exception::new("TimeoutException", error), false);
+            // Whether it was written nobody knows.
+            if let Some(manager) = self.transactions.as_mut().filter(|_| batch.attempts > 1) {
+                manager.mark_unresolved(id, &batch);
+            }
         }
+    }
+
+    fn given_up(
+        &mut self,
+        around: &mut Around<'_>,
+        id: QueueId,
+        batch: &ProducerBatch,
+        exception: &Exception,
+        adjust: bool,
+    ) {
+        let Some(mut manager) = self.transactions.take() else { return };
+        manager.failed(id, batch, exception, adjust, &mut self.batches(around));
+        self.transactions = Some(manager);
     }
 
     /// The links over which a batch can go now; others are being connected to.
     fn ready(&mut self, around: &mut Around<'_>) -> Vec<LinkId> {
-        let exhausted = around.accumulator.is_exhausted();
+        let hurry = self.hurries(around);
         let (mut links, mut leaderless) = (Vec::new(), false);
         for (id, topic, queue) in around.accumulator.waiting() {
             let Some((link, epoch)) = around.metadata.leader(topic, id.partition as i32) else {
                 leaderless = true;
                 continue;
             };
-            let ready = queue.ready_at(around.settings, epoch, exhausted).is_some_and(|at| at <= around.now);
-            if ready && !queue.muted && !links.contains(&link) {
+            let ready = queue.ready_at(around.settings, epoch, hurry).is_some_and(|at| at <= around.now);
+            let held = queue.first().is_some_and(|first| self.holds(id, first));
+            if ready && !queue.muted && !held && !links.contains(&link) {
                 links.push(link);
             }
         }
@@ -145,8 +234,8 @@ impl Sender {
         for (id, topic, queue) in around.accumulator.waiting() {
             let leader = around.metadata.leader(topic, id.partition as i32);
             let Some((_, epoch)) = leader.filter(|(leader, _)| *leader == link) else { continue };
-            let backed_off = queue.first().is_some_and(|first| first.backed_off_at(epoch) <= around.now);
-            if backed_off && !queue.muted {
+            let may_go = |first: &ProducerBatch| first.backed_off_at(epoch) <= around.now && !self.holds(id, first);
+            if queue.first().is_some_and(may_go) && !queue.muted {
                 led.push(id);
             }
         }
@@ -167,6 +256,11 @@ impl Sender {
             let topic = &around.accumulator.queues(id.topic).topic;
             batch.sent_to = around.metadata.leader(topic, id.partition as i32).map_or(-1, |(_, epoch)| epoch);
             batch.attempts += 1;
+            let idle = self.stamps(id).next().is_none();
+            if let Some(manager) = self.transactions.as_mut().filter(|_| batch.stamp.is_none()) {
+                batch.stamp = Some(manager.stamp(id, batch.sequences.len(), idle));
+            }
+            batch.close();
             around.accumulator.queue_mut(id).muted = around.settings.max_in_flight == 1 && around.settings.acks != 0;
             batches.push((id, batch));
         }
@@ -196,9 +290,18 @@ impl Sender {
         }
         let ids = topics.iter().all(|topic| !topic.topic_id.is_nil());
         let version = if ids { version } else { version.min(LAST_WITH_NAMES) };
+        let version = match &self.transactions {
+            Some(manager) if manager.is_before_kip_890() => version.min(LAST_BEFORE_KIP_890),
+            _ => version,
+        };
         let acks = around.settings.acks;
         let timeout = around.settings.connection.request_timeout.as_millis() as i32;
-        let body = ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout).with_topic_data(topics);
+        let transactional_id = self.transactions.as_ref().and_then(|manager| manager.transactional_id.clone());
+        let body = ProduceRequest::default()
+            .with_transactional_id(transactional_id.map(TransactionalId))
+            .with_acks(acks)
+            .with_timeout_ms(timeout)
+            .with_topic_data(topics);
         let numbers = self.next..self.next + batches.len() as u64;
         self.next = numbers.end;
         let tag = (acks != 0).then(|| Tag::Produce { numbers: numbers.clone() });
@@ -262,8 +365,16 @@ impl Sender {
     ) {
         let Some(error) = ErrorCode::try_from_code(answer.error_code) else {
             around.accumulator.queue_mut(id).muted = false;
+            if let Some(manager) = &mut self.transactions {
+                manager.acknowledged(id, &batch, answer.base_offset);
+            }
             return around.acknowledge(id, &batch, answer.base_offset);
         };
+        // It is there, and the leader has forgotten where.
+        if error == ErrorCode::DuplicateSequenceNumber && self.transactions.is_some() {
+            around.accumulator.queue_mut(id).muted = false;
+            return around.acknowledge(id, &batch, -1);
+        }
         if error == ErrorCode::MessageTooLarge && batch.sequences.len() > 1 {
             around.accumulator.queue_mut(id).muted = false;
             let count = batch.sequences.len();
@@ -292,22 +403,24 @@ impl Sender {
         if is_metadata(error) {
             around.metadata.stale(around.now);
         }
-        let message = answer.and_then(|answer| answer.error_message.as_ref());
-        let text = message.map_or_else(|| error::message(error).to_string(), |message| message.to_string());
+        let message = answer.and_then(|answer| answer.error_message.as_deref());
+        let exception = Exception::of(error, message);
         let retries = around.settings.retries;
-        if !error.is_retriable() || batch.attempts > retries {
-            let records = answer.map_or(&[][..], |answer| &answer.record_errors);
-            return around.fail(id, &batch, |index| {
-                let told = records.iter().find(|record| record.batch_index as usize == index);
-                match told {
-                    Some(told) => told.batch_index_error_message.as_ref().map_or(text.clone(), |told| told.to_string()),
-                    None if records.is_empty() => text.clone(),
-                    None => {
-                        "Failed to append record because it was part of a batch which had one more more invalid records"
-                            .into()
-                    }
+        let tries_left = batch.attempts <= retries;
+        if !tries_left || !self.may_retry(around, id, &mut batch, error, answer) {
+            let told = answer.map_or(&[][..], |answer| &answer.record_errors);
+            around.fail(id, &batch, |index| match told.iter().find(|record| record.batch_index as usize == index) {
+                Some(told) => {
+                    told.batch_index_error_message.as_ref().map_or(exception.message.clone(), |told| told.to_string())
+                }
+                None if told.is_empty() => exception.message.clone(),
+                None => {
+                    "Failed to append record because it was part of a batch which had one more more invalid records"
+                        .into()
                 }
             });
+            // One that was tried to the end may have been written.
+            return self.given_up(around, id, &batch, &exception, tries_left);
         }
         let left = retries - batch.attempts;
         let partition = around.partition(id);
@@ -322,15 +435,33 @@ impl Sender {
         around.accumulator.put_back(id, batch);
     }
 
+    /// Whether a batch goes again.
+    fn may_retry(
+        &mut self,
+        around: &mut Around<'_>,
+        id: QueueId,
+        batch: &mut ProducerBatch,
+        error: ErrorCode,
+        answer: Option<&PartitionProduceResponse>,
+    ) -> bool {
+        let Some(mut manager) = self.transactions.take() else { return error.is_retriable() };
+        let log_start_offset = answer.map_or(-1, |answer| answer.log_start_offset);
+        let refusal = Refusal { error, log_start_offset };
+        let may = manager.can_retry(id, batch, refusal, &mut self.batches(around));
+        self.transactions = Some(manager);
+        may
+    }
+
     /// When a batch will be ready or too old. What is ready but cannot go yet waits for the network, not for time.
     fn next_wake(&self, around: &Around<'_>) -> Option<Instant> {
         let patience = around.settings.delivery_timeout;
-        let exhausted = around.accumulator.is_exhausted();
+        let hurry = self.hurries(around);
         let in_flight = self.in_flight.values().map(|(_, batch)| batch.created + patience);
         let waiting = around.accumulator.waiting().filter_map(|(id, topic, queue)| {
             let expiry = queue.first()?.created + patience;
-            let ready = around.metadata.leader(topic, id.partition as i32).filter(|_| !queue.muted);
-            let ready = ready.and_then(|(_, epoch)| queue.ready_at(around.settings, epoch, exhausted));
+            let held = queue.muted || queue.first().is_some_and(|first| self.holds(id, first));
+            let ready = around.metadata.leader(topic, id.partition as i32).filter(|_| !held);
+            let ready = ready.and_then(|(_, epoch)| queue.ready_at(around.settings, epoch, hurry));
             Some(ready.filter(|ready| *ready > around.now).map_or(expiry, |ready| ready.min(expiry)))
         });
         in_flight.chain(waiting).min()
@@ -370,7 +501,7 @@ impl Around<'_> {
         }
     }
 
-    fn note(&mut self, note: String) {
+    pub fn note(&mut self, note: String) {
         self.out.push(Effect::Report(Report::Note(note)));
     }
 }

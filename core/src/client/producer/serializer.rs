@@ -5,8 +5,9 @@
 
 use std::fmt::Write;
 
-use super::application::{Call, Made};
+use super::application::Made;
 use super::settings::Settings;
+use crate::client::exception::Exception;
 use crate::record::Header;
 use crate::record::batch::HEADER_LEN;
 use crate::time::Timestamp;
@@ -36,8 +37,13 @@ impl Serializer {
         Serializer { name: name.to_string(), key: String::new(), value: String::new() }
     }
 
-    pub fn serialize<'a>(&'a mut self, call: &'a Call, settings: &Settings, now: Timestamp) -> Serialized<'a> {
-        match &call.record {
+    pub fn serialize<'a>(
+        &'a mut self,
+        (number, record): (u64, &'a Made),
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Serialized<'a> {
+        match record {
             Made::Chosen(chosen) => Serialized {
                 key: chosen.record.key.as_deref(),
                 value: chosen.record.value.as_deref(),
@@ -48,13 +54,13 @@ impl Serializer {
                 self.value.clear();
                 self.key.clear();
                 // Writing to a string does not fail.
-                let _ = write!(self.value, "{}-{}", self.name, call.sequence);
+                let _ = write!(self.value, "{}-{}", self.name, number);
                 if self.value.len() < settings.value_size {
                     let missing = settings.value_size - self.value.len();
                     self.value.extend(std::iter::repeat_n('.', missing));
                 }
                 if settings.keys > 0 {
-                    let _ = write!(self.key, "key-{}", call.sequence % settings.keys);
+                    let _ = write!(self.key, "key-{}", number % settings.keys);
                 }
                 Serialized {
                     key: (settings.keys > 0).then_some(self.key.as_bytes()),
@@ -82,17 +88,18 @@ impl Serialized<'_> {
     }
 
     /// Kafka's `ensureValidRecordSize`, with its text of a `RecordTooLargeException`.
-    pub fn ensure_valid_size(&self, settings: &Settings) -> Result<(), String> {
+    pub fn ensure_valid_size(&self, settings: &Settings) -> Result<(), Exception> {
+        let too_large = |message| Err(Exception::new("RecordTooLargeException", message));
         let size = self.upper_bound();
         if size > settings.max_request_size {
-            return Err(format!(
+            return too_large(format!(
                 "The message is {size} bytes when serialized which is larger than {}, which is the value of the \
                  max.request.size configuration.",
                 settings.max_request_size
             ));
         }
         if size as u64 > settings.buffer_memory {
-            return Err(format!(
+            return too_large(format!(
                 "The message is {size} bytes when serialized which is larger than the total memory buffer you have \
                  configured with the buffer.memory configuration."
             ));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use kafka_protocol::protocol::StrBytes;
+
 use crate::client::connection;
 use crate::client::setting::{self, Reader, Setting, Valid};
 use crate::record::Compression;
@@ -9,8 +11,10 @@ use crate::time::Duration;
 
 const INT: i64 = i32::MAX as i64;
 const LONG: i64 = i64::MAX;
+/// Brokers remember as many batches of a producer.
+const IN_FLIGHT_FOR_IDEMPOTENCE: usize = 5;
 
-/// Every setting of a producer; the last three are words of scenarios.
+/// Every setting of a producer; the last five are words of scenarios.
 pub const TABLE: &[Setting] = &[
     Setting {
         name: "acks",
@@ -118,9 +122,22 @@ pub const TABLE: &[Setting] = &[
     connection::SETUP_TIMEOUT_MAX,
     Setting {
         name: "enable.idempotence",
-        default: "false",
-        valid: Valid::Only("false", "this producer has no producer id yet, so a retry can write a record twice"),
-        doc: "Kafka's default is true: brokers then drop what a retry sends twice. Not here yet.",
+        default: "true",
+        valid: Valid::Bool,
+        doc: "Number batches, so that brokers know what a retry sends twice. Needs acks=all, retries, and at most 5 requests \
+              in flight; where one of the first two is set otherwise and this is not set, there is none.",
+    },
+    Setting {
+        name: "transactional.id",
+        default: "",
+        valid: Valid::Text,
+        doc: "Who the producer is, from start to start: with it records are sent in transactions.",
+    },
+    Setting {
+        name: "transaction.timeout.ms",
+        default: "60000",
+        valid: Valid::Number(0, INT),
+        doc: "How long a transaction may take before its coordinator aborts it.",
     },
     Setting {
         name: "rate",
@@ -139,6 +156,18 @@ pub const TABLE: &[Setting] = &[
         default: "0",
         valid: Valid::Number(0, 1_000_000),
         doc: "How many keys there are: key-0, key-1, … in turn. 0: records have no key.",
+    },
+    Setting {
+        name: "transaction.every",
+        default: "0",
+        valid: Valid::Number(0, 1_000_000),
+        doc: "Records of the application's transactions: it begins one, sends so many, and commits. 0: by hand.",
+    },
+    Setting {
+        name: "transaction.aborts",
+        default: "0",
+        valid: Valid::Number(0, 100),
+        doc: "Of a hundred of these transactions, how many the application aborts.",
     },
 ];
 
@@ -170,6 +199,13 @@ pub struct Settings {
     /// Bytes.
     pub value_size: usize,
     pub keys: u64,
+    pub idempotence: bool,
+    pub transactional_id: Option<StrBytes>,
+    pub transaction_timeout: Duration,
+    /// Records of a transaction; 0: by hand.
+    pub transaction_every: u64,
+    /// Of a hundred.
+    pub transaction_aborts: u64,
     pub connection: connection::Settings,
 }
 
@@ -200,6 +236,11 @@ impl Settings {
             rate_milli: setting::rate(read.text("rate")).unwrap_or(0),
             value_size: read.number("value.size") as usize,
             keys: read.number("keys"),
+            idempotence: read.is("enable.idempotence"),
+            transactional_id: set.get("transactional.id").map(|id| StrBytes::from_string(id.clone())),
+            transaction_timeout: read.millis("transaction.timeout.ms"),
+            transaction_every: read.number("transaction.every"),
+            transaction_aborts: read.number("transaction.aborts"),
             connection: connection::Settings::of(read),
         };
         // Kafka's `configureDeliveryTimeout`: what was set must fit, the default gives way.
@@ -212,6 +253,44 @@ impl Settings {
             }
             settings.delivery_timeout = least;
         }
+        settings.settle_idempotence(set)?;
         Ok(settings)
+    }
+
+    /// Kafka's `postProcessAndValidateIdempotenceConfigs`: what was set must fit, the default gives way.
+    fn settle_idempotence(&mut self, set: &BTreeMap<String, String>) -> Result<(), String> {
+        let asked = set.contains_key("enable.idempotence");
+        if self.idempotence {
+            let conflict = match (self.retries, self.acks) {
+                (0, _) => Some("Must set retries to non-zero when using the idempotent producer."),
+                (_, 0 | 1) => Some(
+                    "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee \
+                     idempotence.",
+                ),
+                _ => None,
+            };
+            match conflict {
+                Some(conflict) if asked => return Err(conflict.to_owned()),
+                // Kafka says so even where the first two turn it off.
+                _ if self.max_in_flight > IN_FLIGHT_FOR_IDEMPOTENCE => {
+                    return Err(format!(
+                        "To use the idempotent producer, max.in.flight.requests.per.connection must be set to at most \
+                         {IN_FLIGHT_FOR_IDEMPOTENCE}. Current value is {}.",
+                        self.max_in_flight
+                    ));
+                }
+                conflict => self.idempotence = conflict.is_none(),
+            }
+        }
+        if self.transactional_id.as_ref().is_some_and(|id| id.is_empty()) {
+            return Err("Invalid value  for configuration transactional.id: String must be non-empty".to_owned());
+        }
+        if self.transactional_id.is_some() && !self.idempotence {
+            return Err("Cannot set a transactional.id without also enabling idempotence.".to_owned());
+        }
+        if self.transactional_id.is_none() && self.transaction_every > 0 {
+            return Err("transaction.every needs a transactional.id, such as transactional.id=t1".to_owned());
+        }
+        Ok(())
     }
 }

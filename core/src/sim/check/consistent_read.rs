@@ -35,6 +35,12 @@ impl Seen {
         (old != 0).then_some(old)
     }
 
+    /// Whether anybody has read that offset.
+    pub fn has(&self, offset: Offset) -> bool {
+        let place = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.chunks.get(place / CHUNK).is_some_and(|chunk| chunk[place % CHUNK] != 0)
+    }
+
     /// The log ends at `end`. True if something was read beyond.
     pub fn forget(&mut self, end: Offset) -> bool {
         let read = self.end > end;

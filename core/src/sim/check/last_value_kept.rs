@@ -123,6 +123,12 @@ pub(super) fn appended(ledger: &mut Ledger, id: BrokerId, header: &BatchHeader, 
     }
 }
 
+/// The mark of a batch's first record.
+pub(super) fn first_mark(header: &BatchHeader, batch: &Batch) -> Option<u64> {
+    let first = records(&Batch { header: *header, bytes: batch.bytes.clone() }).next()?;
+    Some(marks::of_record(header, &first).1)
+}
+
 /// (What cannot be decoded has no records; whoever appended it will be told so elsewhere.)
 fn records(batch: &Batch) -> impl Iterator<Item = Record> {
     Record::decode(batch).unwrap_or_default().into_iter()

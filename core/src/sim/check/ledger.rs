@@ -13,6 +13,7 @@ use super::consistent_read::Seen;
 use super::marks::Marks;
 use super::no_committed_record_lost::{GIVEN_UP, UNCLEAN};
 use super::ranges::Ranges;
+use super::transactions::Transactions;
 use super::{Promises, Verdict};
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::partition::{Partition, Role};
@@ -53,6 +54,7 @@ pub(super) struct Ledger {
     /// What was acknowledged by a leader alone and is not committed: offsets and marks.
     pub alone: VecDeque<(Offset, u64)>,
     pub seen: Seen,
+    pub transactions: Transactions,
     /// Retention removed what is below.
     pub deleted: Offset,
     /// When something committed was last lost as Kafka allows it, and from where on.
@@ -192,10 +194,17 @@ impl Ledger {
             promised: 0,
             alone: VecDeque::new(),
             seen: Seen::default(),
+            transactions: Transactions::default(),
             deleted: 0,
             torn: None,
             broken: Vec::new(),
         }
+    }
+
+    /// Acknowledged records that nobody has got, and that somebody could get.
+    pub fn unseen(&self) -> u64 {
+        let offsets = self.acked.iter().flat_map(|(from, to)| from.max(self.deleted)..to.min(self.truth.end()));
+        offsets.filter(|offset| !self.transactions.hides(*offset, true) && !self.seen.has(*offset)).count() as u64
     }
 
     /// What was said then of that offset is of a record that was lost since.
@@ -298,6 +307,7 @@ impl Ledger {
     /// What was committed from `end` on is gone; the logs of `heirs` say what comes there now.
     pub fn forget(&mut self, at: Instant, end: Offset, heirs: &[BrokerId]) {
         self.truth.cut(end);
+        self.transactions.forget(end);
         self.promised = self.promised.min(end);
         self.torn = Some((at, end));
         for (id, replica) in &mut self.replicas {

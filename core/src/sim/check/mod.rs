@@ -20,15 +20,27 @@
 //! | NoCommittedRecordLost | what is committed stays | `no_committed_record_lost.rs` |
 //! | ConsistentRead, InconsistentOffsets | an offset is one record | `consistent_read.rs` … |
 //! | LostWrite, PollSkip, NonmonotonicPoll | consumers get all, in order | `lost_write.rs` … |
+//! | Duplicate, G1a | once, and nothing of what was aborted | `duplicate.rs`, `g1a.rs` |
+//!
+//! | of transactions | what logs and applications say of them, `transactions.rs`, `writers.rs` | |
+//! | --- | --- | --- |
+//! | ContiguousSequences, FencedEpoch | what producers write | `contiguous_sequences.rs` … |
+//! | LiveEpoch, SameMarker | who ends a transaction, and how | `live_epoch.rs` … |
+//! | StableOffset, TransactionTimeout | what waits for its end | `stable_offset.rs` … |
 
 mod authority;
 mod consistent_read;
+mod contiguous_sequences;
+mod duplicate;
 mod epoch_fenced_truncation;
+mod fenced_epoch;
+mod g1a;
 mod inconsistent_offsets;
 mod last_value_kept;
 mod leader_completeness;
 mod leader_in_isr;
 mod ledger;
+mod live_epoch;
 pub(super) mod liveness;
 mod log_matching;
 mod lost_write;
@@ -40,27 +52,35 @@ mod poll_skip;
 mod rack_spread;
 mod ranges;
 mod replication;
+mod same_marker;
+mod stable_offset;
 mod strong_isr;
+mod transaction_timeout;
+mod transactions;
 mod valid_fetcher_state;
 mod valid_high_watermark;
 mod weak_isr;
+mod writers;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::TopicName;
 
-use crate::client::Report;
+use crate::client::{Report, Stage};
 use crate::id::{BrokerId, Offset};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 pub(super) use authority::Promises;
 pub(super) use last_value_kept::Replacement;
 use ledger::Ledger;
 pub(super) use replication::Death;
+use transactions::Committed;
+pub(super) use writers::Who;
+use writers::Writer;
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +112,13 @@ pub(super) struct Checks {
     version: u64,
     /// By consumer, topic and partition: the offset that comes next; −1 where any may.
     next: BTreeMap<Arc<str>, BTreeMap<TopicName, Vec<Offset>>>,
+    /// Producers, and whether a consumer reads what is committed alone.
+    writers: BTreeMap<Arc<str>, Writer>,
+    readers: BTreeMap<Arc<str>, bool>,
+    owners: live_epoch::Owners,
+    ends: same_marker::Ends,
+    /// Places at which a numbered record was read that had been read elsewhere.
+    duplicates: BTreeSet<(usize, Offset)>,
     violations: Vec<Arc<Violation>>,
     /// Acknowledged records that are gone, exempt or not.
     lost: u64,
@@ -159,23 +186,114 @@ impl Checks {
                 }
                 let expected = *next;
                 *next = offset + 1;
+                let committed = self.readers.get(name).copied().unwrap_or(false);
                 let verdicts = [
                     consistent_read::check(ledger, &received, hash),
                     nonmonotonic_poll::check(&received, name, expected),
-                    poll_skip::check(ledger, &received, name, expected),
-                    lost_write::check(ledger, &received, name, expected),
+                    poll_skip::check(ledger, &received, (name, committed), expected),
+                    lost_write::check(ledger, &received, (name, committed), expected),
+                    if committed { g1a::by_log(ledger, &received, name) } else { Ok(()) },
                 ];
                 for verdict in verdicts {
                     self.judge(at, verdict);
                 }
+                self.numbered(at, place, &received, (name, committed), value.as_deref());
             }
-            Report::Sent { .. } | Report::Failed { .. } | Report::Note(_) => {}
+            Report::Sent { sequence, .. } | Report::Failed { sequence, partition: -1, .. } => {
+                self.writers.get_mut(name).into_iter().for_each(|writer| writer.sent(*sequence));
+            }
+            Report::Transaction(stage) => self.transaction(at, name, *stage),
+            Report::Failed { .. } | Report::Thrown { .. } | Report::Note(_) => {}
         }
     }
 
-    /// A consumer starts, perhaps under the name of one that was stopped.
-    pub fn began(&mut self, name: &str) {
+    /// A client starts, perhaps under the name of one that was stopped.
+    pub fn began(&mut self, name: &Arc<str>, who: Who) {
         self.next.remove(name);
+        match who {
+            // The numbers of one that was there before begin anew: they say nothing any more.
+            Who::Producer { .. } if self.writers.contains_key(name) => {
+                self.writers.insert(name.clone(), Writer::new(false, None, Duration::ZERO));
+            }
+            Who::Producer { idempotent, transactional_id, timeout } => {
+                self.writers.insert(name.clone(), Writer::new(idempotent, transactional_id, timeout));
+            }
+            Who::Consumer { read_committed } => drop(self.readers.insert(name.clone(), read_committed)),
+            Who::Other => {}
+        }
+    }
+
+    fn transaction(&mut self, at: Instant, name: &Arc<str>, stage: Stage) {
+        let Some(writer) = self.writers.get_mut(name) else { return };
+        writer.reached(at, stage);
+        match (stage, &writer.transactional_id) {
+            (Stage::Initialized, Some(id)) => drop(self.owners.insert(id.clone(), (name.clone(), at))),
+            (Stage::Committed, _) => {
+                let verdict = live_epoch::check(&self.owners, name, writer);
+                self.judge(at, verdict);
+            }
+            _ => {}
+        }
+    }
+
+    /// A record was read: whose it is, if it is a numbered one, and whether it was read elsewhere before.
+    fn numbered(
+        &mut self,
+        at: Instant,
+        place: usize,
+        received: &Received<'_>,
+        (consumer, committed): (&Arc<str>, bool),
+        value: Option<&[u8]>,
+    ) {
+        let Some((producer, writer, number)) = writers::numbered(&mut self.writers, value) else { return };
+        let before = writer.read(number, place, received.offset);
+        let whose = (producer, &*writer, number);
+        let aborted = if committed { g1a::by_application(received, consumer, whose) } else { Ok(()) };
+        let twice = match before {
+            Some((other, before)) if self.duplicates.insert((place, received.offset)) => {
+                duplicate::check((&self.ledgers[place], &self.ledgers[other]), received, whose, before)
+            }
+            _ => Ok(()),
+        };
+        for verdict in [aborted, twice] {
+            self.judge(at, verdict);
+        }
+    }
+
+    /// More of a partition is committed.
+    fn transactions_committed(&mut self, at: Instant, place: usize, news: &[Committed]) {
+        for committed in news {
+            let name = &self.ledgers[place].name;
+            let verdicts = [
+                contiguous_sequences::check(name, committed),
+                fenced_epoch::check(name, committed),
+                same_marker::check(&mut self.ends, name, committed),
+            ];
+            for verdict in verdicts {
+                self.judge_once(at, place, verdict);
+            }
+        }
+    }
+
+    /// Numbered records that were read where they should not be: elsewhere than before.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates.len() as u64
+    }
+
+    /// Acknowledged records that nobody has got.
+    pub fn unseen(&self) -> u64 {
+        self.ledgers.iter().filter(|ledger| self.is_there(ledger)).map(Ledger::unseen).sum()
+    }
+
+    fn is_there(&self, ledger: &Ledger) -> bool {
+        let known = self.place(&ledger.name.topic, ledger.name.partition);
+        known.is_some_and(|place| self.ledgers[place].topic_id == ledger.topic_id)
+    }
+
+    /// Whether a transaction has outlived its time.
+    pub fn no_transaction_hangs(&self, now: Instant) -> Result<(), String> {
+        let longest = self.writers.values().map(|writer| writer.timeout).max().unwrap_or(Duration::ZERO);
+        transaction_timeout::check(&self.ledgers, now, longest)
     }
 
     /// Acknowledged records that are gone, exempt or not.

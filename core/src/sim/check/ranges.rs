@@ -30,6 +30,10 @@ impl Ranges {
         within.map(|(start, end)| ((*end).min(to) - (*start).max(from)) as u64).sum()
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (Offset, Offset)> {
+        self.ranges.iter().copied()
+    }
+
     pub fn contains(&self, offset: Offset) -> bool {
         self.count(offset, offset + 1) == 1
     }

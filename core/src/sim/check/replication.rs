@@ -1,9 +1,11 @@
 //! What the checkers of replication are told of brokers: what they write and believe, how they die.
 
 use super::ledger::Ledger;
+use super::transactions::Wrote;
 use super::{
     Checks, Replacement, Verdict, epoch_fenced_truncation, last_value_kept, leader_completeness, log_matching,
-    monotonic_epochs, no_committed_record_lost, strong_isr, valid_fetcher_state, valid_high_watermark, weak_isr,
+    monotonic_epochs, no_committed_record_lost, stable_offset, strong_isr, valid_fetcher_state, valid_high_watermark,
+    weak_isr,
 };
 use crate::broker::Broker;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
@@ -42,6 +44,9 @@ impl Checks {
         let ledger = &mut self.ledgers[place];
         let verdict = epoch_fenced_truncation::appends(ledger, broker, header.base_offset);
         if ledger.compacted {
+            if let (Some(wrote), Some(first)) = (Wrote::of(header, batch), last_value_kept::first_mark(header, batch)) {
+                ledger.transactions.appended(first, wrote);
+            }
             let lacks = last_value_kept::appended(ledger, broker, header, batch);
             self.judge_once(at, place, lacks);
             return self.judge_once(at, place, verdict);
@@ -50,7 +55,11 @@ impl Checks {
         if replica.marks.end() < header.base_offset {
             replica.begin_at(header.base_offset);
         }
-        replica.marks.append(header.next_offset(), super::marks::mark(header));
+        let mark = super::marks::mark(header);
+        replica.marks.append(header.next_offset(), mark);
+        if let Some(wrote) = Wrote::of(header, batch) {
+            ledger.transactions.appended(mark, wrote);
+        }
         self.judge_once(at, place, verdict);
     }
 
@@ -133,10 +142,15 @@ impl Checks {
                 true => monotonic_epochs::believed(ledger, id, epoch_before, &now),
                 false => Ok(()),
             };
+            let stable = partition.log.last_stable_offset();
+            let stable = match now.leads {
+                true => stable_offset::check(&ledger.name, (stable, partition.log.high_watermark(), end)),
+                false => Ok(()),
+            };
             let fetches = valid_fetcher_state::check(ledger, id, now.leads, broker.fetchers_of(log));
             let rises = epoch_fenced_truncation::epochs(ledger, id, partition.log.epochs());
             ledger.replica(id).process = Some(now);
-            for verdict in [verdict, fetches, rises] {
+            for verdict in [verdict, fetches, rises, stable] {
                 self.judge_once(at, place, verdict);
             }
             let ledger = &mut self.ledgers[place];
@@ -164,8 +178,11 @@ impl Checks {
         let leads = ledger.replicas.get(&id).and_then(|replica| replica.process.as_ref()).is_some_and(|it| it.leads);
         let end = ledger.truth.end();
         if leads && ledger.commit(id) && ledger.truth.end() > end {
-            let lost = no_committed_record_lost::committed(&mut self.ledgers[place]);
+            let ledger = &mut self.ledgers[place];
+            let committed = ledger.transactions.committed(at, &ledger.truth, end);
+            let lost = no_committed_record_lost::committed(ledger);
             self.lose(at, place, lost);
+            self.transactions_committed(at, place, &committed);
         }
     }
 
@@ -203,6 +220,7 @@ impl Checks {
         self.lost += lost;
         let ledger = &mut self.ledgers[place];
         let name = ledger.name.clone();
+        self.writers.values_mut().for_each(|writer| writer.forget(place, ledger.truth.end()));
         if ledger.seen.forget(ledger.truth.end()) || lost > 0 {
             for offsets in self.next.values_mut().filter_map(|topics| topics.get_mut(&name.topic)) {
                 if let Some(next) = offsets.get_mut(name.partition as usize) {

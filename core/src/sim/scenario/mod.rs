@@ -13,6 +13,12 @@
 //! @8s  cut p1 broker-2
 //! @9s  heal p1 broker-2
 //! @12s start broker-1
+//! @10s producer p2 topic=orders,payments transactional.id=t1
+//! @10s begin p2
+//! @10s send orders by=p2 key=4711
+//! @10s offsets p2 shop orders-0=42
+//! @11s commit p2
+//! @11s producer p3 topic=orders rate=10/s transactional.id=t2 transaction.every=5 transaction.aborts=20
 //! @13s add broker
 //! @13s reassign orders-0 4,2
 //! @14s elect preferred orders-1
@@ -35,8 +41,8 @@
 use std::collections::BTreeMap;
 
 use crate::bug::{Bug, Bugs};
-use crate::client::SendRecord;
 use crate::client::admin::Errand;
+use crate::client::{Command, SendRecord};
 use crate::rng::Seed;
 use crate::time::Instant;
 
@@ -98,7 +104,7 @@ pub enum Action {
     Errand(Errand),
     Producer {
         name: String,
-        topic: String,
+        topics: Vec<String>,
         settings: BTreeMap<String, String>,
     },
     Consumer {
@@ -111,7 +117,16 @@ pub enum Action {
         producer: String,
         milli_per_second: u64,
     },
-    Send(SendRecord),
+    /// By a producer, or by nobody's.
+    Send {
+        by: Option<String>,
+        record: SendRecord,
+    },
+    /// A client's application makes a call.
+    Command {
+        client: String,
+        command: Command,
+    },
     /// Something breaks, or is put right.
     Fault(Fault),
     /// A new broker, with the next id, joins the running cluster.
@@ -137,21 +152,25 @@ pub enum Expectation {
 }
 
 /// What an `expect` can count, over all producers or consumers, or of one: `received`, `received:c1`.
-pub const COUNTS: [(&str, &str); 6] = [
+pub const COUNTS: [(&str, &str); 8] = [
     ("sent", "records that producers were given"),
     ("acked", "records that were acknowledged to producers"),
     ("failed", "records that producers gave up"),
     ("retries", "batches that producers sent once more"),
+    ("committed", "transactions that producers committed"),
+    ("aborted", "transactions that producers aborted"),
     ("received", "records that reached consumers"),
     ("lag", "records between consumers' positions and the high watermarks"),
 ];
 
 /// What an `expect` can count of the cluster.
-pub const CLUSTER_COUNTS: [(&str, &str); 7] = [
+pub const CLUSTER_COUNTS: [(&str, &str); 9] = [
     ("controllers", "brokers that believe to be the controller"),
     ("controller-epoch", "how many controllers there have been"),
     ("registered", "brokers that are registered in ZooKeeper"),
     ("topics", "topics that clients can see"),
+    ("duplicates", "numbered records that were read once more, at another offset"),
+    ("unseen", "acknowledged records that no consumer has got"),
     ("moving", "partitions that are on their way to other brokers"),
     ("lost", "acknowledged records that are gone"),
     ("broken", "invariants that were broken, without what Kafka allows"),

@@ -14,7 +14,7 @@ use super::{
 use crate::bug::Bug;
 use crate::client::admin::Errand;
 use crate::client::setting::{decimal, rate};
-use crate::client::{SendRecord, consumer, producer};
+use crate::client::{Command, Offsets, SendRecord, Turn, consumer, producer};
 use crate::id::BrokerId;
 use crate::near::hint;
 use crate::rng::Seed;
@@ -34,8 +34,10 @@ pub const MAX_CLIENTS: usize = 100;
 pub const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The words that open a line, besides those about errands ([`errand::WORDS`]) and faults ([`fault::WORDS`]).
-const STATEMENTS: [&str; 11] =
-    ["seed", "cluster", "bug", "swarm", "producer", "consumer", "rate", "send", "add", "stop", "expect"];
+const STATEMENTS: [&str; 15] = [
+    "seed", "cluster", "bug", "swarm", "producer", "consumer", "rate", "send", "begin", "commit", "abort", "offsets",
+    "add", "stop", "expect",
+];
 
 fn statements() -> impl Iterator<Item = &'static str> {
     STATEMENTS.into_iter().chain(errand::WORDS).chain(fault::WORDS)
@@ -303,6 +305,13 @@ impl Line<'_> {
                 }
             }
             "send" => self.send(from),
+            "offsets" => self.offsets(from),
+            "begin" | "commit" | "abort" => {
+                let turn = Turn::ALL.into_iter().find(|turn| turn.word() == statement).unwrap_or(Turn::Begin);
+                let client = self.client(from + 1, true, false)?;
+                self.end(from + 2)?;
+                Ok(Action::Command { client, command: Command::Transaction(turn) })
+            }
             "add" => match self.text(from + 1, "add broker")?.as_str() {
                 "broker" => self.end(from + 2).map(|()| Action::AddBroker),
                 other => self.wrong(from + 1, format!("expected add broker, found add {other}")),
@@ -341,21 +350,21 @@ impl Line<'_> {
 
     fn producer(&self, from: usize) -> Parsed<Action> {
         let name = self.client_name(from + 1)?;
-        let (mut topic, mut settings) = (None, BTreeMap::new());
+        let (mut topics, mut settings) = (Vec::new(), BTreeMap::new());
         for (property, value, word) in self.properties(from + 2)? {
             if property == "topic" {
-                topic_name(&value).or_else(|message| self.at(&word, message))?;
-                topic = Some(value);
+                topics = value.split(',').map(str::to_string).collect();
+                topics.iter().try_for_each(|topic| topic_name(topic)).or_else(|message| self.at(&word, message))?;
             } else {
                 producer::settings::check(&property, &value).or_else(|message| self.at(&word, message))?;
                 settings.insert(property, value);
             }
         }
-        let Some(topic) = topic else {
+        if topics.is_empty() {
             return self.wrong(self.words.len(), "expected the producer's topic, such as topic=orders");
-        };
+        }
         producer::Settings::of(&settings).map_err(|message| self.error(message))?;
-        Ok(Action::Producer { name, topic, settings })
+        Ok(Action::Producer { name, topics, settings })
     }
 
     fn consumer(&self, from: usize) -> Parsed<Action> {
@@ -378,8 +387,9 @@ impl Line<'_> {
     }
 
     fn send(&self, from: usize) -> Parsed<Action> {
-        const FIELDS: [&str; 5] = ["key", "value", "header", "partition", "timestamp"];
+        const FIELDS: [&str; 6] = ["by", "key", "value", "header", "partition", "timestamp"];
         let mut record = SendRecord { topic: self.topic_name(from + 1)?, ..SendRecord::default() };
+        let mut by = None;
         let mut seen = BTreeSet::new();
         for word in self.words.iter().skip(from + 2) {
             let Some((name, value)) = word.split(b'=') else {
@@ -391,6 +401,11 @@ impl Line<'_> {
                 return self.at(word, format!("{name} is given twice"));
             }
             match name.as_str() {
+                "by" => {
+                    let producer = value.text().unwrap_or_default();
+                    self.known_client_at(&value, &producer, true, false)?;
+                    by = Some(producer);
+                }
                 "key" => record.key = Some(value.bytes()),
                 "value" => record.value = Some(value.bytes()),
                 "header" => {
@@ -415,7 +430,27 @@ impl Line<'_> {
                 }
             }
         }
-        Ok(Action::Send(record))
+        Ok(Action::Send { by, record })
+    }
+
+    /// `offsets p1 shop orders-0=42 orders-1=7`
+    fn offsets(&self, from: usize) -> Parsed<Action> {
+        let client = self.client(from + 1, true, false)?;
+        let group = self.text(from + 2, "a group, such as shop")?;
+        let mut offsets: Vec<(String, i32, i64)> = Vec::new();
+        for (name, value, word) in self.properties(from + 3)? {
+            let place = name.rsplit_once('-').and_then(|(topic, index)| Some((topic, index.parse::<u16>().ok()?)));
+            match (place.filter(|(topic, _)| topic_name(topic).is_ok()), value.parse::<i64>()) {
+                (Some((topic, partition)), Ok(at @ 0..)) => offsets.push((topic.to_string(), i32::from(partition), at)),
+                _ => return self.at(&word, "expected a partition with the offset that comes next: orders-0=42"),
+            }
+        }
+        if offsets.is_empty() {
+            return self.wrong(self.words.len(), "expected a partition with the offset that comes next: orders-0=42");
+        }
+        offsets.sort();
+        let offsets = Offsets { group, member: String::new(), generation: -1, offsets };
+        Ok(Action::Command { client, command: Command::SendOffsets(offsets) })
     }
 
     fn expect(&self, from: usize) -> Parsed<Expectation> {
@@ -525,6 +560,14 @@ impl Line<'_> {
     }
 
     pub(super) fn known_client(&self, index: usize, name: &str, producers: bool, consumers: bool) -> Parsed<()> {
+        self.is_known_client(name, producers, consumers).or_else(|message| self.wrong(index, message))
+    }
+
+    fn known_client_at(&self, word: &Word, name: &str, producers: bool, consumers: bool) -> Parsed<()> {
+        self.is_known_client(name, producers, consumers).or_else(|message| self.at(word, message))
+    }
+
+    fn is_known_client(&self, name: &str, producers: bool, consumers: bool) -> Result<(), String> {
         let Some(names) = self.names else { return Ok(()) };
         let known = || {
             let producers = names.producers.iter().filter(move |_| producers);
@@ -535,7 +578,7 @@ impl Line<'_> {
             return Ok(());
         }
         let kind = if consumers { "producer or consumer" } else { "producer" };
-        self.wrong(index, format!("no {kind} is called {name}.{}", hint(name, known())))
+        Err(format!("no {kind} is called {name}.{}", hint(name, known())))
     }
 
     pub(super) fn broker(&self, index: usize) -> Parsed<BrokerId> {

@@ -56,6 +56,21 @@ prepared![
         "zombie-controller",
         "zookeeper-session-loss",
     ],
+    "Producers": [
+        "at-least-once-duplicates",
+        "at-most-once-loses",
+        "idempotence-removes-the-duplicate",
+        "duplicates-that-the-application-makes",
+        "buffer-full",
+        "requests-per-thousand-records",
+        "more-partitions-move-keys",
+        "no-order-across-partitions",
+    ],
+    "Transactions": [
+        "transactions-commit-and-abort",
+        "read-committed-waits",
+        "zombie-producer-is-fenced",
+    ],
     "Logs and links": [
         "crash-loses-what-was-not-flushed",
         "cut-link-and-retry",
@@ -74,6 +89,7 @@ prepared![
         "search-kip-101-only",
         "search-kip-320-first-try",
         "search-unclean-election",
+        "search-transactions-before-kip-890",
     ],
 ];
 

@@ -22,7 +22,7 @@ fn the_text_in_the_module_header_is_read_as_it_says() {
     assert_eq!(scenario.cluster.settings["log.segment.bytes"], "1048576");
     let send = &scenario.actions[3];
     assert_eq!(send.at, Instant::from_millis(3_000));
-    let Action::Send(record) = &send.action else { panic!("{send}") };
+    let Action::Send { record, .. } = &send.action else { panic!("{send}") };
     assert_eq!(record.key.as_deref(), Some(&b"4711"[..]));
     assert_eq!(record.value.as_deref(), Some(&b"hello world"[..]));
     assert_eq!(record.headers, [("a".to_string(), Some(b"b".to_vec()))]);
@@ -72,7 +72,8 @@ producer p-1 topic=a_b.c-d rate=0.5/s value.size=100   # slowly
     ] {
         assert!(written.lines().any(|written| written == line), "{line} is not in\n{written}");
     }
-    let Action::Send(record) = &scenario.actions.iter().find(|timed| timed.at.as_millis() == 90_000).unwrap().action
+    let Action::Send { record, .. } =
+        &scenario.actions.iter().find(|timed| timed.at.as_millis() == 90_000).unwrap().action
     else {
         panic!("the chosen record is gone")
     };
@@ -97,7 +98,7 @@ producer p2 topic=orders acks=most
 @8s expect ackd >= 3
 @9s expect acked => 3
 consumer broker-9 topics=orders
-producer p3 topic=orders enable.idempotence=true
+producer p3 topic=orders acks=1 transactional.id=t1
 ";
     let told = errors(text);
     for (line, expected) in [
@@ -110,13 +111,13 @@ producer p3 topic=orders enable.idempotence=true
         (6, "line 8, column 12: no producer or consumer is called p9. Did you mean p1?"),
         (
             7,
-            "line 9, column 17: expected one of key, value, header, partition, timestamp, found kye. Did you mean key?",
+            "line 9, column 17: expected one of by, key, value, header, partition, timestamp, found kye. Did you mean key?",
         ),
         (8, "line 10, column 23: this quote is not closed before the line ends"),
         (9, "line 11, column 12: expected one of sent, acked"),
         (10, "line 12, column 12: expected one of <, <=, =, >=, >, found =>"),
         (11, "line 13, column 10: expected another name: those that begin with broker-"),
-        (12, "line 14, column 26: enable.idempotence can only be false here"),
+        (12, "line 14, column 1: Cannot set a transactional.id without also enabling idempotence."),
     ] {
         assert!(told[line].starts_with(expected), "{} does not begin with {expected}", told[line]);
     }

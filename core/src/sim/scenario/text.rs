@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::lex::quote;
 use super::{Action, BugLine, Expectation, ParseError, Scenario, Timed};
-use crate::client::SendRecord;
+use crate::client::{Command, SendRecord};
 use crate::time::{Duration, Instant};
 
 impl Display for Scenario {
@@ -50,8 +50,8 @@ impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Action::Errand(errand) => errand.fmt(f),
-            Action::Producer { name, topic, settings } => {
-                write!(f, "producer {name} topic={topic}")?;
+            Action::Producer { name, topics, settings } => {
+                write!(f, "producer {name} topic={}", topics.join(","))?;
                 self::settings(f, settings)
             }
             Action::Consumer { name, topics, settings } => {
@@ -61,7 +61,8 @@ impl Display for Action {
             Action::Rate { producer, milli_per_second } => {
                 write!(f, "rate {producer} {}/s", Decimal(*milli_per_second, 3))
             }
-            Action::Send(record) => send(f, record),
+            Action::Send { by, record } => send(f, by.as_deref(), record),
+            Action::Command { client, command } => self::command(f, client, command),
             Action::Fault(fault) => fault.fmt(f),
             Action::AddBroker => f.write_str("add broker"),
             Action::Stop(name) => write!(f, "stop {name}"),
@@ -99,8 +100,24 @@ pub(super) fn settings(f: &mut Formatter<'_>, settings: &BTreeMap<String, String
     properties(f, settings.iter().map(|(name, value)| (name, value.as_str())))
 }
 
-fn send(f: &mut Formatter<'_>, record: &SendRecord) -> fmt::Result {
+/// The commands that have lines of their own are not among these.
+fn command(f: &mut Formatter<'_>, client: &str, command: &Command) -> fmt::Result {
+    match command {
+        Command::Transaction(turn) => write!(f, "{} {client}", turn.word()),
+        Command::SendOffsets(offsets) => {
+            write!(f, "offsets {client} {}", offsets.group)?;
+            offsets.offsets.iter().try_for_each(|(topic, partition, at)| write!(f, " {topic}-{partition}={at}"))
+        }
+        Command::Rate { milli_per_second } => write!(f, "rate {client} {}/s", Decimal(*milli_per_second, 3)),
+        Command::Send(record) => send(f, Some(client), record),
+    }
+}
+
+fn send(f: &mut Formatter<'_>, by: Option<&str>, record: &SendRecord) -> fmt::Result {
     write!(f, "send {}", record.topic)?;
+    if let Some(by) = by {
+        write!(f, " by={by}")?;
+    }
     if let Some(key) = &record.key {
         write!(f, " key={}", quote(key, |_| true))?;
     }

@@ -207,8 +207,8 @@ fn simpler(scenario: &Scenario, place: usize) -> Vec<Scenario> {
             }
             actions.extend(without_one(configs).map(|configs| topic(*partitions, *replication_factor, configs)));
         }
-        Some(Action::Producer { name, topic, settings }) => {
-            let producer = |settings| Action::Producer { name: name.clone(), topic: topic.clone(), settings };
+        Some(Action::Producer { name, topics, settings }) => {
+            let producer = |settings| Action::Producer { name: name.clone(), topics: topics.clone(), settings };
             actions.extend(without_one(settings).map(producer));
             actions.extend(SLOWER.into_iter().filter(|rate| slower(settings, rate)).map(|rate| {
                 let mut settings = settings.clone();

@@ -1,6 +1,8 @@
 //! Every checker fires where its rule is broken, and only there: a partition of three replicas as it should be, then with
 //! one thing wrong.
 
+mod transactions;
+
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
@@ -337,9 +339,9 @@ fn compaction_may_take_what_a_later_record_supersedes_and_nothing_else() {
     }
     let received = |offset| Received { topic: Box::leak(Box::new(topic())), partition: 0, offset };
     let consumer: Arc<str> = "c1".into();
-    assert_eq!(poll_skip::check(&ledger, &received(2), &consumer, 0), Ok(()));
-    assert_eq!(fires(poll_skip::check(&ledger, &received(3), &consumer, 0), "PollSkip"), None);
-    assert_eq!(lost_write::check(&ledger, &received(2), &consumer, 0), Ok(()));
+    assert_eq!(poll_skip::check(&ledger, &received(2), (&consumer, false), 0), Ok(()));
+    assert_eq!(fires(poll_skip::check(&ledger, &received(3), (&consumer, false), 0), "PollSkip"), None);
+    assert_eq!(lost_write::check(&ledger, &received(2), (&consumer, false), 0), Ok(()));
 
     let found = |new, now| clean(new, now).0.expect_err("the rule is broken").1;
     assert!(found(vec![], 0).contains("offset 2 on broker-1 is the last of its key and is gone"));

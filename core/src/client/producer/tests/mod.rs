@@ -1,3 +1,7 @@
+//! What a producer sends, and what it tells of its records.
+
+mod transactions;
+
 use bytes::Bytes;
 use kafka_protocol::messages::produce_response::{
     LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
@@ -16,7 +20,10 @@ use crate::record::Record;
 fn producer(settings: &str, leaders: &[(i32, i32)]) -> Fake<Producer> {
     let set = settings.split_whitespace().filter_map(|pair| pair.split_once('='));
     let set = set.map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    Fake::new(Producer::new("p1", "orders", &set, vec![endpoint(1), endpoint(2)], Seed(1)).unwrap(), leaders)
+    Fake::new(
+        Producer::new("p1", &["orders".to_owned()], &set, vec![endpoint(1), endpoint(2)], Seed(1)).unwrap(),
+        leaders,
+    )
 }
 
 fn send(fake: &mut Fake<Producer>, key: Option<&str>, value: &str) {
@@ -187,7 +194,7 @@ fn one_request_in_flight_keeps_the_order_through_a_retry() {
 
 #[test]
 fn five_requests_in_flight_let_a_batch_overtake_one_that_is_retried() {
-    let mut fake = producer("linger.ms=0", &[(1, 0)]);
+    let mut fake = producer("linger.ms=0 enable.idempotence=false", &[(1, 0)]);
     fake.pass(1);
     (0..7).for_each(|number| send(&mut fake, None, &number.to_string()));
     assert_eq!(fake.requests.len(), 5, "not more than max.in.flight.requests.per.connection");
