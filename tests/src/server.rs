@@ -46,7 +46,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one with free ports, and waits until it says where it listens.
+    /// Starts one, with free ports unless a flag says otherwise, and waits until it says where it listens.
     pub fn start(data: &Path, flags: &[&str]) -> Server {
         let data = data.to_str().expect("a plain path");
         Self::spawn(command(&[&["--data", data], flags].concat()))
@@ -170,7 +170,10 @@ fn connect(address: SocketAddr) -> TcpStream {
 
 fn command(flags: &[&str]) -> Command {
     let mut command = Command::new(&*PROGRAM);
-    command.arg("serve").args(["--kafka-port", "0", "--http-port", "0"]).args(flags);
+    command.arg("serve").args(["--http-port", "0"]).args(flags);
+    if !flags.contains(&"--kafka-port") {
+        command.args(["--kafka-port", "0"]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("NO_COLOR", "1");
     command
 }

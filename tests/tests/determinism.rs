@@ -97,7 +97,7 @@ fn what_is_done_by_hand_is_in_the_text_and_plays_again_the_same() {
     player.seek(Instant::from_millis(1_234));
     player.act(Fault::Kill(BrokerId(3).into()).into()).unwrap();
     assert!(player.act(Fault::Kill(BrokerId(3).into()).into()).is_err(), "it is dead already");
-    player.act(Action::Rate { producer: "p2".to_owned(), milli_per_second: 100_000 }).unwrap();
+    player.act(Action::Rate { client: "p2".to_owned(), milli_per_second: 100_000 }).unwrap();
     player.advance(Instant::from_millis(1_900), u64::MAX);
     player.act(Fault::Start(BrokerId(3).into()).into()).unwrap();
     player.advance(seconds(12), u64::MAX);
@@ -187,7 +187,7 @@ fn a_rate_that_is_set_twice_at_one_moment_is_one_line_and_the_same_run() {
     let mut player = Player::new(scenario(STORM)).unwrap();
     player.seek(seconds(1));
     for milli_per_second in [50_000, 80_000] {
-        player.act(Action::Rate { producer: "p1".into(), milli_per_second }).unwrap();
+        player.act(Action::Rate { client: "p1".into(), milli_per_second }).unwrap();
     }
     let text = player.scenario().to_string();
     assert_eq!(text.matches("rate p1").collect::<Vec<_>>().len(), 1, "{text}");

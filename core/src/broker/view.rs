@@ -1,5 +1,6 @@
 //! A broker as a page sees it: the same for the simulator and for a live server.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use kafka_protocol::messages::TopicName;
@@ -11,7 +12,7 @@ use crate::id::BrokerId;
 use crate::log::checkpoint::print_uuid;
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::ClusterState;
-use crate::sim::view::{BrokerView, FactGroup, Health, ReplicaView, TopicView, View};
+use crate::sim::view::{BrokerView, FactGroup, GroupView, Health, ReplicaView, TopicView, View};
 
 impl Broker {
     /// What is drawn. The driver knows the health and may know better who is connected.
@@ -32,6 +33,19 @@ impl Broker {
             parked: self.parked(),
             faults: Vec::new(),
         }
+    }
+
+    /// The groups that this broker coordinates, by id.
+    pub fn groups(&self) -> Vec<GroupView> {
+        if self.groups.active().next().is_none() {
+            return Vec::new();
+        }
+        let default = self.settings.group.consumer.assignors.first().copied();
+        let shards = self.groups.active().map(|(_, shard)| shard);
+        let views = shards.flat_map(|shard| shard.machine().views(shard.committed(), &self.topic_names, default));
+        let mut groups: Vec<GroupView> = views.map(|group| GroupView { coordinator: self.id().0, ..group }).collect();
+        groups.sort_by(|one, other| one.id.cmp(&other.id));
+        groups
     }
 
     /// Requests that wait in the purgatory.
@@ -219,6 +233,22 @@ pub fn bury(brokers: &mut [BrokerView], state: Option<&ClusterState>) {
             replica.leader = false;
             replica.in_sync = assignment.is_some_and(|assignment| assignment.isr.contains(&BrokerId(broker.id)));
         }
+    }
+}
+
+/// How far groups are behind: every group once, as the broker knows it that coordinates it.
+pub fn measure(groups: &mut Vec<GroupView>, brokers: &[BrokerView]) {
+    groups.sort_by(|one, other| one.id.cmp(&other.id));
+    groups.dedup_by(|one, other| one.id == other.id);
+    let replicas = brokers.iter().flat_map(|broker| &broker.replicas).filter(|replica| replica.leader);
+    let leaders: BTreeMap<(&str, i32), i64> =
+        replicas.map(|replica| ((&*replica.topic, replica.partition), replica.high_watermark)).collect();
+    for group in groups {
+        for offset in &mut group.offsets {
+            offset.high_watermark = leaders.get(&(&*offset.topic, offset.partition)).copied().unwrap_or(-1);
+            offset.lag = u64::try_from(offset.high_watermark - offset.offset).unwrap_or(0);
+        }
+        group.lag = group.offsets.iter().map(|offset| offset.lag).sum();
     }
 }
 

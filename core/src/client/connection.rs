@@ -27,20 +27,27 @@ use crate::rng::Stream;
 use crate::time::{Duration, Instant};
 
 /// The APIs that a client speaks; WriteTxnMarkers is for brokers among themselves.
-const APIS: [ApiKey; 13] = [
+const APIS: [ApiKey; 20] = [
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
     ApiKey::ApiVersions,
     ApiKey::OffsetForLeaderEpoch,
-    ApiKey::AddPartitionsToTxn,
-    ApiKey::WriteTxnMarkers,
     ApiKey::FindCoordinator,
+    ApiKey::JoinGroup,
+    ApiKey::SyncGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::AddPartitionsToTxn,
     ApiKey::InitProducerId,
     ApiKey::AddOffsetsToTxn,
     ApiKey::TxnOffsetCommit,
     ApiKey::EndTxn,
+    ApiKey::WriteTxnMarkers,
 ];
 
 pub(super) const METADATA_MAX_AGE: Setting = Setting {
@@ -136,6 +143,8 @@ pub struct Network<T> {
 #[derive(Clone, Debug)]
 struct Link<T> {
     to: Endpoint,
+    /// Kept for a coordinator.
+    apart: bool,
     state: State,
     conn: ConnId,
     /// Somebody wants to send: reconnect as soon as the back-off is over.
@@ -185,10 +194,21 @@ impl<T> Network<T> {
 
     /// The link to that endpoint; a new one is down.
     pub fn link(&mut self, to: &Endpoint) -> LinkId {
-        let known = self.links.iter().position(|link| link.to == *to);
+        self.link_of(to, false)
+    }
+
+    /// A link to that endpoint beside the usual one: what a coordinator is asked must not wait behind a Fetch, as a broker
+    /// answers in order.
+    pub fn link_apart(&mut self, to: &Endpoint) -> LinkId {
+        self.link_of(to, true)
+    }
+
+    fn link_of(&mut self, to: &Endpoint, apart: bool) -> LinkId {
+        let known = self.links.iter().position(|link| link.to == *to && link.apart == apart);
         LinkId(known.unwrap_or_else(|| {
             self.links.push(Link {
                 to: to.clone(),
+                apart,
                 state: State::Down { until: Instant::ZERO },
                 conn: ConnId(u64::MAX),
                 wanted: false,
@@ -250,10 +270,26 @@ impl<T> Network<T> {
         tag: Option<T>,
         out: &mut Vec<Effect>,
     ) {
+        self.send_patiently(now, id, (api, version), body, tag, self.settings.request_timeout, out);
+    }
+
+    /// The same, where the broker may take longer to answer.
+    #[allow(clippy::too_many_arguments)]
+    pub fn send_patiently(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        (api, version): (ApiKey, i16),
+        body: RequestKind,
+        tag: Option<T>,
+        patience: Duration,
+        out: &mut Vec<Effect>,
+    ) {
         let link = &mut self.links[id.0];
         let correlation_id = link.correlation();
         if tag.is_some() {
-            link.in_flight.push_back(InFlight { correlation_id, give_up: now + self.settings.request_timeout, tag });
+            let patience = patience.max(self.settings.request_timeout);
+            link.in_flight.push_back(InFlight { correlation_id, give_up: now + patience, tag });
         }
         let request = Request::new(api, version, correlation_id, Some(self.settings.client_id.clone()), body);
         out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
@@ -340,7 +376,7 @@ impl<T> Network<T> {
                 }
                 State::Connecting { give_up } if give_up <= now => self.cut(now, LinkId(at), out),
                 // (2)
-                _ if link.in_flight.front().is_some_and(|front| front.give_up <= now) => self.cut(now, LinkId(at), out),
+                _ if link.give_up().is_some_and(|give_up| give_up <= now) => self.cut(now, LinkId(at), out),
                 _ => {}
             }
         }
@@ -360,7 +396,7 @@ impl<T> Network<T> {
         let of = |link: &Link<T>| match link.state {
             State::Down { until } => link.wanted.then_some(until),
             State::Connecting { give_up } => Some(give_up),
-            State::Handshaking | State::Ready => link.in_flight.front().map(|front| front.give_up),
+            State::Handshaking | State::Ready => link.give_up(),
         };
         self.links.iter().filter_map(of).min()
     }
@@ -450,6 +486,11 @@ impl<T> Network<T> {
 }
 
 impl<T> Link<T> {
+    /// When the first of the requests in flight has waited too long.
+    fn give_up(&self) -> Option<Instant> {
+        self.in_flight.iter().map(|request| request.give_up).min()
+    }
+
     fn correlation(&mut self) -> i32 {
         let id = self.next_correlation;
         self.next_correlation = id.wrapping_add(1) & i32::MAX;

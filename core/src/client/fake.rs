@@ -163,6 +163,13 @@ impl<N: Node<Event = Event, Effect = Effect>> Fake<N> {
                     ApiKey::AddOffsetsToTxn,
                     ApiKey::TxnOffsetCommit,
                     ApiKey::EndTxn,
+                    ApiKey::JoinGroup,
+                    ApiKey::SyncGroup,
+                    ApiKey::Heartbeat,
+                    ApiKey::LeaveGroup,
+                    ApiKey::ConsumerGroupHeartbeat,
+                    ApiKey::OffsetCommit,
+                    ApiKey::OffsetFetch,
                 ];
                 let entry = |api: ApiKey| {
                     ApiVersion::default().with_api_key(api as i16).with_min_version(0).with_max_version(newest(api))

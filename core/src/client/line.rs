@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Command, Effect, Event, Report};
+use crate::id::TopicPartition;
 use crate::protocol::Response;
 
 impl fmt::Display for Event {
@@ -19,6 +20,10 @@ impl fmt::Display for Event {
             Event::Command(Command::Transaction(turn)) => write!(f, "command {}", turn.word()),
             Event::Command(Command::SendOffsets(offsets)) => write!(f, "command offsets of {}", offsets.group),
             Event::Command(Command::Rate { milli_per_second }) => write!(f, "command rate {milli_per_second}/1000s"),
+            Event::Command(Command::Close) => f.write_str("command close"),
+            Event::Command(Command::Seek { name, offset }) => write!(f, "command seek {name} {offset}"),
+            Event::Command(Command::Pause { name }) => write!(f, "command pause {name}"),
+            Event::Command(Command::Resume { name }) => write!(f, "command resume {name}"),
         }
     }
 }
@@ -53,7 +58,31 @@ impl fmt::Display for Report {
             Report::Received { topic, partition, offset, .. } => write!(f, "received {}-{partition}@{offset}", topic.0),
             Report::Transaction(stage) => write!(f, "transaction {stage:?}"),
             Report::Thrown { call, error } => write!(f, "{call}() throws {error}"),
+            Report::Assigned { group, generation, added, owned, .. } => {
+                write!(f, "assigned by {group} in {generation}: {}, of {}", List(added), List(owned))
+            }
+            Report::Revoked { group, generation, partitions } => {
+                write!(f, "revoked by {group} in {generation}: {}", List(partitions))
+            }
+            Report::Lost { group, partitions } => write!(f, "lost to {group}: {}", List(partitions)),
+            Report::Committed { group, generation, offsets, .. } => {
+                write!(f, "committed to {group} in {generation}:")?;
+                offsets.iter().try_for_each(|(partition, offset)| write!(f, " {partition}@{offset}"))
+            }
+            Report::Sought { partition, offset } => write!(f, "sought {partition}@{offset}"),
+            Report::Closed => f.write_str("closed"),
             Report::Note(text) => f.write_str(text),
         }
+    }
+}
+
+/// `orders-0, orders-1`, `none`.
+pub struct List<'a>(pub &'a [TopicPartition]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, rest)) = self.0.split_first() else { return f.write_str("none") };
+        write!(f, "{first}")?;
+        rest.iter().try_for_each(|partition| write!(f, ", {partition}"))
     }
 }

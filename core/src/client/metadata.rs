@@ -8,6 +8,8 @@
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{ApiKey, MetadataRequest, MetadataResponse, RequestKind, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use regex_lite::Regex;
 use uuid::Uuid;
 
 use super::connection::{LinkId, Network, Settings};
@@ -19,6 +21,8 @@ use crate::time::Instant;
 
 #[derive(Clone, Debug)]
 pub struct Metadata {
+    /// All topics whose names match are asked for.
+    pattern: Option<Regex>,
     bootstrap: Vec<Endpoint>,
     auto_create: bool,
     brokers: Vec<Broker>,
@@ -44,6 +48,7 @@ pub struct Metadata {
 struct Broker {
     id: BrokerId,
     link: LinkId,
+    rack: Option<StrBytes>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +57,8 @@ pub struct Topic {
     pub id: Uuid,
     /// By index; empty until it is known.
     pub partitions: Vec<Partition>,
+    /// On which brokers each of them lies.
+    replicas: Vec<Vec<BrokerId>>,
     /// What the broker said of it last.
     pub error: Option<ErrorCode>,
 }
@@ -62,14 +69,20 @@ pub struct Partition {
     pub leader_epoch: LeaderEpoch,
 }
 
+impl Topic {
+    fn unknown(name: TopicName) -> Topic {
+        Topic { name, id: Uuid::nil(), partitions: Vec::new(), replicas: Vec::new(), error: None }
+    }
+}
+
 impl Metadata {
     pub fn new(bootstrap: Vec<Endpoint>, topics: Vec<TopicName>, auto_create: bool, dice: Stream) -> Self {
-        let unknown = |name| Topic { name, id: Uuid::nil(), partitions: Vec::new(), error: None };
         Metadata {
+            pattern: None,
             bootstrap,
             auto_create,
             brokers: Vec::new(),
-            topics: topics.into_iter().map(unknown).collect(),
+            topics: topics.into_iter().map(Topic::unknown).collect(),
             due: Instant::ZERO,
             not_before: Instant::ZERO,
             asked: false,
@@ -79,6 +92,11 @@ impl Metadata {
             version: 0,
             dice,
         }
+    }
+
+    /// Asks for all topics whose names match, too.
+    pub fn matching(self, pattern: Option<Regex>) -> Self {
+        Metadata { pattern, ..self }
     }
 
     pub fn topics(&self) -> &[Topic] {
@@ -92,7 +110,7 @@ impl Metadata {
     /// Asks for one more topic from now on.
     pub fn want(&mut self, now: Instant, name: &TopicName) {
         if self.topic(name).is_none() {
-            self.topics.push(Topic { name: name.clone(), id: Uuid::nil(), partitions: Vec::new(), error: None });
+            self.topics.push(Topic::unknown(name.clone()));
             self.due = self.due.min(now);
         }
     }
@@ -107,6 +125,18 @@ impl Metadata {
     /// The connection to a broker that is known.
     pub fn broker(&self, id: BrokerId) -> Option<LinkId> {
         self.brokers.iter().find(|broker| broker.id == id).map(|broker| broker.link)
+    }
+
+    /// The racks of a partition's replicas.
+    pub fn racks(&self, topic: &Topic, partition: usize) -> Vec<StrBytes> {
+        let replicas = topic.replicas.get(partition).map_or(&[][..], |replicas| replicas);
+        let brokers = replicas.iter().filter_map(|id| self.brokers.iter().find(|broker| broker.id == *id));
+        brokers.filter_map(|broker| broker.rack.clone()).collect()
+    }
+
+    /// A broker that can be asked anything, as soon as there is a connection to one.
+    pub fn anybody<T>(&mut self, now: Instant, network: &mut Network<T>, out: &mut Vec<Effect>) -> Option<LinkId> {
+        self.whom(now, network, out)
     }
 
     /// Something showed that it is out of date: ask as soon as the back-off allows.
@@ -131,8 +161,9 @@ impl Metadata {
         let Some(link) = link else { return };
         let Some(version) = network.version(link, ApiKey::Metadata) else { return };
         let topic = |topic: &Topic| MetadataRequestTopic::default().with_name(Some(topic.name.clone()));
+        let topics = self.pattern.is_none().then(|| self.topics.iter().map(topic).collect());
         let request = MetadataRequest::default()
-            .with_topics(Some(self.topics.iter().map(topic).collect()))
+            .with_topics(topics)
             // Before version 4 asking is creating.
             .with_allow_auto_topic_creation(self.auto_create || version < 4);
         network.send(now, link, (ApiKey::Metadata, version), RequestKind::Metadata(request), Some(tag), out);
@@ -154,11 +185,23 @@ impl Metadata {
             let broker = |broker: &kafka_protocol::messages::metadata_response::MetadataResponseBroker| Broker {
                 id: BrokerId(broker.node_id.0),
                 link: network.link(&Endpoint { host: broker.host.to_string(), port: broker.port as u16 }),
+                rack: broker.rack.clone(),
             };
             self.brokers = response.brokers.iter().map(broker).collect();
         }
         // Whether it brought all that was asked for, and anything new.
         let (mut complete, mut changed) = (!response.brokers.is_empty(), false);
+        if let Some(pattern) = &self.pattern {
+            let listed = |name: &TopicName| response.topics.iter().any(|answer| answer.name.as_ref() == Some(name));
+            // What is gone is asked for no more; all there is was listed.
+            self.topics.retain(|topic| listed(&topic.name));
+            let matching = response.topics.iter().filter(|answer| !answer.is_internal);
+            for name in matching.filter_map(|answer| answer.name.clone()) {
+                if pattern.is_match(&name) && !self.topics.iter().any(|topic| topic.name == name) {
+                    self.topics.push(Topic::unknown(name));
+                }
+            }
+        }
         for answer in response.topics {
             let Some(topic) = self.topics.iter_mut().find(|topic| Some(&topic.name) == answer.name.as_ref()) else {
                 continue;
@@ -172,14 +215,17 @@ impl Metadata {
             if topic.id != answer.topic_id {
                 topic.id = answer.topic_id;
                 topic.partitions.clear();
+                topic.replicas.clear();
             }
             let count = topic.partitions.len().max(answer.partitions.len());
             topic.partitions.resize(count, Partition { leader: None, leader_epoch: -1 });
+            topic.replicas.resize(count, Vec::new());
             for partition in answer.partitions {
                 let index = usize::try_from(partition.partition_index).unwrap_or(usize::MAX);
                 let Some(known) = topic.partitions.get_mut(index) else { continue };
                 let leader = Some(BrokerId(partition.leader_id.0)).filter(|leader| leader.0 >= 0);
                 complete &= leader.is_some();
+                topic.replicas[index] = partition.replica_nodes.iter().map(|id| BrokerId(id.0)).collect();
                 let told = Partition { leader, leader_epoch: partition.leader_epoch };
                 // (1) Before version 7 there is no epoch: the answer is believed.
                 if told != *known && (told.leader_epoch < 0 || told.leader_epoch >= known.leader_epoch) {
@@ -210,7 +256,7 @@ impl Metadata {
             let link = network.link(&endpoint);
             match self.brokers.iter_mut().find(|broker| broker.id == id) {
                 Some(broker) => broker.link = link,
-                None => self.brokers.push(Broker { id, link }),
+                None => self.brokers.push(Broker { id, link, rack: None }),
             }
         }
         let known = self.topics.iter_mut().find(|known| known.name == *topic);
@@ -230,11 +276,6 @@ impl Metadata {
         self.not_before = now + settings.retry_backoff.after(self.failures, &mut self.dice);
         self.failures += 1;
         self.due = self.not_before;
-    }
-
-    /// A broker for a question that any can answer.
-    pub fn anybody<T>(&mut self, now: Instant, network: &mut Network<T>, out: &mut Vec<Effect>) -> Option<LinkId> {
-        self.whom(now, network, out)
     }
 
     /// `None` while an answer or a connection is on its way: the network has the deadlines for those.

@@ -11,7 +11,7 @@ pub mod consumer;
 pub mod exception;
 #[cfg(test)]
 mod fake;
-mod line;
+pub mod line;
 pub mod metadata;
 pub mod producer;
 pub mod setting;
@@ -21,9 +21,11 @@ pub use producer::Producer;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{ResponseKind, TopicName};
+use kafka_protocol::protocol::StrBytes;
 
-use crate::id::ConnId;
+use crate::id::{ConnId, Offset, TopicPartition};
 use crate::protocol::Request;
+use crate::time::Instant;
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,11 +63,25 @@ pub enum Command {
     /// Produce one chosen record.
     Send(SendRecord),
     /// Records a second, from now on; 0 stops.
-    Rate { milli_per_second: u64 },
+    Rate {
+        milli_per_second: u64,
+    },
     /// beginTransaction(), commitTransaction(), abortTransaction().
     Transaction(Turn),
     /// sendOffsetsToTransaction()
     SendOffsets(Offsets),
+    /// Consumers: close in order, which [`Report::Closed`] ends.
+    Close,
+    Seek {
+        name: TopicPartition,
+        offset: Offset,
+    },
+    Pause {
+        name: TopicPartition,
+    },
+    Resume {
+        name: TopicPartition,
+    },
 }
 
 /// What an application does with a transaction.
@@ -143,6 +159,26 @@ pub enum Report {
     Transaction(Stage),
     /// A call threw an exception.
     Thrown { call: &'static str, error: String },
+    /// The rebalance listener of a group's member is told: it may read `owned` from now on, of which `added` is new.
+    Assigned {
+        group: StrBytes,
+        member_id: StrBytes,
+        instance_id: Option<StrBytes>,
+        /// The member epoch, in the consumer protocol.
+        generation: i32,
+        added: Vec<TopicPartition>,
+        owned: Vec<TopicPartition>,
+    },
+    /// It has to let go of these.
+    Revoked { group: StrBytes, generation: i32, partitions: Vec<TopicPartition> },
+    /// These are its own no more, and perhaps somebody else's already.
+    Lost { group: StrBytes, partitions: Vec<TopicPartition> },
+    /// The coordinator has taken a commit, which was asked for at that moment.
+    Committed { group: StrBytes, generation: i32, asked: Instant, offsets: Vec<(TopicPartition, Offset)> },
+    /// The application goes on reading there.
+    Sought { partition: TopicPartition, offset: Offset },
+    /// A consumer is closed.
+    Closed,
     /// A line for the event log.
     Note(String),
 }

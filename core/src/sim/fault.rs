@@ -4,8 +4,10 @@ use super::check::Death;
 use super::disk::Loss;
 use super::network::{End, EndState, NodeId, Use};
 use super::view::Level;
+use super::workload::App;
 use super::{Actor, Process, Simulation, What};
 use crate::broker::{self, Broker};
+use crate::client;
 use crate::id::{BrokerId, ConnId};
 use crate::time::{Duration, Instant};
 
@@ -164,6 +166,22 @@ impl Simulation {
     }
 
     /// A client goes, in order.
+    /// The process of a producer or consumer is gone: nobody is told, and its kernel resets its connections.
+    pub(super) fn kill_client(&mut self, name: &str) -> Result<(), String> {
+        let node = self.node(name)?;
+        self.stop_client(node)
+    }
+
+    /// A client closes in order: members of a group leave it first.
+    pub(super) fn close_client(&mut self, node: NodeId) -> Result<(), String> {
+        let client = self.client_mut(node);
+        if client.running && matches!(&client.app, App::Consumer(_)) {
+            self.tell_client(node, client::Event::Command(client::Command::Close));
+            return Ok(());
+        }
+        self.stop_client(node)
+    }
+
     pub(super) fn stop_client(&mut self, node: NodeId) -> Result<(), String> {
         let client = self.client_mut(node);
         if !client.running {
@@ -174,6 +192,8 @@ impl Simulation {
         slot.connections.clear();
         (slot.timer, slot.paused) = (None, None);
         self.hang_up(node);
+        let name = self.name(node).clone();
+        self.checks.ended(self.now, &name);
         Ok(())
     }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::network::{Body, EndState, NodeId, Pipe, Use};
 use super::scenario::{Action, Span, Timed};
-use super::view::{BrokerView, Health, LinkView, MessageKind, MessageView, ReplicaView, View};
+use super::view::{BrokerView, GroupView, Health, LinkView, MessageKind, MessageView, ReplicaView, View};
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
-use crate::broker::view::{bury, order, topics};
+use crate::broker::view::{bury, measure, order, topics};
 use crate::client::admin::Errand;
 use crate::id::BrokerId;
 use crate::protocol::cluster::ClusterState;
@@ -31,6 +31,8 @@ impl Simulation {
             ..View::default()
         };
         bury(&mut view.brokers, state);
+        view.groups = self.groups();
+        measure(&mut view.groups, &view.brokers);
         view.topics = state.map_or_else(Vec::new, |state| topics(state, &view.brokers));
         let topic = |timed: &Timed| match &timed.action {
             Action::Errand(Errand::Create { topic, .. }) => Some(topic.clone()),
@@ -56,6 +58,15 @@ impl Simulation {
             }
         }
         view
+    }
+
+    /// The groups, as their coordinators know them; two brokers may believe to coordinate one, and then the one that leads
+    /// where it is kept, as the others know, comes first.
+    pub(super) fn groups(&self) -> Vec<GroupView> {
+        let hosts = self.hosts().filter_map(|(_, host)| host.broker());
+        let mut hosts: Vec<_> = hosts.collect();
+        hosts.sort_by_key(|broker| std::cmp::Reverse(broker.cluster_state().version));
+        hosts.into_iter().flat_map(|broker| broker.groups()).collect()
     }
 
     /// What the controller last told, as the broker knows it that heard last.

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
-use super::check::{Death, Promises, liveness};
+use super::check::{Death, Promises, eventually_owned, liveness};
 use super::network::NodeId;
-use super::scenario::Expectation;
-use super::view::Level;
+use super::scenario::parse::NOBODY;
+use super::scenario::{Expectation, GROUP_COUNTS};
+use super::view::{Health, Level, View};
 use super::workload::App;
 use super::{Actor, Process, Simulation, story};
 use crate::broker;
@@ -29,9 +30,21 @@ impl Simulation {
             },
             Actor::Broker(_) | Actor::ZooKeeper(_) => false,
         };
+        if self.checks.groups().knows(&report) {
+            let groups = self.groups();
+            let members = || groups.iter().flat_map(|group| &group.members);
+            let is_member =
+                |name: &str| members().any(|member| member.id == name || member.instance_id.as_deref() == Some(name));
+            self.checks.groups_mut().assigned_again(&report, is_member);
+        }
         let before = self.checks.violations().len();
         self.checks.report(self.now, self.said, &name, alone, &report);
         self.tell_violations(before);
+        if report == client::Report::Closed
+            && let Err(why) = self.stop_client(node)
+        {
+            self.story.say(self.now, &name, Level::Bad, why);
+        }
     }
 
     /// A broker has taken a step: if it is the controller it may have decided something.
@@ -150,8 +163,13 @@ impl Simulation {
                     Some(first) => (false, format!("{} was broken at {}", first.invariant, first.at)),
                 }
             }
+            Expectation::Owner { group, partition, consumer } => {
+                let owner = self.checks.groups().get(group).and_then(|group| group.owner(partition));
+                let owner = owner.map_or(NOBODY, |owner| owner);
+                (owner == consumer, format!("{owner} reads {partition}"))
+            }
             Expectation::Settled => {
-                match liveness::check(&self.view()).and_then(|()| self.checks.no_transaction_hangs(self.now)) {
+                match settled(&self.view()).and_then(|()| self.checks.no_transaction_hangs(self.now)) {
                     Ok(()) => (true, "every write is accepted or refused, and every replica has it".to_owned()),
                     Err(why) => (false, why),
                 }
@@ -163,13 +181,32 @@ impl Simulation {
         }
     }
 
+    /// Of one group: [`GROUP_COUNTS`](super::scenario::GROUP_COUNTS).
+    fn count_of_group(&self, what: &str, id: &str) -> Option<i64> {
+        let coordinated = || self.view().groups.into_iter().find(|group| group.id == id);
+        let told = self.checks.groups().get(id);
+        Some(match what {
+            "members" => coordinated()?.members.len() as i64,
+            "generation" => i64::from(coordinated()?.epoch),
+            "group-lag" => coordinated()?.lag as i64,
+            "rebalances" => told?.rebalances() as i64,
+            "idle-ms" => told?.longest_idle(self.now).as_millis() as i64,
+            "redelivered" => told?.redelivered as i64,
+            _ => return None,
+        })
+    }
+
     /// One of [`COUNTS`](super::scenario::COUNTS), all in all or of one node, or of
     /// [`PARTITION_COUNTS`](super::scenario::PARTITION_COUNTS), [`BROKER_COUNTS`](super::scenario::BROKER_COUNTS) or
     /// [`CLUSTER_COUNTS`](super::scenario::CLUSTER_COUNTS).
     fn count(&self, what: &str) -> Option<i64> {
         let (what, of) = what.split_once(':').map_or((what, None), |(what, of)| (what, Some(of)));
+        if GROUP_COUNTS.iter().any(|(name, _)| *name == what) {
+            return self.count_of_group(what, of?);
+        }
         let view = self.view();
         let mine = |name: &str| of.is_none_or(|of| of == name);
+        let members = || self.checks.groups().all().flat_map(|group| &group.readers).filter(|(name, _)| mine(name));
         let partition = || {
             let replicas = view.brokers.iter().flat_map(|broker| &broker.replicas);
             let mine =
@@ -197,7 +234,16 @@ impl Simulation {
             "duplicates" => self.checks.duplicates(),
             "unseen" => self.checks.unseen(),
             "received" => consumers().map(|consumer| consumer.received).sum(),
-            "lag" => consumers().map(|consumer| consumer.lag).sum(),
+            // Nobody waits for what a dead one has not read.
+            "lag" => {
+                let live = consumers().filter(|consumer| of.is_some() || consumer.health != Health::Dead);
+                live.map(|consumer| consumer.lag).sum()
+            }
+            "assigned" => members().map(|(_, reader)| reader.owned.len() as u64).sum(),
+            "revoked" if of.is_none() => self.checks.groups().all().map(|group| group.revoked).sum(),
+            "taken" if of.is_none() => self.checks.groups().all().map(|group| group.lost).sum(),
+            "revoked" => members().map(|(_, reader)| reader.revoked).sum(),
+            "taken" => members().map(|(_, reader)| reader.lost).sum(),
             "end" => return Some(partition()?.end),
             "start" => return Some(partition()?.log_start),
             "segments" => return Some(i64::from(partition()?.segments)),
@@ -221,6 +267,12 @@ impl Simulation {
         };
         i64::try_from(sum).ok()
     }
+}
+
+/// All that must be so some time after the last fault.
+fn settled(view: &View) -> Result<(), String> {
+    liveness::check(view)?;
+    eventually_owned::check(view)
 }
 
 /// `orders-0`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::scenario::Action;
 use super::view::{Level, LogLine, View};
 use crate::broker;
+use crate::client::line::List;
 use crate::client::{self, Report, Stage};
 use crate::error::ErrorCode;
 use crate::protocol::line;
@@ -108,6 +109,15 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
         Report::Failed { topic, partition, sequence, error } => {
             Some((Level::Bad, format!("gives up record {sequence} for {}-{partition}: {error}", topic.0)))
         }
+        Report::Assigned { group, generation, added, owned, .. } => {
+            let text = format!("{group}: is assigned {} in {generation}, and owns {}", List(added), List(owned));
+            Some((Level::Good, text))
+        }
+        Report::Revoked { group, partitions, .. } => {
+            Some((Level::Warn, format!("{group}: lets go of {}", List(partitions))))
+        }
+        Report::Lost { group, partitions } => Some((Level::Bad, format!("{group}: has lost {}", List(partitions)))),
+        Report::Closed => Some((Level::Info, "closed".to_owned())),
         Report::Note(text) => Some((Level::Info, text.clone())),
         Report::Thrown { call, error } => Some((Level::Bad, format!("{call}() throws {error}"))),
         Report::Transaction(Stage::Initialized) => Some((Level::Info, "has its transactional id".to_owned())),
@@ -115,6 +125,7 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
         Report::Transaction(Stage::Committed) => Some((Level::Good, "has committed its transaction".to_owned())),
         Report::Transaction(Stage::Aborted) => Some((Level::Warn, "has aborted its transaction".to_owned())),
         Report::Transaction(Stage::Committing | Stage::Aborting) => None,
+        Report::Committed { .. } | Report::Sought { .. } => None,
         Report::Sent { .. } | Report::Acked { .. } | Report::Received { .. } => None,
     }
 }

@@ -19,6 +19,8 @@ impl Simulation {
             Fault::Kill(Who::ZooKeeper) => self.kill_zookeeper(),
             Fault::Crash(Who::ZooKeeper) => self.crash_zookeeper(),
             Fault::Start(Who::ZooKeeper) => self.start_zookeeper(),
+            Fault::Kill(Who::Client(name)) => self.kill_client(name),
+            Fault::Start(Who::Client(name)) => self.start_client(name),
             Fault::Kill(who) => self.each_host(who, runs, Simulation::kill),
             Fault::Crash(who) => self.each_host(who, runs, Simulation::crash),
             Fault::Start(who) => self.each_host(who, is_down, Simulation::start),
@@ -70,6 +72,8 @@ impl Simulation {
                 Err(format!("{} is running", Who::ZooKeeper))
             }
             Fault::Kill(Who::ZooKeeper) | Fault::Crash(Who::ZooKeeper) | Fault::Start(Who::ZooKeeper) => Ok(()),
+            Fault::Kill(who @ Who::Client(_)) => self.any(who, Simulation::is_up, "is not running"),
+            Fault::Start(who @ Who::Client(_)) => self.any(who, |this, node| !this.is_up(node), "is running"),
             Fault::Kill(who) | Fault::Crash(who) | Fault::Tear(who) | Fault::Corrupt(who) | Fault::Expire(who) => {
                 self.any_host(who, runs, "is not running")
             }

@@ -22,6 +22,9 @@ pub struct View {
     pub topics: Vec<TopicView>,
     pub producers: Vec<ProducerView>,
     pub consumers: Vec<ConsumerView>,
+    /// Sorted by id.
+    #[serde(default)]
+    pub groups: Vec<GroupView>,
     /// Pairs of nodes that hold a connection, and pairs that are cut; each pair once, the client's name first.
     #[serde(default)]
     pub links: Vec<LinkView>,
@@ -165,6 +168,9 @@ pub struct ConsumerView {
     pub name: String,
     pub settings: String,
     pub group: Option<String>,
+    /// What it reads, or its group shares out.
+    #[serde(default)]
+    pub topics: Vec<String>,
     pub health: Health,
     pub received: u64,
     /// Records between its positions and the high watermarks.
@@ -180,6 +186,50 @@ pub struct PositionView {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+}
+
+/// A group of consumers, as its coordinator knows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupView {
+    pub id: String,
+    /// The protocol that it speaks: `classic` or `consumer`.
+    pub kind: String,
+    /// As Kafka names it: `Stable`, `PreparingRebalance`, `Reconciling`, `Empty`.
+    pub state: String,
+    /// The generation of a classic group, the group epoch of another.
+    pub epoch: i32,
+    /// How partitions are assigned: `range`, `uniform`.
+    pub protocol: String,
+    /// The broker that coordinates it.
+    pub coordinator: i32,
+    pub members: Vec<MemberView>,
+    /// What it has committed, sorted by topic and partition.
+    pub offsets: Vec<CommittedView>,
+    /// Records between what it has committed and the high watermarks.
+    pub lag: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemberView {
+    pub id: String,
+    pub client_id: String,
+    pub host: String,
+    pub instance_id: Option<String>,
+    /// Its generation, or member epoch.
+    pub epoch: i32,
+    /// Topic and partition, sorted; those that it has not let go of yet are among them.
+    pub assigned: Vec<(String, i32)>,
+}
+
+/// An offset that a group has committed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommittedView {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    /// The partition's high watermark; −1 where nobody leads it.
+    pub high_watermark: i64,
+    pub lag: u64,
 }
 
 /// Two nodes that can talk, or that a fault keeps apart.

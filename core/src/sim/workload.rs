@@ -1,5 +1,7 @@
 //! Who is there besides the brokers, and what they are told to do.
 
+use std::sync::Arc;
+
 use super::admin::{self, Admin, Wanted};
 use super::check::Who;
 use super::guest::Guest;
@@ -24,6 +26,10 @@ pub(super) struct Client {
     pub app: App,
     /// False once it was stopped.
     pub running: bool,
+    /// The line that says who it is, so that it can be started again.
+    pub line: Option<Arc<Action>>,
+    /// How many processes there were, this one included.
+    pub starts: u32,
 }
 
 #[derive(Clone)]
@@ -45,7 +51,19 @@ impl Client {
     }
 
     fn new(app: App) -> Client {
-        Client { app, running: true }
+        Client { app, running: true, line: None, starts: 1 }
+    }
+}
+
+impl App {
+    fn takes(&self, command: &Command) -> bool {
+        match command {
+            Command::Rate { .. } => matches!(self, App::Producer(_) | App::Consumer(_)),
+            Command::Send(_) | Command::Transaction(_) | Command::SendOffsets(_) => matches!(self, App::Producer(_)),
+            Command::Close | Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. } => {
+                matches!(self, App::Consumer(_))
+            }
+        }
     }
 }
 
@@ -84,7 +102,7 @@ impl Simulation {
                 Some(client) if client.running => Err(format!("there is a {name} already")),
                 _ => Ok(()),
             },
-            Action::Rate { producer: name, .. }
+            Action::Rate { client: name, .. }
             | Action::Command { client: name, .. }
             | Action::Send { by: Some(name), .. }
             | Action::Stop(name) => self.node(name).map(drop),
@@ -142,23 +160,23 @@ impl Simulation {
                 self.tell_client(node, Event::Timer);
                 Ok(())
             }
-            Action::Producer { name, topics, settings } => {
-                let seed = self.seed_of(&name);
-                let producer = Producer::new(&name, &topics, &settings, self.brokers(), seed)?;
-                self.begin(&name, App::Producer(producer))
+            Action::Producer { ref name, ref topics, ref settings } => {
+                let producer = Producer::new(name, topics, settings, self.brokers(), self.seed_of(name))?;
+                let name = name.clone();
+                self.begin(&name, App::Producer(producer), Some(Arc::new(action)))
             }
-            Action::Consumer { name, topics, settings } => {
-                let seed = self.seed_of(&name);
-                let consumer = Consumer::new(&name, &topics, &settings, self.brokers(), seed)?;
-                self.begin(&name, App::Consumer(consumer))
-            }
-            Action::Rate { producer, milli_per_second } => {
-                let node = self.node(&producer)?;
-                self.command(node, Command::Rate { milli_per_second })
+            Action::Consumer { ref name, ref topics, ref settings } => {
+                let consumer = Consumer::new(name, topics, settings, self.brokers(), self.seed_of(name))?;
+                let name = name.clone();
+                self.begin(&name, App::Consumer(consumer), Some(Arc::new(action)))
             }
             Action::Command { client, command } => {
                 let node = self.node(&client)?;
                 self.command(node, command)
+            }
+            Action::Rate { client, milli_per_second } => {
+                let node = self.node(&client)?;
+                self.command(node, Command::Rate { milli_per_second })
             }
             Action::Send { by: Some(by), record } => {
                 let node = self.node(&by)?;
@@ -174,7 +192,7 @@ impl Simulation {
                         self.brokers(),
                         seed,
                     )?;
-                    self.begin(HAND, App::Producer(producer))?;
+                    self.begin(HAND, App::Producer(producer), None)?;
                 }
                 let node = self.node(HAND)?;
                 self.command(node, Command::Send(record))
@@ -185,7 +203,7 @@ impl Simulation {
                 let node = self.node(&name)?;
                 match self.host(node).map(|host| host.id()) {
                     Some(id) => self.stop_broker(id),
-                    None => self.stop_client(node).map_err(|why| format!("{name}: {why}")),
+                    None => self.close_client(node).map_err(|why| format!("{name}: {why}")),
                 }
             }
             Action::Expect(expectation) => {
@@ -204,22 +222,24 @@ impl Simulation {
     }
 
     /// Lets a client run under that name, which may be one that was stopped.
-    fn begin(&mut self, name: &str, app: App) -> Result<(), String> {
+    fn begin(&mut self, name: &str, app: App, line: Option<Arc<Action>>) -> Result<(), String> {
+        let starts = self.client_of(name).map_or(0, |client| client.starts) + 1;
+        let client = Box::new(Client { line, starts, ..Client::new(app) });
         let node = match self.names.get(name) {
             Some(&node) => {
                 let same = match &self.nodes[node.0 as usize].actor {
-                    Actor::Client(client) => {
-                        !client.running && std::mem::discriminant(&client.app) == std::mem::discriminant(&app)
+                    Actor::Client(known) => {
+                        !known.running && std::mem::discriminant(&known.app) == std::mem::discriminant(&client.app)
                     }
                     Actor::Broker(_) | Actor::ZooKeeper(_) => false,
                 };
                 if !same {
                     return Err(format!("there is a {name} already"));
                 }
-                self.nodes[node.0 as usize].actor = Actor::Client(Box::new(Client::new(app)));
+                self.nodes[node.0 as usize].actor = Actor::Client(client);
                 node
             }
-            None => self.join(name, Actor::Client(Box::new(Client::new(app)))),
+            None => self.join(name, Actor::Client(client)),
         };
         let who = self.who(node);
         let name = self.name(node).clone();
@@ -243,20 +263,32 @@ impl Simulation {
         }
     }
 
+    /// It runs again, as its line says, and knows nothing of what was.
+    pub(super) fn start_client(&mut self, name: &str) -> Result<(), String> {
+        let line = self.client_of(name).and_then(|client| client.line.clone());
+        match line {
+            Some(line) => self.try_act(Action::clone(&line)),
+            None => Err(format!("{name} cannot be started")),
+        }
+    }
+
     fn command(&mut self, node: NodeId, command: Command) -> Result<(), String> {
         let name = self.name(node).clone();
         match &self.nodes[node.0 as usize].actor {
             Actor::Client(client) if !client.running => Err(format!("{name} was stopped")),
-            Actor::Client(client) if matches!(client.app, App::Producer(_)) => {
+            Actor::Client(client) if client.app.takes(&command) => {
                 self.tell_client(node, Event::Command(command));
                 Ok(())
             }
-            _ => Err(format!("{name} is not a producer")),
+            _ => Err(format!("{name} does no such thing")),
         }
     }
 
+    /// Another one for every process that runs under that name.
     fn seed_of(&self, name: &str) -> Seed {
-        Seed(self.seed.stream(name).next())
+        let before = self.client_of(name).map_or(0, |client| client.starts);
+        let mut stream = self.seed.stream(name);
+        Seed((0..before).fold(stream.next(), |_, _| stream.next()))
     }
 
     fn admin(&self) -> &Admin {

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use ottla_core::broker::Broker;
-use ottla_core::broker::view::{bury, order, topics};
+use ottla_core::broker::view::{bury, measure, order, topics};
 use ottla_core::id::{BrokerId, ConnId};
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::protocol::znode;
 use ottla_core::sim::view::{
-    BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View, ZooKeeperView,
+    BrokerView, ConsumerView, GroupView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
+    ZooKeeperView,
 };
 use ottla_core::time::Instant;
 use ottla_core::zookeeper;
@@ -90,13 +91,14 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
     let passed = passed(server, view.now);
     let mut newest: Option<ClusterState> = None;
     for host in &server.hosts {
-        let look = |broker: &Broker| (broker.view(), broker.cluster_state().clone());
+        let look = |broker: &Broker| (broker.view(), broker.cluster_state().clone(), broker.groups());
         let seen = match host.broker() {
             Some(broker) => broker.look(look).await,
             None => None,
         };
         let mut broker = match seen {
-            Some((broker, state)) => {
+            Some((broker, state, groups)) => {
+                view.groups.extend(groups);
                 if newest.as_ref().is_none_or(|newest| newest.version < state.version) {
                     newest = Some(state);
                 }
@@ -111,6 +113,7 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         view.brokers.push(broker);
     }
     bury(&mut view.brokers, newest.as_ref());
+    measure(&mut view.groups, &view.brokers);
     if let Some(state) = newest {
         view.topics = topics(&state, &view.brokers);
         let came = server.live.came(&view.topics);
@@ -122,6 +125,10 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         server.zookeeper.look(look).await.unwrap_or_else(|| (ZooKeeperView::dead(), BTreeSet::new()));
     view.zookeeper = zookeeper;
     clients(server, &mut view, passed, rates);
+    for consumer in &mut view.consumers {
+        let has = |group: &&GroupView| group.members.iter().any(|member| member.client_id == consumer.name);
+        consumer.group = view.groups.iter().find(has).map(|group| group.id.clone());
+    }
     view.links.extend(server.exchange.links(&connected));
     view.log = server.live.story().lines();
     view

@@ -283,7 +283,7 @@ fn Producer(name: String) -> impl IntoView {
         if let Some(rate) = wish.get_untracked() {
             wish.set(None);
             let milli_per_second = (rate_words(rate).parse::<f64>().unwrap_or(rate) * 1e3).round() as u64;
-            session.act(Action::Rate { producer: names.get_value(), milli_per_second });
+            session.act(Action::Rate { client: names.get_value(), milli_per_second });
         }
     };
     let facts = move || {

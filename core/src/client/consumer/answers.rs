@@ -4,6 +4,7 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{FetchResponse, ResponseKind};
 
 use super::fetched;
+use super::group;
 use super::positions::{self, Position, State};
 use super::session::Session;
 use super::settings::Reset;
@@ -17,12 +18,19 @@ use crate::time::Instant;
 
 impl Consumer {
     pub(super) fn answered(&mut self, now: Instant, answer: Answer<Tag>, out: &mut Vec<Effect>) {
+        let answer = match group::of(answer) {
+            Ok((link, ask, body)) => {
+                return self.with_group(now, false, out, |group, around| group.answered(around, link, ask, body));
+            }
+            Err(answer) => answer,
+        };
         match (answer.tag, answer.body) {
             (Tag::Metadata, ResponseKind::Metadata(body)) => {
                 self.metadata.update(now, &self.settings.connection, body, &mut self.network);
             }
             (Tag::ListOffsets { asked }, ResponseKind::ListOffsets(body)) => {
-                for (index, result) in positions::told(&mut self.positions, &asked, &body) {
+                let by_time = matches!(self.settings.reset, Reset::ByDuration(_));
+                for (index, result) in positions::told(&mut self.positions, &asked, &body, by_time) {
                     match result {
                         Ok(_) => self.positions[index].failures = 0,
                         Err(error) => self.back_off(now, index, error, out),
@@ -40,12 +48,13 @@ impl Consumer {
             }
             (Tag::Fetch, ResponseKind::Fetch(body)) => self.fetch_answered(now, answer.link, body, out),
             // An answer of another kind is none.
-            (tag, _) => self.lost(now, answer.link, tag),
+            (tag, _) => self.lost(now, answer.link, tag, out),
         }
     }
 
-    pub(super) fn lost(&mut self, now: Instant, link: LinkId, tag: Tag) {
+    pub(super) fn lost(&mut self, now: Instant, link: LinkId, tag: Tag, out: &mut Vec<Effect>) {
         match tag {
+            Tag::Group(ask) => self.with_group(now, false, out, |group, around| group.lost(around, link, ask)),
             Tag::Metadata => self.metadata.lost(now, &self.settings.connection),
             Tag::Fetch => {
                 self.sessions.iter_mut().filter(|session| session.link == link).for_each(Session::lost);
@@ -65,7 +74,10 @@ impl Consumer {
             }
             Tag::ListOffsets { asked } => {
                 for index in asked {
-                    self.positions[index].state = State::Unknown;
+                    let position = &mut self.positions[index];
+                    if position.state == State::Asked {
+                        position.state = State::Unknown;
+                    }
                 }
                 self.metadata.stale(now);
             }
@@ -97,7 +109,10 @@ impl Consumer {
                 // what the answer follows on may not be there any more.
                 let Some(index) = self.positions.iter().position(of) else { continue };
                 let position = &self.positions[index];
+                // Nor is one to an offset that the application has left, or that the group has taken away since.
+                let Some(session) = self.sessions.iter().find(|session| session.link == link) else { return };
                 let awaited = !position.buffered
+                    && session.asked_for(position)
                     && position.validity == Validity::Valid
                     && position.source(now).is_some_and(|(source, _)| source == link);
                 if let State::At(offset) = position.state

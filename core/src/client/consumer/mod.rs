@@ -1,21 +1,28 @@
-//! A consumer: it reads all partitions of its topics, from where `auto.offset.reset` says.
+//! A consumer: it reads the partitions that its group assigns it, from where the group has come to; or, without a group, all
+//! partitions of its topics, from where `auto.offset.reset` says.
 //!
 //! ```text
 //! brokers ─Fetch→ session → fetched (decoded, waiting) → poll() → application
 //!            ↑                                             │
 //!            └────────────── positions ←───────────────────┘
+//!                               ↑ assigned, committed
+//!                             group
 //! ```
 //!
-//! `positions.rs` where it reads, and ListOffsets | `validate.rs` whether the log still holds what was read |
+//! `group/` the member of a group, `assignor/` how its leader assigns | `positions.rs` where it reads, and ListOffsets | `validate.rs` whether the log still holds what was read |
 //! `session.rs` fetch sessions | `answers.rs` what brokers say | `fetched.rs` decoding | `settings.rs` Kafka's names
 //!
 //! 1. One fetch at a time is on its way to a broker, and none while the application has records of that broker's
 //!    partitions to poll: a slow application is not buried.
-//! 2. The position of a partition is the offset after the last record that was polled; it never goes back but by a
-//!    reset, and a reset is told in a note.
+//! 2. The application is in poll(), but for the time that it takes for the records that it got (`rate`), and while it waits
+//!    for a commit.
+//! 3. The position of a partition is the offset after the last record that was polled; it never goes back but by a
+//!    reset, a seek or another assignment; a reset is told in a note.
 
 mod answers;
+pub mod assignor;
 pub mod fetched;
+pub mod group;
 pub mod positions;
 pub mod session;
 pub mod settings;
@@ -30,6 +37,7 @@ use kafka_protocol::messages::{ApiKey, RequestKind, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use self::fetched::Fetched;
+use self::group::{Around, Ask, Group};
 use self::positions::{Position, State};
 use self::session::Session;
 pub use self::settings::Settings;
@@ -37,15 +45,19 @@ use self::validate::{Asked, Validity};
 use super::connection::{LinkId, Network};
 use super::metadata::Metadata;
 use super::{Command, Effect, Endpoint, Event, Report};
+use crate::id::TopicPartition;
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::sim::view::{ConsumerView, FactGroup, Health, PositionView};
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, Timestamp};
+
+/// An application that is stuck calls poll() no more.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 /// The last version of Fetch that names topics; later ones give their ids.
 const LAST_WITH_NAMES: i16 = 12;
 
-/// Reads all partitions of its topics.
+/// Reads partitions of its topics.
 #[derive(Clone, Debug)]
 pub struct Consumer {
     name: String,
@@ -61,9 +73,13 @@ pub struct Consumer {
     fetched: VecDeque<Fetched>,
     /// When the application polls next; it takes its time if `rate` is set.
     next_poll: Instant,
+    /// Thousandths of a record a second that it works off; `None`: without limit; 0: it is stuck.
+    rate_milli: Option<u64>,
+    group: Option<Group>,
     received: u64,
     /// When it last looked what there is to do.
     looked: Instant,
+    wall: Timestamp,
     dice: Stream,
 }
 
@@ -71,6 +87,7 @@ pub struct Consumer {
 #[derive(Clone, Debug)]
 pub enum Tag {
     Metadata,
+    Group(Ask),
     Fetch,
     /// The positions that asked.
     ListOffsets {
@@ -97,19 +114,26 @@ impl Consumer {
             settings.connection.client_id = StrBytes::from_string(name.to_string());
         }
         let stream = |what: &str| seed.stream(&format!("{name} {what}"));
-        let topics = topics.iter().map(|topic| TopicName(StrBytes::from_string(topic.clone()))).collect();
+        let topics: Vec<TopicName> =
+            topics.iter().map(|topic| TopicName(StrBytes::from_string(topic.clone()))).collect();
+        let member_id = StrBytes::from_string(stream("member").uuid().to_string());
+        let group = settings.group.as_ref().map(|group| Group::new(group, &topics, member_id));
+        let metadata = Metadata::new(bootstrap, topics, settings.auto_create, stream("metadata"));
         Ok(Consumer {
             name: name.to_string(),
             set: set.into(),
-            metadata: Metadata::new(bootstrap, topics, settings.auto_create, stream("metadata")),
+            metadata: metadata.matching(settings.pattern.clone()),
             network: Network::new(settings.connection.clone(), stream("network")),
             assigned: 0,
             positions: Vec::new(),
             sessions: Vec::new(),
             fetched: VecDeque::new(),
             next_poll: Instant::ZERO,
+            rate_milli: settings.rate_milli,
+            group,
             received: 0,
             looked: Instant::ZERO,
+            wall: Timestamp::NONE,
             dice: stream("fetch"),
             settings: Arc::new(settings),
         })
@@ -130,12 +154,14 @@ impl Consumer {
         ConsumerView {
             name: self.name.clone(),
             settings: self.set.to_string(),
-            group: None,
+            group: self.group.as_ref().map(|group| group.id().to_string()),
+            topics: self.metadata.topics().iter().map(|topic| topic.name.to_string()).collect(),
             health: Health::Running,
             received: self.received,
             lag: self.positions.iter().map(Position::lag).sum(),
             positions: self.positions.iter().filter_map(position).collect(),
-            unplaced: self.positions.iter().filter(|one| !matches!(one.state, State::At(_))).count() as u32,
+            unplaced: self.positions.iter().filter(|one| !matches!(one.state, State::At(_) | State::Free)).count()
+                as u32,
         }
     }
 
@@ -144,6 +170,8 @@ impl Consumer {
         let group = |title: &str, facts| FactGroup { title: title.to_string(), facts };
         let position = |position: &Position| {
             let state = match &position.state {
+                State::Free => "not assigned".to_string(),
+                State::Fresh => "asks where the group is".to_string(),
                 State::Unknown => "no position yet".to_string(),
                 State::Asked => "asks where to begin".to_string(),
                 State::At(offset) => {
@@ -157,13 +185,16 @@ impl Consumer {
         let waiting: usize = self.fetched.iter().map(|fetched| fetched.records.len()).sum();
         let sessions =
             self.sessions.iter().enumerate().map(|(at, session)| (format!("session {at}"), session.describe()));
-        vec![
-            group("Positions", self.positions.iter().map(position).collect()),
+        let own = self.positions.iter().filter(|position| position.state != State::Free);
+        let mut facts: Vec<FactGroup> = self.group.iter().map(Group::facts).collect();
+        facts.extend([
+            group("Positions", own.map(position).collect()),
             group("Fetched", vec![("records that wait for poll()".to_string(), waiting.to_string())]),
             group("Fetch sessions", sessions.collect()),
             group("Connections", self.network.facts()),
             group("Settings", super::setting::facts(settings::TABLE, &self.set, &self.name)),
-        ]
+        ]);
+        facts
     }
 
     fn run(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -173,15 +204,27 @@ impl Consumer {
             self.metadata.stale(now);
         }
         for (link, tag) in self.network.take_lost() {
-            self.lost(now, link, tag);
+            self.lost(now, link, tag, out);
         }
         self.metadata.poll(now, &self.settings.connection, &mut self.network, Tag::Metadata, out);
-        if self.assigned != self.metadata.version {
-            self.assigned = self.metadata.version;
-            self.assign();
+        if self.group.is_none() && self.assigned != self.metadata.version {
+            positions::assign(&mut self.positions, &self.metadata);
         }
-        self.poll(now, out);
-        if self.positions.iter().any(|position| position.leader.is_none()) {
+        loop {
+            let polling = self.is_polling(now);
+            self.with_group(now, polling, out, Group::run);
+            let received = self.received;
+            if self.is_polling(now) && !self.group.as_ref().is_some_and(Group::withholds) {
+                self.poll(now, out);
+            }
+            // An application that takes no time has called again.
+            if self.group.is_none() || self.received == received || !self.is_polling(now) {
+                break;
+            }
+        }
+        self.find_leaders();
+        let homeless = |position: &Position| position.leader.is_none() && position.state != State::Free;
+        if self.positions.iter().any(homeless) {
             self.metadata.stale(now);
         }
         for at in 0..self.sessions.len() {
@@ -191,8 +234,41 @@ impl Consumer {
         }
     }
 
-    fn assign(&mut self) {
-        positions::assign(&mut self.positions, &self.metadata);
+    /// (2)
+    fn is_polling(&self, now: Instant) -> bool {
+        self.next_poll <= now && !self.group.as_ref().is_some_and(Group::is_committing)
+    }
+
+    fn with_group(
+        &mut self,
+        now: Instant,
+        polling: bool,
+        out: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Group, &mut Around<'_>),
+    ) {
+        let Some(group) = &mut self.group else { return };
+        let mut around = Around {
+            now,
+            settings: &self.settings,
+            network: &mut self.network,
+            metadata: &mut self.metadata,
+            positions: &mut self.positions,
+            fetched: &mut self.fetched,
+            dice: &mut self.dice,
+            out,
+            polling,
+        };
+        act(group, &mut around);
+    }
+
+    /// Who is to be asked for what the consumer reads.
+    fn find_leaders(&mut self) {
+        let moved = self.group.as_mut().is_some_and(Group::take_moved);
+        if self.assigned == self.metadata.version && !moved {
+            return;
+        }
+        self.assigned = self.metadata.version;
+        positions::lead(&mut self.positions, &self.metadata);
         for at in 0..self.positions.len() {
             if let Some((link, _)) = self.positions[at].leader {
                 self.reads_from(link);
@@ -209,13 +285,14 @@ impl Consumer {
     /// The application's poll(): as many records as it takes at once, and then the time that it takes for them.
     fn poll(&mut self, now: Instant, out: &mut Vec<Effect>) {
         while self.next_poll <= now
-            && let Some(fetched) = self.fetched.front_mut()
+            && let Some(place) = self.fetched.iter().position(|fetched| !self.positions[fetched.position].paused)
         {
+            let fetched = &mut self.fetched[place];
             let position = &mut self.positions[fetched.position];
             let count = fetched.records.len().min(self.settings.max_poll_records);
             for _ in 0..count {
                 let Some(record) = fetched.records.pop_front() else { break };
-                // (2)
+                // (3)
                 position.state = State::At(record.offset + 1);
                 position.epoch = fetched.epoch_of(record.offset);
                 out.push(Effect::Report(Report::Received {
@@ -228,8 +305,12 @@ impl Consumer {
                 }));
             }
             self.received += count as u64;
-            if let Some(rate) = self.settings.rate_milli {
-                self.next_poll = now + Duration::from_nanos(1_000_000_000_000 / rate).saturating_mul(count as u32);
+            match self.rate_milli {
+                Some(0) => self.next_poll = NEVER,
+                Some(rate) => {
+                    self.next_poll = now + Duration::from_nanos(1_000_000_000_000 / rate).saturating_mul(count as u32);
+                }
+                None => {}
             }
             if fetched.records.is_empty() {
                 position.buffered = false;
@@ -240,8 +321,49 @@ impl Consumer {
                     }
                     None => State::At(fetched.next_offset),
                 };
-                self.fetched.pop_front();
+                self.fetched.remove(place);
             }
+            if let (Some(group), Some(settings)) = (&mut self.group, &self.settings.group) {
+                group.polled(settings);
+                return;
+            }
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command, out: &mut Vec<Effect>) {
+        match command {
+            // Consumers send nothing.
+            Command::Send(_) | Command::Transaction(_) | Command::SendOffsets(_) => {}
+            Command::Rate { milli_per_second } => {
+                // What it is busy with it is done with at the new pace.
+                self.next_poll = if milli_per_second == 0 { NEVER } else { self.next_poll.min(now) };
+                self.rate_milli = Some(milli_per_second);
+            }
+            Command::Close => match &mut self.group {
+                Some(group) => group.close(now),
+                None => out.push(Effect::Report(Report::Closed)),
+            },
+            Command::Seek { name, offset } => self.with_position(&name, out, |position, fetched, index, out| {
+                out.push(Effect::Report(Report::Sought { partition: name.clone(), offset }));
+                (position.state, position.epoch, position.validity) = (State::At(offset), -1, Validity::Valid);
+                position.buffered = false;
+                fetched.retain(|fetched| fetched.position != index);
+            }),
+            Command::Pause { name } => self.with_position(&name, out, |position, _, _, _| position.paused = true),
+            Command::Resume { name } => self.with_position(&name, out, |position, _, _, _| position.paused = false),
+        }
+    }
+
+    fn with_position(
+        &mut self,
+        name: &TopicPartition,
+        out: &mut Vec<Effect>,
+        act: impl FnOnce(&mut Position, &mut VecDeque<Fetched>, usize, &mut Vec<Effect>),
+    ) {
+        let own = |position: &Position| position.state != State::Free && position.name() == *name;
+        match self.positions.iter().position(own) {
+            Some(index) => act(&mut self.positions[index], &mut self.fetched, index, out),
+            None => out.push(Effect::Report(Report::Note(format!("No current assignment for partition {name}")))),
         }
     }
 
@@ -256,7 +378,7 @@ impl Consumer {
             return;
         }
         let Some(version) = self.network.version(link, ApiKey::ListOffsets) else { return };
-        if let Some((request, asked)) = positions::ask(&mut self.positions, now, link, &self.settings) {
+        if let Some((request, asked)) = positions::ask(&mut self.positions, now, link, self.wall, &self.settings) {
             let (api, tag) = ((ApiKey::ListOffsets, version), Tag::ListOffsets { asked });
             self.network.send(now, link, api, RequestKind::ListOffsets(request), Some(tag), out);
         }
@@ -287,7 +409,10 @@ impl Consumer {
         let link = session.link;
         let read = |position: &&Position| position.source(now).is_some_and(|(source, _)| source == link);
         // (1)
-        if session.in_flight || session.retry_at > now || self.positions.iter().filter(read).any(|read| read.buffered) {
+        if session.in_flight
+            || session.retry_at > now
+            || self.positions.iter().filter(read).any(|read| read.buffered && !read.paused)
+        {
             return;
         }
         if !self.positions.iter().filter(read).any(|read| read.fetchable(now).is_some()) {
@@ -310,6 +435,10 @@ impl Node for Consumer {
 
     fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
         let at = now.instant;
+        if self.group.as_ref().is_some_and(Group::is_closed) {
+            return;
+        }
+        self.wall = now.wall;
         match event {
             Event::Timer => {}
             Event::Opened { conn } => self.network.opened(at, conn, out),
@@ -319,20 +448,24 @@ impl Node for Consumer {
                     self.answered(at, answer, out);
                 }
             }
-            // Consumers send nothing.
-            Event::Command(
-                Command::Rate { .. } | Command::Send(_) | Command::Transaction(_) | Command::SendOffsets(_),
-            ) => {}
+            Event::Command(command) => self.command(at, command, out),
         }
         self.run(at, out);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let poll = (!self.fetched.is_empty()).then_some(self.next_poll);
+        if self.group.as_ref().is_some_and(Group::is_closed) {
+            return None;
+        }
+        let waits = self.group.is_some() || self.fetched.iter().any(|fetched| !self.positions[fetched.position].paused);
+        // What could not be polled when it last looked waits for something else.
+        let poll = (waits && self.next_poll > self.looked && self.next_poll != NEVER).then_some(self.next_poll);
+        let group = self.group.as_ref().zip(self.settings.group.as_ref());
+        let group = group.and_then(|(group, settings)| group.deadline(settings, self.looked));
         // Back-offs that are over wait for the network, not for time.
         let retries = self.positions.iter().map(|position| position.retry_at);
         let retries = retries.chain(self.sessions.iter().map(|session| session.retry_at));
         let retry = retries.filter(|at| *at > self.looked).min();
-        [poll, retry, self.metadata.deadline(), self.network.deadline()].into_iter().flatten().min()
+        [poll, group, retry, self.metadata.deadline(), self.network.deadline()].into_iter().flatten().min()
     }
 }

@@ -1,24 +1,32 @@
 //! Positions: where a consumer reads in each of its partitions, and how it came there.
 //!
 //! ```text
-//! Unknown → Reset asked [ListOffsets] → At(offset) → At(offset') [poll] …
-//!    ↑                                      │ → Halted [no reset wanted, or the log is broken]
-//!    └──── OFFSET_OUT_OF_RANGE ─────────────┘
+//! Free → Fresh [assigned by the group] → At [OffsetFetch: what is committed]
+//!          ↓ nothing is
+//!       Unknown → Asked [ListOffsets] → At(offset) → At(offset') [poll] …
+//!          ↑                               │ → Halted [no reset wanted, or the log is broken]
+//!          └──── OFFSET_OUT_OF_RANGE ──────┘
 //! ```
+//!
+//! A member of a group keeps the places of what it has let go of ([`State::Free`]): whoever waits for an answer about one
+//! asks by its [`Tenure`].
 //!
 //! A position is read from its partition's leader, or from the follower that the leader named (KIP-392), until that one
 //! refuses or `metadata.max.age.ms` have passed.
 
+use std::collections::VecDeque;
+
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
+use super::fetched::Fetched;
 use super::settings::{Reset, Settings};
 use super::validate::Validity;
 use crate::client::connection::LinkId;
 use crate::client::metadata::Metadata;
 use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, Offset, TopicPartition};
-use crate::time::Instant;
+use crate::time::{Instant, Timestamp};
 
 /// ListOffsets' timestamps that are none.
 const LATEST: i64 = -1;
@@ -46,10 +54,36 @@ pub struct Position {
     pub high_watermark: Offset,
     /// Fetched records wait for the application.
     pub buffered: bool,
+    /// What the group has committed, as far as this member knows; −1 is not known.
+    pub committed: Offset,
+    /// The application does not want its records for now.
+    pub paused: bool,
+    /// By its timestamp nothing was found: what is written from now on is read.
+    pub to_end: bool,
+    /// How often it was let go of.
+    pub tenure: u32,
+}
+
+/// A position for as long as it is the consumer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    pub index: usize,
+    pub count: u32,
+}
+
+impl Tenure {
+    /// The position, unless it was let go of meanwhile.
+    pub fn of(self, positions: &mut [Position]) -> Option<&mut Position> {
+        positions.get_mut(self.index).filter(|position| position.tenure == self.count)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
+    /// Another member's, if anybody's.
+    Free,
+    /// Where the group is, is to be asked.
+    Fresh,
     Unknown,
     Asked,
     At(Offset),
@@ -61,7 +95,9 @@ impl Position {
     /// The offset to fetch from, if it can be fetched from now.
     pub fn fetchable(&self, now: Instant) -> Option<Offset> {
         match self.state {
-            State::At(offset) if self.retry_at <= now && self.validity == Validity::Valid => Some(offset),
+            State::At(offset) if self.retry_at <= now && self.validity == Validity::Valid && !self.paused => {
+                Some(offset)
+            }
             _ => None,
         }
     }
@@ -91,15 +127,13 @@ impl Position {
     }
 }
 
-/// All partitions of all topics, and new ones as metadata learns of them.
-pub fn assign(positions: &mut Vec<Position>, metadata: &Metadata) {
-    for topic in metadata.topics() {
-        let known = positions.iter().filter(|position| position.topic == topic.name).count();
-        positions.extend((known..topic.partitions.len()).map(|partition| Position {
-            topic: topic.name.clone(),
-            topic_id: topic.id,
-            partition: partition as i32,
-            state: State::Unknown,
+impl Position {
+    fn new(topic: TopicName, partition: i32, state: State) -> Position {
+        Position {
+            topic,
+            topic_id: uuid::Uuid::nil(),
+            partition,
+            state,
             leader: None,
             preferred: None,
             epoch: -1,
@@ -108,12 +142,58 @@ pub fn assign(positions: &mut Vec<Position>, metadata: &Metadata) {
             failures: 0,
             high_watermark: -1,
             buffered: false,
-        }));
+            committed: -1,
+            paused: false,
+            to_end: false,
+            tenure: 0,
+        }
+    }
+}
+
+/// All partitions of all topics, and new ones as metadata learns of them.
+pub fn assign(positions: &mut Vec<Position>, metadata: &Metadata) {
+    for topic in metadata.topics() {
+        let known = positions.iter().filter(|position| position.topic == topic.name).count() as i32;
+        let new = known..topic.partitions.len() as i32;
+        positions.extend(new.map(|partition| Position::new(topic.name.clone(), partition, State::Unknown)));
+    }
+    lead(positions, metadata);
+}
+
+/// These are the consumer's from now on, by its group.
+pub fn take(positions: &mut Vec<Position>, metadata: &Metadata, partitions: &[TopicPartition]) {
+    for TopicPartition { topic, partition } in partitions {
+        let of = |position: &Position| position.topic == *topic && position.partition == *partition;
+        match positions.iter().position(of) {
+            Some(place) => {
+                let tenure = positions[place].tenure;
+                positions[place] = Position { tenure, ..Position::new(topic.clone(), *partition, State::Fresh) };
+            }
+            None => positions.push(Position::new(topic.clone(), *partition, State::Fresh)),
+        }
+    }
+    lead(positions, metadata);
+}
+
+/// These are not any more: what was fetched of them is dropped.
+pub fn release(positions: &mut [Position], fetched: &mut VecDeque<Fetched>, partitions: &[TopicPartition]) {
+    for (index, position) in positions.iter_mut().enumerate() {
+        if position.state != State::Free && partitions.contains(&position.name()) {
+            let tenure = position.tenure + 1;
+            *position = Position { tenure, ..Position::new(position.topic.clone(), position.partition, State::Free) };
+            fetched.retain(|fetched| fetched.position != index);
+        }
+    }
+}
+
+/// Who leads what, as metadata knows it now.
+pub fn lead(positions: &mut [Position], metadata: &Metadata) {
+    for topic in metadata.topics() {
         for position in positions.iter_mut().filter(|position| position.topic == topic.name) {
             position.topic_id = topic.id;
         }
     }
-    for position in positions {
+    for position in positions.iter_mut().filter(|position| position.state != State::Free) {
         let leader = metadata.leader(&position.topic, position.partition);
         if leader != position.leader {
             // Another leader deserves a try at once.
@@ -133,11 +213,14 @@ pub fn ask(
     positions: &mut [Position],
     now: Instant,
     link: LinkId,
+    wall: Timestamp,
     settings: &Settings,
 ) -> Option<(ListOffsetsRequest, Vec<usize>)> {
-    let timestamp = match settings.reset {
+    let timestamp = |position: &Position| match settings.reset {
+        _ if position.to_end => LATEST,
         Reset::Latest => LATEST,
         Reset::Earliest | Reset::None => EARLIEST,
+        Reset::ByDuration(ago) => wall.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)).max(0),
     };
     let mut asked = Vec::new();
     let mut topics: Vec<ListOffsetsTopic> = Vec::new();
@@ -151,7 +234,7 @@ pub fn ask(
         let partition = ListOffsetsPartition::default()
             .with_partition_index(position.partition)
             .with_current_leader_epoch(epoch)
-            .with_timestamp(timestamp);
+            .with_timestamp(timestamp(position));
         match topics.last_mut().filter(|topic| topic.name == position.topic) {
             Some(topic) => topic.partitions.push(partition),
             None => {
@@ -173,6 +256,7 @@ pub fn told(
     positions: &mut [Position],
     asked: &[usize],
     response: &ListOffsetsResponse,
+    by_time: bool,
 ) -> Vec<(usize, Result<Offset, ErrorCode>)> {
     let mut results = Vec::new();
     for index in asked {
@@ -184,6 +268,12 @@ pub fn told(
             topic.and_then(|topic| topic.partitions.iter().find(|answer| answer.partition_index == position.partition));
         let result = match answer.map(|answer| (ErrorCode::try_from_code(answer.error_code), answer.offset)) {
             Some((None, offset)) if offset >= 0 => Ok(offset),
+            // Nothing is as young as that.
+            Some((None, _)) if by_time && !position.to_end => {
+                position.to_end = true;
+                position.state = State::Unknown;
+                continue;
+            }
             Some((Some(error), _)) => Err(error),
             _ => Err(ErrorCode::UnknownServerError),
         };

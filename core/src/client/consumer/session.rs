@@ -11,7 +11,7 @@ use kafka_protocol::messages::{FetchRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::positions::Position;
+use super::positions::{Position, State};
 use super::settings::Settings;
 use crate::client::connection::LinkId;
 use crate::error::ErrorCode;
@@ -122,6 +122,11 @@ impl Session {
                 .with_forgotten_topics_data(forgotten)
                 .with_rack_id(StrBytes::from_string(settings.rack.clone())),
         )
+    }
+
+    /// Whether the fetch on its way, or the last one, asked for the offset where that position is.
+    pub fn asked_for(&self, position: &Position) -> bool {
+        self.told.iter().any(|told| told.is(position) && position.state == State::At(told.offset))
     }
 
     /// Whether every topic that the broker was told of has an id: from version 13 on they go by it.

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use kafka_protocol::protocol::StrBytes;
+use regex_lite::Regex;
+
+use super::assignor::Strategy;
 use crate::client::connection;
 use crate::client::setting::{self, Reader, Setting, Valid};
 use crate::time::Duration;
@@ -9,13 +13,19 @@ use crate::time::Duration;
 const INT: i64 = i32::MAX as i64;
 const LONG: i64 = i64::MAX;
 
+const STRATEGY: &str = "partition.assignment.strategy";
+const SESSION_TIMEOUT: &str = "session.timeout.ms";
+const HEARTBEAT_INTERVAL: &str = "heartbeat.interval.ms";
+const AUTO_COMMIT: &str = "enable.auto.commit";
+
 /// Every setting of a consumer.
 pub const TABLE: &[Setting] = &[
     Setting {
         name: "auto.offset.reset",
         default: "latest",
-        valid: Valid::Of(&["earliest", "latest", "none"]),
-        doc: "Where to begin without a position, or with one that the broker no longer has.",
+        valid: Valid::Text,
+        doc: "Where to begin without a position, or with one that the broker no longer has: earliest, latest, none, or \
+              by_duration:PT1H, an hour ago.",
     },
     Setting {
         name: "fetch.min.bytes",
@@ -92,16 +102,72 @@ pub const TABLE: &[Setting] = &[
     connection::SETUP_TIMEOUT,
     connection::SETUP_TIMEOUT_MAX,
     Setting {
-        name: "group",
-        default: "",
-        valid: Valid::Only("", "there are no consumer groups yet: a consumer reads all partitions of its topics"),
-        doc: "Kafka's group.id, in a scenario's word. Not here yet.",
-    },
-    Setting {
         name: "group.id",
         default: "",
-        valid: Valid::Only("", "there are no consumer groups yet: a consumer reads all partitions of its topics"),
-        doc: "The group whose members share the partitions. Not here yet.",
+        valid: Valid::Text,
+        doc: "The group whose members share the partitions. Without one a consumer reads all partitions of its topics.",
+    },
+    Setting {
+        name: "group.instance.id",
+        default: "",
+        valid: Valid::Text,
+        doc: "A member's own name, by which it is known again when it returns: static membership.",
+    },
+    Setting {
+        name: "group.protocol",
+        default: "classic",
+        valid: Valid::Of(&["classic", "consumer"]),
+        doc: "Whether members assign (classic) or the coordinator does (consumer, KIP-848).",
+    },
+    Setting {
+        name: "group.remote.assignor",
+        default: "",
+        valid: Valid::Text,
+        doc: "Of the consumer protocol: how the coordinator assigns, uniform or range; not set: as the group does.",
+    },
+    Setting {
+        name: STRATEGY,
+        default: "RangeAssignor,CooperativeStickyAssignor",
+        valid: Valid::Text,
+        doc: "Of the classic protocol: how the group's leader assigns, by Kafka's class names, the preferred one first.",
+    },
+    Setting {
+        name: SESSION_TIMEOUT,
+        default: "45000",
+        valid: Valid::Number(0, INT),
+        doc: "Of the classic protocol: a member that is not heard of for so long is dead.",
+    },
+    Setting {
+        name: HEARTBEAT_INTERVAL,
+        default: "3000",
+        valid: Valid::Number(0, INT),
+        doc: "Of the classic protocol: how often a member is heard of.",
+    },
+    Setting {
+        name: "max.poll.interval.ms",
+        default: "300000",
+        valid: Valid::Number(1, INT),
+        doc: "How long the application may take from one poll() to the next before it has to leave the group.",
+    },
+    Setting {
+        name: AUTO_COMMIT,
+        default: "true",
+        valid: Valid::Bool,
+        doc: "Whether poll() commits now and then what earlier ones gave.",
+    },
+    Setting { name: "auto.commit.interval.ms", default: "5000", valid: Valid::Number(0, INT), doc: "How often." },
+    Setting {
+        name: "commit",
+        default: "",
+        valid: Valid::Of(&["", "sync", "async"]),
+        doc: "What the application calls when it has worked off what a poll() gave: commitSync(), which waits, or \
+              commitAsync(). A word of scenarios.",
+    },
+    Setting {
+        name: "pattern",
+        default: "",
+        valid: Valid::Text,
+        doc: "A regular expression: the consumer subscribes to all topics whose names match. A word of scenarios.",
     },
 ];
 
@@ -126,6 +192,8 @@ pub struct Settings {
     pub check_crcs: bool,
     pub auto_create: bool,
     pub rack: String,
+    pub group: Option<GroupSettings>,
+    pub pattern: Option<Regex>,
     pub connection: connection::Settings,
 }
 
@@ -135,6 +203,40 @@ pub enum Reset {
     Earliest,
     Latest,
     None,
+    /// What was written so long ago, or since.
+    ByDuration(Duration),
+}
+
+/// What concerns a group.
+#[derive(Clone, Debug)]
+pub struct GroupSettings {
+    pub id: StrBytes,
+    pub instance_id: Option<StrBytes>,
+    pub protocol: Protocol,
+    pub max_poll_interval: Duration,
+    /// `None`: it is not enabled.
+    pub auto_commit: Option<Duration>,
+    pub commit: Option<Manual>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Protocol {
+    Classic {
+        /// The preferred one first.
+        strategies: Vec<Strategy>,
+        session_timeout: Duration,
+        heartbeat_interval: Duration,
+    },
+    Consumer {
+        remote_assignor: Option<StrBytes>,
+    },
+}
+
+/// How the application commits by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manual {
+    Sync,
+    Async,
 }
 
 impl Settings {
@@ -145,12 +247,12 @@ impl Settings {
         if rate_milli == Some(0) {
             return Err("expected rate to be more than 0/s: stop the consumer instead".to_string());
         }
+        let pattern = match read.text("pattern") {
+            "" => None,
+            pattern => Some(whole(pattern)?),
+        };
         Ok(Settings {
-            reset: match read.text("auto.offset.reset") {
-                "earliest" => Reset::Earliest,
-                "none" => Reset::None,
-                _ => Reset::Latest,
-            },
+            reset: reset(read.text("auto.offset.reset"))?,
             min_bytes: read.number("fetch.min.bytes") as i32,
             max_wait: read.millis("fetch.max.wait.ms"),
             max_bytes: read.number("fetch.max.bytes") as i32,
@@ -161,7 +263,161 @@ impl Settings {
             check_crcs: read.is("check.crcs"),
             auto_create: read.is("allow.auto.create.topics"),
             rack: read.text("client.rack").to_string(),
+            group: group(read)?,
+            pattern,
             connection: connection::Settings::of(read),
         })
+    }
+}
+
+/// The settings of the group, if there is one. What cannot go together is refused as Kafka refuses it.
+fn group(read: Reader<'_>) -> Result<Option<GroupSettings>, String> {
+    let set = |name: &str| read.set.contains_key(name);
+    let text = |name: &str| Some(read.text(name)).filter(|text| !text.is_empty()).map(|text| text.to_string().into());
+    let Some(id) = text("group.id") else {
+        if set(AUTO_COMMIT) && read.is(AUTO_COMMIT) {
+            return Err(format!("{AUTO_COMMIT} cannot be set to true when default group id (null) is used."));
+        }
+        return match ["group.instance.id", "commit", "group.protocol"].into_iter().find(|name| set(name)) {
+            Some(name) => Err(format!("{name} needs a group.id")),
+            None => Ok(None),
+        };
+    };
+    let protocol = if read.text("group.protocol") == "consumer" {
+        if let Some(name) = [STRATEGY, HEARTBEAT_INTERVAL, SESSION_TIMEOUT].into_iter().find(|name| set(name)) {
+            return Err(format!("{name} cannot be set when group.protocol=CONSUMER"));
+        }
+        Protocol::Consumer { remote_assignor: text("group.remote.assignor") }
+    } else {
+        if set("group.remote.assignor") {
+            return Err("group.remote.assignor cannot be set when group.protocol=CLASSIC".to_string());
+        }
+        let (session_timeout, heartbeat_interval) = (read.millis(SESSION_TIMEOUT), read.millis(HEARTBEAT_INTERVAL));
+        if heartbeat_interval >= session_timeout {
+            return Err("Heartbeat must be set lower than the session timeout".to_string());
+        }
+        let strategies: Vec<Strategy> =
+            read.text(STRATEGY).split(',').map(|name| Strategy::of(name.trim())).collect::<Result<_, _>>()?;
+        if let Some(twice) = strategies.iter().enumerate().find(|(at, one)| strategies[..*at].contains(one)) {
+            return Err(format!("expected {STRATEGY} to name {} once", twice.1.name()));
+        }
+        Protocol::Classic { strategies, session_timeout, heartbeat_interval }
+    };
+    Ok(Some(GroupSettings {
+        id,
+        instance_id: text("group.instance.id"),
+        protocol,
+        max_poll_interval: read.millis("max.poll.interval.ms"),
+        auto_commit: read.is(AUTO_COMMIT).then(|| read.millis("auto.commit.interval.ms")),
+        commit: match read.text("commit") {
+            "sync" => Some(Manual::Sync),
+            "async" => Some(Manual::Async),
+            _ => None,
+        },
+    }))
+}
+
+/// A name matches as a whole.
+fn whole(pattern: &str) -> Result<Regex, String> {
+    let whole = Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})$")));
+    whole.map_err(|malformed| format!("expected pattern to be a regular expression, found {pattern}: {malformed}"))
+}
+
+fn reset(text: &str) -> Result<Reset, String> {
+    match text {
+        "earliest" => Ok(Reset::Earliest),
+        "latest" => Ok(Reset::Latest),
+        "none" => Ok(Reset::None),
+        _ => match text.strip_prefix("by_duration:").and_then(iso_duration) {
+            Some(ago) => Ok(Reset::ByDuration(ago)),
+            None => Err(format!(
+                "expected auto.offset.reset to be one of earliest, latest, none, or by_duration with a duration, such as \
+                 by_duration:PT1H, found {text}"
+            )),
+        },
+    }
+}
+
+/// ISO 8601's, as Java writes it: `P1DT2H3M4.5S`.
+fn iso_duration(text: &str) -> Option<Duration> {
+    let (days, mut rest) = match text.strip_prefix('P')?.split_once('T') {
+        Some((days, rest)) if !rest.is_empty() => (days, rest),
+        Some(_) => return None,
+        None => (text.strip_prefix('P')?, ""),
+    };
+    let part = |digits: &str, seconds: u64| setting::decimal(digits, seconds.checked_mul(1_000)?);
+    let mut millis = match days.strip_suffix('D') {
+        Some(digits) if !digits.contains('.') => part(digits, 24 * 3600)?,
+        None if days.is_empty() && !rest.is_empty() => 0,
+        _ => return None,
+    };
+    for (unit, seconds) in [('H', 3600), ('M', 60), ('S', 1)] {
+        if let Some((digits, after)) = rest.split_once(unit) {
+            if unit != 'S' && digits.contains('.') {
+                return None;
+            }
+            millis = millis.checked_add(part(digits, seconds)?)?;
+            rest = after;
+        }
+    }
+    rest.is_empty().then(|| Duration::from_millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Settings, String> {
+        let set = text.split_whitespace().filter_map(|pair| pair.split_once('='));
+        Settings::of(&set.map(|(name, value)| (name.to_string(), value.to_string())).collect())
+    }
+
+    #[test]
+    fn what_cannot_go_together_is_refused_in_kafkas_words() {
+        for (text, why) in [
+            (
+                "enable.auto.commit=true",
+                "enable.auto.commit cannot be set to true when default group id (null) is used.",
+            ),
+            ("group.instance.id=a", "group.instance.id needs a group.id"),
+            (
+                "group.id=g group.protocol=consumer session.timeout.ms=9000",
+                "session.timeout.ms cannot be set when group.protocol=CONSUMER",
+            ),
+            (
+                "group.id=g group.remote.assignor=range",
+                "group.remote.assignor cannot be set when group.protocol=CLASSIC",
+            ),
+            (
+                "group.id=g heartbeat.interval.ms=9000 session.timeout.ms=9000",
+                "Heartbeat must be set lower than the session timeout",
+            ),
+        ] {
+            assert_eq!(of(text).unwrap_err(), why);
+        }
+        assert!(of("group.id=g partition.assignment.strategy=Best").unwrap_err().contains("expected"));
+        assert!(of("pattern=a(").unwrap_err().contains("regular expression"));
+        assert!(of("").unwrap().group.is_none());
+        let group = of("group.id=g").unwrap().group.unwrap();
+        assert_eq!((group.auto_commit, group.commit), (Some(Duration::from_secs(5)), None));
+    }
+
+    #[test]
+    fn a_duration_is_read_as_java_reads_it() {
+        for (text, millis) in [
+            ("PT1H", Some(3_600_000)),
+            ("P1D", Some(86_400_000)),
+            ("P1DT2H3M4.5S", Some(93_784_500)),
+            ("PT0.001S", Some(1)),
+            ("PT", None),
+            ("P", None),
+            ("1H", None),
+            ("PT-1H", None),
+            ("PT1.5H", None),
+            ("PT1H1", None),
+        ] {
+            assert_eq!(iso_duration(text), millis.map(Duration::from_millis), "{text}");
+        }
+        assert!(of("auto.offset.reset=by_duration:PT").is_err() && of("auto.offset.reset=first").is_err());
     }
 }

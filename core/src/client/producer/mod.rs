@@ -509,6 +509,8 @@ impl Node for Producer {
                     self.refuse(&call, -1, "too many records wait behind one that blocks".to_string(), out);
                 }
             }
+            // Those of consumers.
+            Event::Command(Command::Close | Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. }) => {}
         }
         self.run(now, out);
     }

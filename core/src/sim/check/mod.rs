@@ -27,14 +27,26 @@
 //! | ContiguousSequences, FencedEpoch | what producers write | `contiguous_sequences.rs` … |
 //! | LiveEpoch, SameMarker | who ends a transaction, and how | `live_epoch.rs` … |
 //! | StableOffset, TransactionTimeout | what waits for its end | `stable_offset.rs` … |
+//!
+//! | of groups | what their members are told | `groups.rs` |
+//! | --- | --- | --- |
+//! | OneOwner, MonotonicGeneration | who reads what, in which generation | `one_owner.rs` … |
+//! | StaleCommit, CommittedOffsetKept, Unseen | what is committed, and what reaches the group | `stale_commit.rs` … |
+//! | EventuallyOwned | all is read after the faults | `eventually_owned.rs` |
+//!
+//! As in Jepsen's table of what is allowed, a consumer whose group gives it a partition again may skip what others have read
+//! meanwhile, and read again what nobody has committed: PollSkip and NonmonotonicPoll hold from one assignment to the next.
 
 mod authority;
+mod committed_offset_kept;
 mod consistent_read;
 mod contiguous_sequences;
 mod duplicate;
 mod epoch_fenced_truncation;
+pub(super) mod eventually_owned;
 mod fenced_epoch;
 mod g1a;
+pub(super) mod groups;
 mod inconsistent_offsets;
 mod last_value_kept;
 mod leader_completeness;
@@ -46,17 +58,21 @@ mod log_matching;
 mod lost_write;
 mod marks;
 mod monotonic_epochs;
+mod monotonic_generation;
 mod no_committed_record_lost;
 mod nonmonotonic_poll;
+mod one_owner;
 mod poll_skip;
 mod rack_spread;
 mod ranges;
 mod replication;
 mod same_marker;
 mod stable_offset;
+mod stale_commit;
 mod strong_isr;
 mod transaction_timeout;
 mod transactions;
+mod unseen;
 mod valid_fetcher_state;
 mod valid_high_watermark;
 mod weak_isr;
@@ -71,10 +87,12 @@ use std::sync::Arc;
 use kafka_protocol::messages::TopicName;
 
 use crate::client::{Report, Stage};
+use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, Offset};
 use crate::time::{Duration, Instant};
 
 pub(super) use authority::Promises;
+pub(super) use groups::Groups;
 pub(super) use last_value_kept::Replacement;
 use ledger::Ledger;
 pub(super) use replication::Death;
@@ -119,6 +137,7 @@ pub(super) struct Checks {
     ends: same_marker::Ends,
     /// Places at which a numbered record was read that had been read elsewhere.
     duplicates: BTreeSet<(usize, Offset)>,
+    groups: Groups,
     violations: Vec<Arc<Violation>>,
     /// Acknowledged records that are gone, exempt or not.
     lost: u64,
@@ -187,6 +206,7 @@ impl Checks {
                 let expected = *next;
                 *next = offset + 1;
                 let committed = self.readers.get(name).copied().unwrap_or(false);
+                let deleted = (*offset > ledger.deleted && ledger.deleted > 0).then_some("retention removed them");
                 let verdicts = [
                     consistent_read::check(ledger, &received, hash),
                     nonmonotonic_poll::check(&received, name, expected),
@@ -198,12 +218,31 @@ impl Checks {
                     self.judge(at, verdict);
                 }
                 self.numbered(at, place, &received, (name, committed), value.as_deref());
+                let exempt = deleted.or_else(|| self.lost_commits());
+                for verdict in self.groups.received(name, &received, exempt) {
+                    self.judge(at, verdict);
+                }
+            }
+            Report::Assigned { .. } | Report::Committed { .. } | Report::Revoked { .. } | Report::Lost { .. } => {
+                for verdict in self.groups.told(at, name, report) {
+                    self.judge(at, verdict);
+                }
+                if let Report::Revoked { partitions, .. } | Report::Lost { partitions, .. } = report {
+                    for partition in partitions {
+                        *next(&mut self.next, name, &partition.topic, partition.partition) = -1;
+                    }
+                }
             }
             Report::Sent { sequence, .. } | Report::Failed { sequence, partition: -1, .. } => {
                 self.writers.get_mut(name).into_iter().for_each(|writer| writer.sent(*sequence));
             }
             Report::Transaction(stage) => self.transaction(at, name, *stage),
             Report::Failed { .. } | Report::Thrown { .. } | Report::Note(_) => {}
+            Report::Sought { partition, offset } => {
+                self.groups.sought(name, partition, *offset);
+                *next(&mut self.next, name, &partition.topic, partition.partition) = -1;
+            }
+            Report::Closed => {}
         }
     }
 
@@ -296,6 +335,12 @@ impl Checks {
         transaction_timeout::check(&self.ledgers, now, longest)
     }
 
+    /// The process of a client is gone, or it has ended by itself.
+    pub fn ended(&mut self, at: Instant, name: &Arc<str>) {
+        self.groups.ended(at, name);
+        self.next.remove(name);
+    }
+
     /// Acknowledged records that are gone, exempt or not.
     pub fn lost(&self) -> u64 {
         self.lost
@@ -303,6 +348,20 @@ impl Checks {
 
     pub fn violations(&self) -> &[Arc<Violation>] {
         &self.violations
+    }
+
+    pub fn groups_mut(&mut self) -> &mut Groups {
+        &mut self.groups
+    }
+
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// What groups had committed may be gone, as Kafka allows it.
+    fn lost_commits(&self) -> Option<&'static str> {
+        let places = self.index.get(&Internal::Groups.name())?;
+        places.iter().any(|place| self.ledgers[*place].torn.is_some()).then_some("commits were lost")
     }
 
     fn place(&self, topic: &TopicName, partition: i32) -> Option<usize> {

@@ -207,7 +207,7 @@ impl Line<'_> {
     }
 
     /// `orders-0`.
-    fn partition(&self, at: usize) -> Parsed<(String, i32)> {
+    pub(super) fn partition(&self, at: usize) -> Parsed<(String, i32)> {
         let text = self.text(at, "a partition, such as orders-0")?;
         let split = text.rsplit_once('-').and_then(|(topic, index)| Some((topic, index.parse::<u16>().ok()?)));
         match split.filter(|(topic, _)| topic_name(topic).is_ok()) {

@@ -25,7 +25,8 @@
 //!
 //! `X` is `broker-2`, `rack a` (every broker of it) or `controller`: who that is at the moment when the line is done. What is
 //! killed, crashed, started, paused, resumed or skewed can be `zookeeper` too. `A` and `B` can be that as well, and, like the
-//! `X` of `pause`, `resume` and `skew`, producers and consumers.
+//! `X` of `kill`, `start`, `pause`, `resume` and `skew`, producers and consumers. A client that is started is another process,
+//! with the settings of its line.
 //!
 //! There is no line that duplicates or reorders messages at will: nodes talk over TCP, which does neither within a
 //! connection. A request comes twice where its sender, after a `reset` or a time-out, sends it again; two messages change
@@ -228,8 +229,10 @@ enum Of {
     Machines,
     /// The same, where it is not ZooKeeper's.
     Disks,
-    /// What can die.
+    /// What can die with its machine.
     Processes,
+    /// What can die.
+    Killable,
     Brokers,
     All,
 }
@@ -237,9 +240,10 @@ enum Of {
 impl Of {
     fn expected(self) -> &'static str {
         match self {
-            Of::Machines => "a broker, a rack or zookeeper, such as broker-1 or rack a",
+            Of::Machines => "a broker, a rack, zookeeper, or a producer or consumer, such as broker-1 or c1",
             Of::Disks => "a broker or a rack, such as broker-1 or rack a",
             Of::Processes => "a broker, such as broker-1, rack a, controller or zookeeper",
+            Of::Killable => "a broker, such as broker-1, rack a, controller, zookeeper, or a producer or consumer",
             Of::Brokers => "a broker, such as broker-1, rack a or controller",
             Of::All => "a node, such as broker-1, rack a, controller or p1",
         }
@@ -251,7 +255,7 @@ impl Line<'_> {
     pub(super) fn fault(&self, at: usize, word: &str) -> Parsed<Fault> {
         let next = at + 1;
         match word {
-            "kill" => self.alone(next, Of::Processes).map(Fault::Kill),
+            "kill" => self.alone(next, Of::Killable).map(Fault::Kill),
             "crash" => self.alone(next, Of::Processes).map(Fault::Crash),
             "start" => self.alone(next, Of::Machines).map(Fault::Start),
             "pause" => self.alone(next, Of::All).map(Fault::Pause),
@@ -359,7 +363,7 @@ impl Line<'_> {
                 Ok((Who::Rack(rack), at + 2))
             }
             _ if text.starts_with("broker-") => Ok((Who::Broker(self.broker(at)?), at + 1)),
-            _ if of == Of::All => {
+            _ if matches!(of, Of::All | Of::Killable | Of::Machines) => {
                 self.known_client(at, &text, true, true)?;
                 Ok((Who::Client(text), at + 1))
             }

@@ -24,11 +24,24 @@
 //! @14s elect preferred orders-1
 //! @14s expire broker-1
 //! @15s stop p1
+//! @16s kill c1
+//! @17s start c1
+//! @18s rate c1 5/s
+//! @18s seek c1 orders-0 100
+//! @19s pause c1 orders-0
+//! @20s resume c1 orders-0
 //! @16s quota client=p1 producer_byte_rate=1000
 //! @17s delete-records orders-0 before=20
 //! @20s expect no-acked-record-lost
 //! @20s expect acked >= 100
+//! @20s expect members:g = 2
+//! @20s expect owner:g:orders-0 = c1
 //! ```
+//!
+//! A consumer with a `group.id` is a member of that group. `stop` closes it, so that it leaves in order; `kill` ends its
+//! process, and the group waits for it until its session ends; `start` begins another process, which knows nothing. `rate` is
+//! how fast its application works off what `poll()` gives; at 0/s it is stuck. `pause c1` holds the process, `pause c1
+//! orders-0` is what the application asks for.
 //!
 //! 1. `parse::scenario(&scenario.to_string()) == Ok(scenario)`: what is written is read back, comments and blank lines
 //!    included.
@@ -43,6 +56,7 @@ use std::collections::BTreeMap;
 use crate::bug::{Bug, Bugs};
 use crate::client::admin::Errand;
 use crate::client::{Command, SendRecord};
+use crate::id::TopicPartition;
 use crate::rng::Seed;
 use crate::time::Instant;
 
@@ -112,9 +126,9 @@ pub enum Action {
         topics: Vec<String>,
         settings: BTreeMap<String, String>,
     },
-    /// Milli-records a second, from now on.
+    /// Milli-records a second, from now on: that a producer makes, or that the application of a consumer works off.
     Rate {
-        producer: String,
+        client: String,
         milli_per_second: u64,
     },
     /// By a producer, or by nobody's.
@@ -122,7 +136,7 @@ pub enum Action {
         by: Option<String>,
         record: SendRecord,
     },
-    /// A client's application makes a call.
+    /// A client's application makes a call: begin, commit, abort; seek, pause, resume.
     Command {
         client: String,
         command: Command,
@@ -143,6 +157,12 @@ pub enum Expectation {
     InvariantsHold,
     /// What must be so some time after the last fault: see `check/liveness.rs`.
     Settled,
+    /// `owner:g:orders-0 = c1`: who reads a partition in a group; nobody is `none`.
+    Owner {
+        group: String,
+        partition: TopicPartition,
+        consumer: String,
+    },
     /// `acked >= 100`: one of [`COUNTS`], compared with a number.
     Count {
         what: String,
@@ -152,7 +172,7 @@ pub enum Expectation {
 }
 
 /// What an `expect` can count, over all producers or consumers, or of one: `received`, `received:c1`.
-pub const COUNTS: [(&str, &str); 8] = [
+pub const COUNTS: [(&str, &str); 11] = [
     ("sent", "records that producers were given"),
     ("acked", "records that were acknowledged to producers"),
     ("failed", "records that producers gave up"),
@@ -161,6 +181,19 @@ pub const COUNTS: [(&str, &str); 8] = [
     ("aborted", "transactions that producers aborted"),
     ("received", "records that reached consumers"),
     ("lag", "records between consumers' positions and the high watermarks"),
+    ("assigned", "partitions that consumers own by their groups"),
+    ("revoked", "partitions that consumers had to let go of, counted once more every time"),
+    ("taken", "partitions that consumers found to be theirs no more, likewise"),
+];
+
+/// What an `expect` can count of one group: `members:g`.
+pub const GROUP_COUNTS: [(&str, &str); 6] = [
+    ("members", "members of the group, as its coordinator knows it"),
+    ("generation", "its generation, or group epoch"),
+    ("rebalances", "generations, or epochs, in which its members were assigned partitions"),
+    ("group-lag", "records between what it has committed and the high watermarks"),
+    ("idle-ms", "the longest time that a partition, once read, was without a reader, in milliseconds"),
+    ("redelivered", "records that reached it once more"),
 ];
 
 /// What an `expect` can count of the cluster.
@@ -217,12 +250,12 @@ impl Scenario {
 
     /// Takes the rate away that the last action of that moment sets, if `action` sets it anew. False where it does not.
     pub fn take_back(&mut self, at: Instant, action: &Action) -> bool {
-        let Action::Rate { producer, .. } = action else { return false };
+        let Action::Rate { client, .. } = action else { return false };
         let place = self.actions.partition_point(|timed| timed.at <= at);
         let same = |timed: &Timed| {
             timed.at == at
                 && timed.above.is_empty()
-                && matches!(&timed.action, Action::Rate { producer: known, .. } if known == producer)
+                && matches!(&timed.action, Action::Rate { client: known, .. } if known == client)
         };
         match place.checked_sub(1).filter(|last| self.actions.get(*last).is_some_and(same)) {
             Some(last) => {

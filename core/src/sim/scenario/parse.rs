@@ -5,17 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::StrBytes;
+
 use super::lex::{self, Word};
 use super::names::{Names, is_name, topic_name};
 use super::{
-    Action, BROKER_COUNTS, BugLine, CLUSTER_COUNTS, COUNTS, Comparison, Expectation, PARTITION_COUNTS, ParseError,
-    Scenario, Swarm, Timed, errand, fault,
+    Action, BROKER_COUNTS, BugLine, CLUSTER_COUNTS, COUNTS, Comparison, Expectation, GROUP_COUNTS, PARTITION_COUNTS,
+    ParseError, Scenario, Swarm, Timed, errand, fault,
 };
 use crate::bug::Bug;
 use crate::client::admin::Errand;
 use crate::client::setting::{decimal, rate};
 use crate::client::{Command, Offsets, SendRecord, Turn, consumer, producer};
-use crate::id::BrokerId;
+use crate::id::{BrokerId, TopicPartition};
 use crate::near::hint;
 use crate::rng::Seed;
 use crate::sim::admin::NAME as ADMIN;
@@ -33,10 +36,13 @@ pub const MAX_PARTITIONS: u32 = 1_000;
 pub const MAX_CLIENTS: usize = 100;
 pub const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
+/// Who owns what has no owner.
+pub const NOBODY: &str = "none";
+
 /// The words that open a line, besides those about errands ([`errand::WORDS`]) and faults ([`fault::WORDS`]).
-const STATEMENTS: [&str; 15] = [
-    "seed", "cluster", "bug", "swarm", "producer", "consumer", "rate", "send", "begin", "commit", "abort", "offsets",
-    "add", "stop", "expect",
+const STATEMENTS: [&str; 16] = [
+    "seed", "cluster", "bug", "swarm", "producer", "consumer", "rate", "seek", "send", "begin", "commit", "abort",
+    "offsets", "add", "stop", "expect",
 ];
 
 fn statements() -> impl Iterator<Item = &'static str> {
@@ -296,11 +302,11 @@ impl Line<'_> {
             "producer" => self.producer(from),
             "consumer" => self.consumer(from),
             "rate" => {
-                let producer = self.client(from + 1, true, false)?;
+                let client = self.client(from + 1, true, true)?;
                 self.end(from + 3)?;
                 let text = self.text(from + 2, "a rate, such as 10/s")?;
                 match rate(&text) {
-                    Some(milli_per_second) => Ok(Action::Rate { producer, milli_per_second }),
+                    Some(milli_per_second) => Ok(Action::Rate { client, milli_per_second }),
                     None => self.wrong(from + 2, format!("expected a rate up to 100000/s, such as 10/s, found {text}")),
                 }
             }
@@ -311,6 +317,20 @@ impl Line<'_> {
                 let client = self.client(from + 1, true, false)?;
                 self.end(from + 2)?;
                 Ok(Action::Command { client, command: Command::Transaction(turn) })
+            }
+            "seek" => {
+                let client = self.consumer_named(from + 1)?;
+                let name = self.topic_partition(from + 2)?;
+                let offset = self.number(from + 3, "an offset: a whole number from 0", 0..=i64::MAX)?;
+                self.end(from + 4)?;
+                Ok(Action::Command { client, command: Command::Seek { name, offset } })
+            }
+            // Without a partition it is the process that stands still.
+            word @ ("pause" | "resume") if self.words.len() == from + 3 && self.is_client(from + 1) => {
+                let client = self.consumer_named(from + 1)?;
+                let name = self.topic_partition(from + 2)?;
+                let command = if word == "pause" { Command::Pause { name } } else { Command::Resume { name } };
+                Ok(Action::Command { client, command })
             }
             "add" => match self.text(from + 1, "add broker")?.as_str() {
                 "broker" => self.end(from + 2).map(|()| Action::AddBroker),
@@ -379,7 +399,7 @@ impl Line<'_> {
                 settings.insert(property, value);
             }
         }
-        if topics.is_empty() {
+        if topics.is_empty() && !settings.contains_key("pattern") {
             return self.wrong(self.words.len(), "expected the consumer's topics, such as topics=orders,payments");
         }
         consumer::Settings::of(&settings).map_err(|message| self.error(message))?;
@@ -469,8 +489,12 @@ impl Line<'_> {
         let of_partitions = PARTITION_COUNTS.map(|(name, _)| name);
         let of_cluster = CLUSTER_COUNTS.map(|(name, _)| name);
         let of_brokers = BROKER_COUNTS.map(|(name, _)| name);
+        let of_groups = GROUP_COUNTS.map(|(name, _)| name);
+        if let Some(owner) = text.strip_prefix("owner:") {
+            return self.owner(from + 1, owner);
+        }
         let known = || {
-            let all = counts.into_iter().chain(of_partitions).chain(of_cluster).chain(of_brokers);
+            let all = counts.into_iter().chain(of_partitions).chain(of_cluster).chain(of_brokers).chain(of_groups);
             all.chain(["no-acked-record-lost", "invariants-hold", "settled"])
         };
         let Some(at) = text.find(['<', '=', '>']) else {
@@ -492,6 +516,10 @@ impl Line<'_> {
                     return self.wrong(from + 1, format!("expected a partition, such as {count}:orders-0"));
                 }
             }
+            Some(of) if of_groups.contains(&count) && !of.is_empty() => {}
+            None | Some("") if of_groups.contains(&count) => {
+                return self.wrong(from + 1, format!("expected a group behind it, such as {count}:g"));
+            }
             None if of_partitions.contains(&count) => {
                 return self.wrong(from + 1, format!("expected a partition behind it, such as {count}:orders-0"));
             }
@@ -512,6 +540,24 @@ impl Line<'_> {
             (None, _) => self.wrong(from + 1, format!("expected one of <, <=, =, >=, >, found {symbol}")),
             (_, Err(_)) => self.wrong(self.words.len() - 1, format!("expected a whole number after {symbol}")),
         }
+    }
+
+    /// `g:orders-0=c1`, behind `owner:`.
+    fn owner(&self, index: usize, text: &str) -> Parsed<Expectation> {
+        let parts = text.split_once('=').and_then(|(what, consumer)| Some((what.rsplit_once(':')?, consumer)));
+        let Some(((group, partition), consumer)) = parts.filter(|((group, _), _)| !group.is_empty()) else {
+            return self.wrong(index, "expected a group, a partition and a consumer, such as owner:g:orders-0 = c1");
+        };
+        let name = partition.rsplit_once('-').and_then(|(topic, number)| Some((topic, number.parse::<u16>().ok()?)));
+        let Some((topic, number)) = name.filter(|(topic, _)| topic_name(topic).is_ok()) else {
+            return self.wrong(index, format!("expected a partition, such as orders-0, found {partition}"));
+        };
+        if consumer != NOBODY {
+            self.known_client(index, consumer, false, true)?;
+        }
+        let topic = TopicName(StrBytes::from_string(topic.to_owned()));
+        let partition = TopicPartition::new(topic, i32::from(number));
+        Ok(Expectation::Owner { group: group.to_owned(), partition, consumer: consumer.to_owned() })
     }
 
     /// The `name=value` words from there on: no name twice.
@@ -557,6 +603,29 @@ impl Line<'_> {
         let name = self.text(index, if consumers { "a producer or consumer" } else { "a producer" })?;
         self.known_client(index, &name, producers, consumers)?;
         Ok(name)
+    }
+
+    fn consumer_named(&self, index: usize) -> Parsed<String> {
+        let name = self.text(index, "a consumer, such as c1")?;
+        match self.names {
+            Some(names) if !names.consumers.contains(&name) => {
+                let hint = hint(&name, names.consumers.iter().map(String::as_str));
+                self.wrong(index, format!("no consumer is called {name}.{hint}"))
+            }
+            _ => Ok(name),
+        }
+    }
+
+    /// Whether the word there may name a producer or consumer.
+    fn is_client(&self, index: usize) -> bool {
+        let name = self.words.get(index).and_then(Word::text);
+        name.is_some_and(|name| !name.starts_with("broker-") && !fault::RESERVED.contains(&&name[..]))
+    }
+
+    /// `orders-0`.
+    fn topic_partition(&self, index: usize) -> Parsed<TopicPartition> {
+        let (topic, partition) = self.partition(index)?;
+        Ok(TopicPartition::new(TopicName(StrBytes::from_string(topic)), partition))
     }
 
     pub(super) fn known_client(&self, index: usize, name: &str, producers: bool, consumers: bool) -> Parsed<()> {

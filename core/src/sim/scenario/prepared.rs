@@ -78,6 +78,17 @@ prepared![
         "segments-roll",
         "compaction",
     ],
+    "Groups": [
+        "group-shares-the-work",
+        "groups-side-by-side",
+        "member-dies",
+        "eager-rebalance",
+        "cooperative-rebalance",
+        "static-member-returns",
+        "slow-consumer-is-thrown-out",
+        "lag-grows-and-shrinks",
+        "classic-group-upgrades",
+    ],
 ];
 
 prepared![

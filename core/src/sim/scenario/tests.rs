@@ -203,11 +203,11 @@ quota user=\"a b\" controller_mutation_rate=0.25 producer_byte_rate=\"\"
 fn a_fault_that_makes_no_sense_is_refused_with_what_was_expected() {
     let opening = "cluster brokers=2 racks=a,b\nproducer p1 topic=t\n";
     for (line, expected) in [
-        ("kill p1", "column 10: expected a broker, such as broker-1, rack a, controller or zookeeper, found p1"),
-        (
-            "start controller",
-            "column 11: expected a broker, a rack or zookeeper, such as broker-1 or rack a, found controller",
-        ),
+        ("crash p1", "column 11: expected a broker, such as broker-1, rack a, controller or zookeeper, found p1"),
+        ("kill p2", "column 10: no producer or consumer is called p2. Did you mean p1?"),
+        ("start controller", "column 11: no producer or consumer is called controller."),
+        ("seek p1 t-0 5", "column 10: no consumer is called p1."),
+        ("pause p1 t-0", "column 11: no consumer is called p1."),
         ("kill rack c", "column 15: no broker is in a rack c."),
         ("crash rack", "column 16: expected a rack's name"),
         ("cut broker-1 broker-1", "column 18: expected another node than broker-1"),
@@ -254,10 +254,14 @@ fn a_text_without_bounds_is_refused() {
 #[test]
 fn one_line_is_read_without_knowing_who_is_there() {
     assert_eq!(parse::action("kill broker-2"), Ok(Fault::Kill(BrokerId(2).into()).into()));
-    assert_eq!(parse::action("rate p7 2/s"), Ok(Action::Rate { producer: "p7".into(), milli_per_second: 2_000 }));
+    assert_eq!(parse::action("rate p7 2/s"), Ok(Action::Rate { client: "p7".into(), milli_per_second: 2_000 }));
     assert_eq!(
         parse::action("kill").unwrap_err(),
-        ParseError::new(1, 6, "expected a broker, such as broker-1, rack a, controller or zookeeper")
+        ParseError::new(
+            1,
+            6,
+            "expected a broker, such as broker-1, rack a, controller, zookeeper, or a producer or consumer"
+        )
     );
     assert_eq!(parse::action("crash zookeeper"), Ok(Fault::Crash(Who::ZooKeeper).into()));
     assert!(parse::action("").unwrap_err().message.contains("expected one of"));
@@ -291,5 +295,36 @@ fn the_prepared_scenarios_are_read_and_open_with_a_title() {
         let scenario = parse::scenario(prepared.text).unwrap_or_else(|errors| panic!("{}: {errors:?}", prepared.name));
         assert!(scenario.title().is_some(), "{}", prepared.name);
         assert_eq!(parse::scenario(&scenario.to_string()).as_ref(), Ok(&scenario));
+    }
+}
+
+#[test]
+fn what_concerns_groups_is_read_written_and_checked() {
+    let opening = "cluster brokers=1\ntopic orders partitions=1 replication.factor=1\n";
+    let lines = "consumer c1 group.id=g pattern=orders.*\nconsumer c2 topics=orders group.id=g\n@1s rate c1 2/s\n\
+                 @1s seek c1 orders-0 5\n@1s pause c1 orders-0\n@1s resume c1 orders-0\n@1s pause c1\n@2s kill c1\n\
+                 @3s start c1\n@4s stop c2\n@5s expect members:g = 1\n@5s expect owner:g:orders-0 = c1\n\
+                 @5s expect owner:g:orders-0 = none\n@5s expect revoked:c1 = 0\n";
+    let text = format!("{opening}{lines}");
+    assert_eq!(parse::scenario(&text).unwrap().to_string(), text);
+    for (line, expected) in [
+        ("seek c1 orders", "column 9: expected a partition, such as orders-0"),
+        ("seek c1 orders-0 -1", "column 18: expected an offset"),
+        ("pause c1 orders-0 now", "column 10: expected the line to end here"),
+        ("expect members = 1", "column 8: expected a group behind it, such as members:g"),
+        ("expect owner:g:orders = c1", "column 8: expected a partition"),
+        ("expect owner:orders-0 = c1", "column 8: expected a group, a partition and a consumer"),
+        ("expect owner:g:orders-0 = c3", "column 8: no producer or consumer is called c3"),
+    ] {
+        let told = errors(&format!("{text}{line}\n"));
+        assert!(told[0].starts_with(&format!("line 17, {expected}")), "{line}: {}", told[0]);
+    }
+    for (line, expected) in [
+        ("consumer c9", "expected the consumer's topics"),
+        ("consumer c9 topics=orders group.instance.id=a", "group.instance.id needs a group.id"),
+        ("consumer c9 topics=orders group.id=g session.timeout.ms=x", "expected session.timeout.ms to be"),
+    ] {
+        let told = errors(&format!("{opening}{line}\n"));
+        assert!(told[0].contains(expected), "{line}: {}", told[0]);
     }
 }

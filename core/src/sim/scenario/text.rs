@@ -55,11 +55,15 @@ impl Display for Action {
                 self::settings(f, settings)
             }
             Action::Consumer { name, topics, settings } => {
-                write!(f, "consumer {name} topics={}", topics.join(","))?;
+                write!(f, "consumer {name}")?;
+                // One that goes by a pattern has none.
+                if !topics.is_empty() {
+                    write!(f, " topics={}", topics.join(","))?;
+                }
                 self::settings(f, settings)
             }
-            Action::Rate { producer, milli_per_second } => {
-                write!(f, "rate {producer} {}/s", Decimal(*milli_per_second, 3))
+            Action::Rate { client, milli_per_second } => {
+                write!(f, "rate {client} {}/s", Decimal(*milli_per_second, 3))
             }
             Action::Send { by, record } => send(f, by.as_deref(), record),
             Action::Command { client, command } => self::command(f, client, command),
@@ -77,6 +81,7 @@ impl Display for Expectation {
             Expectation::NoAckedRecordLost => f.write_str("no-acked-record-lost"),
             Expectation::InvariantsHold => f.write_str("invariants-hold"),
             Expectation::Settled => f.write_str("settled"),
+            Expectation::Owner { group, partition, consumer } => write!(f, "owner:{group}:{partition} = {consumer}"),
             Expectation::Count { what, op, value } => write!(f, "{what} {} {value}", op.symbol()),
         }
     }
@@ -108,8 +113,12 @@ fn command(f: &mut Formatter<'_>, client: &str, command: &Command) -> fmt::Resul
             write!(f, "offsets {client} {}", offsets.group)?;
             offsets.offsets.iter().try_for_each(|(topic, partition, at)| write!(f, " {topic}-{partition}={at}"))
         }
+        Command::Seek { name, offset } => write!(f, "seek {client} {name} {offset}"),
+        Command::Pause { name } => write!(f, "pause {client} {name}"),
+        Command::Resume { name } => write!(f, "resume {client} {name}"),
         Command::Rate { milli_per_second } => write!(f, "rate {client} {}/s", Decimal(*milli_per_second, 3)),
         Command::Send(record) => send(f, Some(client), record),
+        Command::Close => write!(f, "stop {client}"),
     }
 }
 

@@ -32,7 +32,7 @@ pub mod describe;
 pub mod hash;
 pub mod heartbeat;
 mod leave;
-mod protocol;
+pub mod protocol;
 mod reconcile;
 mod regex;
 pub mod target;

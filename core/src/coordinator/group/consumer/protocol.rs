@@ -68,6 +68,11 @@ impl Assignment {
         wire::write(version, version, &assignment)
     }
 
+    /// By the topics' names.
+    pub fn named(&self) -> impl Iterator<Item = (String, i32)> {
+        self.assigned.iter().flat_map(|of| of.partitions.iter().map(|partition| (of.topic.to_string(), *partition)))
+    }
+
     /// Of topics that there are.
     pub fn partitions(&self, cluster: &ClusterState) -> Partitions {
         let topic = |of: &TopicOf| Some((id_of(&of.topic, cluster)?, of.partitions.iter().copied().collect()));

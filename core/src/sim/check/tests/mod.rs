@@ -17,6 +17,7 @@ use crate::protocol::cluster::{Assignment, Registration};
 use crate::protocol::znode;
 use crate::record::{Batch, BatchBuilder, Compression, Marker, Record, Stamp};
 use crate::sim::Tally;
+use crate::sim::view::{ConsumerView, GroupView, MemberView, TopicView, View};
 use crate::time::Timestamp;
 use crate::zookeeper::txn::Txn;
 
@@ -411,4 +412,131 @@ fn a_follower_may_lack_what_was_cleaned_away_and_nothing_else() {
         None,
         "b's record is missing"
     );
+}
+
+/// A group of two members that have each been given a partition in generation 3.
+fn members() -> Groups {
+    let mut groups = Groups::default();
+    for (name, partition) in [("c1", 0), ("c2", 1)] {
+        assert!(all_hold(groups.told(NOW, &name.into(), &given(name, 3, &[partition]))));
+    }
+    groups
+}
+
+fn of(partition: i32) -> TopicPartition {
+    TopicPartition::new(topic(), partition)
+}
+
+fn given(member: &str, generation: i32, partitions: &[i32]) -> Report {
+    let owned: Vec<TopicPartition> = partitions.iter().map(|partition| of(*partition)).collect();
+    Report::Assigned {
+        group: StrBytes::from_static_str("g"),
+        member_id: StrBytes::from_string(member.to_owned()),
+        instance_id: None,
+        generation,
+        added: owned.clone(),
+        owned,
+    }
+}
+
+fn committed(generation: i32, asked: Instant, offset: Offset) -> Report {
+    Report::Committed { group: StrBytes::from_static_str("g"), generation, asked, offsets: vec![(of(0), offset)] }
+}
+
+fn gets(groups: &mut Groups, name: &str, offset: Offset) -> Vec<Verdict> {
+    let topic = topic();
+    groups.received(&name.into(), &Received { topic: &topic, partition: 0, offset }, None)
+}
+
+fn all_hold(verdicts: Vec<Verdict>) -> bool {
+    verdicts.into_iter().all(|verdict| verdict.is_ok())
+}
+
+#[track_caller]
+fn one_fires(verdicts: Vec<Verdict>, invariant: &str) {
+    let fired: Vec<_> = verdicts.into_iter().filter_map(Verdict::err).collect();
+    assert_eq!(fired.iter().map(|(fired, ..)| *fired).collect::<Vec<_>>(), [invariant], "{fired:?}");
+}
+
+#[test]
+fn a_partition_that_two_members_get_in_one_generation_breaks_one_owner() {
+    one_fires(members().told(NOW, &"c2".into(), &given("c2", 3, &[0, 1])), "OneOwner");
+    assert!(all_hold(members().told(NOW, &"c2".into(), &given("c2", 4, &[0, 1]))), "c1 has missed a generation");
+}
+
+#[test]
+fn a_generation_that_falls_breaks_monotonic_generation() {
+    one_fires(members().told(NOW, &"c1".into(), &given("c1", 2, &[0])), "MonotonicGeneration");
+    assert!(all_hold(members().told(NOW, &"c1".into(), &given("c1-again", 1, &[2]))), "another member");
+}
+
+#[test]
+fn a_commit_of_what_another_owns_since_a_later_generation_breaks_stale_commit() {
+    let later = Instant::from_millis(2_000);
+    let mut groups = members();
+    assert!(all_hold(groups.told(NOW, &"c1".into(), &committed(3, NOW, 5))));
+    assert!(all_hold(groups.told(NOW, &"c2".into(), &given("c2", 4, &[0, 1]))));
+    assert!(all_hold(groups.told(later, &"c1".into(), &committed(3, NOW, 5))), "it was on its way");
+    one_fires(groups.told(later, &"c1".into(), &committed(3, later, 5)), "StaleCommit");
+}
+
+#[test]
+fn who_takes_over_begins_where_the_group_has_committed_and_skips_nothing() {
+    let take_over = || {
+        let mut groups = members();
+        (0..7).for_each(|offset| assert!(all_hold(gets(&mut groups, "c1", offset))));
+        assert!(all_hold(groups.told(NOW, &"c1".into(), &committed(3, NOW, 5))));
+        assert!(all_hold(groups.told(NOW, &"c2".into(), &given("c2", 4, &[0, 1]))));
+        groups
+    };
+    one_fires(gets(&mut take_over(), "c2", 4), "CommittedOffsetKept");
+    one_fires(gets(&mut take_over(), "c2", 8), "Unseen");
+    for (offset, redelivered) in [(5, 1), (7, 0)] {
+        let mut groups = take_over();
+        assert!(all_hold(gets(&mut groups, "c2", offset)));
+        assert_eq!(groups.get("g").unwrap().redelivered, redelivered);
+    }
+    let mut sought = take_over();
+    sought.sought(&"c2".into(), &of(0), 100);
+    assert!(all_hold(gets(&mut sought, "c2", 100)), "the application wants it so");
+}
+
+#[test]
+fn time_without_a_reader_counts_from_the_death_of_one_to_the_next() {
+    let mut groups = members();
+    groups.ended(NOW, &"c1".into());
+    let told = |groups: &Groups, at| {
+        let group = groups.get("g").unwrap();
+        (group.owner(&of(0)).map(|name| name.to_string()), group.longest_idle(Instant::from_millis(at)).as_millis())
+    };
+    assert_eq!(told(&groups, 3_000), (None, 2_000));
+    assert!(all_hold(groups.told(Instant::from_millis(4_000), &"c2".into(), &given("c2", 4, &[0, 1]))));
+    assert_eq!(told(&groups, 9_000), (Some("c2".to_owned()), 3_000));
+    assert_eq!(groups.get("g").unwrap().rebalances(), 2);
+}
+
+#[test]
+fn a_partition_of_a_live_group_that_nobody_owns_breaks_eventually_owned() {
+    let consumer = ConsumerView {
+        name: "c1".to_owned(),
+        group: Some("g".to_owned()),
+        topics: vec!["orders".to_owned()],
+        ..ConsumerView::default()
+    };
+    let member = MemberView { assigned: vec![("orders".to_owned(), 0)], ..MemberView::default() };
+    let group =
+        GroupView { id: "g".to_owned(), state: "Stable".to_owned(), members: vec![member], ..GroupView::default() };
+    let topic = TopicView { name: "orders".to_owned(), partitions: 1, ..TopicView::default() };
+    let sound = View { consumers: vec![consumer], groups: vec![group], topics: vec![topic], ..View::default() };
+    assert_eq!(eventually_owned::check(&sound), Ok(()));
+    let broken = |breaks: fn(&mut View)| {
+        let mut view = sound.clone();
+        breaks(&mut view);
+        eventually_owned::check(&view).unwrap_err()
+    };
+    assert_eq!(broken(|view| view.groups[0].members[0].assigned.clear()), "group g: nobody owns orders-0");
+    assert_eq!(broken(|view| view.groups[0].state = "PreparingRebalance".to_owned()), "group g is PreparingRebalance");
+    assert_eq!(broken(|view| view.groups.clear()), "nobody coordinates group g");
+    assert_eq!(broken(|view| view.groups[0].members.clear()), "group g has 0 members, and 1 consumers are in it");
+    assert_eq!(broken(|view| view.consumers[0].unplaced = 1), "c1 does not know where to begin");
 }
