@@ -139,7 +139,7 @@ fn read(file: &std::path::Path) -> Result<(String, String), String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => match prepared::find(&name) {
             Some(prepared) => Ok((name, prepared.text.to_string())),
             None => {
-                let known: Vec<&str> = prepared::ALL.iter().map(|prepared| prepared.name).collect();
+                let known: Vec<&str> = prepared::every().map(|prepared| prepared.name).collect();
                 Err(format!("there is no file {name}, and none of these is called so: {}", known.join(", ")))
             }
         },

@@ -13,21 +13,27 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, of the same profile as the test; built here if it is older than its sources.
-pub static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+pub static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| program(None));
+
+/// The program as it is released, for what takes long: `make test` has built it for its page already.
+pub static RELEASED: LazyLock<PathBuf> = LazyLock::new(|| program(Some("release")));
+
+fn program(profile: Option<&str>) -> PathBuf {
     if let Some(given) = std::env::var_os("OTTLA") {
         return given.into();
     }
     let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    let own = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    let home = profile.map_or(own.to_owned(), |name| own.with_file_name(name));
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--quiet", "--package", "ottla-server"]);
-    if profile.ends_with("release") {
+    build.args(["build", "--quiet", "--locked", "--package", "ottla-server"]);
+    if home.ends_with("release") {
         build.arg("--release");
     }
     let built = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status().expect("cargo runs");
     assert!(built.success(), "ottla-server does not build");
-    profile.join("ottla")
-});
+    home.join("ottla")
+}
 
 /// A running server; killed when it is dropped.
 pub struct Server {

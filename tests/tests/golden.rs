@@ -4,6 +4,9 @@
 //! `# trace: broker-1 < request | reply` adds every event and effect whose line contains one of those texts;
 //! `# watch: broker-1 orders-0` adds what that replica holds for true, whenever that changes.
 //!
+//! Prepared scenarios have one each, too, in `scripts/prepared/`: what breaks and what the cluster decides, what every
+//! `expect` found, and the hash of the trace, which has every event and effect.
+//!
 //! `UPDATE_GOLDEN=1 cargo test -p ottla-tests --test golden` writes what is told now; read the difference before you
 //! commit it.
 
@@ -11,9 +14,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use ottla_core::sim::Simulation;
-use ottla_core::sim::scenario::parse;
-use ottla_core::sim::trace::Trace;
-use ottla_core::sim::view::{Detail, Target};
+use ottla_core::sim::scenario::{parse, prepared};
+use ottla_core::sim::trace::{Trace, TraceHash};
+use ottla_core::sim::view::{Detail, Level, Target};
 use ottla_core::time::Duration;
 
 const SEPARATOR: &str = "---\n";
@@ -40,6 +43,53 @@ fn every_script_tells_its_story() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn every_prepared_scenario_goes_the_way_that_it_went() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut wrong = String::new();
+    for scenario in prepared::ALL {
+        let path = directory().join("prepared").join(format!("{}.golden", scenario.name));
+        let told = pin(scenario.text).unwrap_or_else(|why| panic!("{}: {why}", scenario.name));
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        if told == expected {
+            continue;
+        }
+        if update {
+            std::fs::write(&path, told).unwrap();
+        } else {
+            writeln!(wrong, "{}:\n{}", path.display(), difference(&expected, &told)).unwrap();
+        }
+    }
+    let kept = std::fs::read_dir(directory().join("prepared")).unwrap().count();
+    assert_eq!(kept, prepared::ALL.len(), "a golden of a scenario that is no more");
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// What of a run does not change unnoticed.
+fn pin(text: &str) -> Result<String, String> {
+    let scenario = parse::scenario(text).map_err(|errors| errors[0].to_string())?;
+    let mut simulation = Simulation::new(&scenario)?;
+    simulation.set_trace(Trace::Hash(TraceHash::default()));
+    let (mut story, mut told) = (String::new(), 0);
+    loop {
+        let more = simulation.step(scenario.last());
+        for line in simulation.lines_from(told) {
+            told = line.seq + 1;
+            let of_cluster = ["broker-", "scenario", "zookeeper", "check"].iter().any(|who| line.node.starts_with(who));
+            if of_cluster && line.level != Level::Info && !line.text.starts_with("connected with") {
+                writeln!(story, "{} {} {}", line.at, line.node, line.text).unwrap();
+            }
+        }
+        if !more {
+            break;
+        }
+    }
+    count(&mut story, &simulation);
+    let hash = simulation.trace().hash().expect("it keeps one");
+    writeln!(story, "= {} events, trace {hash:016x}", simulation.event()).unwrap();
+    Ok(story)
 }
 
 /// The event log of the whole run, then what the clients count.
@@ -79,6 +129,15 @@ fn tell(script: &str) -> Result<String, String> {
             break;
         }
     }
+    count(&mut story, &simulation);
+    for broken in simulation.violations().iter().filter(|broken| broken.exempt.is_none()) {
+        writeln!(story, "= {} is violated: {}", broken.invariant, broken.found).unwrap();
+    }
+    Ok(story)
+}
+
+/// What the clients counted.
+fn count(story: &mut String, simulation: &Simulation) {
     let view = simulation.view();
     for producer in view.producers {
         let (sent, acked, failed, retries) = (producer.sent, producer.acked, producer.failed, producer.retries);
@@ -87,10 +146,6 @@ fn tell(script: &str) -> Result<String, String> {
     for consumer in view.consumers {
         writeln!(story, "= {} received={} lag={}", consumer.name, consumer.received, consumer.lag).unwrap();
     }
-    for broken in simulation.violations().iter().filter(|broken| broken.exempt.is_none()) {
-        writeln!(story, "= {} is violated: {}", broken.invariant, broken.found).unwrap();
-    }
-    Ok(story)
 }
 
 /// `broker-1 orders-0`.

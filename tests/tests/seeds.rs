@@ -53,7 +53,7 @@ fn scenario(seed: u64) -> String {
     let more = &mut Seed(seed).stream("transactions");
     let brokers = dice.between(1, 4);
     let loss = pick(dice, &["0", "0", "0.1", "2"]);
-    let racks = if brokers.is_multiple_of(2) { pick(dice, &["", " racks=a,b"]) } else { "" };
+    let racks = pick(dice, &["", " racks=a,b"]);
     let capacity = pick(dice, &["", "", "", " link=1MB/s", " disk=1MB/s", " requests=2000/s"]);
     let mut text = format!("seed {seed}\ncluster brokers={brokers} loss={loss}%{racks}{capacity}\n");
     // Then no machine dies: every record that is committed must stay.

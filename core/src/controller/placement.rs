@@ -7,6 +7,17 @@
 //! 2. Leaders first: round robin over the list.
 //! 3. Each further round of replicas the same way, but begun one broker later.
 //!
+//! That spreads every partition over racks as long as the racks are of one size. The notes do not say what to do where they
+//! are not, and the list ends, or closes to a ring, with brokers of one rack side by side. There a replica would lie beside
+//! another one in its rack while another rack has none, and that rack's failure would take both. So one rule more, Kafka's
+//! own:
+//!
+//! 4. A broker in whose rack the partition has a replica already is skipped as long as there is a rack in which it has none.
+//!    Who takes its place changes with every time round the list, so that not one broker gets all that is skipped.
+//!
+//! Brokers without a rack count as those of one more. Where racks are of one size nothing is ever skipped, and the notes'
+//! worked example is as they have it.
+//!
 //! The notes draw the first broker of the list by lot; here the list is rotated by how many partitions the cluster has
 //! already, so that small topics do not pile up on one broker and the same history places the same way.
 //!
@@ -33,9 +44,28 @@ pub fn place(
 ) -> Result<Vec<Vec<BrokerId>>, Refusal> {
     check(brokers, replication_factor)?;
     let list = alternate_racks(brokers);
-    Ok((0..count)
-        .map(|partition| (0..replication_factor).map(|round| list[(start + partition + round) % list.len()]).collect())
-        .collect())
+    Ok((start..start + count).map(|first| replicas(brokers, &list, first, replication_factor)).collect())
+}
+
+/// Of one partition, whose leader is the `first` broker of the list, counted on over its end.
+fn replicas(brokers: &Brokers, list: &[BrokerId], first: usize, replication_factor: usize) -> Vec<BrokerId> {
+    let rack = |id: &BrokerId| &brokers[id].rack;
+    let racks = list.iter().map(rack).collect::<BTreeSet<_>>().len();
+    let mut replicas: Vec<BrokerId> = Vec::with_capacity(replication_factor);
+    for round in 0..replication_factor {
+        let used: BTreeSet<_> = replicas.iter().map(rack).collect();
+        let fits = |id: &BrokerId| !replicas.contains(id) && (used.len() == racks || !used.contains(rack(id)));
+        let next = list[(first + round) % list.len()];
+        if fits(&next) {
+            replicas.push(next);
+            continue;
+        }
+        let others: Vec<BrokerId> = (1..list.len()).map(|step| list[(first + round + step) % list.len()]).collect();
+        let others: Vec<BrokerId> = others.into_iter().filter(fits).collect();
+        // There are as many brokers as replicas at least, and a rack without a replica has a broker without one.
+        replicas.push(others[first / list.len() % others.len()]);
+    }
+    replicas
 }
 
 /// The same as Kafka places them; `first` is the index of the first of the new partitions.
@@ -127,6 +157,55 @@ mod tests {
         for replicas in &placed {
             let on_a = replicas.iter().filter(|id| id.0 <= 3).count();
             assert!(on_a == 1 || on_a == 2, "{replicas:?} lie in one rack");
+        }
+    }
+
+    #[test]
+    fn racks_of_several_sizes_are_skipped_to_and_share_what_is_skipped() {
+        // One more in rack a: the ring a b a b a has two of it side by side.
+        let brokers = cluster(&[(1, "a"), (2, "b"), (3, "a"), (4, "b"), (5, "a")]);
+        let placed = place(&brokers, 0, 10, 2).unwrap();
+        assert_eq!(placed[..4], [[1, 2], [2, 3], [3, 4], [4, 5]].map(|ids| ids.map(BrokerId).to_vec()));
+        assert_eq!([&placed[4], &placed[9]], [&[5, 2].map(BrokerId), &[5, 4].map(BrokerId)]);
+        let count = |id| placed.iter().flatten().filter(|&&replica| replica == BrokerId(id)).count();
+        assert_eq!([2, 4].map(count), [5, 5]);
+    }
+
+    #[test]
+    fn every_partition_is_on_as_many_racks_as_it_can_be_and_led_by_brokers_in_turn() {
+        let dice = &mut Seed(1).stream("racks");
+        for _ in 0..300 {
+            let count = dice.between(1, 12) as i32;
+            let racks = ["a", "b", "c", "d"];
+            let brokers: Vec<_> = (1..=count).map(|id| (id, racks[dice.below(4) as usize])).collect();
+            let (brokers, start) = (cluster(&brokers), dice.below(30) as usize);
+            let factor = dice.between(1, count as u64) as usize;
+            let list = alternate_racks(&brokers);
+            let rack = |id: &BrokerId| brokers[id].rack.clone();
+            let all = list.iter().map(rack).collect::<BTreeSet<_>>().len();
+            let placed = place(&brokers, start, 30, factor).unwrap();
+            for (partition, replicas) in placed.iter().enumerate() {
+                assert_eq!(replicas[0], list[(start + partition) % list.len()]);
+                assert_eq!(replicas.iter().collect::<BTreeSet<_>>().len(), factor, "{replicas:?}");
+                let used = replicas.iter().map(rack).collect::<BTreeSet<_>>().len();
+                assert_eq!(used, all.min(factor), "{replicas:?} of {brokers:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn racks_of_one_size_are_dealt_to_as_the_notes_say_and_nothing_is_skipped() {
+        for (racks, each) in [(1, 5), (2, 3), (3, 2), (4, 3)] {
+            let brokers: Vec<_> =
+                (0..racks * each).map(|id| (id, ["a", "b", "c", "d"][(id / each) as usize])).collect();
+            let brokers = cluster(&brokers);
+            let list = alternate_racks(&brokers);
+            for factor in 1..=list.len() {
+                for (partition, replicas) in place(&brokers, 2, 40, factor).unwrap().iter().enumerate() {
+                    let dealt = (0..factor).map(|round| list[(2 + partition + round) % list.len()]);
+                    assert_eq!(*replicas, dealt.collect::<Vec<_>>());
+                }
+            }
         }
     }
 

@@ -215,6 +215,8 @@ impl Simulation {
                 let partitions = self.cluster_state()?.topics.values().flat_map(|topic| &topic.partitions);
                 partitions.filter(|partition| partition.is_moving()).count() as u64
             }
+            "lost" => self.checks.lost(),
+            "broken" => self.violations().iter().filter(|violation| violation.exempt.is_none()).count() as u64,
             _ => return None,
         };
         i64::try_from(sum).ok()

@@ -2,6 +2,7 @@
 
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
+use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 
 use super::*;
 
@@ -115,4 +116,11 @@ pub(super) fn exchanges(script: &mut Vec<Exchange>) {
         }
     }
     ask(script, "none is left", ApiKey::DescribeClientQuotas, 1, |_| describe(&[], false));
+    for (what, users) in [("of all", None), ("of a user", Some(&["u"][..])), ("of a user twice", Some(&["u", "u"]))] {
+        ask(script, what, ApiKey::DescribeUserScramCredentials, 0, move |_| {
+            let user = |name: &&str| UserName::default().with_name(text(name));
+            DescribeUserScramCredentialsRequest::default()
+                .with_users(users.map(|users| users.iter().map(user).collect()))
+        });
+    }
 }

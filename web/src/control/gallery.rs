@@ -1,7 +1,7 @@
 //! The scenarios to begin with: as a sheet, and on a stage that has nothing to show.
 
 use leptos::prelude::*;
-use ottla_core::sim::scenario::prepared;
+use ottla_core::sim::scenario::prepared::{self, Prepared};
 
 use crate::control::dialog::Dialog;
 use crate::panel::lesson::Story;
@@ -47,7 +47,7 @@ fn Cards(few: bool) -> impl IntoView {
             session.tab.set(Tab::Lesson);
         }
     };
-    let cards = prepared::ALL.iter().take(if few { 3 } else { usize::MAX }).map(|scenario| {
+    let card = move |scenario: &'static Prepared| {
         let story = Story::of(scenario.text);
         let first = story.prose.into_iter().next().unwrap_or_default();
         let current = move || session.ran.with(|ran| ran.lines().next() == scenario.text.lines().next());
@@ -56,13 +56,23 @@ fn Cards(few: bool) -> impl IntoView {
                 <b>{story.title}</b><span>{first}</span>
             </button>
         }
-    });
-    view! {
-        <div class="cards">
-            {cards.collect_view()}
-            <button class="card dashed" data-scenario="blank" on:click=move |_| open(BLANK, false)>
-                <b>"+ A blank cluster"</b><span>"Three brokers. Add topics, producers and consumers yourself."</span>
-            </button>
-        </div>
+    };
+    let alike = |one: &Prepared, next: &Prepared| one.group == next.group;
+    let blank = view! {
+        <button class="card dashed" data-scenario="blank" on:click=move |_| open(BLANK, false)>
+            <b>"+ A blank cluster"</b><span>"Three brokers. Add topics, producers and consumers yourself."</span>
+        </button>
+    };
+    if few {
+        let cards = prepared::ALL.iter().take(3).map(card).collect_view();
+        return view! { <div class="cards">{cards}{blank}</div> }.into_any();
     }
+    let groups = [prepared::ALL, prepared::SEARCHES].into_iter().flat_map(|list| list.chunk_by(alike));
+    let groups = groups.map(|group| {
+        view! {
+            <h3>{group[0].group}</h3>
+            <div class="cards">{group.iter().map(card).collect_view()}</div>
+        }
+    });
+    view! { {groups.collect_view()}<h3>"Your own"</h3><div class="cards">{blank}</div> }.into_any()
 }

@@ -1,7 +1,7 @@
 //! A scenario's comments as prose, and its timed lines as steps that one can go to.
 
 use leptos::prelude::*;
-use ottla_core::sim::scenario::parse;
+use ottla_core::sim::scenario::{flip, parse};
 use ottla_core::time::Instant;
 
 use crate::panel::script::colour;
@@ -30,7 +30,7 @@ impl Story {
         let mut story = Story::default();
         let mut comment: Vec<String> = Vec::new();
         let mut opening = true;
-        for line in text.lines().map(str::trim) {
+        for line in text.lines().map(str::trim).filter(|line| !flip::is_flip(line)) {
             if let Some(words) = line.strip_prefix('#') {
                 comment.push(words.trim().to_string());
                 continue;
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_opening_comment_is_title_and_prose_and_timed_lines_are_steps() {
         let story = Story::of(
-            "# A death\n#\n# One\n# two.\n#\n# Three.\n\nseed 1\ncluster brokers=3\n\n# Now.\n@5s kill broker-1\n@5s expect lag = 0\n@500ms rate p1 1/s\n",
+            "# A death\n#\n# One\n# two.\n#\n# Three.\n\nseed 1\ncluster brokers=3\n\n# Now.\n@5s kill broker-1\n@5s expect lag = 0\n# flip: without\n@500ms rate p1 1/s\n",
         );
         assert_eq!(story.title, "A death");
         assert_eq!(story.prose, ["One two.", "Three."]);

@@ -9,6 +9,7 @@ use super::geometry::Rect;
 use super::hand::{Chip, Hand, On, Rest, hue_token, pressed};
 use super::layout::{CARD_WIDTH, Density, HEAD_HEIGHT};
 use super::marks::hue;
+use super::shape::rows;
 use super::strip::{Cell, Scale, Strip, replica};
 use super::words::{cut, number};
 
@@ -38,7 +39,7 @@ pub fn Broker(id: i32) -> impl IntoView {
     });
     let all = hand.watch(move |view| {
         let key = |replica: &ReplicaView| (replica.topic.clone(), replica.partition);
-        find(view, id).map(|broker| broker.replicas.iter().map(key).collect::<Vec<_>>()).unwrap_or_default()
+        find(view, id).map(|broker| rows(broker).map(key).collect::<Vec<_>>()).unwrap_or_default()
     });
     let held = hand.holds(Target::Broker { id });
     let scroll = RwSignal::new(0usize);
@@ -220,7 +221,7 @@ impl Drawn {
         let host = find(view, broker)?;
         let replicas = &host.replicas;
         let replica = replica(replicas, topic, partition)?;
-        let slot = replicas.iter().position(|known| std::ptr::eq(known, replica))?;
+        let slot = rows(host).position(|known| std::ptr::eq(known, replica))?;
         let scale = Scale::of(view, topic, partition, cells);
         let behind = scale.end() - replica.end;
         let dead = host.health == Health::Dead;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_core::sim::view::View;
+use ottla_core::sim::view::{BrokerView, ReplicaView, View};
 use ottla_core::time::{Duration, Instant};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,7 +49,7 @@ impl Shape {
                 id: broker.id,
                 name: broker.name.clone(),
                 rack: broker.rack.clone(),
-                rows: broker.replicas.len(),
+                rows: rows(broker).count(),
             })
             .collect();
         let producers: Vec<String> = view.producers.iter().map(|producer| producer.name.clone()).collect();
@@ -68,6 +68,14 @@ impl Shape {
         let guests = guests.into_iter().map(str::to_owned).collect();
         Shape { brokers, producers, consumers, guests, links, editable }
     }
+}
+
+/// The replicas that a broker's card shows, in their order: those of users' topics, then those of the coordinators' own
+/// in which something is. There are fifty of each, and most stay empty.
+pub fn rows(broker: &BrokerView) -> impl Iterator<Item = &ReplicaView> {
+    let is_internal = |replica: &&ReplicaView| replica.topic.starts_with("__");
+    let users = broker.replicas.iter().filter(move |replica| !is_internal(replica));
+    users.chain(broker.replicas.iter().filter(move |replica| is_internal(replica) && replica.end > 0))
 }
 
 /// Remembers for a while who talked to whom, so that a link without a message in flight does not blink.

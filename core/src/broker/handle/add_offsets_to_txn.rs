@@ -2,28 +2,29 @@
 //! transactional id's coordinator ([`crate::coordinator::transaction::partitions`]). From `transaction.version` 2 on no
 //! producer asks for it: TxnOffsetCommit adds it.
 
-use kafka_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+use kafka_protocol::messages::AddOffsetsToTxnRequest;
 
 use super::Asked;
 use crate::broker::{Broker, Effect};
 use crate::coordinator::Producer;
-use crate::coordinator::topic::Internal;
+use crate::coordinator::topic::{Internal, partition_for};
 use crate::coordinator::transaction::Ask;
 use crate::coordinator::transaction::partitions::{Add, Form};
-use crate::error::ErrorCode;
 use crate::id::TopicPartition;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: AddOffsetsToTxnRequest, out: &mut Vec<Effect>) {
-    let Some(partition) = broker.coordinator_partition(Internal::Groups, &body.group_id) else {
-        let error = ErrorCode::CoordinatorNotAvailable.code();
-        return asked.reply(AddOffsetsToTxnResponse::default().with_error_code(error), out);
-    };
+    let offsets = Internal::Groups;
+    // The topic need not be there yet: whoever then looks for the group's coordinator has it created.
+    let partition = broker.coordinator_partition(offsets, &body.group_id).unwrap_or_else(|| {
+        let partitions = offsets.creatable(&broker.settings).num_partitions;
+        partition_for(&body.group_id, usize::try_from(partitions).unwrap_or(0))
+    });
     let id = body.transactional_id.0;
     let add = Add {
         waiter: asked.into(),
         id: id.as_str().into(),
         producer: Producer { id: body.producer_id.0, epoch: body.producer_epoch },
-        partitions: [TopicPartition::new(Internal::Groups.name(), partition)].into(),
+        partitions: [TopicPartition::new(offsets.name(), partition)].into(),
         client_version: 0,
         verify_only: false,
         form: Form::Offsets,

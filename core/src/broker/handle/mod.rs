@@ -26,6 +26,7 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
+pub mod describe_user_scram_credentials;
 pub mod elect_leaders;
 pub mod end_txn;
 pub mod fetch;
@@ -149,6 +150,9 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::ListPartitionReassignments(body) => list_partition_reassignments::handle(broker, asked, body, out),
         RequestKind::AlterReplicaLogDirs(body) => alter_replica_log_dirs::handle(broker, asked, body, out),
         RequestKind::DescribeClientQuotas(body) => describe_client_quotas::handle(broker, asked, body, out),
+        RequestKind::DescribeUserScramCredentials(body) => {
+            describe_user_scram_credentials::handle(broker, asked, body, out);
+        }
         RequestKind::AlterClientQuotas(body) => alter_client_quotas::handle(broker, asked, body, out),
         RequestKind::UpdateFeatures(body) => update_features::handle(broker, asked, body, out),
 

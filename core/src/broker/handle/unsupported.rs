@@ -50,7 +50,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         RequestKind::RenewDelegationToken(_) => plain!(RenewDelegationTokenResponse),
         RequestKind::ExpireDelegationToken(_) => plain!(ExpireDelegationTokenResponse),
         RequestKind::DescribeDelegationToken(_) => plain!(DescribeDelegationTokenResponse),
-        RequestKind::DescribeUserScramCredentials(_) => plain!(DescribeUserScramCredentialsResponse),
         RequestKind::AlterUserScramCredentials(request) => alter_user_scram_credentials(request).into(),
 
         // Share groups.
@@ -202,8 +201,8 @@ mod tests {
         let ResponseKind::CreateAcls(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.results[0].error_code, CODE);
 
-        let answer = response(&DescribeUserScramCredentialsRequest::default().into());
-        let ResponseKind::DescribeUserScramCredentials(answer) = answer else { panic!("{answer:?}") };
+        let answer = response(&ListConfigResourcesRequest::default().into());
+        let ResponseKind::ListConfigResources(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.error_code, CODE);
     }
 }

@@ -25,7 +25,15 @@ const END_2: i16 = 5;
 const PRODUCE_1: i16 = 11;
 const END_1: i16 = 4;
 
+const GROUPS: i8 = 0;
+const TRANSACTIONS: i8 = 1;
+
 fn room(settings: &[(&str, &str)]) -> Room {
+    room_with(&[GROUPS, TRANSACTIONS], settings)
+}
+
+/// One in which the internal topics of these kinds are there.
+fn room_with(kinds: &[i8], settings: &[(&str, &str)]) -> Room {
     let alone = [
         ("transaction.state.log.num.partitions", "3"),
         ("transaction.state.log.replication.factor", "1"),
@@ -35,9 +43,8 @@ fn room(settings: &[(&str, &str)]) -> Room {
     ];
     let mut room = Room::with(&[&alone[..], settings].concat());
     room.create("orders", &[]);
-    for kind in [0, 1] {
-        let body = FindCoordinatorRequest::default().with_key_type(kind).with_coordinator_keys(vec![text("t")]);
-        room.send(ApiKey::FindCoordinator, 6, body);
+    for kind in kinds {
+        room.find_coordinator(*kind);
     }
     room
 }
@@ -47,6 +54,22 @@ fn id(id: &str) -> TransactionalId {
 }
 
 impl Room {
+    fn find_coordinator(&mut self, kind: i8) {
+        let body = FindCoordinatorRequest::default().with_key_type(kind).with_coordinator_keys(vec![text("t")]);
+        self.send(ApiKey::FindCoordinator, 6, body);
+    }
+
+    fn add_group(&mut self, producer: Producer) -> i16 {
+        let body = AddOffsetsToTxnRequest::default()
+            .with_transactional_id(id("t"))
+            .with_producer_id(ProducerId(producer.id))
+            .with_producer_epoch(producer.epoch)
+            .with_group_id(GroupId(text("g")));
+        let seq = self.send(ApiKey::AddOffsetsToTxn, 4, body);
+        let ResponseKind::AddOffsetsToTxn(body) = &self.replies[&seq].body else { panic!() };
+        body.error_code
+    }
+
     fn init(&mut self, version: i16) -> (i16, Producer) {
         self.init_as("t", version, 60_000)
     }
@@ -426,18 +449,31 @@ fn below_level_2_offsets_are_added_first() {
     let refused = [room.commit_offset(4, own, 5), room.commit_offset(3, own, 5)];
     let errors = refused.map(|seq| room.offset_committed(seq).unwrap());
     assert_eq!(errors, [ErrorCode::TransactionAbortable, ErrorCode::InvalidTxnState].map(code));
-    let body = AddOffsetsToTxnRequest::default()
-        .with_transactional_id(id("t"))
-        .with_producer_id(ProducerId(own.id))
-        .with_producer_epoch(own.epoch)
-        .with_group_id(GroupId(text("g")));
-    let seq = room.send(ApiKey::AddOffsetsToTxn, 4, body);
-    let ResponseKind::AddOffsetsToTxn(body) = &room.replies[&seq].body else { panic!() };
-    assert_eq!(body.error_code, OK);
+    assert_eq!(room.add_group(own), OK);
     let seq = room.commit_offset(4, own, 5);
     assert_eq!(room.offset_committed(seq), Some(OK));
     room.end(END_1, own, true);
     assert_eq!(room.group_offset(true), (OK, 5));
+}
+
+/// kafka-python asks so, and looks for the group's coordinator, which creates the topic, when it has the answer.
+#[test]
+fn a_group_is_added_before_the_topic_of_offsets_is_there() {
+    let mut room = room_with(&[TRANSACTIONS], &[("ottla.transaction.version", "1")]);
+    let (_, own) = room.init(5);
+    assert_eq!(room.add_group(own), OK);
+    room.find_coordinator(GROUPS);
+    let seq = room.commit_offset(4, own, 5);
+    assert_eq!(room.offset_committed(seq), Some(OK));
+    assert_eq!(room.end(END_1, own, true).0, OK);
+    assert_eq!(room.group_offset(true), (OK, 5));
+
+    // And where nobody looks for it, nothing has to be told that the transaction ended.
+    let mut room = room_with(&[TRANSACTIONS], &[("ottla.transaction.version", "1")]);
+    let (_, own) = room.init(5);
+    assert_eq!(room.add_group(own), OK);
+    assert_eq!(room.end(END_1, own, false).0, OK);
+    assert_eq!(room.add_group(own), OK);
 }
 
 #[test]

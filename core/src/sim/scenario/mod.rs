@@ -36,7 +36,7 @@
 //!
 //! `parse.rs` text to [`Scenario`], by the words of `lex.rs` and the names of `names.rs` | `text.rs` [`Scenario`] to text |
 //! `cluster.rs` what the cluster is made of | `errand.rs` what operators do | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
-//! scenarios that come with Ottla
+//! scenarios that come with Ottla, `flip.rs` what each of them hangs on
 
 use std::collections::BTreeMap;
 
@@ -49,6 +49,7 @@ use crate::time::Instant;
 mod cluster;
 mod errand;
 mod fault;
+pub mod flip;
 mod lex;
 pub mod link;
 mod names;
@@ -163,7 +164,7 @@ pub const COUNTS: [(&str, &str); 8] = [
 ];
 
 /// What an `expect` can count of the cluster.
-pub const CLUSTER_COUNTS: [(&str, &str); 7] = [
+pub const CLUSTER_COUNTS: [(&str, &str); 9] = [
     ("controllers", "brokers that believe to be the controller"),
     ("controller-epoch", "how many controllers there have been"),
     ("registered", "brokers that are registered in ZooKeeper"),
@@ -171,6 +172,8 @@ pub const CLUSTER_COUNTS: [(&str, &str); 7] = [
     ("duplicates", "numbered records that were read once more, at another offset"),
     ("unseen", "acknowledged records that no consumer has got"),
     ("moving", "partitions that are on their way to other brokers"),
+    ("lost", "acknowledged records that are gone"),
+    ("broken", "invariants that were broken, without what Kafka allows"),
 ];
 
 /// What an `expect` can count over all brokers, or of one: `replicas:broker-1`.
