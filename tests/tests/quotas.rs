@@ -68,7 +68,9 @@ fn produce(server: &Server, name: &str, records: usize) -> Run {
     }
     producer.flush(PATIENCE).unwrap();
     let took = begin.elapsed();
-    heard(|| _ = producer.poll(Duration::from_millis(20)));
+    heard(|| {
+        producer.poll(Duration::from_millis(20));
+    });
     Run { took, throttle_ms: told.0.load(Ordering::Relaxed) }
 }
 
