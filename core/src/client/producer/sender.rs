@@ -164,7 +164,7 @@ impl Sender {
         let waiting: Vec<QueueId> = around.accumulator.waiting().map(|(id, ..)| id).collect();
         for id in waiting {
             while let Some(batch) = around.accumulator.queue_mut(id).expired(before) {
-                expired.push((id, batch));
+                expired.push((id, batch, 0));
             }
         }
         let numbers: Vec<u64> =
@@ -172,9 +172,9 @@ impl Sender {
         // (3) Their requests stay in flight; the answers find nothing.
         for (id, batch) in numbers.into_iter().filter_map(|number| self.in_flight.remove(&number)) {
             around.accumulator.queue_mut(id).muted = false;
-            expired.push((id, batch));
+            expired.push((id, batch, 1));
         }
-        for (id, batch) in expired {
+        for (id, batch, first_try) in expired {
             let error = format!(
                 "Expiring {} record(s) for {}:{} ms has passed since batch creation. The request has not been sent, or \
                  no server response has been received yet.",
@@ -184,8 +184,8 @@ impl Sender {
             );
             around.fail(id, &batch, |_| error.clone());
             self.given_up(around, id, &batch, &Exception::new("TimeoutException", error), false);
-            // Whether it was written nobody knows.
-            if let Some(manager) = self.transactions.as_mut().filter(|_| batch.attempts > 1) {
+            // It came back before, and whether it was written nobody knows.
+            if let Some(manager) = self.transactions.as_mut().filter(|_| batch.attempts > first_try) {
                 manager.mark_unresolved(id, &batch);
             }
         }
