@@ -65,6 +65,7 @@ prepared![
         "requests-per-thousand-records",
         "more-partitions-move-keys",
         "no-order-across-partitions",
+        "a-wrong-clock",
     ],
     "Transactions": [
         "transactions-commit-and-abort",
