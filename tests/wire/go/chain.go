@@ -29,11 +29,14 @@ func fill(from, to string, partitions, count int) {
 
 func transform(from, to, id string) {
 	said := bufio.NewScanner(os.Stdin)
-	session := must(kgo.NewGroupTransactSession(
-		kgo.SeedBrokers(seeds...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(id),
-		kgo.ConsumerGroup("chain"), kgo.ConsumeTopics(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.SessionTimeout(6*time.Second),
-	))
+	begin := func() *kgo.GroupTransactSession {
+		return must(kgo.NewGroupTransactSession(
+			kgo.SeedBrokers(seeds...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(id),
+			kgo.ConsumerGroup("chain"), kgo.ConsumeTopics(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+			kgo.SessionTimeout(6*time.Second),
+		))
+	}
+	session := begin()
 	for {
 		records := session.PollRecords(ctx, 10).Records()
 		if len(records) == 0 {
@@ -52,7 +55,12 @@ func transform(from, to, id string) {
 		fmt.Println("open")
 		said.Scan()
 		// What could not be written, or belongs to another since, is aborted and read anew.
-		must(session.End(ctx, kgo.TransactionEndTry(said.Text() == "commit")))
+		if _, err := session.End(ctx, kgo.TransactionEndTry(said.Text() == "commit")); err != nil {
+			// A broker died just then. Whoever comes with the same id ends what is open, and is told what was committed.
+			fmt.Println(err)
+			session.Close()
+			session = begin()
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ use crate::client::exception::{Exception, is_retriable};
 use crate::client::producer::accumulator::{Accumulator, ProducerBatch, QueueId};
 use crate::client::producer::sequences::{ProducerIdAndEpoch, Sequences, Stamp, increment, on_their_way};
 use crate::error::ErrorCode;
+use crate::log::producer::RECENT;
 
 use super::State;
 
@@ -38,11 +39,15 @@ impl TransactionManager {
         if self.has_fatal_error() || self.is_transactional() && !self.added.contains(&id) || !self.producer.is_valid() {
             return true;
         }
-        let mut others = others.peekable();
+        let mut others = others;
         let Some(stamp) = first.stamp else {
             let known = self.partitions.get(&id).copied().unwrap_or_default();
-            // (2) of the sequences: none of another epoch before those on their way have their end.
-            return others.peek().is_some() && known.producer != self.producer || known.unresolved.is_some();
+            let on_their_way = others.count();
+            // (2) of the sequences: none of another epoch before those on their way have their end. And while some are still
+            // with the leader before, no more than the next one would know again.
+            return on_their_way > 0 && known.producer != self.producer
+                || on_their_way >= RECENT
+                || known.unresolved.is_some();
         };
         // One that came back waits until it is the next: what follows it would be refused.
         others.any(|other| (other.producer, other.sequence) < (stamp.producer, stamp.sequence))
