@@ -34,6 +34,7 @@ use crate::zookeeper;
 
 /// Until the brokers are connected with each other.
 const PATIENCE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_micros(500);
 
 /// A server that runs.
 pub struct Server {
@@ -115,7 +116,7 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     let cluster_id = cluster_id(&images);
     let found = registrations.iter().cloned().zip(ports.iter().map(within)).collect();
     let runtime = tokio::runtime::Handle::current();
-    let exchange = Exchange::new(cluster_id.clone(), found, session, runtime, live.clone());
+    let exchange = Exchange::new(found, session, runtime, live.clone());
     let (deaths, mut died) = unbounded_channel();
     let (zookeeper, queue) = zookeeper::Handle::new(keeper.local_addr()?);
     let most = registrations.len() + zookeeper::listen::MAX_CLIENTS;
@@ -141,8 +142,13 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     for (host, image) in hosts.iter().zip(images) {
         host.run(image)?;
     }
-    // Each is connected with the others before anyone is told where to find them.
-    let _ = tokio::time::timeout(PATIENCE, exchange.complete()).await;
+    // Each is connected with the others, and has heard that all are registered, before anyone is told where to find them:
+    // who makes a topic at once finds as many brokers as there are.
+    let ready = async {
+        exchange.complete().await;
+        all_registered(&hosts).await;
+    };
+    let _ = tokio::time::timeout(PATIENCE, ready).await;
 
     let page = http.local_addr()?;
     let views = watch::Sender::new(Utf8Bytes::default());
@@ -166,6 +172,22 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     }
     stop(server, data, signals).await?;
     keeper.stop(&zookeeper).await
+}
+
+/// Ends when every broker knows of all.
+async fn all_registered(hosts: &[Host]) {
+    for host in hosts {
+        let all = hosts.len();
+        let knows = async || match host.broker() {
+            Some(broker) => {
+                broker.look(move |broker| broker.cluster_state().brokers.len() == all).await.unwrap_or(true)
+            }
+            None => true,
+        };
+        while !knows().await {
+            tokio::time::sleep(POLL).await;
+        }
+    }
 }
 
 /// Kafka's names only, values that Kafka would take; what has no effect yet is said, and what is set because there are

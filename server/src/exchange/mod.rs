@@ -31,6 +31,7 @@ use ottla_core::sim::zookeeper::NAME as ZOOKEEPER;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::error;
+use uuid::Uuid;
 
 use crate::driver::Inbox;
 use crate::link::Way;
@@ -44,7 +45,8 @@ pub enum Node {
 }
 
 pub struct Exchange {
-    cluster_id: String,
+    /// Of this process alone: who says it is one of its brokers, and no client that has found their port.
+    secret: String,
     /// Who there is, and where each is found from within.
     brokers: Vec<(Registration, SocketAddr)>,
     /// From, to: every pair of this server's nodes.
@@ -105,7 +107,6 @@ impl fmt::Display for Node {
 
 impl Exchange {
     pub fn new(
-        cluster_id: String,
         brokers: Vec<(Registration, SocketAddr)>,
         session: Duration,
         runtime: Handle,
@@ -116,7 +117,8 @@ impl Exchange {
         let pairs = nodes.iter().flat_map(|from| nodes.iter().map(move |to| (*from, *to)));
         let ways = pairs.filter(|(from, to)| from != to).map(|pair| (pair, Way::new(runtime.clone()))).collect();
         let told = Mutex::default();
-        Arc::new(Exchange { cluster_id, brokers, ways, board: Mutex::default(), told, session, runtime, live })
+        let secret = Uuid::new_v4().to_string();
+        Arc::new(Exchange { secret, brokers, ways, board: Mutex::default(), told, session, runtime, live })
     }
 
     /// The way from one node to another; nothing ails those that are not this server's.

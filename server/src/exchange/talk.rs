@@ -41,7 +41,7 @@ async fn attempt(exchange: &Arc<Exchange>, own: BrokerId, other: BrokerId, addre
     exchange.way(Node::Broker(own), Node::Broker(other)).pass().await;
     let Ok(Ok(mut stream)) = timeout(exchange.session, TcpStream::connect(address)).await else { return false };
     let _ = stream.set_nodelay(true);
-    let hello = Hello { cluster_id: exchange.cluster_id.clone(), from: own, to: other };
+    let hello = Hello { secret: exchange.secret.clone(), from: own, to: other };
     if stream.write_all(&hello.encode()).await.is_err() {
         return false;
     }
@@ -67,8 +67,8 @@ impl Exchange {
             Err(why) => return warn!(broker = %own, "not another broker: {why}"),
         };
         let other = hello.from;
-        if hello.cluster_id != self.cluster_id || hello.to != own || !self.knows(other) || other == own {
-            return warn!(broker = %own, %other, to = %hello.to, cluster = hello.cluster_id, "not of this cluster");
+        if hello.secret != self.secret || hello.to != own || !self.knows(other) || other == own {
+            return warn!(broker = %own, %other, to = %hello.to, "not of this cluster");
         }
         let Some(opened) = self.opened(own, other, None) else { return };
         self.say(own, other, Frame::accept());

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame  = length:i32 payload
-//! hello  = KEY:i16 FORM:i16 correlation:i32=0 client:i16=−1 cluster:string from:i32 to:i32
+//! hello  = KEY:i16 FORM:i16 correlation:i32=0 client:i16=−1 secret:string from:i32 to:i32
 //! accept = 0:i8
 //! call   = 1:i8 call:i64 kind:i8 …            answer = 2:i8 call:i64 kind:i8 …
 //! ```
@@ -24,6 +24,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::{Assignment, BrokerConfigs, ClusterRequest, ClusterResponse, ClusterState, Registration, Topic};
+use crate::controller::topic::validate_name;
 use crate::id::{BrokerId, CallId};
 use crate::protocol::line;
 use crate::quota::QuotaEntity;
@@ -41,7 +42,8 @@ const PREFIX: usize = 4;
 /// Who wants to talk to whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    pub cluster_id: String,
+    /// What only the brokers of one cluster know: clients reach the same port.
+    pub secret: String,
     pub from: BrokerId,
     pub to: BrokerId,
 }
@@ -76,7 +78,7 @@ impl Hello {
         out.put_i16(FORM);
         out.put_i32(0);
         out.put_i16(-1);
-        out.put_string(&self.cluster_id);
+        out.put_string(&self.secret);
         out.put_i32(self.from.0);
         out.put_i32(self.to.0);
         close(&mut out, 0);
@@ -96,7 +98,7 @@ impl Hello {
         }
         reader.bool()?;
         reader.bool()?;
-        Ok(Hello { cluster_id: text(&mut reader)?, from: id(&mut reader)?, to: id(&mut reader)? })
+        Ok(Hello { secret: text(&mut reader)?, from: id(&mut reader)?, to: id(&mut reader)? })
     }
 }
 
@@ -309,7 +311,10 @@ fn put_topic(out: &mut BytesMut, (name, topic): (&TopicName, &Topic)) {
 }
 
 fn read_topic(reader: &mut Reader) -> Result<(TopicName, Topic), Malformed> {
-    let name = TopicName(StrBytes::from_string(text(reader)?));
+    let name = text(reader)?;
+    // It becomes the name of a directory.
+    validate_name(&name).map_err(|_| Malformed("a legal name of a topic"))?;
+    let name = TopicName(StrBytes::from_string(name));
     let id_high = reader.long()? as u64;
     let topic = Topic {
         id: Uuid::from_u64_pair(id_high, reader.long()? as u64),
@@ -468,7 +473,7 @@ mod tests {
         for message in messages() {
             assert_eq!(Message::decode(encode(&message)), Ok(message));
         }
-        let hello = Hello { cluster_id: "abc".to_owned(), from: BrokerId(2), to: BrokerId(1) };
+        let hello = Hello { secret: "abc".to_owned(), from: BrokerId(2), to: BrokerId(1) };
         let frame = hello.encode().slice(PREFIX..);
         assert!(Hello::is_one(&frame));
         assert_eq!(Hello::decode(frame), Ok(hello));
