@@ -21,14 +21,13 @@ fn a_client_its_offsets_and_its_requests_are_seen() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--brokers", "3"]);
     let mut page = Page::open(&server);
-    let view = page.view();
+    let ready = |view: &View| view.brokers.iter().any(|broker| broker.controller) && view.zookeeper.sessions == 3;
+    let view = page.wait_for(ready);
     assert_eq!(
         view.brokers.iter().map(|broker| &*broker.name).collect::<Vec<_>>(),
         ["broker-1", "broker-2", "broker-3"]
     );
     assert!(view.producers.is_empty());
-    page.wait_for(|view| view.brokers.iter().any(|broker| broker.controller) && view.zookeeper.sessions == 3);
-
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", server.bootstrap()).set("client.id", "till-7").create().unwrap();
     producer

@@ -20,7 +20,8 @@ use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::protocol::cluster::{Assignment, Topic};
 
-/// More partitions than this in one request are refused (Kafka's `MAX_PARTITIONS_PER_BATCH`).
+/// What a few bytes of a request may ask for (Kafka's `MAX_PARTITIONS_PER_BATCH`): partitions of all its new topics
+/// together, or new ones of one topic. Those that are assigned by hand take bytes themselves.
 const MAX_PARTITIONS_PER_BATCH: usize = 10_000;
 
 impl Controller {

@@ -1,7 +1,7 @@
 //! The words on the wire. Messages are kafka-protocol's structs; this room adds what a driver and a broker say about them.
 //!
 //! `request.rs`, `response.rs` a decoded message and its frame | `version.rs` which APIs at which versions |
-//! `cluster.rs` what brokers say to each other | `znode.rs` what Kafka keeps in ZooKeeper | `line.rs` one line for a
+//! `cluster/` what brokers say to each other | `znode/` what Kafka keeps in ZooKeeper | `line.rs` one line for a
 //! message, for traces and for the page | `fields.rs` all its fields | `markers.rs` the newest WriteTxnMarkers
 
 pub mod cluster;

@@ -179,11 +179,6 @@ impl Server {
         self.sessions.iter()
     }
 
-    /// The session that speaks on a connection.
-    pub fn session_on(&self, conn: ConnId) -> Option<SessionId> {
-        self.conns.get(&conn).copied().flatten()
-    }
-
     fn message(&mut self, now: Now, conn: ConnId, message: ToServer, out: &mut Vec<Effect>) {
         let session = *self.conns.entry(conn).or_default();
         match (message, session) {

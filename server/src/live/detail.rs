@@ -96,6 +96,9 @@ fn stored(topic: String, partition: i32, segment: i64, position: u32, slice: &Fi
     let head = read_slice(&head, ReadWriteFlags::empty()).ok()?;
     let length = i32::from_be_bytes(head.get(8..12)?.try_into().expect("four bytes"));
     let len = ottla_core::record::batch::LOG_OVERHEAD + usize::try_from(length).ok()?;
+    // No longer than the file, whatever it says of itself.
+    let left = slice.file.metadata().ok()?.len().saturating_sub(slice.position);
+    let len = len.min(usize::try_from(left).ok()?);
     let bytes = read_slice(&FileSlice { len, ..slice.clone() }, ReadWriteFlags::empty()).ok()?;
     Some(batch_detail(topic, partition, Some((segment, position)), bytes))
 }

@@ -1,4 +1,5 @@
-//! The newest requests and answers, with their real fields, in a bounded ring.
+//! The newest requests and answers, with their real fields, in a ring that is bounded by their number and
+//! by the bytes of the requests that they hold on to.
 
 use std::collections::VecDeque;
 
@@ -14,6 +15,8 @@ use crate::splice::FileSlice;
 
 /// Messages that are kept.
 const KEPT: usize = 1024;
+/// Bytes of the frames of kept requests.
+const KEPT_BYTES: usize = 32 << 20;
 /// How long a mark takes from one end of its arrow to the other, on the page: the real time ([`Passed`]) is too short to
 /// be seen.
 const SEEN: Duration = Duration::from_millis(300);
@@ -30,6 +33,8 @@ pub struct Message {
     pub client_id: Option<String>,
     pub passed: Passed,
     pub kept: Kept,
+    /// Of the frame that it holds on to.
+    bytes: usize,
 }
 
 #[derive(Clone)]
@@ -42,6 +47,8 @@ pub enum Kept {
 #[derive(Default)]
 pub struct Messages {
     ring: VecDeque<Message>,
+    /// Of all in the ring.
+    bytes: usize,
     next: u64,
     /// The tenth of a second that is being counted, and requests kept in it.
     window: u64,
@@ -77,14 +84,14 @@ impl Messages {
 
     /// Nobody watches any more.
     pub fn forget(&mut self) {
-        self.ring = VecDeque::new();
+        (self.ring, self.bytes) = (VecDeque::new(), 0);
     }
 
     pub(super) fn keep_request(
         &mut self,
         now: Instant,
         client: &Watched,
-        request: &Request,
+        (request, bytes): (&Request, usize),
         names: &Names,
     ) -> Option<u64> {
         let window = now.as_millis() / 100;
@@ -115,6 +122,7 @@ impl Messages {
             client_id: request.client_id.as_ref().map(ToString::to_string),
             passed: Passed { read: now, answered: None },
             kept: Kept::Request(Box::new(request.clone())),
+            bytes,
         };
         Some(self.push(message))
     }
@@ -152,6 +160,7 @@ impl Messages {
             client_id: asked.client_id.clone(),
             passed: asked.passed,
             kept: Kept::Response(Box::new(response.clone()), files.iter().flatten().next().cloned()),
+            bytes: 0,
         };
         self.push(message);
     }
@@ -159,10 +168,12 @@ impl Messages {
     fn push(&mut self, mut message: Message) -> u64 {
         message.view.id = self.next;
         self.next += 1;
-        if self.ring.len() == KEPT {
-            self.ring.pop_front();
-        }
+        self.bytes += message.bytes;
         self.ring.push_back(message);
+        // The newest stays, however large it is.
+        while self.ring.len() > KEPT || (self.bytes > KEPT_BYTES && self.ring.len() > 1) {
+            self.bytes -= self.ring.pop_front().map_or(0, |oldest| oldest.bytes);
+        }
         self.next - 1
     }
 }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use kafka_protocol::messages::{RequestKind, TopicName};
+use kafka_protocol::protocol::StrBytes;
 use ottla_core::id::{BrokerId, ConnId, Offset};
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
@@ -59,6 +60,9 @@ pub struct Watched {
     follower: AtomicI32,
     said: Mutex<Said>,
 }
+
+/// Positions that are remembered of one client: it may name what there is not.
+const MOST_POSITIONS: usize = 10_000;
 
 /// What can only be known from requests themselves.
 #[derive(Clone, Default)]
@@ -263,7 +267,7 @@ impl Watched {
         drop(said);
         let names = live.names();
         let mut messages = live.messages();
-        let id = messages.keep_request(live.clock.instant(), self, request, &names)?;
+        let id = messages.keep_request(live.clock.instant(), self, (request, bytes), &names)?;
         let line = messages.worth_a_line(id).map(|message| message.view.line.clone());
         drop(messages);
         if let Some(line) = line {
@@ -305,16 +309,15 @@ impl Said {
         match body {
             RequestKind::Produce(produce) => {
                 self.acks = Some(produce.acks);
-                self.topic = produce.topic_data.first().map(|topic| topic.name.clone());
+                self.topic = produce.topic_data.first().map(|topic| own(&topic.name));
             }
             RequestKind::Fetch(fetch) => {
                 for topic in &fetch.topics {
                     for partition in &topic.partitions {
-                        if topic.topic_id.is_nil() {
-                            let key = (topic.topic.clone(), partition.partition);
-                            self.positions.insert(key, partition.fetch_offset);
-                        } else {
-                            self.positions_by_id.insert((topic.topic_id, partition.partition), partition.fetch_offset);
+                        let (index, offset) = (partition.partition, partition.fetch_offset);
+                        match topic.topic_id.is_nil() {
+                            true => note(&mut self.positions, (own(&topic.topic), index), offset),
+                            false => note(&mut self.positions_by_id, (topic.topic_id, index), offset),
                         }
                     }
                 }
@@ -322,4 +325,15 @@ impl Said {
             _ => {}
         }
     }
+}
+
+fn note<K: Ord>(positions: &mut BTreeMap<K, Offset>, partition: K, offset: Offset) {
+    if positions.len() < MOST_POSITIONS || positions.contains_key(&partition) {
+        positions.insert(partition, offset);
+    }
+}
+
+/// Without the request that it came in.
+fn own(name: &TopicName) -> TopicName {
+    TopicName(StrBytes::from_string(name.to_string()))
 }

@@ -1,6 +1,8 @@
 //! AlterReplicaLogDirs (KIP-113): a broker has one log directory here, so a replica is where it is asked to be, or is asked
 //! to be where nothing is.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::messages::alter_replica_log_dirs_response::{
     AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult,
 };
@@ -12,6 +14,7 @@ use crate::error::{self, ErrorCode};
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: AlterReplicaLogDirsRequest, out: &mut Vec<Effect>) {
     let mut results: Vec<AlterReplicaLogDirTopicResult> = Vec::new();
+    let mut places = BTreeMap::new();
     for dir in &body.dirs {
         for topic in &dir.topics {
             let partition = |&index: &i32| {
@@ -21,14 +24,11 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: AlterReplicaLogDir
                     .with_error_code(error::code(&outcome))
             };
             let partitions = topic.partitions.iter().map(partition);
-            match results.iter_mut().find(|known| known.topic_name == topic.name) {
-                Some(known) => known.partitions.extend(partitions),
-                None => results.push(
-                    AlterReplicaLogDirTopicResult::default()
-                        .with_topic_name(topic.name.clone())
-                        .with_partitions(partitions.collect()),
-                ),
-            }
+            let place = *places.entry(&topic.name).or_insert_with(|| {
+                results.push(AlterReplicaLogDirTopicResult::default().with_topic_name(topic.name.clone()));
+                results.len() - 1
+            });
+            results[place].partitions.extend(partitions);
         }
     }
     asked.reply(AlterReplicaLogDirsResponse::default().with_results(results), out);

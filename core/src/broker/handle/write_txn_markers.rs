@@ -5,6 +5,8 @@
 //! UNKNOWN_TOPIC_OR_PARTITION. Markers of one producer are answered together. Version 2 says under which level of
 //! `transaction.version` the transaction was (KIP-1228).
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::messages::write_txn_markers_response::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
@@ -79,13 +81,13 @@ impl Marking {
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: WriteTxnMarkersRequest, out: &mut Vec<Effect>) {
     let mut response = WriteTxnMarkersResponse::default();
-    let mut waits = Vec::new();
+    let (mut places, mut waits) = (Places::default(), Vec::new());
     for marker in body.markers {
         let (id, epoch, version) = (marker.producer_id, marker.producer_epoch, markers::transaction_version(&marker));
         let end = Marker { commit: marker.transaction_result, coordinator_epoch: marker.coordinator_epoch };
         for topic in marker.topics {
             for index in topic.partition_indexes {
-                let place = place(&mut response, id, &topic.name, index);
+                let place = places.make(&mut response, id, &topic.name, index);
                 match append(broker, &asked, &topic.name, index, end, (id, epoch, version), out) {
                     Ok((log, end)) => waits.push(Wait { place, log, end, done: false }),
                     Err(error) => answer(&mut response, place).error_code = error.code(),
@@ -124,21 +126,30 @@ fn append(
     Ok((log, end))
 }
 
-/// Makes a place for what becomes of a marker.
-fn place(response: &mut WriteTxnMarkersResponse, id: ProducerId, topic: &TopicName, index: i32) -> Place {
-    let results = &mut response.markers;
-    let producer = results.iter().position(|result| result.producer_id == id).unwrap_or_else(|| {
-        results.push(WritableTxnMarkerResult::default().with_producer_id(id));
-        results.len() - 1
-    });
-    let topics = &mut results[producer].topics;
-    let topic = topics.iter().position(|result| result.name == *topic).unwrap_or_else(|| {
-        topics.push(WritableTxnMarkerTopicResult::default().with_name(topic.clone()));
-        topics.len() - 1
-    });
-    let partitions = &mut topics[topic].partitions;
-    partitions.push(WritableTxnMarkerPartitionResult::default().with_partition_index(index));
-    Place { producer, topic, partition: partitions.len() - 1 }
+/// Where the response speaks of a producer, and of a producer in a topic.
+#[derive(Default)]
+struct Places {
+    producers: BTreeMap<i64, usize>,
+    topics: BTreeMap<(i64, TopicName), usize>,
+}
+
+impl Places {
+    /// Makes a place for what becomes of a marker.
+    fn make(&mut self, response: &mut WriteTxnMarkersResponse, id: ProducerId, name: &TopicName, index: i32) -> Place {
+        let results = &mut response.markers;
+        let producer = *self.producers.entry(id.0).or_insert_with(|| {
+            results.push(WritableTxnMarkerResult::default().with_producer_id(id));
+            results.len() - 1
+        });
+        let topics = &mut results[producer].topics;
+        let topic = *self.topics.entry((id.0, name.clone())).or_insert_with(|| {
+            topics.push(WritableTxnMarkerTopicResult::default().with_name(name.clone()));
+            topics.len() - 1
+        });
+        let partitions = &mut topics[topic].partitions;
+        partitions.push(WritableTxnMarkerPartitionResult::default().with_partition_index(index));
+        Place { producer, topic, partition: partitions.len() - 1 }
+    }
 }
 
 fn answer(response: &mut WriteTxnMarkersResponse, place: Place) -> &mut WritableTxnMarkerPartitionResult {

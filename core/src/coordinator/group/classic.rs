@@ -145,14 +145,13 @@ impl Member {
 
 /// Protocols as a member names them; of two with one name the first counts. Nothing holds on to the request's buffer.
 pub fn protocols(asked: &[JoinGroupRequestProtocol]) -> Arc<[Protocol]> {
-    let mut protocols: Vec<Protocol> = Vec::with_capacity(asked.len());
-    for protocol in asked {
-        if protocols.iter().all(|known| *known.name != *protocol.name) {
-            let metadata = Bytes::copy_from_slice(&protocol.metadata);
-            protocols.push(Protocol { name: protocol.name.as_str().into(), metadata });
-        }
-    }
-    protocols.into()
+    let mut known = BTreeSet::new();
+    let new = asked.iter().filter(|protocol| known.insert(protocol.name.as_str()));
+    let own = |protocol: &JoinGroupRequestProtocol| Protocol {
+        name: protocol.name.as_str().into(),
+        metadata: Bytes::copy_from_slice(&protocol.metadata),
+    };
+    new.map(own).collect()
 }
 
 /// Members come and go.

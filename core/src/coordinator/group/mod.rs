@@ -8,7 +8,7 @@
 //! `offsets.rs` committed offsets, and those of open transactions: `commit.rs` OffsetCommit | `fetch.rs` OffsetFetch |
 //! `delete.rs` what goes: deleted, expired, of topics that are gone
 //!
-//! `describe.rs` ListGroups, DescribeGroups | `view.rs` groups for the page | `record.rs` what stands in `__consumer_offsets`
+//! `describe.rs` ListGroups, DescribeGroups | `view.rs` groups for the page | `record/` what stands in `__consumer_offsets`
 
 pub mod classic;
 pub mod commit;
