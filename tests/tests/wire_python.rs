@@ -8,11 +8,15 @@ use ottla_tests::server::Server;
 
 /// A program of `wire/python`, with a Python of the tests' own that has the clients in it.
 fn program(name: &str) -> Command {
-    const REQUIREMENTS: &str = "requirements.txt";
-    let home = home(env!("CARGO_TARGET_TMPDIR"), "python", "venv", &[REQUIREMENTS], |home| {
+    program_with(name, "venv", "requirements.txt")
+}
+
+/// A program of `wire/python`, with the Python called `python` that has what `requirements` names.
+fn program_with(name: &str, python: &str, requirements: &str) -> Command {
+    let home = home(env!("CARGO_TARGET_TMPDIR"), "python", python, &[requirements], |home| {
         run(Command::new("python3").args(["-m", "venv"]).arg(home));
         let install = ["-m", "pip", "install", "--quiet", "--no-deps", "-r"];
-        run(Command::new(home.join("bin/python")).args(install).arg(sources("python").join(REQUIREMENTS)));
+        run(Command::new(home.join("bin/python")).args(install).arg(sources("python").join(requirements)));
     });
     let mut command = Command::new(home.join("bin/python"));
     command.arg(sources("python").join(name));
@@ -38,10 +42,12 @@ fn confluent_kafka_does_what_its_users_do() {
     }
 }
 
+/// With librdkafka 2.8: since it forgets brokers that the metadata no longer names, one that waits for such a group
+/// coordinator in `send_offsets_to_transaction` waits for ever (confluentinc/librdkafka#5511, open in 2.16).
 #[test]
 fn confluent_kafka_transforms_every_record_exactly_once() {
     if has(&["python3"]) {
-        chain(|| program("confluent.py"), 2);
+        chain(|| program_with("confluent.py", "venv-chain", "requirements-chain.txt"), 2);
     }
 }
 
