@@ -4,9 +4,10 @@ use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDi
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{
     AlterReplicaLogDirsRequest, DescribeConfigsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
-    ListPartitionReassignmentsRequest,
+    ListPartitionReassignmentsRequest, UpdateFeaturesRequest,
 };
 
 use super::running::tell_state;
@@ -92,6 +93,48 @@ fn a_broker_has_one_log_directory() {
     };
     assert_eq!((put("/room", 0), put("/elsewhere", 0)), (0, code(ErrorCode::LogDirNotFound)));
     assert_eq!(put("/room", 9), code(ErrorCode::ReplicaNotAvailable));
+}
+
+#[test]
+fn one_feature_that_cannot_be_updated_fails_them_all() {
+    let mut room = Room::new();
+    let mut update = |version: i16, updates: &[(&str, i16, i8)]| {
+        let updates = updates.iter().map(|&(feature, level, upgrade_type)| {
+            FeatureUpdateKey::default()
+                .with_feature(text(feature))
+                .with_max_version_level(level)
+                .with_upgrade_type(upgrade_type)
+        });
+        let body = UpdateFeaturesRequest::default().with_feature_updates(updates.collect());
+        let seq = room.send(ApiKey::UpdateFeatures, version, body);
+        let ResponseKind::UpdateFeatures(body) = &room.replies[&seq].body else { panic!() };
+        (body.error_code, body.error_message.as_deref().unwrap_or_default().to_owned(), body.results.len())
+    };
+    let refused = |why: &str| {
+        let of_all = "The update failed for all features since the following feature had an error: ";
+        (code(ErrorCode::InvalidUpdateVersion), format!("{of_all}Invalid update version {why}"), 0)
+    };
+    let same = ("transaction.version", 2, 1);
+    assert_eq!(update(1, &[same]), (0, String::new(), 1));
+    assert_eq!(update(2, &[same]), (0, String::new(), 0));
+    let unknown = refused("1 for feature x. Local controller 1 does not support this feature.");
+    assert_eq!(update(0, &[("x", 1, 1)]), unknown);
+    assert_eq!(update(2, &[same, ("x", 1, 1)]), unknown);
+    for (level, upgrade_type, why) in [
+        (3, 1, "Local controller 1 only supports versions 0-2"),
+        (-1, 1, "A feature version cannot be less than 0."),
+        (1, 0, "The controller does not support the given upgrade type."),
+        (
+            1,
+            1,
+            "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.",
+        ),
+        (1, 2, "The setting ottla.transaction.version says it, when a broker starts."),
+    ] {
+        let why = refused(&format!("{level} for feature transaction.version. {why}"));
+        assert_eq!(update(1, &[("transaction.version", level, upgrade_type)]), why);
+    }
+    assert_eq!(update(1, &[("x", 0, 2)]), refused("0 for feature x. Feature x not found."));
 }
 
 #[test]
