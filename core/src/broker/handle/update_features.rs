@@ -33,7 +33,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: UpdateFeaturesRequ
         let why = refusal(controller, level, feature, to, upgrade_type)?;
         Some(format!("Invalid update version {to} for feature {feature}. {why}"))
     });
-    let response = UpdateFeaturesResponse::default();
+    let response = UpdateFeaturesResponse::default().with_error_message(None);
     let response = match refused {
         Some(why) => response.with_error_code(ErrorCode::InvalidUpdateVersion.code()).with_error_message(Some(
             StrBytes::from_string(format!(

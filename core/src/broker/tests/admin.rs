@@ -150,15 +150,15 @@ fn one_feature_that_cannot_be_updated_fails_them_all() {
         let body = UpdateFeaturesRequest::default().with_feature_updates(updates.collect());
         let seq = room.send(ApiKey::UpdateFeatures, version, body);
         let ResponseKind::UpdateFeatures(body) = &room.replies[&seq].body else { panic!() };
-        (body.error_code, body.error_message.as_deref().unwrap_or_default().to_owned(), body.results.len())
+        (body.error_code, body.error_message.as_deref().map(str::to_owned), body.results.len())
     };
     let refused = |why: &str| {
         let of_all = "The update failed for all features since the following feature had an error: ";
-        (code(ErrorCode::InvalidUpdateVersion), format!("{of_all}Invalid update version {why}"), 0)
+        (code(ErrorCode::InvalidUpdateVersion), Some(format!("{of_all}Invalid update version {why}")), 0)
     };
     let same = ("transaction.version", 2, 1);
-    assert_eq!(update(1, &[same]), (0, String::new(), 1));
-    assert_eq!(update(2, &[same]), (0, String::new(), 0));
+    assert_eq!(update(1, &[same]), (0, None, 1));
+    assert_eq!(update(2, &[same]), (0, None, 0));
     let unknown = refused("1 for feature x. Local controller 1 does not support this feature.");
     assert_eq!(update(0, &[("x", 1, 1)]), unknown);
     assert_eq!(update(2, &[same, ("x", 1, 1)]), unknown);
