@@ -8,7 +8,7 @@ use kafka_protocol::messages::fetch_response::AbortedTransaction;
 use super::positions::Position;
 use crate::id::{LeaderEpoch, Offset};
 use crate::record::batch::{batches, computed_crc};
-use crate::record::{Batch, BatchHeader, Marker, Record};
+use crate::record::{Batch, BatchHeader, Marker, Record, TimestampType};
 
 /// What a fetch brought for one partition.
 #[derive(Clone, Debug)]
@@ -16,8 +16,8 @@ pub struct Fetched {
     /// Which position.
     pub position: usize,
     pub records: VecDeque<Record>,
-    /// From which offset on they were written in which leader epoch.
-    epochs: VecDeque<(Offset, LeaderEpoch)>,
+    /// From which offset on they were written in which leader epoch, and whose time they bear.
+    epochs: VecDeque<(Offset, LeaderEpoch, TimestampType)>,
     /// The position after the last of them: a batch may end with offsets that hold no record.
     pub next_offset: Offset,
     /// Why nothing after it can be read, if so.
@@ -27,10 +27,20 @@ pub struct Fetched {
 impl Fetched {
     /// In which epoch the record at `offset` was written; offsets must not fall from call to call.
     pub fn epoch_of(&mut self, offset: Offset) -> LeaderEpoch {
-        while self.epochs.get(1).is_some_and(|(from, _)| *from <= offset) {
+        self.forget_before(offset);
+        self.epochs.front().map_or(-1, |(_, epoch, _)| *epoch)
+    }
+
+    /// Whose time the record at `offset` bears; likewise.
+    pub fn timestamp_type_of(&mut self, offset: Offset) -> TimestampType {
+        self.forget_before(offset);
+        self.epochs.front().map_or(TimestampType::CreateTime, |(.., of)| *of)
+    }
+
+    fn forget_before(&mut self, offset: Offset) {
+        while self.epochs.get(1).is_some_and(|(from, ..)| *from <= offset) {
             self.epochs.pop_front();
         }
-        self.epochs.front().map_or(-1, |(_, epoch)| *epoch)
     }
 }
 
@@ -115,9 +125,9 @@ pub fn decode(
                 }
             }
         }
-        let epoch = header.partition_leader_epoch;
-        if fetched.epochs.back().is_none_or(|(_, last)| *last != epoch) {
-            fetched.epochs.push_back((header.base_offset, epoch));
+        let written = (header.partition_leader_epoch, header.timestamp_type());
+        if fetched.epochs.back().is_none_or(|(_, epoch, of)| (*epoch, *of) != written) {
+            fetched.epochs.push_back((header.base_offset, written.0, written.1));
         }
         fetched.next_offset = header.next_offset();
     }

@@ -10,12 +10,13 @@
 //! ```
 //!
 //! `group/` the member of a group, `assignor/` how its leader assigns | `positions.rs` where it reads, and ListOffsets | `validate.rs` whether the log still holds what was read |
-//! `session.rs` fetch sessions | `answers.rs` what brokers say | `fetched.rs` decoding | `settings.rs` Kafka's names
+//! `session.rs` fetch sessions | `answers.rs` what brokers say | `fetched.rs` decoding | `settings.rs` Kafka's names |
+//! `program.rs` a program that calls poll() itself
 //!
 //! 1. One fetch at a time is on its way to a broker, and none while the application has records of that broker's
 //!    partitions to poll: a slow application is not buried.
 //! 2. The application is in poll(), but for the time that it takes for the records that it got (`rate`), and while it waits
-//!    for a commit.
+//!    for a commit. A program says itself when it is.
 //! 3. The position of a partition is the offset after the last record that was polled; it never goes back but by a
 //!    reset, a seek or another assignment; a reset is told in a note.
 
@@ -24,6 +25,7 @@ pub mod assignor;
 pub mod fetched;
 pub mod group;
 pub mod positions;
+mod program;
 pub mod session;
 pub mod settings;
 #[cfg(test)]
@@ -76,6 +78,10 @@ pub struct Consumer {
     /// Thousandths of a record a second that it works off; `None`: without limit; 0: it is stuck.
     rate_milli: Option<u64>,
     group: Option<Group>,
+    /// A program calls poll(), natively.
+    by_program: bool,
+    /// It has picked its partitions by assign().
+    picked: bool,
     received: u64,
     /// When it last looked what there is to do.
     looked: Instant,
@@ -131,6 +137,8 @@ impl Consumer {
             next_poll: Instant::ZERO,
             rate_milli: settings.rate_milli,
             group,
+            by_program: false,
+            picked: false,
             received: 0,
             looked: Instant::ZERO,
             wall: Timestamp::NONE,
@@ -207,7 +215,7 @@ impl Consumer {
             self.lost(now, link, tag, out);
         }
         self.metadata.poll(now, &self.settings.connection, &mut self.network, Tag::Metadata, out);
-        if self.group.is_none() && self.assigned != self.metadata.version {
+        if self.group.is_none() && !self.picked && self.assigned != self.metadata.version {
             positions::assign(&mut self.positions, &self.metadata);
         }
         loop {
@@ -293,15 +301,18 @@ impl Consumer {
             for _ in 0..count {
                 let Some(record) = fetched.records.pop_front() else { break };
                 // (3)
-                position.state = State::At(record.offset + 1);
+                position.state = State::At(record.offset.wrapping_add(1));
                 position.epoch = fetched.epoch_of(record.offset);
                 out.push(Effect::Report(Report::Received {
                     topic: position.topic.clone(),
                     partition: position.partition,
                     offset: record.offset,
                     timestamp: record.timestamp.0,
+                    timestamp_type: fetched.timestamp_type_of(record.offset),
+                    leader_epoch: position.epoch,
                     key: record.key,
                     value: record.value,
+                    headers: record.headers,
                 }));
             }
             self.received += count as u64;
@@ -310,6 +321,7 @@ impl Consumer {
                 Some(rate) => {
                     self.next_poll = now + Duration::from_nanos(1_000_000_000_000 / rate).saturating_mul(count as u32);
                 }
+                None if self.by_program && count > 0 => self.next_poll = NEVER,
                 None => {}
             }
             if fetched.records.is_empty() {
@@ -449,6 +461,7 @@ impl Node for Consumer {
                 }
             }
             Event::Command(command) => self.command(at, command, out),
+            Event::Call { id, call } => self.called(at, id, call, out),
         }
         self.run(at, out);
     }

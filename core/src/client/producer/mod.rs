@@ -8,7 +8,8 @@
 //!
 //! `application.rs` who calls send() | `serializer.rs` records as bytes | `partitioner.rs` which partition |
 //! `accumulator.rs` batches that fill and linger | `sender.rs` requests, answers, retries | `settings.rs` Kafka's names |
-//! `transaction/` who it is and its transactions, `sequences.rs` what its batches are numbered with
+//! `transaction/` who it is and its transactions, `sequences.rs` what its batches are numbered with | `program.rs` a
+//! program's threads in the application's place
 //!
 //! 1. A record that was handed over ends in exactly one of: acknowledged, or failed.
 //! 2. Records of a producer are numbered from 0 in the order of their send() calls.
@@ -16,6 +17,7 @@
 pub mod accumulator;
 pub mod application;
 pub mod partitioner;
+mod program;
 pub mod sender;
 pub mod sequences;
 pub mod serializer;
@@ -45,6 +47,8 @@ use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::sim::view::{FactGroup, Health, IdentityView, ProducerView};
 use crate::time::{Duration, Instant, Now};
+
+const BUFFER_EXHAUSTED: &str = "BufferExhaustedException";
 
 /// Sends records to its topics at a rate, and chosen ones to any.
 #[derive(Clone, Debug)]
@@ -253,25 +257,29 @@ impl Producer {
 
     /// The application's calls that are due, up to one that blocks.
     fn call(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.application.retry();
+        let mut starved = false;
         while let Some(call) = self.application.next(now.instant) {
             let done = match &call.what {
                 What::Send(number, made) => self.send(now, *number, made, out),
                 _ => self.transact(&call, out),
             };
             match done {
-                Ok(()) => {}
+                Ok(()) => program::returned(&call, out),
                 Err(Unfinished::Blocked(exception)) => {
                     let since = call.blocked.unwrap_or(now.instant);
                     if now.instant.since(since) < self.settings.max_block {
-                        self.application.block(now.instant, call);
-                        break;
+                        starved |= exception.class == BUFFER_EXHAUSTED;
+                        match self.application.block(now.instant, call) {
+                            true => break,
+                            false => continue,
+                        }
                     }
                     self.accumulator.give_up_waiting();
                     match &call.what {
                         What::Send(..) => self.fail(&call, -1, &exception, out),
                         what => {
-                            let error = exception.to_string();
-                            out.push(Effect::Report(Report::Thrown { call: name_of(what), error }));
+                            program::thrown(&call, &exception, out);
                             self.application.again(what.clone());
                         }
                     }
@@ -279,6 +287,9 @@ impl Producer {
                 Err(Unfinished::Failed { partition, exception }) => self.fail(&call, partition, &exception, out),
                 Err(Unfinished::Throws(exception)) => self.throw(&call, exception, out),
             }
+        }
+        if starved {
+            self.accumulator.starve();
         }
     }
 
@@ -337,11 +348,8 @@ impl Producer {
     fn throw(&mut self, call: &Call, exception: Exception, out: &mut Vec<Effect>) {
         let fatal = self.sender.transactions.as_ref().is_some_and(TransactionManager::has_fatal_error);
         match &call.what {
-            What::Send(..) => self.refuse(call, -1, exception.to_string(), out),
-            what => {
-                let error = exception.to_string();
-                out.push(Effect::Report(Report::Thrown { call: name_of(what), error }));
-            }
+            What::Send(..) => self.refuse(call, -1, (true, &exception), out),
+            _ => program::thrown(call, &exception, out),
         }
         if self.application.thrown(&call.what, fatal) && fatal {
             out.push(Effect::Report(Report::Note("closes its producer".to_owned())));
@@ -397,7 +405,7 @@ impl Producer {
                     total.saturating_sub(self.accumulator.reserved()),
                     self.settings.batch_size
                 );
-                Unfinished::Blocked(Exception::new("BufferExhaustedException", message))
+                Unfinished::Blocked(Exception::new(BUFFER_EXHAUSTED, message))
             })
         });
         if let Ok(bytes) = appended
@@ -417,14 +425,14 @@ impl Producer {
 
     /// A record that fails before it is in a batch fails its transaction.
     fn fail(&mut self, call: &Call, partition: i32, exception: &Exception, out: &mut Vec<Effect>) {
-        self.refuse(call, partition, exception.message.clone(), out);
+        self.refuse(call, partition, (false, exception), out);
         if let Some(manager) = &mut self.sender.transactions {
             manager.maybe_transition_to_error(exception);
         }
     }
 
     /// A call that fails before its record is in a batch.
-    fn refuse(&mut self, call: &Call, partition: i32, error: String, out: &mut Vec<Effect>) {
+    fn refuse(&mut self, call: &Call, partition: i32, (thrown, error): (bool, &Exception), out: &mut Vec<Effect>) {
         let What::Send(sequence, made) = &call.what else { return };
         let (sequence, topic) = (
             *sequence,
@@ -435,7 +443,8 @@ impl Producer {
         );
         self.counts.sent += 1;
         self.counts.failed += 1;
-        out.push(Effect::Report(Report::Failed { topic, partition, sequence, error }));
+        let error = error.clone();
+        out.push(Effect::Report(Report::Failed { topic, partition, sequence, thrown, error }));
     }
 
     fn answered(&mut self, now: Now, answer: Answer<Tag>, out: &mut Vec<Effect>) {
@@ -505,10 +514,12 @@ impl Node for Producer {
             }
             Event::Command(Command::Send(record)) => {
                 if let Err((sequence, chosen)) = self.application.choose(record) {
-                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None };
-                    self.refuse(&call, -1, "too many records wait behind one that blocks".to_string(), out);
+                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
+                    let error = Exception::kafka("too many records wait behind one that blocks");
+                    self.refuse(&call, -1, (false, &error), out);
                 }
             }
+            Event::Call { id, call } => self.called(id, call),
             // Those of consumers.
             Event::Command(Command::Close | Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. }) => {}
         }

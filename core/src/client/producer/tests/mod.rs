@@ -68,7 +68,7 @@ fn acked(fake: &Fake<Producer>) -> Vec<(u64, i64)> {
 
 fn failures(fake: &Fake<Producer>) -> Vec<(u64, String)> {
     let failed = |report: &Report| match report {
-        Report::Failed { sequence, error, .. } => Some((*sequence, error.clone())),
+        Report::Failed { sequence, .. } => Some((*sequence, report.why().unwrap())),
         _ => None,
     };
     fake.reports.iter().filter_map(failed).collect()
