@@ -230,6 +230,8 @@ fn a_transaction_commits_and_aborts_and_a_later_producer_of_its_id_fences_the_fi
                 scope.spawn(move || drop(send(producer, &format!("{round}:{thread}"))));
             }
         });
+        // What is aborted before it is sent never is.
+        producer.flush().unwrap();
         if commits { producer.commit_transaction().unwrap() } else { producer.abort_transaction().unwrap() }
     }
     let values = |level: &str, count| {

@@ -1,5 +1,6 @@
 //! What a producer sends, and what it tells of its records.
 
+mod program;
 mod transactions;
 
 use bytes::Bytes;
