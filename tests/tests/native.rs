@@ -212,6 +212,30 @@ fn what_lingers_goes_when_it_is_flushed_or_the_producer_closed() {
 }
 
 #[test]
+fn without_acknowledgements_what_is_flushed_is_sent_and_memory_is_bounded_all_the_same() {
+    let server = start(&[]);
+    let config = config(&server).set("acks", "0").set("buffer.memory", "200000").set("max.block.ms", "2000");
+    let producer = Producer::new(config.clone()).unwrap();
+    for number in 0..500 {
+        let placed = producer.send(ProducerRecord::new("orders", format!("{number:01000}")));
+        assert!(number > 0 || placed.wait().unwrap().offset == -1);
+    }
+    producer.close();
+    drop(producer);
+    assert_eq!(read_all(self::config(&server), "orders", 500)[&0].len(), 500);
+
+    // Who never reads is sent no more than there is memory for, and what the sockets hold.
+    let producer = Producer::new(config).unwrap();
+    producer.send(ProducerRecord::new("orders", "x")).wait().unwrap();
+    server.act("pause broker-1");
+    let failed = (0..20_000).find_map(|_| {
+        let mut delivery = producer.send(ProducerRecord::new("orders", vec![0; 10_000]));
+        delivery.try_wait().and_then(Result::err)
+    });
+    assert_eq!(failed.map(|error| error.class).as_deref(), Some("BufferExhaustedException"));
+}
+
+#[test]
 fn a_transaction_commits_and_aborts_and_a_later_producer_of_its_id_fences_the_first() {
     let server = start(&[]);
     let open = || Producer::new(config(&server).set("transactional.id", "t1")).unwrap();

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kafka_protocol::messages::ApiKey;
 use ottla_core::client::consumer::Settings;
 use ottla_core::client::{self, Call, Command, Endpoint, Event, Report};
 use ottla_core::record::{Header, TimestampType};
@@ -311,7 +312,12 @@ impl Consumer {
         if let Some(driver) = &self.driver {
             let mut entered = driver.enter();
             entered.step(Event::Command(Command::Close));
-            entered.wait(Some(Instant::now() + PATIENCE), |client| client.closed.then_some(()));
+            let until = Instant::now() + PATIENCE;
+            (entered, _) = entered.wait(Some(until), |client| client.closed.then_some(()));
+            // The node does not wait for the answer, but what is not sent yet would go with the connection.
+            while entered.is_asking(ApiKey::LeaveGroup) && Instant::now() < until {
+                entered = entered.pause(LOOK);
+            }
         }
         self.tell();
     }

@@ -11,11 +11,12 @@
 //! 2. A thread that waits for what the node will report waits without the lock.
 //! 3. What goes wrong with a connection is an event for the node, and a line in the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use kafka_protocol::messages::ApiKey;
 use ottla_core::client::{Effect, Endpoint, Event, Report};
 use ottla_core::id::ConnId;
 use ottla_core::node::Node;
@@ -69,10 +70,12 @@ pub struct State<C> {
     ending: bool,
 }
 
-/// A connection, for the log.
+/// A connection.
 struct Link {
     to: Endpoint,
     stage: Stage,
+    /// What is asked over it and not answered; answers come in the same order.
+    asked: VecDeque<ApiKey>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,10 +165,11 @@ impl<C: Client> Entered<'_, C> {
 
     pub fn step(&mut self, event: Event) {
         let state = &mut *self.state;
+        let answers = matches!(event, Event::Response { .. } | Event::Closed { .. });
         state.look_at(&event);
         trace!(%event);
         state.client.node().step(self.shared.clock.now(), event, &mut state.effects);
-        let mut news = false;
+        let mut news = answers;
         let mut effects = std::mem::take(&mut state.effects);
         for effect in effects.drain(..) {
             trace!(%effect);
@@ -204,6 +208,11 @@ impl<C: Client> Entered<'_, C> {
         Entered { shared, state }
     }
 
+    /// Whether a request of that kind is not answered.
+    pub fn is_asking(&self, api: ApiKey) -> bool {
+        self.state.links.values().any(|link| link.asked.contains(&api))
+    }
+
     /// Bytes of records that connections have yet to write.
     pub fn unsent(&self) -> usize {
         self.state.peers.unsent()
@@ -220,7 +229,7 @@ impl<C: Client> State<C> {
                 return self.client.report(report);
             }
             Effect::Open { conn, ref to } => {
-                self.links.insert(conn, Link { to: to.clone(), stage: Stage::Opening });
+                self.links.insert(conn, Link { to: to.clone(), stage: Stage::Opening, asked: VecDeque::new() });
             }
             Effect::Close { conn } => {
                 if let Some(Link { to: Endpoint { host, port }, .. }) =
@@ -228,6 +237,10 @@ impl<C: Client> State<C> {
                 {
                     warn!("gives up its connection to {host}:{port}: no answer came in time, or none that fits");
                 }
+            }
+            Effect::Send { conn, ref request } if request.awaits_response() => {
+                let api = request.api_key;
+                self.links.get_mut(&conn).into_iter().for_each(|link| link.asked.push_back(api));
             }
             Effect::Send { .. } => {}
         }
@@ -239,11 +252,14 @@ impl<C: Client> State<C> {
         match event {
             Event::Opened { conn } => self.links.get_mut(conn).into_iter().for_each(|link| link.stage = Stage::Open),
             Event::Response { conn, .. } => {
-                self.links.get_mut(conn).into_iter().for_each(|link| link.stage = Stage::Answering);
+                if let Some(link) = self.links.get_mut(conn) {
+                    link.stage = Stage::Answering;
+                    link.asked.pop_front();
+                }
             }
             Event::Closed { conn } => {
                 self.peers.closed(*conn);
-                let Some(Link { to: Endpoint { host, port }, stage }) = self.links.remove(conn) else { return };
+                let Some(Link { to: Endpoint { host, port }, stage, .. }) = self.links.remove(conn) else { return };
                 match stage {
                     _ if self.ending => {}
                     Stage::Opening => {

@@ -250,7 +250,7 @@ impl Producer {
     pub fn flush(&self) -> Result<(), Exception> {
         let entered = self.shared.driver.enter();
         entered.client.ensure_open()?;
-        flush(entered, None);
+        self.shared.flush(entered, None);
         Ok(())
     }
 
@@ -300,7 +300,7 @@ impl Producer {
         if std::mem::replace(&mut entered.client.closed, true) {
             return;
         }
-        let mut entered = flush(entered, Some(Instant::now() + most));
+        let mut entered = self.shared.flush(entered, Some(Instant::now() + most));
         if self.shared.transactional && entered.client.node.is_in_transaction() {
             (entered, _) = made(entered, Call::Transaction(Turn::Abort));
         }
@@ -330,6 +330,18 @@ impl Shared {
         }
         Ok(entered)
     }
+
+    fn flush<'a>(&self, mut entered: Entered<'a, Producing>, until: Option<Instant>) -> Entered<'a, Producing> {
+        let (id, mark) = (entered.client.number(), entered.client.sent);
+        entered.step(Event::Call { id, call: Call::Flush });
+        let done =
+            |client: &mut Producing| client.placed.keys().next().is_none_or(|first| *first >= mark).then_some(());
+        let (mut entered, _) = entered.wait(until, done);
+        while self.unanswered.is_some() && entered.unsent() > 0 && until.is_none_or(|until| Instant::now() < until) {
+            entered = entered.pause(LOOK);
+        }
+        entered
+    }
 }
 
 impl Producing {
@@ -344,13 +356,6 @@ impl Producing {
         self.calls += 1;
         self.calls
     }
-}
-
-fn flush(mut entered: Entered<'_, Producing>, until: Option<Instant>) -> Entered<'_, Producing> {
-    let (id, mark) = (entered.client.number(), entered.client.sent);
-    entered.step(Event::Call { id, call: Call::Flush });
-    let done = |client: &mut Producing| client.placed.keys().next().is_none_or(|first| *first >= mark).then_some(());
-    entered.wait(until, done).0
 }
 
 /// Makes a call, and waits for what becomes of it.
