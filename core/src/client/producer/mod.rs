@@ -43,8 +43,8 @@ use super::metadata::Metadata;
 use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
-use crate::sim::view::{FactGroup, Health, IdentityView, ProducerView};
 use crate::time::{Duration, Instant, Now};
+use crate::view::{FactGroup, Health, IdentityView, ProducerView};
 
 /// Sends records to its topics at a rate, and chosen ones to any.
 #[derive(Clone, Debug)]
