@@ -7,7 +7,7 @@ mod live;
 
 use std::path::PathBuf;
 
-use ottla_core::sim::view::{MessageKind, View};
+use ottla_core::view::{MessageKind, View};
 use serde_json::{Value, json};
 
 use self::driver::Browser;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use ottla_core::sim::history::Player;
 use ottla_core::sim::scenario::{Action, ParseError, link, parse};
-use ottla_core::sim::view::{Detail, Level, Mark, Target, View};
 use ottla_core::time::{Duration, Instant};
+use ottla_core::view::{Detail, Level, Mark, Target, View};
 
 use crate::browser;
 use crate::live::{self, Link, Live};

@@ -12,7 +12,7 @@ use crate::id::BrokerId;
 use crate::log::checkpoint::print_uuid;
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::ClusterState;
-use crate::sim::view::{BrokerView, FactGroup, GroupView, Health, ReplicaView, TopicView, View};
+use crate::view::{BrokerView, FactGroup, GroupView, Health, ReplicaView, TopicView, View};
 
 impl Broker {
     /// What is drawn. The driver knows the health and may know better who is connected.

@@ -11,8 +11,8 @@ use super::walk::{Cursor, Walked};
 use crate::broker::effect::{Extent, TimeEntry};
 use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, Offset};
-use crate::sim::view::BatchView;
 use crate::time::Timestamp;
+use crate::view::BatchView;
 
 /// What a look-up came to: the answer, or the bytes it needs and the state to resume with them
 /// (`seek.resume(&log, &bytes)`; as long as the extent, or shorter where the file ends).

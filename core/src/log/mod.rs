@@ -57,8 +57,8 @@ use crate::broker::effect::{Effect, Extent, IndexEntry};
 use crate::id::{LeaderEpoch, LogId, Offset};
 use crate::record::check::Invalid;
 use crate::record::{Batch, Marker, Stamp};
-use crate::sim::view::BatchView;
 use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::view::BatchView;
 
 use newest::Newest;
 use producer::Producers;

@@ -5,10 +5,10 @@ use kafka_protocol::messages::ResponseKind;
 use super::Simulation;
 use super::inspect::describe;
 use super::network::{Body, Header, Message};
-use super::view::{BatchDetail, Detail, FactGroup, MessageDetail, MessageView, RecordView, Target};
 use super::workload::App;
 use crate::protocol::fields;
 use crate::record::{Batch, Record};
+use crate::view::{BatchDetail, Detail, FactGroup, MessageDetail, MessageView, RecordView, Target};
 use crate::zookeeper::{ToClient, ToServer};
 
 /// Records that a detail shows.

@@ -3,13 +3,13 @@
 use super::check::Death;
 use super::disk::Loss;
 use super::network::{End, EndState, NodeId, Use};
-use super::view::Level;
 use super::workload::App;
 use super::{Actor, Process, Simulation, What};
 use crate::broker::{self, Broker};
 use crate::client;
 use crate::id::{BrokerId, ConnId};
 use crate::time::{Duration, Instant};
+use crate::view::Level;
 
 /// How long two brokers may hear nothing of each other: Kafka's `broker.session.timeout.ms`.
 const SESSION: Duration = Duration::from_secs(9);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::network::{Body, EndState, NodeId, Pipe, Use};
 use super::scenario::{Action, Span, Timed};
-use super::view::{BrokerView, GroupView, Health, LinkView, MessageKind, MessageView, ReplicaView, View};
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
 use crate::broker::view::{bury, measure, order, topics};
@@ -13,6 +12,7 @@ use crate::id::BrokerId;
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
 use crate::time::{Duration, Instant};
+use crate::view::{BrokerView, GroupView, Health, LinkView, MessageKind, MessageView, ReplicaView, View};
 
 impl Simulation {
     /// What there is to see now.
@@ -49,10 +49,10 @@ impl Simulation {
             };
             match &client.app {
                 App::Producer(producer) => {
-                    view.producers.push(super::view::ProducerView { name, health, ..producer.view() });
+                    view.producers.push(crate::view::ProducerView { name, health, ..producer.view() });
                 }
                 App::Consumer(consumer) => {
-                    view.consumers.push(super::view::ConsumerView { name, health, ..consumer.view() });
+                    view.consumers.push(crate::view::ConsumerView { name, health, ..consumer.view() });
                 }
                 App::Admin(_) | App::Guest(_) => {}
             }

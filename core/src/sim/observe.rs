@@ -8,13 +8,13 @@ use super::check::{Death, Promises, eventually_owned, liveness};
 use super::network::NodeId;
 use super::scenario::parse::NOBODY;
 use super::scenario::{Expectation, GROUP_COUNTS};
-use super::view::{Health, Level, View};
 use super::workload::App;
 use super::{Actor, Process, Simulation, story};
 use crate::broker;
 use crate::client;
 use crate::id::TopicPartition;
 use crate::protocol::znode::BROKER_IDS;
+use crate::view::{Health, Level, View};
 use crate::zookeeper::txn::{self, LOG_HEADER, Txn};
 
 impl Simulation {

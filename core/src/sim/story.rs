@@ -5,13 +5,13 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::scenario::Action;
-use super::view::{Level, LogLine, View};
 use crate::broker;
 use crate::client::line::List;
 use crate::client::{self, Report, Stage};
 use crate::error::ErrorCode;
 use crate::protocol::line;
 use crate::time::Instant;
+use crate::view::{Level, LogLine, View};
 
 /// The newest lines.
 #[derive(Clone, Default)]

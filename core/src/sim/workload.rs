@@ -9,7 +9,6 @@ use super::network::NodeId;
 use super::scenario::parse::MAX_BROKERS;
 use super::scenario::{Action, Expectation};
 use super::story;
-use super::view::Level;
 use super::{Actor, Outcome, Simulation};
 use crate::client::admin::{Election, Errand};
 use crate::client::{Command, Consumer, Effect, Event, Producer};
@@ -17,6 +16,7 @@ use crate::node::Node;
 use crate::protocol::znode;
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
+use crate::view::Level;
 
 /// The producer that sends what a scenario's `send` says.
 pub const HAND: &str = "hand";

@@ -8,7 +8,7 @@ use ottla_core::id::BrokerId;
 use ottla_core::protocol::fields;
 use ottla_core::record::Batch;
 use ottla_core::sim::detail;
-use ottla_core::sim::view::{BatchDetail, Detail, MessageDetail, Target, ZnodeDetail};
+use ottla_core::view::{BatchDetail, Detail, MessageDetail, Target, ZnodeDetail};
 use ottla_core::zookeeper;
 use rustix::io::ReadWriteFlags;
 

@@ -15,11 +15,11 @@ use ottla_core::broker::view::{bury, measure, order, topics};
 use ottla_core::id::{BrokerId, ConnId};
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::protocol::znode;
-use ottla_core::sim::view::{
+use ottla_core::time::Instant;
+use ottla_core::view::{
     BrokerView, ConsumerView, GroupView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
     ZooKeeperView,
 };
-use ottla_core::time::Instant;
 use ottla_core::zookeeper;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};

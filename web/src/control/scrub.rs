@@ -2,8 +2,8 @@
 
 use leptos::html::Div;
 use leptos::prelude::*;
-use ottla_core::sim::view::{Level, Mark};
 use ottla_core::time::Instant;
+use ottla_core::view::{Level, Mark};
 use wasm_bindgen::JsCast;
 use web_sys::{KeyboardEvent, PointerEvent};
 

@@ -1,7 +1,7 @@
 //! A record batch: its header as words, its records, its bytes.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::{BatchDetail, HeaderField, RecordView};
+use ottla_core::view::{BatchDetail, HeaderField, RecordView};
 
 const ROW: usize = 8;
 

@@ -3,7 +3,7 @@
 
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
-use ottla_core::sim::view::{CommittedView, GroupView, MemberView, Target};
+use ottla_core::view::{CommittedView, GroupView, MemberView, Target};
 
 use crate::panel::node::Facts;
 use crate::scene::words::number;

@@ -1,7 +1,7 @@
 //! The right panel: what one holds, or a form to fill in, or what there is to pick up.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::{Detail, Target};
+use ottla_core::view::{Detail, Target};
 
 use crate::panel::batch::{BatchBytes, BatchFields, BatchRecords};
 use crate::panel::form::FormView;

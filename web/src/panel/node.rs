@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
 use ottla_core::sim::scenario::{Action, Fault};
-use ottla_core::sim::view::{
+use ottla_core::time::Duration;
+use ottla_core::view::{
     BrokerView, ConsumerView, Detail, FactGroup, Health, IdentityView, LinkView, ProducerView, ReplicaView, Target,
     TopicView, View,
 };
-use ottla_core::time::Duration;
 
 use crate::panel::group::Group;
 use crate::panel::znode::{Znode, ZooKeeper};

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use ottla_core::sim::scenario::{Fault, Who};
-use ottla_core::sim::view::{Detail, Health, Target, ZnodeDetail};
+use ottla_core::view::{Detail, Health, Target, ZnodeDetail};
 use ottla_core::zookeeper::{Stat, path};
 use serde_json::Value;
 
@@ -87,7 +87,7 @@ fn content(session: Session, znode: &ZnodeDetail) -> impl IntoView + use<> {
     };
     let stat = stat(&znode.stat).map(|(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> });
     let path = znode.path.clone();
-    let child = move |child: &ottla_core::sim::view::ZnodeChild| {
+    let child = move |child: &ottla_core::view::ZnodeChild| {
         let at = path::join(&path, &child.name);
         let note = match (child.ephemeral, child.children) {
             (true, _) => "ephemeral".to_owned(),

@@ -3,7 +3,7 @@
 use leptos::ev::{KeyboardEvent, MouseEvent, WheelEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
-use ottla_core::sim::view::{BrokerView, Health, ReplicaView, Target, View};
+use ottla_core::view::{BrokerView, Health, ReplicaView, Target, View};
 
 use super::geometry::Rect;
 use super::hand::{Chip, Hand, On, Rest, hue_token, pressed};

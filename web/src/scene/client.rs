@@ -2,7 +2,7 @@
 
 use leptos::ev::MouseEvent;
 use leptos::prelude::*;
-use ottla_core::sim::view::{ConsumerView, Health, ProducerView, Target, View};
+use ottla_core::view::{ConsumerView, Health, ProducerView, Target, View};
 
 use super::geometry::Rect;
 use super::hand::{Chip, Hand, On, hue_token, pressed};

@@ -1,7 +1,7 @@
 //! What the marks mean.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::MessageKind;
+use ottla_core::view::MessageKind;
 
 use super::hand::Hand;
 

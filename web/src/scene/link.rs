@@ -1,7 +1,7 @@
 //! The curved lines between nodes that hold a connection. The hand can cut one, and heal it.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::{Target, View};
+use ottla_core::view::{Target, View};
 
 use super::geometry::point;
 use super::hand::{Chip, Hand, On};

@@ -34,9 +34,9 @@ use std::sync::Arc;
 use leptos::ev::{KeyboardEvent, MouseEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
-use ottla_core::sim::view::{Target, View};
-use ottla_core::sim::zookeeper::NAME as ZOOKEEPER;
 use ottla_core::time::Instant;
+use ottla_core::view::{Target, View};
+use ottla_core::zookeeper::NAME as ZOOKEEPER;
 
 use self::broker::Broker;
 use self::camera::{Camera, Size};

@@ -1,11 +1,11 @@
 //! A made-up cluster of any size, at any moment: the load under which the stage is measured (`?stress`), and a view for
 //! tests. Nothing of Kafka happens here.
 
-use ottla_core::sim::view::{
+use ottla_core::time::{Duration, Instant};
+use ottla_core::view::{
     BatchView, BrokerView, ConsumerView, LinkView, MessageKind, MessageView, PositionView, ProducerView, ReplicaView,
     TopicView, View,
 };
-use ottla_core::time::{Duration, Instant};
 
 const TOPICS: [(&str, i32); 2] = [("clicks", 2), ("orders", 6)];
 

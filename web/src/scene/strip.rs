@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use ottla_core::sim::view::{BatchView, ReplicaView, View};
+use ottla_core::view::{BatchView, ReplicaView, View};
 
 /// From offsets to cells: the bases of the newest batches of the partition, and the end after them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -141,7 +141,7 @@ fn push(path: &mut String, left: f64, right: f64, height: f64) {
 
 #[cfg(test)]
 mod tests {
-    use ottla_core::sim::view::BrokerView;
+    use ottla_core::view::BrokerView;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! What each thing on the stage says about itself in one line, when a hand or the keyboard rests on it.
 
-use ottla_core::sim::view::{
+use ottla_core::view::{
     BatchView, BrokerView, ConsumerView, Health, ProducerView, ReplicaView, Target, View, ZooKeeperView,
 };
 

@@ -50,8 +50,8 @@ use super::{Command, Effect, Endpoint, Event, Report};
 use crate::id::TopicPartition;
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
-use crate::sim::view::{ConsumerView, FactGroup, Health, PositionView};
 use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::view::{ConsumerView, FactGroup, Health, PositionView};
 
 /// An application that is stuck calls poll() no more.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);

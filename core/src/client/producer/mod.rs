@@ -45,8 +45,8 @@ use super::metadata::Metadata;
 use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
-use crate::sim::view::{FactGroup, Health, IdentityView, ProducerView};
 use crate::time::{Duration, Instant, Now};
+use crate::view::{FactGroup, Health, IdentityView, ProducerView};
 
 const BUFFER_EXHAUSTED: &str = "BufferExhaustedException";
 

@@ -10,7 +10,7 @@ use super::consumer::assignment;
 use super::consumer::assignor::Assignor;
 use super::consumer::protocol::Assignment;
 use super::{Group, Groups, State};
-use crate::sim::view::{CommittedView, GroupView, MemberView};
+use crate::view::{CommittedView, GroupView, MemberView};
 
 impl Groups {
     /// Every group that is kept here. What is committed of offsets is told without how far the partitions reach.

@@ -38,9 +38,9 @@ use super::parse::{Line, duration};
 use super::text::Span;
 use super::{Action, ParseError};
 use crate::id::BrokerId;
-use crate::sim::view::Level;
-use crate::sim::zookeeper::NAME as ZOOKEEPER;
 use crate::time::Duration;
+use crate::view::Level;
+use crate::zookeeper::NAME as ZOOKEEPER;
 
 /// Longest delay of a link or disk.
 const MAX_SLOW: Duration = Duration::from_secs(60);

@@ -23,8 +23,8 @@ use crate::near::hint;
 use crate::rng::Seed;
 use crate::sim::admin::NAME as ADMIN;
 use crate::sim::workload::HAND;
-use crate::sim::zookeeper::NAME as ZOOKEEPER;
 use crate::time::{Duration, Instant};
+use crate::zookeeper::NAME as ZOOKEEPER;
 
 /// Bytes of a text.
 pub const MAX_TEXT: usize = 64 * 1024;

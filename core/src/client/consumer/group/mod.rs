@@ -44,8 +44,8 @@ use crate::client::metadata::Metadata;
 use crate::client::{Effect, Report};
 use crate::id::{Offset, TopicPartition};
 use crate::rng::Stream;
-use crate::sim::view::FactGroup;
 use crate::time::{Duration, Instant};
+use crate::view::FactGroup;
 
 /// A consumer's part in its group.
 #[derive(Clone, Debug)]

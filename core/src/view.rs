@@ -442,7 +442,7 @@ pub struct FactGroup {
 impl ZooKeeperView {
     /// One that does not run.
     pub fn dead() -> ZooKeeperView {
-        ZooKeeperView { name: super::zookeeper::NAME.to_owned(), health: Health::Dead, ..ZooKeeperView::default() }
+        ZooKeeperView { name: crate::zookeeper::NAME.to_owned(), health: Health::Dead, ..ZooKeeperView::default() }
     }
 }
 
