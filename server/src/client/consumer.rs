@@ -7,7 +7,8 @@
 //! ```
 //!
 //! 1. One thread has it: everything takes `&mut self`.
-//! 2. It takes part in its group in poll() alone; its heartbeats go on for `max.poll.interval.ms` without.
+//! 2. It takes part in its group in poll() alone; its heartbeats go on for `max.poll.interval.ms` without. So whoever commits
+//!    before it polls again has nothing to commit when it is told that partitions are revoked.
 //! 3. One that is dropped without [`Consumer::close`] leaves nothing behind but a member that its group will miss.
 
 use std::collections::{BTreeMap, BTreeSet};
