@@ -91,7 +91,9 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
     let passed = passed(server, view.now);
     let mut newest: Option<ClusterState> = None;
     for host in &server.hosts {
-        let look = |broker: &Broker| (broker.view(), broker.cluster_state().clone(), broker.groups(), broker.transactional_ids());
+        let look = |broker: &Broker| {
+            (broker.view(), broker.cluster_state().clone(), broker.groups(), broker.transactional_ids())
+        };
         let seen = match host.broker() {
             Some(broker) => broker.look(look).await,
             None => None,

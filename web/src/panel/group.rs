@@ -80,7 +80,7 @@ pub fn Group(id: String) -> impl IntoView {
                 {move || readers.with(|readers| verdict(readers))}
             </p>
         </Show>
-        <h3>"Members, and what the coordinator has given them"</h3>
+        <h3>"Members"</h3>
         <Show when=move || members.with(Vec::is_empty)><p class="hint">"Nobody at this moment."</p></Show>
         <ul class="members">{move || members.get().into_iter().map(member).collect_view()}</ul>
         <Facts facts=Signal::derive(facts)/>
@@ -138,8 +138,8 @@ fn verdict(tiles: &[Tile]) -> String {
     match (stand_still(tiles), tiles.len()) {
         (0, all) => format!("All {all} are read.{more}"),
         (still, all) if still == all => format!("All {all} stand still: nobody reads.{more}"),
-        (1, all) => format!("1 of {all} stands still, the others are read on.{more}"),
-        (still, all) => format!("{still} of {all} stand still, the others are read on.{more}"),
+        (1, all) => format!("1 of {all} stands still.{more}"),
+        (still, all) => format!("{still} of {all} stand still.{more}"),
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
         let group = GroupView { id: "shop".into(), ..Default::default() };
         let tiles = readers(&view, &group);
         assert_eq!(tiles.iter().map(|tile| &*tile.reader).collect::<Vec<_>>(), ["c1", "", "c2"]);
-        assert_eq!(verdict(&tiles), "1 of 3 stands still, the others are read on.");
+        assert_eq!(verdict(&tiles), "1 of 3 stands still.");
     }
 
     #[test]

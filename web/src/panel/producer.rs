@@ -78,9 +78,9 @@ pub fn Producer(name: String) -> impl IntoView {
                 <button class="danger" title="It goes for good" on:click=move |_| session.act(Action::Stop(names.get_value()))>"Stop"</button>
             </div>
         </Show>
+        {move || transactional.get().map(|id| view! { <h3>"Its transaction"</h3><Stand id/> })}
         <Stages producer/>
         <Show when=move || live.get()><Facts facts=Signal::derive(facts)/></Show>
-        {move || transactional.get().map(|id| view! { <h3>"Its transaction"</h3><Stand id/> })}
         <Show when=move || identity.with(Option::is_some)>
             <h3>"Who it is to brokers"</h3>
             <p class="words">{move || if transactional.with(Option::is_some) { FENCES } else { IDEMPOTENT }}</p>

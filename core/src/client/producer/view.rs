@@ -31,7 +31,8 @@ impl Producer {
         let settings = &self.settings;
         StagesView {
             blocked: self.application.blocked().map(|since| {
-                let why = if self.accumulator.is_exhausted() { "buffer.memory is used up" } else { "it needs metadata" };
+                let why =
+                    if self.accumulator.is_exhausted() { "buffer.memory is used up" } else { "it needs metadata" };
                 format!("{why}, since {since}")
             }),
             partitioner: match (settings.round_robin, settings.ignore_keys) {
