@@ -33,7 +33,7 @@ impl Producer {
             blocked: self.application.blocked().map(|since| {
                 let why =
                     if self.accumulator.is_exhausted() { "buffer.memory is used up" } else { "it needs metadata" };
-                format!("{why}, since {since}")
+                format!("{why}, since {:.1} s", since.as_secs_f64())
             }),
             partitioner: match (settings.round_robin, settings.ignore_keys) {
                 (true, _) => "RoundRobinPartitioner",
