@@ -35,7 +35,7 @@ impl Simulation {
             Target::ZooKeeper => Some(Detail::Facts(self.zookeeper_facts())),
             Target::Znode { path } => self.znode(path).map(Detail::Znode),
             // All that is known of it is in the view.
-            Target::Group { .. } => Some(Detail::Facts(Vec::new())),
+            Target::Group { .. } | Target::Transaction { .. } | Target::Topic { .. } => Some(Detail::Facts(Vec::new())),
             Target::Producer { name } | Target::Consumer { name } => {
                 let facts = match &self.client_of(name)?.app {
                     App::Producer(producer) => producer.facts(),

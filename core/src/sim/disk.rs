@@ -417,6 +417,7 @@ impl Disk {
                 last_offset: header.last_offset(),
                 bytes: header.size() as u32,
                 leader_epoch: header.partition_leader_epoch,
+                ..BatchView::default()
             };
             newest.splice(0..0, segment.walk().filter(|(_, header)| readable(header)).map(cell));
         }

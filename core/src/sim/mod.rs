@@ -686,16 +686,23 @@ impl Host {
             let directory = format!("{}-{}", replica.topic, replica.partition);
             let end = self.disk.end(&directory)?;
             let segments = self.disk.segments(&directory);
+            // What was known of a batch the disk alone does not tell.
+            let known = |batch: view::BatchView| {
+                let before = replica.batches.binary_search_by_key(&batch.base_offset, |one| one.base_offset);
+                let fate = before.map_or_else(|_| batch.fate, |at| replica.batches[at].fate);
+                view::BatchView { fate, ..batch }
+            };
             // What a machine's death has left would survive another one.
             let flushed = if matches!(self.process, Process::Crashed) { end } else { replica.flushed.min(end) };
             Some(ReplicaView {
                 log_start: replica.log_start.min(end),
                 end,
                 high_watermark: replica.high_watermark.min(end),
+                stable: replica.stable.min(end),
                 flushed,
                 bytes: segments.iter().map(|(_, bytes)| u64::from(*bytes)).sum(),
                 segments: segments.len() as u32,
-                batches: self.disk.newest(&directory, view::View::CELLS),
+                batches: self.disk.newest(&directory, view::View::CELLS).into_iter().map(known).collect(),
                 ..replica.clone()
             })
         };

@@ -170,6 +170,7 @@ impl Consumer {
             positions: self.positions.iter().filter_map(position).collect(),
             unplaced: self.positions.iter().filter(|one| !matches!(one.state, State::At(_) | State::Free)).count()
                 as u32,
+            membership: self.group.as_ref().map(|group| group.state().to_owned()).unwrap_or_default(),
         }
     }
 

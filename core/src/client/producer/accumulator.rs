@@ -266,6 +266,11 @@ impl Queue {
         self.batches.front()
     }
 
+    /// Its batches, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &ProducerBatch> {
+        self.batches.iter()
+    }
+
     pub fn batches(&self) -> usize {
         self.batches.len()
     }

@@ -25,6 +25,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
+mod view;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -165,6 +166,7 @@ impl Producer {
                 committed: self.counts.committed,
                 aborted: self.counts.aborted,
             }),
+            stages: Some(self.stages()),
         }
     }
 

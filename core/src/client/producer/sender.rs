@@ -68,6 +68,11 @@ impl Sender {
         self.in_flight.len()
     }
 
+    /// They, the oldest first.
+    pub fn flying(&self) -> impl Iterator<Item = &(QueueId, ProducerBatch)> {
+        self.in_flight.values()
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         self.wake
     }

@@ -44,6 +44,7 @@ impl Groups {
                             instance_id: member.instance_id.as_ref().map(|id| id.to_string()),
                             epoch: group.generation,
                             assigned: assigned.map(|assigned| assigned.named().collect()).unwrap_or_default(),
+                            joined: member.join.is_some(),
                         }
                     });
                     GroupView {
@@ -72,6 +73,7 @@ impl Groups {
                             instance_id: member.wants.instance_id.as_ref().map(|id| id.to_string()),
                             epoch: member.epoch,
                             assigned,
+                            joined: false,
                         }
                     });
                     let assignor = group.preferred_assignor();

@@ -379,6 +379,11 @@ impl Group {
         times.chain(self.coordinator.deadline()).filter(|at| *at > looked).min()
     }
 
+    /// How it stands with the group, in words.
+    pub fn state(&self) -> &'static str {
+        self.membership.state()
+    }
+
     /// For the page.
     pub fn facts(&self) -> FactGroup {
         let fact = |name: &str, value: String| (name.to_string(), value);
