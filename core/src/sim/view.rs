@@ -143,6 +143,9 @@ pub struct ProducerView {
     pub buffered: u64,
     pub buffer_memory: u64,
     pub in_flight: u32,
+    /// Produce requests that it has sent; 0 on a live server.
+    #[serde(default)]
+    pub requests: u64,
     /// With idempotence.
     #[serde(default)]
     pub identity: Option<IdentityView>,
@@ -427,9 +430,15 @@ pub struct HeaderField {
 pub struct RecordView {
     pub offset: i64,
     pub timestamp: i64,
-    /// As text where it is UTF-8, else as `0x…`.
+    /// As the first of those that name a serializer or a deserializer reads it: who wrote it, who writes to its topic, who
+    /// reads it. Where nobody names one, or can read it: as text where it is UTF-8, else as `0x…`.
     pub key: Option<String>,
     pub value: Option<String>,
+    /// Each of those classes, and what it reads or throws.
+    #[serde(default)]
+    pub key_read: Vec<(String, String)>,
+    #[serde(default)]
+    pub value_read: Vec<(String, String)>,
     pub headers: Vec<(String, Option<String>)>,
 }
 

@@ -1,6 +1,9 @@
 //! The application in front of a producer: it calls `send()` at a rate, one record after the other, and waits while a
 //! call blocks.
 //!
+//! With `handler.ms` its main thread hands every record to one of `handlers` threads, which share the producer: a thread
+//! works on a record for that time, then calls `send()`. While all of them are at work the main thread waits.
+//!
 //! With `transaction.every` it sends its records in transactions, as Kafka's documentation tells an application to:
 //!
 //! ```text
@@ -66,6 +69,10 @@ pub struct Application {
     next: Option<Instant>,
     sequence: u64,
     waiting: VecDeque<Call>,
+    /// Handlers at work, by the moments when they will send.
+    at_work: VecDeque<Instant>,
+    handlers: usize,
+    handling: Duration,
     transactions: Option<Transactions>,
     /// It has closed its producer.
     closed: bool,
@@ -92,6 +99,9 @@ impl Application {
             next: None,
             sequence: 0,
             waiting: begin.into_iter().collect(),
+            at_work: VecDeque::new(),
+            handlers: settings.handlers,
+            handling: settings.handling,
             transactions: (every > 0).then_some(Transactions { every, aborts, open: None, dice }),
             closed: false,
         }
@@ -121,7 +131,7 @@ impl Application {
         let topic = TopicName(StrBytes::from_string(record.topic.clone()));
         let chosen = Arc::new(Chosen { topic, record, headers });
         let number = self.number();
-        if self.waiting.len() >= MAX_WAITING {
+        if self.waiting.len() >= MAX_WAITING || self.closed {
             return Err((number, chosen));
         }
         self.ask(What::Send(number, Made::Chosen(chosen)));
@@ -130,9 +140,25 @@ impl Application {
 
     /// A call, to be made after what waits already.
     pub fn ask(&mut self, what: What) {
-        if self.waiting.len() < MAX_WAITING {
+        if self.waiting.len() < MAX_WAITING && !self.closed {
             self.waiting.push_back(Call { what, blocked: None });
         }
+    }
+
+    /// The producer is closed under it: gives the records that wait, the first of which may block. A transaction that is being
+    /// ended comes to its end.
+    pub fn close(&mut self) -> VecDeque<Call> {
+        self.closed = true;
+        self.at_work.clear();
+        let ends =
+            |call: &Call| matches!(call.what, What::Transaction(_) | What::SendOffsets(_)) && call.blocked.is_some();
+        let (kept, gone): (VecDeque<Call>, _) = std::mem::take(&mut self.waiting).into_iter().partition(ends);
+        self.waiting = kept;
+        gone
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// The next call that is due, if one is.
@@ -140,13 +166,14 @@ impl Application {
         if let Some(call) = self.waiting.pop_front() {
             return Some(call);
         }
-        let interval = self.interval.filter(|_| !self.closed)?;
-        let due = *self.next.get_or_insert(now);
-        if due > now {
-            return None;
+        if self.handling.is_zero() {
+            self.due(now).then_some(())?;
+        } else {
+            while self.at_work.len() < self.handlers && self.due(now) {
+                self.at_work.push_back(now + self.handling);
+            }
+            self.at_work.pop_front_if(|done| *done <= now)?;
         }
-        // Who was blocked does not hurry afterwards.
-        self.next = Some(if due + interval > now { due + interval } else { now + interval });
         let record = What::Send(self.number(), Made::Numbered);
         let Some(transactions) = &mut self.transactions else { return Some(Call { what: record, blocked: None }) };
         let sent = transactions.open.map_or(1, |sent| sent + 1);
@@ -164,6 +191,18 @@ impl Application {
         self.waiting.pop_front()
     }
 
+    /// Whether a record is to be made now.
+    fn due(&mut self, now: Instant) -> bool {
+        let Some(interval) = self.interval.filter(|_| !self.closed) else { return false };
+        let due = *self.next.get_or_insert(now);
+        if due > now {
+            return false;
+        }
+        // Who was blocked does not hurry afterwards.
+        self.next = Some(if due + interval > now { due + interval } else { now + interval });
+        true
+    }
+
     /// The call could not be finished: it blocks, and everything behind it waits.
     pub fn block(&mut self, now: Instant, mut call: Call) {
         call.blocked.get_or_insert(now);
@@ -172,7 +211,7 @@ impl Application {
 
     /// A call threw. True if the application does something about it.
     pub fn thrown(&mut self, what: &What, fatal: bool) -> bool {
-        let Some(transactions) = &mut self.transactions else { return false };
+        let Some(transactions) = self.transactions.as_mut().filter(|_| !self.closed) else { return false };
         if fatal {
             self.closed = true;
             self.waiting.clear();
@@ -191,15 +230,21 @@ impl Application {
 
     /// A call timed out, and is made again.
     pub fn again(&mut self, what: What) -> bool {
-        if self.transactions.is_some() {
+        let again = self.transactions.is_some() && !self.closed;
+        if again {
             self.waiting.push_front(Call { what, blocked: None });
         }
-        self.transactions.is_some()
+        again
     }
 
     /// Since when the foremost call blocks.
     pub fn blocked(&self) -> Option<Instant> {
         self.waiting.front().and_then(|call| call.blocked)
+    }
+
+    /// Handlers that work on a record.
+    pub fn at_work(&self) -> usize {
+        self.at_work.len()
     }
 
     /// Calls that wait.
@@ -211,7 +256,11 @@ impl Application {
     pub fn deadline(&self) -> Option<Instant> {
         match self.waiting.front() {
             Some(_) => None,
-            None => self.interval.filter(|_| !self.closed).map(|_| self.next.unwrap_or(Instant::ZERO)),
+            None => {
+                let takes = self.interval.is_some() && !self.closed && self.at_work.len() < self.handlers;
+                let next = takes.then(|| self.next.unwrap_or(Instant::ZERO));
+                next.into_iter().chain(self.at_work.front().copied()).min()
+            }
         }
     }
 
