@@ -170,6 +170,9 @@ pub struct ProducerView {
     pub buffered: u64,
     pub buffer_memory: u64,
     pub in_flight: u32,
+    /// Produce requests that it has sent; 0 on a live server.
+    #[serde(default)]
+    pub requests: u64,
     /// With idempotence.
     #[serde(default)]
     pub identity: Option<IdentityView>,

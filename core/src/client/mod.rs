@@ -3,7 +3,7 @@
 //!
 //! `producer/`, `consumer/` the nodes, with their stages and settings | `connection.rs` connections, requests in flight,
 //! time-outs | `metadata.rs` which broker leads what | `admin.rs` what operators ask | `setting.rs` settings by Kafka's names |
-//! `call.rs` what a program asks natively | `exception.rs` what calls throw
+//! `call.rs` what a program asks natively | `serdes.rs` Kafka's serializers and deserializers | `exception.rs` what calls throw
 
 pub mod admin;
 pub mod call;
@@ -15,6 +15,7 @@ mod fake;
 pub mod line;
 pub mod metadata;
 pub mod producer;
+pub mod serdes;
 pub mod setting;
 
 pub use call::Call;
@@ -79,7 +80,7 @@ pub enum Command {
     Transaction(Turn),
     /// sendOffsetsToTransaction()
     SendOffsets(Offsets),
-    /// Consumers: close in order, which [`Report::Closed`] ends.
+    /// Close in order, which [`Report::Closed`] ends.
     Close,
     Seek {
         name: TopicPartition,
@@ -198,7 +199,7 @@ pub enum Report {
     Committed { group: StrBytes, generation: i32, asked: Instant, offsets: Vec<(TopicPartition, Offset)> },
     /// The application goes on reading there.
     Sought { partition: TopicPartition, offset: Offset },
-    /// A consumer is closed.
+    /// The client is closed.
     Closed,
     /// A line for the event log.
     Note(String),

@@ -175,7 +175,7 @@ impl Simulation {
     /// A client closes in order: members of a group leave it first.
     pub(super) fn close_client(&mut self, node: NodeId) -> Result<(), String> {
         let client = self.client_mut(node);
-        if client.running && matches!(&client.app, App::Consumer(_)) {
+        if client.running && matches!(&client.app, App::Producer(_) | App::Consumer(_)) {
             self.tell_client(node, client::Event::Command(client::Command::Close));
             return Ok(());
         }

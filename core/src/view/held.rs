@@ -137,9 +137,15 @@ pub struct HeaderField {
 pub struct RecordView {
     pub offset: i64,
     pub timestamp: i64,
-    /// As text where it is UTF-8, else as `0x…`.
+    /// As the first of those that name a serializer or a deserializer reads it: who wrote it, who writes to its topic, who
+    /// reads it. Where nobody names one, or can read it: as text where it is UTF-8, else as `0x…`.
     pub key: Option<String>,
     pub value: Option<String>,
+    /// Each of those classes, and what it reads or throws.
+    #[serde(default)]
+    pub key_read: Vec<(String, String)>,
+    #[serde(default)]
+    pub value_read: Vec<(String, String)>,
     pub headers: Vec<(String, Option<String>)>,
 }
 

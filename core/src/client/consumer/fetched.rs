@@ -6,6 +6,9 @@ use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::AbortedTransaction;
 
 use super::positions::Position;
+use super::settings::Settings;
+use crate::client::exception::Exception;
+use crate::client::serdes::Part;
 use crate::id::{LeaderEpoch, Offset};
 use crate::record::batch::{batches, computed_crc};
 use crate::record::{Batch, BatchHeader, Marker, Record, TimestampType};
@@ -22,6 +25,8 @@ pub struct Fetched {
     pub next_offset: Offset,
     /// Why nothing after it can be read, if so.
     pub broken: Option<String>,
+    /// What poll() throws, again and again, for the first of them: the application has to seek past it.
+    pub poison: Option<Exception>,
 }
 
 impl Fetched {
@@ -42,6 +47,27 @@ impl Fetched {
             self.epochs.pop_front();
         }
     }
+}
+
+/// Whether the application's deserializers take a record (`CompletedFetch.parseRecord`).
+pub fn deserialize(settings: &Settings, position: &Position, record: &Record) -> Result<(), Exception> {
+    let parts = [
+        (Part::Key, settings.key_deserializer, &record.key),
+        (Part::Value, settings.value_deserializer, &record.value),
+    ];
+    parts.into_iter().try_for_each(|(part, serde, bytes)| {
+        let Some(bytes) = bytes else { return Ok(()) };
+        serde.ensure(bytes).map_err(|cause| {
+            let message = format!(
+                "Error deserializing {} for partition {} at offset {}. If needed, please seek past the record to continue \
+                 consumption.",
+                part.to_string().to_uppercase(),
+                position.name(),
+                record.offset
+            );
+            Exception::new("RecordDeserializationException", message).caused_by(&cause)
+        })
+    })
 }
 
 /// Whose batches are not given, as the walk over a fetch goes on: those of aborted transactions.
@@ -90,6 +116,7 @@ pub fn decode(
         epochs: VecDeque::new(),
         next_offset: offset,
         broken: None,
+        poison: None,
     };
     let mut walk = batches(bytes);
     let mut whole = 0;

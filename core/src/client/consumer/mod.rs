@@ -19,6 +19,8 @@
 //!    for a commit. A program says itself when it is.
 //! 3. The position of a partition is the offset after the last record that was polled; it never goes back but by a
 //!    reset, a seek or another assignment; a reset is told in a note.
+//! 4. At a record that a deserializer refuses the position stays: poll() throws for it until the application seeks past it, or
+//!    pauses or loses its partition, and gives nothing of other partitions either.
 
 mod answers;
 pub mod assignor;
@@ -46,6 +48,7 @@ pub use self::settings::Settings;
 use self::validate::{Asked, Validity};
 use super::connection::{LinkId, Network};
 use super::metadata::Metadata;
+use super::serdes::Serde;
 use super::{Command, Effect, Endpoint, Event, Report};
 use crate::id::TopicPartition;
 use crate::node::Node;
@@ -174,6 +177,12 @@ impl Consumer {
         }
     }
 
+    /// What its deserializers take, if it reads that topic.
+    pub fn serdes(&self, topic: &str) -> Option<[Serde; 2]> {
+        let reads = self.metadata.topics().iter().any(|known| &*known.name.0 == topic);
+        reads.then_some([self.settings.key_deserializer, self.settings.value_deserializer])
+    }
+
     /// What there is to see of it beyond the view.
     pub fn facts(&self) -> Vec<FactGroup> {
         let group = |title: &str, facts| FactGroup { title: title.to_string(), facts };
@@ -195,9 +204,16 @@ impl Consumer {
         let sessions =
             self.sessions.iter().enumerate().map(|(at, session)| (format!("session {at}"), session.describe()));
         let own = self.positions.iter().filter(|position| position.state != State::Free);
+        let mut deserializer = vec![
+            ("key.deserializer".to_string(), self.settings.key_deserializer.deserializer().to_string()),
+            ("value.deserializer".to_string(), self.settings.value_deserializer.deserializer().to_string()),
+        ];
+        let poison = self.fetched.iter().find_map(|fetched| fetched.poison.as_ref());
+        deserializer.extend(poison.map(|exception| ("poll() throws".to_string(), exception.to_string())));
         let mut facts: Vec<FactGroup> = self.group.iter().map(Group::facts).collect();
         facts.extend([
             group("Positions", own.map(position).collect()),
+            group("Deserializer", deserializer),
             group("Fetched", vec![("records that wait for poll()".to_string(), waiting.to_string())]),
             group("Fetch sessions", sessions.collect()),
             group("Connections", self.network.facts()),
@@ -298,9 +314,26 @@ impl Consumer {
         {
             let fetched = &mut self.fetched[place];
             let position = &mut self.positions[fetched.position];
-            let count = fetched.records.len().min(self.settings.max_poll_records);
-            for _ in 0..count {
-                let Some(record) = fetched.records.pop_front() else { break };
+            // (4) It is thrown once more, which was told.
+            if fetched.poison.is_some() {
+                return;
+            }
+            let mut count = 0;
+            while count < self.settings.max_poll_records
+                && let Some(record) = fetched.records.pop_front()
+            {
+                if let Err(exception) = fetched::deserialize(&self.settings, position, &record) {
+                    fetched.records.push_front(record);
+                    // Those before it are given first.
+                    if count == 0 {
+                        let error = exception.to_string();
+                        out.push(Effect::Report(Report::Thrown { call: "poll", error }));
+                        fetched.poison = Some(exception);
+                        return;
+                    }
+                    break;
+                }
+                count += 1;
                 // (3)
                 position.state = State::At(record.offset.wrapping_add(1));
                 position.epoch = fetched.epoch_of(record.offset);

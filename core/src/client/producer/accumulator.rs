@@ -117,6 +117,11 @@ impl Accumulator {
         })
     }
 
+    /// The partition that records without a key go to now, of every topic that has one.
+    pub fn sticky(&self) -> impl Iterator<Item = (&TopicName, usize)> {
+        self.topics.iter().filter_map(|queues| Some((&queues.topic, queues.partitioner.sticky()?)))
+    }
+
     /// Bytes of `buffer.memory` in use.
     pub fn reserved(&self) -> u64 {
         self.reserved

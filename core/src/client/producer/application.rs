@@ -1,6 +1,9 @@
 //! The application in front of a producer: it calls `send()` at a rate, one record after the other, and waits while a
 //! call blocks.
 //!
+//! With `handler.ms` its main thread hands every record to one of `handlers` threads, which share the producer: a thread
+//! works on a record for that time, then calls `send()`. While all of them are at work the main thread waits.
+//!
 //! With `transaction.every` it sends its records in transactions, as Kafka's documentation tells an application to:
 //!
 //! ```text
@@ -71,6 +74,10 @@ pub struct Application {
     /// Calls that block, each in a thread of its own: only where a program calls.
     blocked: VecDeque<Call>,
     threads: bool,
+    /// Handlers at work, by the moments when they will send.
+    at_work: VecDeque<Instant>,
+    handlers: usize,
+    handling: Duration,
     transactions: Option<Transactions>,
     /// It has closed its producer.
     closed: bool,
@@ -105,6 +112,9 @@ impl Application {
             waiting: begin.into_iter().collect(),
             blocked: VecDeque::new(),
             threads: false,
+            at_work: VecDeque::new(),
+            handlers: settings.handlers,
+            handling: settings.handling,
             transactions: (every > 0).then_some(Transactions { every, aborts, open: None, dice }),
             closed: false,
         }
@@ -137,7 +147,7 @@ impl Application {
     /// A chosen record, to be sent after what waits already; its number, and whether it was taken.
     pub fn choose(&mut self, record: SendRecord) -> Result<(), (u64, Arc<Chosen>)> {
         let (number, chosen) = self.chosen(record);
-        if self.waiting.len() >= MAX_WAITING {
+        if self.waiting.len() >= MAX_WAITING || self.closed {
             return Err((number, chosen));
         }
         self.ask(What::Send(number, Made::Chosen(chosen)));
@@ -162,7 +172,7 @@ impl Application {
 
     /// A call, to be made after what waits already.
     pub fn ask(&mut self, what: What) {
-        if self.waiting.len() < MAX_WAITING {
+        if self.waiting.len() < MAX_WAITING && !self.closed {
             self.waiting.push_back(Call::new(what, None));
         }
     }
@@ -180,18 +190,36 @@ impl Application {
         }
     }
 
+    /// The producer is closed under it: gives the records that wait, the first of which may block. A transaction that is being
+    /// ended comes to its end.
+    pub fn close(&mut self) -> VecDeque<Call> {
+        self.closed = true;
+        self.at_work.clear();
+        self.retry();
+        let ends =
+            |call: &Call| matches!(call.what, What::Transaction(_) | What::SendOffsets(_)) && call.blocked.is_some();
+        let (kept, gone): (VecDeque<Call>, _) = std::mem::take(&mut self.waiting).into_iter().partition(ends);
+        self.waiting = kept;
+        gone
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// The next call that is due, if one is.
     pub fn next(&mut self, now: Instant) -> Option<Call> {
         if let Some(call) = self.waiting.pop_front() {
             return Some(call);
         }
-        let interval = self.interval.filter(|_| !self.closed)?;
-        let due = *self.next.get_or_insert(now);
-        if due > now {
-            return None;
+        if self.handling.is_zero() {
+            self.due(now).then_some(())?;
+        } else {
+            while self.at_work.len() < self.handlers && self.due(now) {
+                self.at_work.push_back(now + self.handling);
+            }
+            self.at_work.pop_front_if(|done| *done <= now)?;
         }
-        // Who was blocked does not hurry afterwards.
-        self.next = Some(if due + interval > now { due + interval } else { now + interval });
         let record = What::Send(self.number(), Made::Numbered);
         let Some(transactions) = &mut self.transactions else { return Some(Call::new(record, None)) };
         let sent = transactions.open.map_or(1, |sent| sent + 1);
@@ -209,6 +237,18 @@ impl Application {
         self.waiting.pop_front()
     }
 
+    /// Whether a record is to be made now.
+    fn due(&mut self, now: Instant) -> bool {
+        let Some(interval) = self.interval.filter(|_| !self.closed) else { return false };
+        let due = *self.next.get_or_insert(now);
+        if due > now {
+            return false;
+        }
+        // Who was blocked does not hurry afterwards.
+        self.next = Some(if due + interval > now { due + interval } else { now + interval });
+        true
+    }
+
     /// The call could not be finished: it blocks. Whether everything behind it waits.
     pub fn block(&mut self, now: Instant, mut call: Call) -> bool {
         call.blocked.get_or_insert(now);
@@ -221,7 +261,7 @@ impl Application {
 
     /// A call threw. True if the application does something about it.
     pub fn thrown(&mut self, what: &What, fatal: bool) -> bool {
-        let Some(transactions) = &mut self.transactions else { return false };
+        let Some(transactions) = self.transactions.as_mut().filter(|_| !self.closed) else { return false };
         if fatal {
             self.closed = true;
             self.waiting.clear();
@@ -240,15 +280,21 @@ impl Application {
 
     /// A call timed out, and is made again.
     pub fn again(&mut self, what: What) -> bool {
-        if self.transactions.is_some() {
+        let again = self.transactions.is_some() && !self.closed;
+        if again {
             self.waiting.push_front(Call::new(what, None));
         }
-        self.transactions.is_some()
+        again
     }
 
     /// Since when the foremost call blocks.
     pub fn blocked(&self) -> Option<Instant> {
         self.blocked.front().or(self.waiting.front()).and_then(|call| call.blocked)
+    }
+
+    /// Handlers that work on a record.
+    pub fn at_work(&self) -> usize {
+        self.at_work.len()
     }
 
     /// Calls that wait.
@@ -260,7 +306,11 @@ impl Application {
     pub fn deadline(&self) -> Option<Instant> {
         match self.waiting.front() {
             Some(_) => None,
-            None => self.interval.filter(|_| !self.closed).map(|_| self.next.unwrap_or(Instant::ZERO)),
+            None => {
+                let takes = self.interval.is_some() && !self.closed && self.at_work.len() < self.handlers;
+                let next = takes.then(|| self.next.unwrap_or(Instant::ZERO));
+                next.into_iter().chain(self.at_work.front().copied()).min()
+            }
         }
     }
 

@@ -8,24 +8,26 @@
 //!
 //! `application.rs` who calls send() | `serializer.rs` records as bytes | `partitioner.rs` which partition |
 //! `accumulator.rs` batches that fill and linger | `sender.rs` requests, answers, retries | `settings.rs` Kafka's names |
-//! `transaction/` who it is and its transactions, `sequences.rs` what its batches are numbered with | `program.rs` a
-//! program's threads in the application's place
+//! `transaction/` who it is and its transactions, `sequences.rs` what its batches are numbered with | `closing.rs` close() |
+//! `program.rs` a program's threads in the application's place | `facts.rs`, `stages.rs` what the page shows of all that
 //!
 //! 1. A record that was handed over ends in exactly one of: acknowledged, or failed.
 //! 2. Records of a producer are numbered from 0 in the order of their send() calls.
 
 pub mod accumulator;
 pub mod application;
+mod closing;
+mod facts;
 pub mod partitioner;
 mod program;
 pub mod sender;
 pub mod sequences;
 pub mod serializer;
 pub mod settings;
+mod stages;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
-mod view;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -36,6 +38,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use self::accumulator::{Accumulator, Exhausted, QueueId};
 use self::application::{Application, Call, Made, What};
+use self::closing::Life;
 use self::sender::{Around, Sender};
 use self::serializer::Serializer;
 pub use self::settings::Settings;
@@ -47,7 +50,6 @@ use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant, Now};
-use crate::view::{FactGroup, Health, IdentityView, ProducerView};
 
 const BUFFER_EXHAUSTED: &str = "BufferExhaustedException";
 
@@ -67,6 +69,7 @@ pub struct Producer {
     metadata: Metadata,
     network: Network<Tag>,
     counts: Counts,
+    life: Life,
     dice: Stream,
 }
 
@@ -89,6 +92,8 @@ pub struct Counts {
     pub acked: u64,
     pub failed: u64,
     pub retries: u64,
+    /// Produce requests.
+    pub requests: u64,
     /// Transactions.
     pub committed: u64,
     pub aborted: u64,
@@ -131,6 +136,7 @@ impl Producer {
             metadata: Metadata::new(bootstrap, topics.to_vec(), true, stream("metadata")),
             network: Network::new(settings.connection.clone(), stream("network")),
             counts: Counts::default(),
+            life: Life::Open,
             dice: stream("partitioner"),
             settings: Arc::new(settings),
             topics,
@@ -140,38 +146,6 @@ impl Producer {
     /// `acks`, with −1 for all.
     pub fn acks(&self) -> i16 {
         self.settings.acks
-    }
-
-    pub fn view(&self) -> ProducerView {
-        ProducerView {
-            name: self.name.clone(),
-            // The rate of the moment stands beside it, and a hand may have changed it.
-            settings: self.set.split(' ').filter(|pair| !pair.starts_with("rate=")).collect::<Vec<_>>().join(" "),
-            topic: self.topics.iter().map(|topic| &*topic.0).collect::<Vec<_>>().join(","),
-            health: Health::Running,
-            rate: self.application.rate(),
-            sent: self.counts.sent,
-            acked: self.counts.acked,
-            failed: self.counts.failed,
-            retries: self.counts.retries,
-            buffered: self.accumulator.reserved(),
-            buffer_memory: self.settings.buffer_memory,
-            in_flight: self.network.all_in_flight() as u32,
-            identity: self.sender.transactions.as_ref().map(|manager| IdentityView {
-                producer_id: manager.producer().id,
-                producer_epoch: manager.producer().epoch,
-                transactional_id: manager.transactional_id.as_ref().map(|id| id.to_string()),
-                state: manager.state().to_owned(),
-                partitions: manager.added().map(|id| self.partition(id)).collect(),
-                committed: self.counts.committed,
-                aborted: self.counts.aborted,
-            }),
-            stages: Some(self.stages()),
-        }
-    }
-
-    fn partition(&self, id: QueueId) -> String {
-        format!("{}-{}", self.accumulator.queues(id.topic).topic.0, id.partition)
     }
 
     pub fn transactional_id(&self) -> Option<&str> {
@@ -188,47 +162,6 @@ impl Producer {
     /// Whether brokers drop what it sends twice.
     pub fn is_idempotent(&self) -> bool {
         self.settings.idempotence
-    }
-
-    /// What there is to see of it beyond the view, stage by stage.
-    pub fn facts(&self) -> Vec<FactGroup> {
-        let group = |title: &str, facts| FactGroup { title: title.to_string(), facts };
-        let fact = |name: &str, value: String| (name.to_string(), value);
-        let queued = self.accumulator.waiting().map(|(id, topic, queue)| {
-            let first = queue.first().map_or(0, |batch| batch.sequences.len());
-            (
-                format!("{}-{}", topic.0, id.partition),
-                format!("{} batches, {first} records in the first", queue.batches()),
-            )
-        });
-        let blocked = self.application.blocked().map_or("no".to_string(), |since| format!("since {since}"));
-        let accumulator = [fact("bytes reserved", self.accumulator.reserved().to_string())].into_iter().chain(queued);
-        let leaders = self.metadata.topics().iter().flat_map(|topic| {
-            topic.partitions.iter().enumerate().map(|(index, partition)| {
-                let leader = partition.leader.map_or("none".to_string(), |leader| leader.to_string());
-                (format!("{}-{index}", topic.name.0), format!("leader {leader}, epoch {}", partition.leader_epoch))
-            })
-        });
-        let groups = vec![
-            group(
-                "Application",
-                vec![
-                    fact("records a second", self.application.rate().to_string()),
-                    fact("send() blocks", blocked),
-                    fact("calls waiting", self.application.waiting().to_string()),
-                ],
-            ),
-            group("Accumulator", accumulator.collect()),
-            group(
-                "Transaction manager",
-                self.sender.transactions.as_ref().map_or(Vec::new(), |manager| manager.facts(|id| self.partition(id))),
-            ),
-            group("Sender", vec![fact("batches in flight", self.sender.in_flight().to_string())]),
-            group("Metadata", leaders.collect()),
-            group("Connections", self.network.facts()),
-            group("Settings", super::setting::facts(settings::TABLE, &self.set, &self.name)),
-        ];
-        groups.into_iter().filter(|group| group.title != "Transaction manager" || !group.facts.is_empty()).collect()
     }
 
     /// Lets the application call, and the sender send, until neither has anything to do.
@@ -249,12 +182,24 @@ impl Producer {
             self.metadata.poll(now.instant, &self.settings.connection, &mut self.network, Tag::Metadata, out);
             let reserved = self.accumulator.reserved();
             self.with_sender(now, out, Sender::send);
+            if self.closing(out) {
+                continue;
+            }
             // Under acks=0 sending makes room at once, and a transaction of nothing needs nobody to end it.
             let settled = self.sender.transactions.as_ref().is_some_and(TransactionManager::is_settled);
             if self.application.blocked().is_none() || !settled && self.accumulator.reserved() >= reserved {
                 break;
             }
         }
+    }
+
+    /// Another call of the application's.
+    fn ask(&mut self, what: What, out: &mut Vec<Effect>) {
+        if self.application.is_closed() {
+            let error = closing::closed().to_string();
+            out.push(Effect::Report(Report::Thrown { call: name_of(&what), error }));
+        }
+        self.application.ask(what);
     }
 
     /// The application's calls that are due, up to one that blocks.
@@ -382,7 +327,7 @@ impl Producer {
                 name.0
             )));
         }
-        let record = self.serializer.serialize((number, made), &self.settings, now.wall);
+        let record = self.serializer.serialize((number, made), &self.settings, now.wall).map_err(Unfinished::Throws)?;
         let at = self.accumulator.topic(name, count);
         let mut partitioner = std::mem::take(&mut self.accumulator.queues_mut(at).partitioner);
         let queues = self.accumulator.queues(at);
@@ -390,6 +335,8 @@ impl Producer {
             Some(wanted) => (wanted as usize, false),
             None => partitioner.partition(&self.settings, record.key, &topic.partitions, queues, &mut self.dice),
         };
+        // One that is not there is waited for, as Kafka's client does.
+        self.accumulator.topic(name, count.max(partition + 1));
         let id = QueueId { topic: at, partition };
         let mut joins = || match &mut self.sender.transactions {
             Some(manager) => manager.add_partition(id, &format_args!("{}-{partition}", name.0)),
@@ -498,6 +445,9 @@ impl Node for Producer {
     type Effect = Effect;
 
     fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        if self.life == Life::Closed {
+            return;
+        }
         match event {
             Event::Timer => {}
             Event::Opened { conn } => self.network.opened(now.instant, conn, out),
@@ -507,28 +457,33 @@ impl Node for Producer {
                     self.answered(now, answer, out);
                 }
             }
-            Event::Command(Command::Transaction(turn)) => self.application.ask(What::Transaction(turn)),
-            Event::Command(Command::SendOffsets(offsets)) => {
-                self.application.ask(What::SendOffsets(Arc::new(offsets)));
-            }
+            Event::Command(Command::Transaction(turn)) => self.ask(What::Transaction(turn), out),
+            Event::Command(Command::SendOffsets(offsets)) => self.ask(What::SendOffsets(Arc::new(offsets)), out),
             Event::Command(Command::Rate { milli_per_second }) => {
                 self.application.set_rate(now.instant, milli_per_second);
             }
             Event::Command(Command::Send(record)) => {
                 if let Err((sequence, chosen)) = self.application.choose(record) {
                     let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
-                    let error = Exception::kafka("too many records wait behind one that blocks");
+                    let error = match self.application.is_closed() {
+                        true => closing::closed(),
+                        false => Exception::kafka("too many records wait behind one that blocks"),
+                    };
                     self.refuse(&call, -1, (false, &error), out);
                 }
             }
             Event::Call { id, call } => self.called(id, call),
+            Event::Command(Command::Close) => self.close(out),
             // Those of consumers.
-            Event::Command(Command::Close | Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. }) => {}
+            Event::Command(Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. }) => {}
         }
         self.run(now, out);
     }
 
     fn deadline(&self) -> Option<Instant> {
+        if self.life == Life::Closed {
+            return None;
+        }
         let blocked = self.application.blocked().map(|since| since + self.settings.max_block);
         [
             blocked,

@@ -37,6 +37,8 @@ const LAST_BEFORE_KIP_890: i16 = 11;
 pub struct Sender {
     /// With idempotence.
     pub transactions: Option<TransactionManager>,
+    /// The producer is being closed: nobody lingers.
+    pub hurries: bool,
     /// By number, as the requests' tags name them.
     in_flight: BTreeMap<u64, (QueueId, ProducerBatch)>,
     next: u64,
@@ -60,7 +62,7 @@ pub struct Around<'a> {
 
 impl Sender {
     pub fn new(transactions: Option<TransactionManager>, dice: Stream) -> Self {
-        Sender { transactions, in_flight: BTreeMap::new(), next: 0, turn: 0, wake: None, dice }
+        Sender { transactions, hurries: false, in_flight: BTreeMap::new(), next: 0, turn: 0, wake: None, dice }
     }
 
     /// Batches that wait for an answer.
@@ -150,7 +152,7 @@ impl Sender {
     /// Nobody lingers: a call waits for memory, or for the end of the transaction.
     fn hurries(&self, around: &Around<'_>) -> bool {
         let completing = self.transactions.as_ref().is_some_and(TransactionManager::is_completing);
-        around.accumulator.is_exhausted() || completing
+        self.hurries || around.accumulator.is_exhausted() || completing
     }
 
     /// Fails the batches for which `delivery.timeout.ms` is over, waiting or in flight.
@@ -310,6 +312,7 @@ impl Sender {
             .with_acks(acks)
             .with_timeout_ms(timeout)
             .with_topic_data(topics);
+        around.counts.requests += 1;
         let numbers = self.next..self.next + batches.len() as u64;
         self.next = numbers.end;
         let tag = (acks != 0).then(|| Tag::Produce { numbers: numbers.clone() });

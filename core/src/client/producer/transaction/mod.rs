@@ -187,6 +187,11 @@ impl TransactionManager {
         matches!(self.state, State::Committing | State::Aborting)
     }
 
+    /// `hasOngoingTransaction`.
+    pub fn has_ongoing_transaction(&self) -> bool {
+        matches!(self.state, State::InTransaction | State::Committing | State::Aborting | State::AbortableError)
+    }
+
     /// Whether partitions are added to transactions by the producer.
     pub fn is_before_kip_890(&self) -> bool {
         self.is_transactional() && !self.is_v2

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Producer;
 use super::accumulator::{ProducerBatch, QueueId};
+use super::partitioner::Class;
 use crate::view::{PendingView, QueueView, StagesView};
 
 impl Producer {
@@ -35,10 +36,10 @@ impl Producer {
                     if self.accumulator.is_exhausted() { "buffer.memory is used up" } else { "it needs metadata" };
                 format!("{why}, since {:.1} s", since.as_secs_f64())
             }),
-            partitioner: match (settings.round_robin, settings.ignore_keys) {
-                (true, _) => "RoundRobinPartitioner",
-                (_, true) => "sticky: one partition until a batch is full",
-                (_, false) => "murmur2(key) mod partitions; without a key sticky",
+            partitioner: match (&settings.partitioner, settings.ignore_keys) {
+                (Class::BuiltIn, true) => "sticky: one partition until a batch is full",
+                (Class::BuiltIn, false) => "murmur2(key) mod partitions; without a key sticky",
+                (named, _) => named.name(),
             }
             .to_owned(),
             batch_size: settings.batch_size as u32,
