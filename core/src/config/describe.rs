@@ -7,7 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::broker::{BrokerSettings, Layers};
 use super::setting::{Dynamic, Kind, Setting};
-use super::table::{BROKER, GROUP, TOPIC};
+use super::table::{BROKER, TOPIC};
 use super::topic;
 
 /// Where a value comes from.
@@ -80,24 +80,6 @@ pub fn broker(broker: &BrokerSettings, own: &[(&str, String)]) -> Vec<Entry> {
     let known = BROKER.iter().filter(|setting| !setting.internal || layers.set(setting.name).is_some());
     let known = known.map(|setting| known_of_broker(setting, &layers));
     known.chain(layers.names().filter(|name| BROKER.get(name).is_none()).map(|name| unknown(name, &layers))).collect()
-}
-
-/// All that a group has: what its brokers are set to, for nothing is set of one group.
-pub fn group(broker: &BrokerSettings) -> Vec<Entry> {
-    GROUP
-        .iter()
-        .map(|setting| {
-            let synonyms = match BROKER.get(&format!("group.{}", setting.name)) {
-                Some(from) => broker_synonyms(from.name, &[from.name], broker.layers()),
-                None => {
-                    let value = setting.default.map(str::to_owned);
-                    vec![Synonym { name: setting.name.into(), value, source: Source::Default }]
-                }
-            };
-            let value = synonyms.first().and_then(|strongest| strongest.value.clone());
-            entry(setting, value, false, synonyms)
-        })
-        .collect()
 }
 
 /// What was set of all brokers while they run.
@@ -274,32 +256,6 @@ mod tests {
             "2097152 | DynamicDefaultBroker log.segment.bytes=2097152/DynamicDefaultBroker"
         );
         assert!(line(&topic(&BTreeMap::new(), &settings), "segment.bytes").starts_with("3145728 | DynamicBroker "));
-    }
-
-    /// As Kafka 4.3 answers.
-    #[test]
-    fn a_groups_settings_are_those_of_its_broker() {
-        let broker = BrokerSettings::parse(&map(&[("group.consumer.session.timeout.ms", "50000")])).unwrap();
-        let entries = group(&broker);
-        assert_eq!(entries.len(), 17);
-        assert_eq!(
-            line(&entries, "consumer.session.timeout.ms"),
-            "50000 | StaticBroker group.consumer.session.timeout.ms=50000/StaticBroker, \
-             group.consumer.session.timeout.ms=45000/Default"
-        );
-        assert_eq!(
-            line(&entries, "consumer.heartbeat.interval.ms"),
-            "5000 | Default group.consumer.heartbeat.interval.ms=5000/Default"
-        );
-        assert_eq!(
-            line(&entries, "share.isolation.level"),
-            "read_uncommitted | Default share.isolation.level=read_uncommitted/Default"
-        );
-        // What the broker's table says is what the groups' says.
-        for setting in GROUP.iter() {
-            let from = BROKER.get(&format!("group.{}", setting.name));
-            assert!(from.is_none_or(|from| (from.kind, from.default) == (setting.kind, setting.default)));
-        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! coordinator's | `transaction.rs` what is the transaction coordinator's | `internal.rs` the topics that coordinators
 //! write to | `describe.rs` what DescribeConfigs says of them
 //!
-//! The tables, `topic.tsv`, `broker.tsv` and `group.tsv`, are what Kafka 4.3 itself says when it is asked: a line a setting, in the
+//! The tables, `topic.tsv` and `broker.tsv`, are what Kafka 4.3 itself says when it is asked: a line a setting, in the
 //! order in which Kafka defines (and checks) them. A default of `null` is none, `required` has none, all others follow
 //! an `=`. `own.tsv` has in the same form what went from Kafka with ZooKeeper, what can be set there only while brokers run, and what
 //! is only here.

@@ -11,9 +11,6 @@ pub static TOPIC: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("
 pub static BROKER: LazyLock<Table> =
     LazyLock::new(|| Table::parse(concat!(include_str!("broker.tsv"), include_str!("own.tsv"))));
 
-/// What a group can be set to in Kafka.
-pub static GROUP: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("group.tsv")));
-
 /// Settings in the order in which Kafka defines them.
 #[derive(Clone, Debug)]
 pub struct Table {

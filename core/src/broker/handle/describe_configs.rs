@@ -3,8 +3,7 @@
 //! A resource that is asked for twice in the same words is described once: clients keep the answers in a map, and an answer
 //! must not be thousands of times as long as its request.
 //!
-//! A group has what its brokers are set to: nothing can be set of one group here. Kafka's client metrics have no settings here;
-//! this broker has no loggers to set.
+//! Kafka's other resources (client metrics, groups) have no settings here; this broker has no loggers to set.
 
 use std::collections::BTreeSet;
 
@@ -93,7 +92,6 @@ fn entries(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<En
         BROKER_LOGGER => invalid(format!("Unexpected broker id, expected {} but received {name}", broker.id().0)),
         CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty".to_owned()),
         GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
-        GROUP => Ok(describe::group(&broker.settings)),
         _ => Ok(Vec::new()),
     }
 }
