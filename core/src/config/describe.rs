@@ -7,8 +7,8 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::broker::{BrokerSettings, Layers};
 use super::setting::{Dynamic, Kind, Setting};
-use super::table::{BROKER, TOPIC};
-use super::topic;
+use super::table::{BROKER, GROUP, TOPIC};
+use super::{group, topic};
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub enum Source {
     /// Given when the broker started.
     StaticBroker = 4,
     Default = 5,
+    Group = 8,
 }
 
 /// A name as it is sent.
@@ -71,6 +72,22 @@ pub fn topic(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Vec<Ent
             entry(setting, value, false, synonyms)
         })
         .collect()
+}
+
+/// All that a group with these settings of its own has.
+pub fn group(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Vec<Entry> {
+    let described = |setting: &'static Setting| {
+        let of_all = BROKER.get(&group::of_all(setting.name)).expect("what one group has all groups have");
+        let own =
+            set.get(setting.name).map(|text| setting.parse(text).map_or(Some(text.clone()), |value| value.text()));
+        let mut synonyms = broker_synonyms(of_all.name, &[of_all.name], broker.layers());
+        if let Some(value) = &own {
+            synonyms.insert(0, Synonym { name: setting.name.into(), value: value.clone(), source: Source::Group });
+        }
+        let value = own.unwrap_or_else(|| broker.value(of_all.name).text());
+        entry(setting, value, false, synonyms)
+    };
+    GROUP.iter().map(described).collect()
 }
 
 /// All that a broker has; `own` is what it decided itself, such as `node.id`.

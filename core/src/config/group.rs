@@ -1,9 +1,12 @@
-//! What the group coordinator can be set to.
+//! What the group coordinator can be set to, and what one group can be set to while brokers run (Kafka's `GroupConfig`):
+//! Kafka's other settings of groups are of kinds of groups that are not here.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::broker::Reader;
+use super::broker::{BrokerSettings, Reader};
 use super::setting::{ConfigError, Value};
+use super::table::GROUP;
 use crate::coordinator::group::consumer::assignor::Assignor;
 use crate::record::Compression;
 use crate::time::Duration;
@@ -34,19 +37,92 @@ pub struct GroupSettings {
 /// Of groups of the consumer protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumerSettings {
-    pub session_timeout: Duration,
-    pub heartbeat_interval_ms: i32,
+    /// Where a group has none of its own.
+    pub pace: Pace,
     pub max_size: usize,
     /// The first is used where no member asks for one.
     pub assignors: Vec<Assignor>,
-    /// How often it may be decided anew who reads what.
-    pub assignment_interval: Duration,
     /// How often it is looked anyway which topics a regular expression means.
     pub regex_refresh_interval: Duration,
     /// `group.consumer.migration.policy`: classic groups may become consumer groups,
     pub upgrade: bool,
     /// and these may become classic groups again.
     pub downgrade: bool,
+}
+
+/// How fast things go in one group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    pub session_timeout: Duration,
+    pub heartbeat_interval_ms: i32,
+    /// How often it may be decided anew who reads what.
+    pub assignment_interval: Duration,
+}
+
+const SESSION_TIMEOUT: &str = "consumer.session.timeout.ms";
+const HEARTBEAT_INTERVAL: &str = "consumer.heartbeat.interval.ms";
+const ASSIGNMENT_INTERVAL: &str = "consumer.assignment.interval.ms";
+
+/// What one group can be set to.
+pub(super) const OF_ONE: [&str; 3] = [SESSION_TIMEOUT, HEARTBEAT_INTERVAL, ASSIGNMENT_INTERVAL];
+
+/// The setting of all groups that one of a group stands before.
+pub(super) fn of_all(name: &str) -> String {
+    format!("group.{name}")
+}
+
+impl Pace {
+    /// With what was set of one group.
+    pub fn with(self, set: Option<&BTreeMap<String, String>>) -> Pace {
+        let Some(set) = set else { return self };
+        let number = |name: &str| match GROUP.get(name)?.parse(set.get(name)?) {
+            Ok(Value::Integer(number)) => Some(number),
+            _ => None,
+        };
+        let millis = |name| number(name).and_then(|number| u64::try_from(number).ok()).map(Duration::from_millis);
+        Pace {
+            session_timeout: millis(SESSION_TIMEOUT).unwrap_or(self.session_timeout),
+            heartbeat_interval_ms: number(HEARTBEAT_INTERVAL).map_or(self.heartbeat_interval_ms, |ms| ms as i32),
+            assignment_interval: millis(ASSIGNMENT_INTERVAL).unwrap_or(self.assignment_interval),
+        }
+    }
+}
+
+/// Whether this can be all that is set of a group. Errors are Kafka's, of INVALID_CONFIG.
+pub fn validate(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Result<(), ConfigError> {
+    if let Some(name) = set.keys().find(|name| GROUP.get(name).is_none()) {
+        return Err(ConfigError(format!("Unknown group config name: {name}")));
+    }
+    let number = |value| match value {
+        Value::Integer(number) => number,
+        _ => 0,
+    };
+    let mut values = Vec::new();
+    for setting in GROUP.iter() {
+        let value = match set.get(setting.name) {
+            Some(text) => setting.parse(text)?,
+            None => broker.value(&of_all(setting.name)),
+        };
+        values.push((setting.name, number(value)));
+    }
+    for (name, value) in values.iter().filter(|(name, _)| set.contains_key(*name)) {
+        // `consumer.session.timeout.ms` is bounded by `group.consumer.min.session.timeout.ms` and its like.
+        let bound = |which: &str| of_all(&name.replacen("consumer.", &format!("consumer.{which}."), 1));
+        let (min, max) = (bound("min"), bound("max"));
+        let bound = if *value < number(broker.value(&min)) {
+            format!("greater than or equal to {min}")
+        } else if *value > number(broker.value(&max)) {
+            format!("less than or equal to {max}")
+        } else {
+            continue;
+        };
+        return Err(ConfigError(format!("{name} must be {bound}")));
+    }
+    let [(_, session_timeout), (_, heartbeat_interval), ..] = values[..] else { return Ok(()) };
+    if session_timeout <= heartbeat_interval {
+        return Err(ConfigError(format!("{SESSION_TIMEOUT} must be greater than {HEARTBEAT_INTERVAL}")));
+    }
+    Ok(())
 }
 
 impl GroupSettings {
@@ -75,11 +151,13 @@ impl GroupSettings {
             offset_metadata_max_bytes: reader.integer("offset.metadata.max.bytes").max(0) as usize,
             consumer_protocol: list("group.coordinator.rebalance.protocols").iter().any(|name| name == "consumer"),
             consumer: ConsumerSettings {
-                session_timeout: reader.millis("group.consumer.session.timeout.ms"),
-                heartbeat_interval_ms: reader.integer("group.consumer.heartbeat.interval.ms") as i32,
+                pace: Pace {
+                    session_timeout: reader.millis("group.consumer.session.timeout.ms"),
+                    heartbeat_interval_ms: reader.integer("group.consumer.heartbeat.interval.ms") as i32,
+                    assignment_interval: reader.millis("group.consumer.assignment.interval.ms"),
+                },
                 max_size: reader.integer("group.consumer.max.size").max(0) as usize,
                 assignors: list(ASSIGNORS).iter().filter_map(|name| Assignor::parse(name)).collect(),
-                assignment_interval: reader.millis("group.consumer.assignment.interval.ms"),
                 regex_refresh_interval: reader.millis("group.consumer.regex.refresh.interval.ms"),
                 upgrade: matches!(&*policy, "bidirectional" | "upgrade"),
                 downgrade: matches!(&*policy, "bidirectional" | "downgrade"),
@@ -97,5 +175,53 @@ pub(super) fn check_assignors(value: &Value) -> Result<(), ConfigError> {
             let known = Assignor::ALL.map(Assignor::name).join(", ");
             Err(ConfigError(format!("Invalid value {name} for configuration {ASSIGNORS}: it can only be {known}")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    /// As Kafka 4.3 answers.
+    #[test]
+    fn what_a_group_is_set_to_is_within_what_the_brokers_allow() {
+        let broker = BrokerSettings::default();
+        let answer =
+            |pairs: &[(&str, &str)]| validate(&map(pairs), &broker).map_or_else(|error| error.0, |()| "ok".to_owned());
+        assert_eq!(
+            answer(&[("consumer.session.timeout.ms", "50000"), ("consumer.heartbeat.interval.ms", "6000")]),
+            "ok"
+        );
+        assert_eq!(answer(&[("consumer.assignment.interval.ms", "0")]), "ok");
+        for (name, value, why) in [
+            ("retention.ms", "1", "Unknown group config name: retention.ms"),
+            (
+                "consumer.session.timeout.ms",
+                "x",
+                "Invalid value x for configuration consumer.session.timeout.ms: Not a number of type INT",
+            ),
+            (
+                "consumer.session.timeout.ms",
+                "4000",
+                "consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms",
+            ),
+            (
+                "consumer.heartbeat.interval.ms",
+                "50000",
+                "consumer.heartbeat.interval.ms must be less than or equal to group.consumer.max.heartbeat.interval.ms",
+            ),
+        ] {
+            assert_eq!(answer(&[(name, value)]), why);
+        }
+        let low = map(&[("group.consumer.min.session.timeout.ms", "1000")]);
+        let set = map(&[("consumer.session.timeout.ms", "5000")]);
+        assert_eq!(
+            validate(&set, &BrokerSettings::parse(&low).unwrap()).unwrap_err().0,
+            "consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms"
+        );
     }
 }

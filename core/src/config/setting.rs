@@ -83,6 +83,7 @@ pub enum Dynamic {
     PerBroker,
     ClusterWide,
     PerTopic,
+    PerGroup,
 }
 
 /// Which of the values of its type a setting may have.

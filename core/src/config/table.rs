@@ -11,6 +11,15 @@ pub static TOPIC: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("
 pub static BROKER: LazyLock<Table> =
     LazyLock::new(|| Table::parse(concat!(include_str!("broker.tsv"), include_str!("own.tsv"))));
 
+/// What a group can be set to: what all groups can be, without the `group.` in front.
+pub static GROUP: LazyLock<Table> = LazyLock::new(|| {
+    let own = |name: &'static str| {
+        let of_all = BROKER.get(&super::group::of_all(name)).expect("what one group has all groups have");
+        Setting { name, dynamic: Dynamic::PerGroup, ..of_all.clone() }
+    };
+    Table::new(super::group::OF_ONE.map(own).into())
+});
+
 /// Settings in the order in which Kafka defines them.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -28,7 +37,10 @@ impl Table {
     }
 
     fn parse(text: &'static str) -> Table {
-        let settings: Vec<Setting> = text.lines().skip(1).map(setting).collect();
+        Table::new(text.lines().skip(1).map(setting).collect())
+    }
+
+    fn new(settings: Vec<Setting>) -> Table {
         let by_name = settings.iter().enumerate().map(|(index, setting)| (setting.name, index)).collect();
         Table { settings, by_name }
     }

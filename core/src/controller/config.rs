@@ -1,9 +1,8 @@
-//! Settings are changed: of topics, of one broker, of all brokers. What is refused, and in which words, is Kafka's
+//! Settings are changed: of topics, of groups, of one broker, of all brokers. What is refused, and in which words, is Kafka's
 //! `ConfigAdminManager` and `ConfigurationControlManager`.
 //!
 //! 1. One broker's settings are changed by asking that broker: the clients of Kafka see to it, and others are told.
-//! 2. A broker has no loggers whose level could be set here; Kafka's other resources (client metrics, groups) have no
-//!    settings.
+//! 2. A broker has no loggers whose level could be set here; clients' metrics have no settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +17,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::topic::validate_name;
 use super::{Controller, Refusal};
 use crate::config::setting::{Kind, Setting};
-use crate::config::{TopicConfig, dynamic, table};
+use crate::config::table::Table;
+use crate::config::{TopicConfig, dynamic, group, table};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 
@@ -26,6 +26,7 @@ use crate::id::BrokerId;
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
+const GROUP: i8 = 32;
 
 /// Kafka's `AlterConfigOp.OpType`.
 const SET: i8 = 0;
@@ -108,6 +109,7 @@ impl Controller {
                 well_formed(change)?;
                 match change.resource_type {
                     TOPIC => self.alter_topic(change, validate_only),
+                    GROUP => self.alter_group(change, validate_only),
                     BROKER => self.alter_broker(asked, change, validate_only),
                     BROKER_LOGGER if !change.replace => alter_loggers(asked, change),
                     other => Err((ErrorCode::InvalidRequest, format!("Unknown resource type {other}"))),
@@ -120,22 +122,7 @@ impl Controller {
         let name = TopicName(change.resource_name.clone());
         let topic = self.state.topics.get(&name);
         let current = topic.map(|topic| topic.configs.clone()).unwrap_or_default();
-        let configs = altered(change, current, |configs, key, operation, value| {
-            let Some(setting) = table::TOPIC.get(key).filter(|setting| setting.kind == Kind::List) else {
-                let operation = if operation == APPEND { "APPEND" } else { "SUBTRACT" };
-                let message = format!("Can't {operation} to key {key} because its type is not LIST.");
-                return Err((ErrorCode::InvalidConfig, message));
-            };
-            change_list(configs, setting, operation, value);
-            Ok(())
-        })?;
-        if configs.values().any(|value| value.chars().count() > MAX_VALUE_LEN) {
-            let message = format!(
-                "The configuration value cannot be added because it exceeds the maximum value size of {MAX_VALUE_LEN} \
-                 bytes."
-            );
-            return Err((ErrorCode::InvalidConfig, message));
-        }
+        let configs = altered_of(&table::TOPIC, change, current)?;
         if change.resource_name.is_empty() {
             return refuse(ErrorCode::InvalidRequest, "Default topic resources are not allowed.");
         }
@@ -154,6 +141,21 @@ impl Controller {
                 // One may lead now who could not before.
                 electorate.elect(state);
             });
+        }
+        Ok(())
+    }
+
+    /// The group need not be there.
+    fn alter_group(&mut self, change: &Change<'_>, validate_only: bool) -> Result<(), Refusal> {
+        let name = &**change.resource_name;
+        let current = self.state.group_configs.get(name).cloned().unwrap_or_default();
+        let configs = altered_of(&table::GROUP, change, current.clone())?;
+        if name.is_empty() {
+            return refuse(ErrorCode::InvalidRequest, "Default group resources are not allowed.");
+        }
+        group::validate(&configs, &self.settings).map_err(|error| (ErrorCode::InvalidConfig, error.0))?;
+        if !validate_only && current != configs {
+            self.change(|state| drop(state.group_configs.insert(name.to_owned(), configs)));
         }
         Ok(())
     }
@@ -215,11 +217,35 @@ fn well_formed(change: &Change<'_>) -> Result<(), Refusal> {
     }
     let unknown = change.operations.iter().find(|(_, operation, _)| !(SET..=SUBTRACT).contains(operation));
     match unknown {
-        Some((_, operation, _)) if change.resource_type == TOPIC => {
+        Some((_, operation, _)) if matches!(change.resource_type, TOPIC | GROUP) => {
             Err((ErrorCode::InvalidRequest, format!("Unknown operations type {operation}")))
         }
         _ => Ok(()),
     }
+}
+
+/// The settings of a topic or a group after the change.
+fn altered_of(
+    table: &Table,
+    change: &Change<'_>,
+    current: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let configs = altered(change, current, |configs, key, operation, value| {
+        let Some(setting) = table.get(key).filter(|setting| setting.kind == Kind::List) else {
+            let operation = if operation == APPEND { "APPEND" } else { "SUBTRACT" };
+            let message = format!("Can't {operation} to key {key} because its type is not LIST.");
+            return Err((ErrorCode::InvalidConfig, message));
+        };
+        change_list(configs, setting, operation, value);
+        Ok(())
+    })?;
+    if configs.values().any(|value| value.chars().count() > MAX_VALUE_LEN) {
+        let message = format!(
+            "The configuration value cannot be added because it exceeds the maximum value size of {MAX_VALUE_LEN} bytes."
+        );
+        return Err((ErrorCode::InvalidConfig, message));
+    }
+    Ok(configs)
 }
 
 /// The settings after the change; `list` appends to or subtracts from one that is a list.

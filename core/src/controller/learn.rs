@@ -46,6 +46,7 @@ impl Controller {
         held.broker_epochs = brokers.iter().map(|(id, (_, epoch))| (*id, *epoch)).collect();
         held.brokers = brokers.into_iter().map(|(id, (broker, _))| (id, broker)).collect();
         held.broker_configs = reads.broker_configs(out);
+        held.group_configs = reads.group_configs(out);
         held.quotas = reads.quotas(writes, out);
         (held.topics, held.deleting) = (topics, BTreeMap::new());
         for name in reads.children(znode::DELETE_TOPICS).map(|name| znode::topic_name(name)) {
@@ -159,6 +160,7 @@ impl Controller {
                 Entity::Topic(name) => held.topics.get_mut(&name).map(|topic| &mut topic.configs),
                 Entity::Broker(id) => Some(held.broker_configs.0.entry(Some(id)).or_default()),
                 Entity::Brokers => Some(held.broker_configs.0.entry(None).or_default()),
+                Entity::Group(group) => Some(held.group_configs.entry(group).or_default()),
             };
             if let Some(known) = known {
                 *known = configs.unwrap_or_default();

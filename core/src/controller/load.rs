@@ -133,6 +133,9 @@ impl Controller {
                 wanted.push(data(znode::FEATURE.into()));
                 let configured = reads.children(znode::BROKER_CONFIGS);
                 wanted.extend(configured.map(|name| data(path::join(znode::BROKER_CONFIGS, name))));
+                wanted.push(list(znode::GROUP_CONFIGS, false));
+                let configured = reads.children(znode::GROUP_CONFIGS);
+                wanted.extend(configured.map(|name| data(path::join(znode::GROUP_CONFIGS, name))));
                 wanted.extend([list(znode::USER_CONFIGS, false), list(znode::CLIENT_CONFIGS, false)]);
                 for entity in reads.quota_entities() {
                     if let QuotaEntity { user: Some(user), client: None } = &entity {
@@ -198,6 +201,20 @@ impl Reads {
                 (Ok(whose), Ok(Some(set))) => drop(configs.0.insert(whose, set)),
                 (Ok(_), Ok(None)) => {}
                 (Err(_), _) => out.push(Output::Note(format!("{at}: {name} is no broker id"))),
+                (_, Err(why)) => out.push(Output::Note(why)),
+            }
+        }
+        configs
+    }
+
+    pub fn group_configs(&self, out: &mut Vec<Output>) -> BTreeMap<String, BTreeMap<String, String>> {
+        let mut configs = BTreeMap::new();
+        for name in self.children(znode::GROUP_CONFIGS) {
+            let at = path::join(znode::GROUP_CONFIGS, name);
+            match (znode::group(name), self.config(&at)) {
+                (Some(group), Ok(Some(set))) => drop(configs.insert(group, set)),
+                (Some(_), Ok(None)) => {}
+                (None, _) => out.push(Output::Note(format!("{at}: {name} is no group"))),
                 (_, Err(why)) => out.push(Output::Note(why)),
             }
         }

@@ -144,6 +144,12 @@ impl Writes {
                 self.change_config(&entity, old.is_some(), configs);
             }
         }
+        for (group, configs) in &after.group_configs {
+            let old = before.group_configs.get(group);
+            if old != Some(configs) {
+                self.change_config(&Entity::Group(group.clone()), old.is_some(), configs);
+            }
+        }
         self.change_quotas(&before.quotas, &after.quotas);
     }
 

@@ -38,6 +38,7 @@ pub use shard::Shard;
 
 use crate::broker::handle::Asked;
 use crate::config::BrokerSettings;
+use crate::config::group::Pace;
 use crate::error::ErrorCode;
 use crate::id::Offset;
 use crate::log::Guard;
@@ -93,6 +94,13 @@ pub struct Around<'a> {
     /// The cluster's topics by their ids.
     pub topic_names: &'a BTreeMap<Uuid, TopicName>,
     pub settings: &'a BrokerSettings,
+}
+
+impl Around<'_> {
+    /// How fast things go in a group of the consumer protocol.
+    pub fn pace(&self, group: &str) -> Pace {
+        self.settings.group.consumer.pace.with(self.cluster.group_configs.get(group))
+    }
 }
 
 /// What there is to decide.

@@ -61,8 +61,7 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::DescribeClientQuotas, 0, 1),
     served(ApiKey::AlterClientQuotas, 0, 1),
     served(ApiKey::DescribeUserScramCredentials, 0, 0),
-    // From 2 on Kafka has no error for each feature, and none with ZooKeeper.
-    served(ApiKey::UpdateFeatures, 0, 1),
+    served(ApiKey::UpdateFeatures, 0, 2),
     served(ApiKey::DescribeCluster, 0, 2),
     served(ApiKey::DescribeProducers, 0, 0),
     served(ApiKey::DescribeTransactions, 0, 0),

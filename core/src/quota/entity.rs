@@ -125,7 +125,7 @@ impl Who {
         path
     }
 
-    fn from_path(path: &str) -> Option<Who> {
+    pub fn from_path(path: &str) -> Option<Who> {
         if path == DEFAULT {
             return Some(Who::Default);
         }

@@ -16,8 +16,9 @@ use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::protocol::version::{self, SERVED, Served};
 
+pub(super) const TRANSACTION_VERSION: &str = "transaction.version";
 /// Kafka 4.3's.
-const MAX_TRANSACTION_VERSION: i16 = 2;
+pub(super) const MAX_TRANSACTION_VERSION: i16 = 2;
 /// From this version on clients can read of a feature that may be at level 0 (KAFKA-17492).
 const FIRST_WITH_LEVEL_0: i16 = 4;
 
@@ -31,7 +32,7 @@ pub(super) fn handle(broker: &mut Broker, mut asked: Asked, body: ApiVersionsReq
     } else if asked.version >= 3 && !(is_word(&body.client_software_name) && is_word(&body.client_software_version)) {
         ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code())
     } else {
-        let name = StrBytes::from_static_str("transaction.version");
+        let name = StrBytes::from_static_str(TRANSACTION_VERSION);
         let level = i16::from(broker.settings.transactions.version);
         let supported =
             SupportedFeatureKey::default().with_name(name.clone()).with_max_version(MAX_TRANSACTION_VERSION);

@@ -1,9 +1,9 @@
-//! DescribeConfigs, of topics and of this broker. Types and documentation from version 3.
+//! DescribeConfigs, of topics, of groups and of this broker. Types and documentation from version 3.
 //!
 //! A resource that is asked for twice in the same words is described once: clients keep the answers in a map, and an answer
 //! must not be thousands of times as long as its request.
 //!
-//! Kafka's other resources (client metrics, groups) have no settings here; this broker has no loggers to set.
+//! Clients' metrics have no settings here; this broker has no loggers to set.
 
 use std::collections::BTreeSet;
 
@@ -92,6 +92,10 @@ fn entries(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<En
         BROKER_LOGGER => invalid(format!("Unexpected broker id, expected {} but received {name}", broker.id().0)),
         CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty".to_owned()),
         GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
+        GROUP => {
+            let set = broker.cluster.group_configs.get(&**name).cloned().unwrap_or_default();
+            Ok(describe::group(&set, &broker.settings))
+        }
         _ => Ok(Vec::new()),
     }
 }

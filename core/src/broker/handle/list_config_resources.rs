@@ -34,6 +34,10 @@ fn names(broker: &Broker, kind: i8) -> Vec<StrBytes> {
         BROKER | BROKER_LOGGER => {
             broker.cluster.brokers.keys().map(|id| StrBytes::from_string(id.0.to_string())).collect()
         }
+        GROUP => {
+            let set = broker.cluster.group_configs.iter().filter(|(_, configs)| !configs.is_empty());
+            set.map(|(group, _)| StrBytes::from_string(group.clone())).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -4,9 +4,10 @@ use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDi
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{
     AlterReplicaLogDirsRequest, DescribeConfigsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
-    ListPartitionReassignmentsRequest,
+    ListConfigResourcesRequest, ListPartitionReassignmentsRequest, UpdateFeaturesRequest,
 };
 
 use super::running::tell_state;
@@ -16,17 +17,26 @@ use crate::protocol::cluster::{Assignment, ClusterRequest, ClusterState, Topic};
 
 /// Kafka's `ConfigResource.Type`.
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 impl Room {
     /// Sets one broker setting, of all brokers where there is no name; gives the error.
     fn set(&mut self, broker: &str, name: &str, value: Option<&str>) -> i16 {
+        self.set_of(BROKER, broker, name, value)
+    }
+
+    pub(super) fn set_of_group(&mut self, group: &str, name: &str, value: Option<&str>) -> i16 {
+        self.set_of(GROUP, group, name, value)
+    }
+
+    fn set_of(&mut self, resource_type: i8, whose: &str, name: &str, value: Option<&str>) -> i16 {
         let config = AlterableConfig::default()
             .with_name(text(name))
             .with_config_operation(if value.is_some() { 0 } else { 1 })
             .with_value(value.map(text));
         let resource = AlterConfigsResource::default()
-            .with_resource_type(BROKER)
-            .with_resource_name(text(broker))
+            .with_resource_type(resource_type)
+            .with_resource_name(text(whose))
             .with_configs(vec![config]);
         let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
         let seq = self.send(ApiKey::IncrementalAlterConfigs, 1, body);
@@ -35,9 +45,13 @@ impl Room {
     }
 
     fn described_setting(&mut self, broker: &str, name: &str) -> Option<DescribeConfigsResourceResult> {
+        self.described_of(BROKER, broker, name)
+    }
+
+    fn described_of(&mut self, resource_type: i8, whose: &str, name: &str) -> Option<DescribeConfigsResourceResult> {
         let resource = DescribeConfigsResource::default()
-            .with_resource_type(BROKER)
-            .with_resource_name(text(broker))
+            .with_resource_type(resource_type)
+            .with_resource_name(text(whose))
             .with_configuration_keys(Some(vec![text(name)]));
         let body = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
         let seq = self.send(ApiKey::DescribeConfigs, 4, body);
@@ -79,6 +93,35 @@ fn what_is_set_while_a_broker_runs_counts_at_once_and_after_a_restart_and_is_tak
 }
 
 #[test]
+fn what_is_set_of_a_group_stands_before_what_the_brokers_have_and_is_taken_back() {
+    let mut room = Room::new();
+    let name = "consumer.session.timeout.ms";
+    let described = |room: &mut Room| {
+        let entry = room.described_of(GROUP, "shop", name).unwrap();
+        let synonyms = entry.synonyms.iter().map(|it| (it.name.to_string(), it.source, it.value.clone().unwrap()));
+        (entry.value.unwrap().to_string(), entry.config_source, entry.read_only, synonyms.collect::<Vec<_>>())
+    };
+    let listed = |room: &mut Room| {
+        let body = ListConfigResourcesRequest::default().with_resource_types(vec![GROUP]);
+        let seq = room.send(ApiKey::ListConfigResources, 1, body);
+        let ResponseKind::ListConfigResources(body) = &room.replies[&seq].body else { panic!() };
+        body.config_resources.iter().map(|resource| resource.resource_name.to_string()).collect::<Vec<_>>()
+    };
+    // As Kafka 4.3 prints them.
+    let of_all = ("group.consumer.session.timeout.ms".to_owned(), 5, text("45000"));
+    let default = ("45000".to_owned(), 5, false, vec![of_all.clone()]);
+    assert_eq!((described(&mut room), listed(&mut room)), (default.clone(), vec![]));
+    assert_eq!(room.set_of_group("shop", name, Some("46000")), 0);
+    let own = (name.to_owned(), 8, text("46000"));
+    assert_eq!(described(&mut room), ("46000".to_owned(), 8, false, vec![own, of_all]));
+    assert_eq!(listed(&mut room), ["shop"]);
+    assert_eq!(room.set_of_group("shop", name, Some("1")), code(ErrorCode::InvalidConfig));
+    assert_eq!(room.set_of_group("", name, Some("46000")), code(ErrorCode::InvalidRequest));
+    assert_eq!(room.set_of_group("shop", name, None), 0);
+    assert_eq!((described(&mut room), listed(&mut room)), (default, vec![]));
+}
+
+#[test]
 fn a_broker_has_one_log_directory() {
     let mut room = Room::new();
     room.create("orders", &[]);
@@ -92,6 +135,48 @@ fn a_broker_has_one_log_directory() {
     };
     assert_eq!((put("/room", 0), put("/elsewhere", 0)), (0, code(ErrorCode::LogDirNotFound)));
     assert_eq!(put("/room", 9), code(ErrorCode::ReplicaNotAvailable));
+}
+
+#[test]
+fn one_feature_that_cannot_be_updated_fails_them_all() {
+    let mut room = Room::new();
+    let mut update = |version: i16, updates: &[(&str, i16, i8)]| {
+        let updates = updates.iter().map(|&(feature, level, upgrade_type)| {
+            FeatureUpdateKey::default()
+                .with_feature(text(feature))
+                .with_max_version_level(level)
+                .with_upgrade_type(upgrade_type)
+        });
+        let body = UpdateFeaturesRequest::default().with_feature_updates(updates.collect());
+        let seq = room.send(ApiKey::UpdateFeatures, version, body);
+        let ResponseKind::UpdateFeatures(body) = &room.replies[&seq].body else { panic!() };
+        (body.error_code, body.error_message.as_deref().map(str::to_owned), body.results.len())
+    };
+    let refused = |why: &str| {
+        let of_all = "The update failed for all features since the following feature had an error: ";
+        (code(ErrorCode::InvalidUpdateVersion), Some(format!("{of_all}Invalid update version {why}")), 0)
+    };
+    let same = ("transaction.version", 2, 1);
+    assert_eq!(update(1, &[same]), (0, None, 1));
+    assert_eq!(update(2, &[same]), (0, None, 0));
+    let unknown = refused("1 for feature x. Local controller 1 does not support this feature.");
+    assert_eq!(update(0, &[("x", 1, 1)]), unknown);
+    assert_eq!(update(2, &[same, ("x", 1, 1)]), unknown);
+    for (level, upgrade_type, why) in [
+        (3, 1, "Local controller 1 only supports versions 0-2"),
+        (-1, 1, "A feature version cannot be less than 0."),
+        (1, 0, "The controller does not support the given upgrade type."),
+        (
+            1,
+            1,
+            "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.",
+        ),
+        (1, 2, "The setting ottla.transaction.version says it, when a broker starts."),
+    ] {
+        let why = refused(&format!("{level} for feature transaction.version. {why}"));
+        assert_eq!(update(1, &[("transaction.version", level, upgrade_type)]), why);
+    }
+    assert_eq!(update(1, &[("x", 0, 2)]), refused("0 for feature x. Feature x not found."));
 }
 
 #[test]

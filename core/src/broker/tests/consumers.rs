@@ -194,6 +194,24 @@ fn a_member_that_is_not_heard_of_is_out_and_the_other_has_everything() {
 }
 
 #[test]
+fn what_is_set_of_a_group_counts_from_a_members_next_heartbeat_on() {
+    let mut room = found(&[]);
+    let [mut first, mut second] = two(&mut room);
+    assert_eq!(first.beats(&mut room).heartbeat_interval_ms, 5_000);
+    for (name, value) in [("consumer.session.timeout.ms", "50000"), ("consumer.heartbeat.interval.ms", "6000")] {
+        assert_eq!(room.set_of_group("g", name, Some(value)), 0);
+        assert_eq!(room.set_of_group("other", name, None), 0);
+    }
+    assert_eq!(first.beats(&mut room).heartbeat_interval_ms, 6_000);
+    second.beats(&mut room);
+    room.pass(49_999);
+    first.beats(&mut room);
+    assert_eq!(describe(&mut room).members.len(), 2);
+    room.pass(1);
+    assert_eq!(describe(&mut room).members.len(), 1);
+}
+
+#[test]
 fn who_does_not_let_go_in_time_is_out() {
     let mut room = found(&[]);
     let mut first = Player::comes(&mut room, "m1");

@@ -16,6 +16,7 @@ const UNCLEAN: i8 = 1;
 /// Kafka's `ConfigResource.Type`.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 impl Hall {
     /// The error of the one partition, and its message.
@@ -361,6 +362,24 @@ fn settings_are_in_zookeeper_as_kafka_lays_them_out_and_announced() {
     let configs = hall.controller.committed().broker_configs.clone();
     let hall = hall.successor();
     assert_eq!(hall.controller.committed().broker_configs, configs);
+}
+
+#[test]
+fn settings_of_groups_lie_beside_the_others_and_the_next_controller_knows_them() {
+    let mut hall = Hall::new(2);
+    hall.set_config(GROUP, "a/b", "consumer.session.timeout.ms", "50000");
+    assert_eq!(
+        hall.data("/config/groups/a%2Fb").as_deref(),
+        Some(r#"{"version":1,"config":{"consumer.session.timeout.ms":"50000"}}"#)
+    );
+    assert_eq!(
+        hall.data("/config/changes/config_change_0000000000").as_deref(),
+        Some(r#"{"version":2,"entity_path":"groups/a%2Fb"}"#)
+    );
+    let configs = hall.controller.committed().group_configs.clone();
+    assert_eq!(configs["a/b"]["consumer.session.timeout.ms"], "50000");
+    let hall = hall.successor();
+    assert_eq!(hall.controller.committed().group_configs, configs);
 }
 
 #[test]

@@ -365,7 +365,7 @@ fn loaded_classic(mut turn: Turn<'_>) -> Decision<Groups> {
 }
 
 fn loaded_consumer(mut turn: Turn<'_, Consumer>) -> Decision<Groups> {
-    let session_timeout = turn.around.settings.group.consumer.session_timeout;
+    let session_timeout = turn.around.pace(&turn.group.id).session_timeout;
     let members: Vec<_> = turn.group.members.values().cloned().collect();
     for member in &members {
         turn.expect_consumer_heartbeat(&member.id, session_timeout);

@@ -72,6 +72,8 @@ pub struct ClusterState {
     /// Topics whose deletion is under way: to clients they are gone, and whoever has replicas of them removes those.
     pub deleting: BTreeMap<TopicName, Topic>,
     pub broker_configs: BrokerConfigs,
+    /// What was set of groups; an entry without settings is one whose settings were taken back.
+    pub group_configs: BTreeMap<String, BTreeMap<String, String>>,
     pub quotas: ClientQuotas,
 }
 

@@ -261,6 +261,10 @@ fn put_state(out: &mut BytesMut, state: &ClusterState) {
         out.put_i32(whose.unwrap_or(BrokerId::NONE).0);
         put_configs(out, configs);
     });
+    put_all(out, &state.group_configs, |out, (group, configs)| {
+        out.put_string(group);
+        put_configs(out, configs);
+    });
     put_all(out, &state.quotas, |out, (entity, quotas)| {
         out.put_string(&entity.path());
         put_configs(out, quotas);
@@ -287,6 +291,7 @@ fn read_state(reader: &mut Reader) -> Result<ClusterState, Malformed> {
             let whose = Some(id(reader)?).filter(|id| *id != BrokerId::NONE);
             Ok((whose, read_configs(reader)?))
         })?),
+        group_configs: all(reader, |reader| Ok((text(reader)?, read_configs(reader)?)))?,
         quotas: all(reader, |reader| {
             let entity = QuotaEntity::from_path(&text(reader)?).ok_or(Malformed("whom a quota is for"))?;
             Ok((entity, read_configs(reader)?))
@@ -423,6 +428,7 @@ mod tests {
             broker_epochs: [(BrokerId(1), 99), (BrokerId(3), i64::MAX)].into(),
             topics: [(name("orders"), topic)].into(),
             deleting: [(name("gone"), gone)].into(),
+            group_configs: [("shop".to_owned(), configs.clone()), ("é".to_owned(), BTreeMap::new())].into(),
             broker_configs: BrokerConfigs([(None, configs), (Some(BrokerId(2)), BTreeMap::new())].into()),
             quotas: [(QuotaEntity::from_path("users/a%2F/clients/<default>").expect("is one"), quotas)].into(),
         }

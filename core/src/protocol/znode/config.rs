@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{json, parse, topic_name};
 use crate::id::BrokerId;
-use crate::quota::QuotaEntity;
+use crate::quota::{QuotaEntity, Who};
 use crate::zookeeper::Path;
 
 #[derive(Serialize, Deserialize)]
@@ -17,7 +17,7 @@ struct Config {
     config: BTreeMap<String, String>,
 }
 
-/// What was set, of a topic, of brokers or of clients.
+/// What was set, of a topic, of brokers, of clients or of a group.
 pub fn config(config: &BTreeMap<String, String>) -> Bytes {
     json(&Config { version: 1, config: config.clone() })
 }
@@ -39,6 +39,7 @@ pub enum Entity {
     Brokers,
     /// Whose quotas.
     Clients(QuotaEntity),
+    Group(String),
 }
 
 impl Entity {
@@ -49,6 +50,7 @@ impl Entity {
             Entity::Broker(id) => format!("brokers/{}", id.0),
             Entity::Brokers => format!("brokers/{DEFAULT}"),
             Entity::Clients(whose) => whose.path(),
+            Entity::Group(group) => format!("groups/{}", Who::Named(group.clone()).in_path()),
         }
     }
 
@@ -62,8 +64,17 @@ impl Entity {
             ("topics", name) => Some(Entity::Topic(topic_name(name))),
             ("brokers", DEFAULT) => Some(Entity::Brokers),
             ("brokers", id) => id.parse().ok().map(BrokerId).map(Entity::Broker),
+            ("groups", name) => group(name).map(Entity::Group),
             _ => QuotaEntity::from_path(path).map(Entity::Clients),
         }
+    }
+}
+
+/// Whose settings the znode of that name below `/config/groups` has.
+pub fn group(name: &str) -> Option<String> {
+    match Who::from_path(name)? {
+        Who::Named(group) => Some(group),
+        Who::Default => None,
     }
 }
 

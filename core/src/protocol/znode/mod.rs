@@ -24,7 +24,7 @@ use crate::quota::Who;
 use crate::zookeeper::Path;
 
 /// What every broker makes sure of when it starts, parents first. They hold no data.
-pub const PERSISTENT: [&str; 18] = [
+pub const PERSISTENT: [&str; 19] = [
     "/consumers",
     "/brokers",
     "/brokers/ids",
@@ -37,6 +37,7 @@ pub const PERSISTENT: [&str; 18] = [
     USER_CONFIGS,
     "/config/brokers",
     "/config/ips",
+    GROUP_CONFIGS,
     "/admin",
     "/admin/delete_topics",
     ISR_CHANGES,
@@ -53,6 +54,8 @@ pub const TOPICS: &str = "/brokers/topics";
 pub const DELETE_TOPICS: &str = "/admin/delete_topics";
 pub const CONFIG_CHANGES: &str = "/config/changes";
 pub const BROKER_CONFIGS: &str = "/config/brokers";
+/// Kafka with ZooKeeper has no settings of groups; these lie where they would.
+pub const GROUP_CONFIGS: &str = "/config/groups";
 pub const CLIENT_CONFIGS: &str = "/config/clients";
 pub const USER_CONFIGS: &str = "/config/users";
 /// The old way to ask for a preferred replica election.
@@ -206,6 +209,7 @@ mod tests {
             (Entity::Broker(two), "brokers/2"),
             (Entity::Brokers, "brokers/<default>"),
             (Entity::Clients(QuotaEntity::user(Who::Named("a b".into()))), "users/a%20b"),
+            (Entity::Group("a/b".into()), "groups/a%2Fb"),
         ] {
             let change = config_change(&entity);
             assert_eq!(parse_config_change(&change), Ok(Some(entity)));

@@ -109,12 +109,12 @@ impl Groups {
         turn.update_target();
         // What this one may have.
         turn.reconcile(&member_id, subscribed.any(), body.topic_partitions.as_deref())?;
-        let settings = &around.settings.group.consumer;
-        turn.expect_consumer_heartbeat(&member_id, settings.session_timeout);
+        let pace = around.pace(&turn.group.id);
+        turn.expect_consumer_heartbeat(&member_id, pace.session_timeout);
 
         let mut answer = ConsumerGroupHeartbeatResponse::default()
             .with_member_id(Some(wire_text(&member_id)))
-            .with_heartbeat_interval_ms(settings.heartbeat_interval_ms);
+            .with_heartbeat_interval_ms(pace.heartbeat_interval_ms);
         if let Some(after) = turn.group.member(&member_id) {
             answer.member_epoch = after.epoch;
             let tells_all = body.rebalance_timeout_ms != -1

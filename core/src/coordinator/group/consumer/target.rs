@@ -67,7 +67,8 @@ impl Turn<'_, Consumer> {
     pub fn update_target(&mut self) {
         let settings = &self.around.settings.group.consumer;
         let now = self.now();
-        let (last, interval) = (self.group.assignment_timestamp, settings.assignment_interval.as_millis() as i64);
+        let interval = self.around.pace(&self.group.id).assignment_interval.as_millis() as i64;
+        let last = self.group.assignment_timestamp;
         if self.group.assignment_epoch >= self.group.epoch {
             return;
         }
