@@ -25,8 +25,10 @@
 //!
 //! **What Kafka once did wrong**, to be turned on where it is to be seen: [`bug`].
 //!
-//! **Where it all runs without a machine**: [`sim`]: network, disks and faults around the same nodes; scenarios, time
-//! travel, and the [`sim::view::View`] that a page draws. Natively the driver is the crate `ottla-server`.
+//! **What a page draws**: [`view`], which the simulator fills, and a live server.
+//!
+//! **Where it all runs without a machine**: [`sim`]: network, disks and faults around the same nodes; scenarios and time
+//! travel. Natively the driver is the crate `ottla-server`.
 
 pub mod broker;
 pub mod bug;
@@ -47,4 +49,5 @@ pub mod rng;
 pub mod shared_map;
 pub mod sim;
 pub mod time;
+pub mod view;
 pub mod zookeeper;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use ottla_core::id::BrokerId;
 use ottla_core::sim::scenario::{Action, Fault, Link, ParseError, Who, parse};
-use ottla_core::sim::view::Level;
+use ottla_core::view::Level;
 
 use crate::exchange::Node;
 use crate::host::{Ailments, Host};

@@ -30,7 +30,7 @@ use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint::{self, MetaProperties};
 use ottla_core::protocol::cluster::Registration;
 use ottla_core::rng::Seed;
-use ottla_core::sim::view::{BrokerView, Health};
+use ottla_core::view::{BrokerView, Health};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};

@@ -1,90 +1,10 @@
-//! `ottla`: a server that real Kafka clients use, around the core that also runs in the browser. It knows no rule of
-//! Kafka's.
-//!
-//! `serve.rs` brings brokers up and down | `config.rs` flags | `host.rs` one broker's machine, its process killed and
-//! started | `driver.rs` a broker's thread | `listen.rs` its port | `connection.rs` a client's connection, with `frame.rs`,
-//! `buffer.rs` on the way in and `splice.rs` on the way out | `exchange/` what brokers say to each other, by `link.rs` |
-//! `peer.rs` what they fetch from each other | `zookeeper/` ZooKeeper's thread and files, `zk.rs` a look into it |
-//! `storage/` the data directory | `fault.rs` what a line of a scenario does here | `live/` what the page sees | `http/`
-//! the page, the live view, actions, metrics | `metrics.rs` counters | `alloc.rs` memory that nobody touches | `run.rs`
-//! scenarios, headless, `search.rs` with many seeds | `act.rs` the same lines, sent to a server
+//! The program `ottla`: all of it is in the library.
 
-mod act;
-mod alloc;
-mod buffer;
-mod config;
-mod connection;
-mod driver;
-mod exchange;
-mod fault;
-mod frame;
-mod host;
-mod http;
-mod link;
-mod listen;
-mod live;
-mod metrics;
-mod peer;
-mod run;
-mod search;
-mod serve;
-mod splice;
-mod storage;
-mod zk;
-mod zookeeper;
-
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
-
 #[global_allocator]
-static ALLOCATOR: alloc::Allocator = alloc::Allocator;
-
-/// Kafka that you can open up.
-#[derive(Parser)]
-#[command(name = "ottla", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run brokers for Kafka clients, and the page that shows them
-    Serve(config::ServeArgs),
-    /// Play a scenario, headless, and say whether its expectations held
-    Run(run::RunArgs),
-    /// Play a scenario with many seeds, and shrink what breaks an invariant to the smallest scenario that does
-    Search(search::SearchArgs),
-    /// Do lines of a scenario on a server that runs: ottla do 'kill broker-2'
-    Do(act::DoArgs),
-    /// Look into the ZooKeeper of a server that runs
-    Zk(zk::ZkArgs),
-}
+static ALLOCATOR: ottla_server::alloc::Allocator = ottla_server::alloc::Allocator;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    let result = match cli.command {
-        Command::Serve(args) => serve::serve(args),
-        Command::Run(args) => return run::run(args),
-        Command::Search(args) => return search::search(args),
-        Command::Do(args) => return act::act(args),
-        Command::Zk(args) => zk::zk(&args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ottla: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ottla_server::main()
 }

@@ -8,24 +8,25 @@
 //!
 //! 1. An open is answered by `Opened` or `Closed`, and `Closed` is the last that is told of a connection.
 //! 2. What goes wrong ends that connection, with a line in the log, and nothing else.
+//! 3. An answer has at most as many bytes as [`Peers::limited`] says.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::{BufMut, BytesMut};
 use kafka_protocol::messages::ApiKey;
 use ottla_core::client::{Effect, Endpoint, Event};
 use ottla_core::id::ConnId;
 use ottla_core::protocol::{Request, Response};
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{debug, warn};
 
-use crate::frame::{Frames, PREFIX, Progress};
+use crate::frame::{End, Frames, Progress};
+use crate::gather::Requests;
 use crate::link::Way;
 
 /// Whom events are told to; it runs in the connection's task.
@@ -38,13 +39,36 @@ pub struct Peers {
     runtime: tokio::runtime::Handle,
     route: Route,
     listen: Listen,
+    /// Bytes of an answer, at most.
+    limit: i32,
+    /// Bytes of records that connections have yet to write.
+    unsent: Arc<AtomicUsize>,
     open: BTreeMap<ConnId, Open>,
 }
 
 struct Open {
     /// Dropping it closes the connection.
-    requests: UnboundedSender<Box<Request>>,
+    requests: UnboundedSender<Outgoing>,
     there: Arc<Way>,
+}
+
+/// A request, until it is written or given up.
+struct Outgoing {
+    request: Box<Request>,
+    unsent: Arc<AtomicUsize>,
+}
+
+impl Outgoing {
+    fn new(request: Box<Request>, unsent: &Arc<AtomicUsize>) -> Outgoing {
+        unsent.fetch_add(request.len, Ordering::Relaxed);
+        Outgoing { request, unsent: unsent.clone() }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.unsent.fetch_sub(self.request.len, Ordering::Relaxed);
+    }
 }
 
 /// What a connection's task tells the node.
@@ -62,7 +86,17 @@ impl Tell {
 
 impl Peers {
     pub fn new(runtime: tokio::runtime::Handle, route: Route, listen: Listen) -> Peers {
-        Peers { runtime, route, listen, open: BTreeMap::new() }
+        Peers { runtime, route, listen, limit: i32::MAX, unsent: Arc::default(), open: BTreeMap::new() }
+    }
+
+    /// (3)
+    pub fn limited(self, limit: i32) -> Peers {
+        Peers { limit, ..self }
+    }
+
+    /// Bytes of records that are still to be written.
+    pub fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
     }
 
     pub fn execute(&mut self, effect: Effect) {
@@ -72,11 +106,12 @@ impl Peers {
                 let (there, back, address) = (self.route)(&to);
                 self.open.insert(conn, Open { requests, there: there.clone() });
                 let (runtime, tell) = (self.runtime.clone(), Tell { listen: self.listen.clone(), back });
-                there.send(move || drop(runtime.spawn(connect(conn, to, address, queue, tell))));
+                let limit = self.limit;
+                there.send(move || drop(runtime.spawn(connect(conn, (to, address), queue, tell, limit))));
             }
             Effect::Send { conn, request } => {
                 if let Some(Open { requests, there }) = self.open.get(&conn) {
-                    let requests = requests.clone();
+                    let (requests, request) = (requests.clone(), Outgoing::new(request, &self.unsent));
                     // Where the task has ended its `Closed` is on the way.
                     there.send(move || drop(requests.send(request)));
                 }
@@ -92,6 +127,9 @@ impl Peers {
     }
 }
 
+/// Requests that are written at once, at most.
+const AT_ONCE: usize = 64;
+
 /// A request that waits for its answer.
 struct Awaited {
     api: ApiKey,
@@ -100,10 +138,10 @@ struct Awaited {
 
 async fn connect(
     conn: ConnId,
-    to: Endpoint,
-    route: Option<SocketAddr>,
-    mut requests: UnboundedReceiver<Box<Request>>,
+    (to, route): (Endpoint, Option<SocketAddr>),
+    mut requests: UnboundedReceiver<Outgoing>,
     tell: Tell,
+    limit: i32,
 ) {
     let reach = async {
         match route {
@@ -130,7 +168,7 @@ async fn connect(
     let (read, write) = stream.into_split();
     let why = tokio::select! {
         why = send(write, &mut requests, &awaited) => why,
-        why = receive(conn, read.as_ref(), &awaited, &tell) => why,
+        why = receive(conn, read.as_ref(), limit, &awaited, &tell) => why,
     };
     match why {
         Some(why) => warn!(%conn, host = to.host, port = to.port, "{why}"),
@@ -142,42 +180,54 @@ async fn connect(
 /// Ends when the node closes the connection, or it can take no more.
 async fn send(
     mut stream: OwnedWriteHalf,
-    requests: &mut UnboundedReceiver<Box<Request>>,
+    requests: &mut UnboundedReceiver<Outgoing>,
     awaited: &Mutex<VecDeque<Awaited>>,
 ) -> Option<String> {
-    let mut frames = BytesMut::new();
+    let mut frames = Requests::default();
+    let mut written = Vec::new();
     while let Some(first) = requests.recv().await {
         let mut next = Some(first);
-        while let Some(request) = next.take() {
-            let start = frames.len();
-            frames.put_i32(0);
-            if let Err(error) = request.encode(&mut frames) {
+        while let Some(outgoing) = next.take() {
+            let request = &outgoing.request;
+            if let Err(error) = frames.push(request) {
                 return Some(format!("a request that cannot be encoded: {error}"));
             }
-            let length = (frames.len() - start - PREFIX) as i32;
-            frames[start..start + PREFIX].copy_from_slice(&length.to_be_bytes());
             if request.awaits_response() {
                 let waits = Awaited { api: request.api_key, version: request.version };
                 awaited.lock().expect("not poisoned").push_back(waits);
             }
-            next = requests.try_recv().ok();
+            written.push(outgoing);
+            next = if written.len() < AT_ONCE { requests.try_recv().ok() } else { None };
         }
-        if let Err(error) = stream.write_all(&frames).await {
+        if let Err(error) = frames.send(&mut stream).await {
             debug!(%error, "a connection is lost");
             return None;
         }
-        frames.clear();
+        written.clear();
     }
     None
 }
 
 /// Ends when the other side closes the connection, or says what cannot be understood.
-async fn receive(conn: ConnId, stream: &TcpStream, awaited: &Mutex<VecDeque<Awaited>>, tell: &Tell) -> Option<String> {
+async fn receive(
+    conn: ConnId,
+    stream: &TcpStream,
+    limit: i32,
+    awaited: &Mutex<VecDeque<Awaited>>,
+    tell: &Tell,
+) -> Option<String> {
     let progress = Progress::default();
-    let mut frames = Frames::new(stream, i32::MAX, &progress);
+    let mut frames = Frames::new(stream, limit, &progress);
     loop {
         let frame = match frames.next().await {
             Ok(frame) => frame,
+            Err(End::Length { length, bytes, .. }) => {
+                let is_text = bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+                return Some(match String::from_utf8_lossy(&bytes) {
+                    text if is_text => format!("not a Kafka broker: {text:?} where an answer's length belongs"),
+                    _ => format!("an answer of {length} bytes where 0 to {limit} are allowed"),
+                });
+            }
             Err(end) => {
                 debug!(%conn, "{end}");
                 return None;

@@ -12,8 +12,8 @@ use ottla_core::rng::Seed;
 use ottla_core::sim::Simulation;
 use ottla_core::sim::scenario::{Action, Scenario, link, parse, prepared};
 use ottla_core::sim::trace::Trace;
-use ottla_core::sim::view::View;
 use ottla_core::time::{Duration, Instant};
+use ottla_core::view::View;
 use serde::Serialize;
 
 /// Events between two looks at the trace.

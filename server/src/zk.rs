@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use ottla_core::sim::view::ZnodeDetail;
+use ottla_core::view::ZnodeDetail;
 use ottla_core::zookeeper::Stat;
 
 #[derive(Args, Clone, Debug)]

@@ -7,10 +7,15 @@ mod live;
 
 use std::path::PathBuf;
 
-use ottla_core::sim::view::{MessageKind, View};
+use ottla_core::sim::scenario::{link, prepared};
+use ottla_core::time::{Duration, Instant};
+use ottla_core::view::{MessageKind, View};
 use serde_json::{Value, json};
 
 use self::driver::Browser;
+
+/// Then a fourth member has joined in the scenarios of a rebalance; two of the others have heard of it, one has not.
+const JOINED: f64 = 12.0;
 
 const RIGHT: &str = "\u{E014}";
 const LEFT: &str = "\u{E012}";
@@ -255,6 +260,73 @@ fn a_damaged_link_is_refused_in_words_and_offers_a_beginning() {
     assert!(words.as_str().unwrap().contains("The link was not opened"), "{words}");
     browser.click(".empty .card");
     wait_view(&browser, "a cluster", "view.brokers.length > 0");
+    quiet(&browser);
+}
+
+/// A scenario at a moment, in a page from a static host.
+fn at(text: &str, seconds: f64) -> Browser {
+    let cursor = Instant::ZERO + Duration::from_secs_f64(seconds);
+    let browser = Browser::start(1440, 900).expect("chromedriver is installed");
+    browser.open(&format!("{}{}", host::serve(dist()), link::encode(text, cursor)));
+    let there = format!("return !!window.ottla && JSON.parse(ottla.view()).now === {}", cursor.as_nanos());
+    browser.wait("the page", &there);
+    settle(&browser);
+    browser
+}
+
+fn prepared(name: &str) -> &'static str {
+    prepared::ALL.iter().find(|scenario| scenario.name == name).expect("it is prepared").text
+}
+
+/// Picks up what an empty hand offers.
+fn look_at(browser: &Browser, name: &str) {
+    browser.run(&format!(
+        "[...document.querySelectorAll('.hand .actions button')].find(b => b.textContent === '{name}').click()"
+    ));
+}
+
+#[test]
+fn a_rebalance_shows_who_reads_on_and_which_partitions_stand_still() {
+    let verdict = |name: &str, seconds: f64| {
+        let browser = at(prepared(name), seconds);
+        look_at(&browser, "Group shop");
+        let words = browser.wait("the verdict", "return document.querySelector('.hand .verdict')?.textContent");
+        let step = browser.run("return document.querySelector('.hand .steps .on').textContent");
+        quiet(&browser);
+        (words.as_str().unwrap().to_owned(), step.as_str().unwrap().to_owned())
+    };
+    let said = |words: &str, step: &str| (words.to_owned(), step.to_owned());
+    assert_eq!(verdict("eager-rebalance", 9.0), said("All 6 are read.", "reading"));
+    assert_eq!(verdict("eager-rebalance", JOINED), said("4 of 6 stand still.", "all join"));
+    assert_eq!(verdict("cooperative-rebalance", JOINED), said("All 6 are read.", "all join"));
+}
+
+#[test]
+fn a_transaction_shows_where_it_stands_and_where_read_committed_stops() {
+    let browser = at(prepared("read-committed-waits"), 8.0);
+    look_at(&browser, "Transaction slow");
+    browser.wait("its step", "return document.querySelector('.hand .steps .on')?.textContent === 'open'");
+    let stops = browser.run("return document.querySelector('.hand .facts dd').textContent");
+    let shown = view(&browser);
+    let leader = shown.brokers.iter().flat_map(|broker| &broker.replicas).find(|it| it.topic == "orders" && it.leader);
+    let leader = leader.expect("somebody leads");
+    assert!(leader.stable < leader.high_watermark);
+    assert_eq!(stops, json!(format!("{} of {}", leader.stable, leader.high_watermark)));
+    // The line of the last stable offset, on all three replicas.
+    assert_eq!(browser.run("return document.querySelectorAll('.strip .stable').length"), json!(3));
+    quiet(&browser);
+}
+
+#[test]
+fn a_topic_shows_its_replicas_by_broker_and_rack() {
+    let browser = at(prepared("where-replicas-go"), 4.0);
+    look_at(&browser, "Topic orders");
+    // Brokers 1, 2, 3 in rack a and 4, 5, 6 in rack b: the notes' 4, 5, 6, 6, 5, 4 down the list 1, 4, 2, 5, 3, 6.
+    let rows = browser.run(
+        "return [...document.querySelectorAll('.spread .sum')].map(row => [...row.cells].map(cell => cell.textContent))",
+    );
+    assert_eq!(rows[0], json!(["replicas", "4", "6", "5", "5", "6", "4"]));
+    assert_eq!(rows[2], json!(["of the rack", "15, leads 5", "15, leads 5"]));
     quiet(&browser);
 }
 

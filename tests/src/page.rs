@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use ottla_core::sim::view::View;
+use ottla_core::view::View;
 
 use crate::server::Server;
 

@@ -10,8 +10,8 @@ use std::ops::Range;
 use ottla_core::rng::{Seed, Stream};
 use ottla_core::sim::Simulation;
 use ottla_core::sim::scenario::{link, parse};
-use ottla_core::sim::view::{Detail, Target};
 use ottla_core::time::Instant;
+use ottla_core::view::{Detail, Target};
 
 /// Faults happen up to here, in simulated seconds.
 const STORM: u64 = 30;

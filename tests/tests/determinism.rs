@@ -5,8 +5,8 @@ use ottla_core::sim::Simulation;
 use ottla_core::sim::history::Player;
 use ottla_core::sim::scenario::{Action, Fault, Scenario, parse};
 use ottla_core::sim::trace::{Trace, TraceHash};
-use ottla_core::sim::view::{Detail, Target};
 use ottla_core::time::Instant;
+use ottla_core::view::{Detail, Target};
 
 const STORM: &str = "\
 seed 7

@@ -19,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ottla_core::rng::{Seed, Stream};
-use ottla_core::sim::view::View;
+use ottla_core::view::View;
 use ottla_tests::page::Page;
 use ottla_tests::server::Server;
 use rdkafka::ClientContext;

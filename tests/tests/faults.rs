@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use ottla_core::sim::view::{BrokerView, Health, ReplicaView, View};
+use ottla_core::view::{BrokerView, Health, ReplicaView, View};
 use ottla_tests::page::Page;
 use ottla_tests::server::{PROGRAM, Server, objects};
 use ottla_tests::wire;

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use ottla_core::sim::Simulation;
 use ottla_core::sim::scenario::{parse, prepared};
 use ottla_core::sim::trace::{Trace, TraceHash};
-use ottla_core::sim::view::{Detail, Level, Target};
 use ottla_core::time::Duration;
+use ottla_core::view::{Detail, Level, Target};
 
 const SEPARATOR: &str = "---\n";
 /// What happens after the last action still belongs to the story.

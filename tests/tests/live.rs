@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use ottla_core::sim::view::{Detail, MessageKind, Target, View};
+use ottla_core::view::{Detail, MessageKind, Target, View};
 use ottla_tests::page::Page;
 use ottla_tests::server::Server;
 use rdkafka::config::ClientConfig;

@@ -2,8 +2,8 @@
 
 use ottla_core::sim::history::Player;
 use ottla_core::sim::scenario::parse;
-use ottla_core::sim::view::{BrokerView, Health, Target, View};
 use ottla_core::time::Instant;
+use ottla_core::view::{BrokerView, Health, Target, View};
 
 const CRASH: &str = "\
 seed 5

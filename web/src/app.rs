@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use ottla_core::sim::scenario::prepared;
-use ottla_core::sim::view::Target;
+use ottla_core::view::Target;
 
 use crate::browser;
 use crate::control::gallery::{Empty, Gallery};

@@ -85,7 +85,8 @@ pub async fn served_by_ottla() -> bool {
 }
 
 pub fn is_phone() -> bool {
-    window().inner_width().ok().and_then(|width| width.as_f64()).is_some_and(|width| width <= 760.0)
+    let narrow = "(max-width: 760px), (max-height: 480px)";
+    window().match_media(narrow).ok().flatten().is_some_and(|query| query.matches())
 }
 
 /// Whether whoever looks wants little motion.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use gloo_timers::callback::Timeout;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use ottla_core::sim::view::{Detail, Level, Target, View};
 use ottla_core::time::{Duration, Instant};
+use ottla_core::view::{Detail, Level, Target, View};
 use wasm_bindgen::prelude::*;
 use web_sys::{CloseEvent, MessageEvent, WebSocket};
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use ottla_core::sim::history::Player;
-use ottla_core::sim::view::Target;
 use ottla_core::time::{Duration, Instant};
+use ottla_core::view::Target;
 
 use crate::browser;
 use crate::live;

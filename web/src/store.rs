@@ -6,11 +6,12 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use ottla_core::sim::history::Player;
 use ottla_core::sim::scenario::{Action, ParseError, link, parse};
-use ottla_core::sim::view::{Detail, Level, Mark, Target, View};
 use ottla_core::time::{Duration, Instant};
+use ottla_core::view::{Detail, Level, Mark, Target, View};
 
 use crate::browser;
 use crate::live::{self, Link, Live};
+use crate::panel::lesson::Story;
 use crate::run::Run;
 
 /// Whose view is on the stage.
@@ -60,8 +61,10 @@ pub struct Notice {
 pub const SPEED_RANGE: (f64, f64) = (-2.0, 2.0);
 /// Slow enough to follow a message with the eye.
 const FIRST_SPEED: f64 = -1.0;
-/// By then a simulated cluster has made its topics.
-const FIRST_SIGHT: Duration = Duration::from_millis(1_200);
+/// By then a simulated cluster has made its topics, and by the later one its clients have begun.
+const FIRST_SIGHT: (Duration, Duration) = (Duration::from_millis(1_200), Duration::from_millis(3_000));
+/// That long before the first thing that happens one begins to look.
+const BEFORE: Duration = Duration::from_millis(500);
 /// For how long good news stands.
 const GOOD_NEWS: Duration = Duration::from_secs(6);
 /// What the scrubber spans at least.
@@ -78,6 +81,8 @@ pub struct Session {
     pub held: RwSignal<Option<Target>>,
     pub detail: RwSignal<Option<Arc<Detail>>>,
     pub form: RwSignal<Option<Form>>,
+    /// Whether all that a thing knows of itself is shown too.
+    pub more: RwSignal<bool>,
     pub tab: RwSignal<Tab>,
     pub sheet: RwSignal<Sheet>,
     pub notice: RwSignal<Option<Notice>>,
@@ -104,6 +109,13 @@ pub struct Session {
     pub live: StoredValue<Live, LocalStorage>,
 }
 
+/// From where there is something to see, and nothing missed.
+fn first_sight(text: &str) -> Instant {
+    let first = Story::of(text).steps.first().map(|step| step.at);
+    let (least, most) = (Instant::ZERO + FIRST_SIGHT.0, Instant::ZERO + FIRST_SIGHT.1);
+    first.map_or(most, |first| (Instant::ZERO + first.since(Instant::ZERO + BEFORE)).clamp(least, most))
+}
+
 impl Session {
     pub fn new() -> Session {
         Session {
@@ -113,6 +125,7 @@ impl Session {
             held: RwSignal::new(None),
             detail: RwSignal::new(None),
             form: RwSignal::new(None),
+            more: RwSignal::new(false),
             tab: RwSignal::new(Tab::Lesson),
             sheet: RwSignal::new(Sheet::None),
             notice: RwSignal::new(None),
@@ -171,7 +184,7 @@ impl Session {
     pub fn show(self, text: &str, play: bool) -> bool {
         let opened = self.open(text, play);
         if opened {
-            self.going.set(Some(Instant::ZERO + FIRST_SIGHT));
+            self.going.set(Some(first_sight(text)));
         }
         opened
     }
@@ -189,7 +202,7 @@ impl Session {
                 // A link to the very start is one to the run as a whole: it is shown from where there is something to see.
                 if cursor == Instant::ZERO {
                     self.playing.set(!browser::is_calm());
-                    self.going.set(Some(Instant::ZERO + FIRST_SIGHT));
+                    self.going.set(Some(first_sight(&self.ran.get_untracked())));
                 } else {
                     self.go(cursor);
                 }

@@ -103,8 +103,9 @@ impl Chores {
             Some(Stop::Handing { until } | Stop::Leaving { until }) => Some(until),
             Some(Stop::Flushing { .. } | Stop::Stopped) | None => None,
         };
-        let fixed = [self.recovery_points, self.log_starts, self.retention, self.isrs, self.producers].map(Some);
-        fixed.into_iter().chain([self.high_watermarks, flush, stop]).flatten().min()
+        let fixed =
+            [self.recovery_points, self.log_starts, self.retention, self.isrs, self.producers].into_iter().min();
+        [fixed, self.high_watermarks, flush, stop].into_iter().flatten().min()
     }
 
     pub fn flush_at(&mut self, instant: Instant, log: LogId) {

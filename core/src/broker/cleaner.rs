@@ -20,8 +20,8 @@ use crate::config::BrokerSettings;
 use crate::id::{LogId, WorkId};
 use crate::log::Log;
 use crate::log::compact::{Cleanable, Cleaned, Cleaning, Done, Job, Over, Step};
-use crate::sim::view::Level;
 use crate::time::{Duration, Instant, Now};
+use crate::view::Level;
 
 #[derive(Clone)]
 pub(super) struct Cleaner {

@@ -22,8 +22,8 @@ use crate::controller::{Answer, Origin, Work};
 use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, CallId};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse, ClusterState};
-use crate::sim::view::Level;
 use crate::time::Now;
+use crate::view::Level;
 
 /// What a call's answer is for.
 #[derive(Clone)]

@@ -12,8 +12,8 @@ use crate::log::compact::Job;
 use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::{Batch, Stamp};
-use crate::sim::view::Level;
 use crate::time::{Instant, Timestamp};
+use crate::view::Level;
 use crate::zookeeper;
 
 #[derive(Clone, Debug)]

@@ -26,8 +26,8 @@ use crate::log::snapshot::{SUFFIX, Snapshots};
 use crate::log::{Checkpoints, Log, LogImage};
 use crate::partition::{Around, Follower, Partition, Role, Settings};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
-use crate::sim::view::Level;
 use crate::time::Now;
+use crate::view::Level;
 
 /// What was found on disk.
 #[derive(Clone, Debug, Default)]

@@ -15,8 +15,8 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, LogId};
 use crate::partition::{IsrChange, Partition, Role};
 use crate::protocol::cluster::Assignment;
-use crate::sim::view::Level;
 use crate::time::Now;
+use crate::view::Level;
 
 impl Broker {
     /// A follower fetches from an offset: it has everything below.

@@ -9,7 +9,7 @@ use crate::coordinator::{Event, Shard};
 use crate::error::ErrorCode;
 use crate::id::{LogId, TopicPartition};
 use crate::log::{Found, ReadSeek, Slice};
-use crate::sim::view::Level;
+use crate::view::Level;
 
 /// Bytes of a log that are replayed in one step, so that nobody else waits long.
 const LOAD_BYTES: u32 = 256 * 1024;

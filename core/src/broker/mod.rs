@@ -364,12 +364,19 @@ impl Node for Broker {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let controller = self.controller.as_ref().and_then(Controller::deadline);
-        let coordinators = [self.groups.deadline(), self.transactions.deadline()];
-        let clients = [self.replication.deadline(), self.transacting.deadline(), self.holds.deadline()];
-        let by_the_clock = [self.chores.deadline(), self.cleaner.deadline()];
-        let own = [self.purgatory.deadline(), self.membership.deadline(), controller];
-        own.into_iter().chain(by_the_clock).chain(coordinators).chain(clients).flatten().min()
+        let parts = [
+            self.purgatory.deadline(),
+            self.membership.deadline(),
+            self.controller.as_ref().and_then(Controller::deadline),
+            self.chores.deadline(),
+            self.cleaner.deadline(),
+            self.groups.deadline(),
+            self.transactions.deadline(),
+            self.replication.deadline(),
+            self.transacting.deadline(),
+            self.holds.deadline(),
+        ];
+        parts.into_iter().flatten().min()
     }
 }
 

@@ -15,8 +15,8 @@ use crate::coordinator::Event;
 use crate::coordinator::transaction::{Ask, Transactions};
 use crate::error::ErrorCode;
 use crate::protocol::znode;
-use crate::sim::view::Level;
 use crate::time::Now;
+use crate::view::Level;
 use crate::zookeeper::{Error, Op, Reply};
 
 /// Kafka's PRODUCER_ID_BLOCK_SIZE.

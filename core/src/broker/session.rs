@@ -106,8 +106,9 @@ struct Session {
     order: BTreeMap<u64, Cached>,
     places: BTreeMap<Key, u64>,
     next_place: u64,
-    /// The size under which it stands in the lists of what can be evicted.
+    /// The size under which it stands in the lists of what can be evicted, and in which: by followers, and by all.
     listed_size: usize,
+    is_listed: (bool, bool),
 }
 
 impl Session {
@@ -251,6 +252,7 @@ impl Sessions {
             places: BTreeMap::new(),
             next_place: 0,
             listed_size: 0,
+            is_listed: (false, false),
         };
         for (key, wanted, outcome) in partitions {
             session.put(key, wanted, outcome.told);
@@ -324,20 +326,27 @@ impl Sessions {
     }
 
     fn touch(&mut self, id: i32, now: Instant) {
-        let Some(mut session) = self.sessions.remove(&id) else { return };
-        self.unlist(id, &session);
-        session.last_used = now;
-        session.listed_size = session.order.len();
-        let key = (session.privileged, session.listed_size, id);
-        let old = now.since(session.created) > EVICTION;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        self.last_used.remove(&(session.last_used, id));
         self.last_used.insert((now, id));
-        if !session.privileged || old {
+        session.last_used = now;
+        let old = now.since(session.created) > EVICTION;
+        let is_listed = (!session.privileged || old, old);
+        let size = session.order.len();
+        if (size, is_listed) == (session.listed_size, session.is_listed) {
+            return;
+        }
+        let before = (session.privileged, session.listed_size, id);
+        self.evictable_by_all.remove(&before);
+        self.evictable_by_privileged.remove(&before);
+        (session.listed_size, session.is_listed) = (size, is_listed);
+        let key = (session.privileged, size, id);
+        if is_listed.0 {
             self.evictable_by_privileged.insert(key);
         }
-        if old {
+        if is_listed.1 {
             self.evictable_by_all.insert(key);
         }
-        self.sessions.insert(id, session);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::id::BrokerId;
 use crate::log::checkpoint::print_uuid;
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::ClusterState;
-use crate::sim::view::{BrokerView, FactGroup, GroupView, Health, ReplicaView, TopicView, View};
+use crate::view::{BrokerView, FactGroup, GroupView, Health, ReplicaView, TopicView, TransactionView, View};
 
 impl Broker {
     /// What is drawn. The driver knows the health and may know better who is connected.
@@ -48,6 +48,15 @@ impl Broker {
         groups
     }
 
+    /// The transactional ids that this broker coordinates, by id.
+    pub fn transactional_ids(&self) -> Vec<TransactionView> {
+        let shards = self.transactions.active().map(|(_, shard)| shard);
+        let views = shards.flat_map(|shard| shard.committed().views());
+        let mut views: Vec<_> = views.map(|one| TransactionView { coordinator: self.id().0, ..one }).collect();
+        views.sort_by(|one, other| one.id.cmp(&other.id));
+        views
+    }
+
     /// Requests that wait in the purgatory.
     pub fn parked(&self) -> u32 {
         (self.purgatory.waiting() + self.holds.waiting()) as u32
@@ -70,6 +79,7 @@ impl Broker {
             log_start: log.log_start_offset(),
             end: log.end(),
             high_watermark: log.high_watermark(),
+            stable: log.last_stable_offset(),
             flushed: log.recovery_point(),
             bytes: log.bytes(),
             segments: log.segments() as u32,

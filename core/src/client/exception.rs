@@ -49,6 +49,8 @@ impl fmt::Display for Exception {
     }
 }
 
+impl std::error::Error for Exception {}
+
 /// Kafka's `RetriableException`; kafka-protocol does not count all of them.
 pub fn is_retriable(error: ErrorCode) -> bool {
     error.is_retriable() || error == ErrorCode::ConcurrentTransactions

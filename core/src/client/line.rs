@@ -16,6 +16,7 @@ impl fmt::Display for Event {
                 let response = Response::new(*version, (**body).clone());
                 write!(f, "response {conn} correlation_id={correlation_id} {response}")
             }
+            Event::Call { id, call } => write!(f, "call {id} {call}"),
             Event::Command(Command::Send(record)) => write!(f, "command send {}", record.topic),
             Event::Command(Command::Transaction(turn)) => write!(f, "command {}", turn.word()),
             Event::Command(Command::SendOffsets(offsets)) => write!(f, "command offsets of {}", offsets.group),
@@ -45,19 +46,22 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Report::Sent { topic, partition, sequence } => write!(f, "sent {sequence} to {}-{partition}", topic.0),
-            Report::Acked { topic, partition, sequence, offset } => {
+            Report::Acked { topic, partition, sequence, offset, .. } => {
                 write!(f, "acked {sequence} at {}-{partition}@{offset}", topic.0)
             }
-            // It never came to a partition.
-            Report::Failed { topic, partition: -1, sequence, error } => {
-                write!(f, "failed {sequence} for {}: {error}", topic.0)
-            }
-            Report::Failed { topic, partition, sequence, error } => {
-                write!(f, "failed {sequence} for {}-{partition}: {error}", topic.0)
+            Report::Failed { topic, partition, sequence, .. } => {
+                write!(f, "failed {sequence} for {}", topic.0)?;
+                // Else it never came to a partition.
+                if *partition >= 0 {
+                    write!(f, "-{partition}")?;
+                }
+                write!(f, ": {}", self.why().unwrap_or_default())
             }
             Report::Received { topic, partition, offset, .. } => write!(f, "received {}-{partition}@{offset}", topic.0),
             Report::Transaction(stage) => write!(f, "transaction {stage:?}"),
             Report::Thrown { call, error } => write!(f, "{call}() throws {error}"),
+            Report::Returned { call, result: Ok(()) } => write!(f, "{call} returns"),
+            Report::Returned { call, result: Err(error) } => write!(f, "{call} throws {error}"),
             Report::Assigned { group, generation, added, owned, .. } => {
                 write!(f, "assigned by {group} in {generation}: {}, of {}", List(added), List(owned))
             }
@@ -72,6 +76,17 @@ impl fmt::Display for Report {
             Report::Sought { partition, offset } => write!(f, "sought {partition}@{offset}"),
             Report::Closed => f.write_str("closed"),
             Report::Note(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Report {
+    /// Why a record failed: what send() threw, or what is said of it later, without the exception's name.
+    pub fn why(&self) -> Option<String> {
+        match self {
+            Report::Failed { thrown: true, error, .. } => Some(error.to_string()),
+            Report::Failed { thrown: false, error, .. } => Some(error.message.clone()),
+            _ => None,
         }
     }
 }

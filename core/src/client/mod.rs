@@ -3,9 +3,10 @@
 //!
 //! `producer/`, `consumer/` the nodes, with their stages and settings | `connection.rs` connections, requests in flight,
 //! time-outs | `metadata.rs` which broker leads what | `admin.rs` what operators ask | `setting.rs` settings by Kafka's names |
-//! `exception.rs` what calls throw
+//! `call.rs` what a program asks natively | `serdes.rs` Kafka's serializers and deserializers | `exception.rs` what calls throw
 
 pub mod admin;
+pub mod call;
 pub mod connection;
 pub mod consumer;
 pub mod exception;
@@ -14,8 +15,10 @@ mod fake;
 pub mod line;
 pub mod metadata;
 pub mod producer;
+pub mod serdes;
 pub mod setting;
 
+pub use call::Call;
 pub use consumer::Consumer;
 pub use producer::Producer;
 
@@ -23,8 +26,10 @@ use bytes::Bytes;
 use kafka_protocol::messages::{ResponseKind, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::id::{ConnId, Offset, TopicPartition};
+use self::exception::Exception;
+use crate::id::{ConnId, LeaderEpoch, Offset, TopicPartition};
 use crate::protocol::Request;
+use crate::record::{Header, TimestampType};
 use crate::time::Instant;
 
 /// Where to connect to.
@@ -55,6 +60,11 @@ pub enum Event {
     },
     /// What the application (a scenario, a hand on the page) wants.
     Command(Command),
+    /// What a program wants that runs the client natively; what it returns has the same number.
+    Call {
+        id: u64,
+        call: Call,
+    },
 }
 
 /// What an application can ask of a running client.
@@ -70,7 +80,7 @@ pub enum Command {
     Transaction(Turn),
     /// sendOffsetsToTransaction()
     SendOffsets(Offsets),
-    /// Consumers: close in order, which [`Report::Closed`] ends.
+    /// Close in order, which [`Report::Closed`] ends.
     Close,
     Seek {
         name: TopicPartition,
@@ -149,16 +159,28 @@ pub enum Effect {
 pub enum Report {
     /// A record was handed to the producer and has its partition.
     Sent { topic: TopicName, partition: i32, sequence: u64 },
-    /// Acknowledged at that offset (−1 under acks=0).
-    Acked { topic: TopicName, partition: i32, sequence: u64, offset: i64 },
-    /// Given up; partition −1 where it never got one.
-    Failed { topic: TopicName, partition: i32, sequence: u64, error: String },
+    /// Acknowledged at that offset (−1 under acks=0); the broker's timestamp under LogAppendTime, else −1.
+    Acked { topic: TopicName, partition: i32, sequence: u64, offset: i64, log_append_time: i64 },
+    /// Given up; partition −1 where it never got one. `thrown` by send() itself, that is.
+    Failed { topic: TopicName, partition: i32, sequence: u64, thrown: bool, error: Exception },
     /// A record reached the application.
-    Received { topic: TopicName, partition: i32, offset: i64, timestamp: i64, key: Option<Bytes>, value: Option<Bytes> },
+    Received {
+        topic: TopicName,
+        partition: i32,
+        offset: i64,
+        timestamp: i64,
+        timestamp_type: TimestampType,
+        leader_epoch: LeaderEpoch,
+        key: Option<Bytes>,
+        value: Option<Bytes>,
+        headers: Vec<Header>,
+    },
     /// How a transaction goes. Records that are sent between its begin and its end are its own.
     Transaction(Stage),
     /// A call threw an exception.
     Thrown { call: &'static str, error: String },
+    /// What became of a program's call.
+    Returned { call: u64, result: Result<(), Exception> },
     /// The rebalance listener of a group's member is told: it may read `owned` from now on, of which `added` is new.
     Assigned {
         group: StrBytes,
@@ -177,7 +199,7 @@ pub enum Report {
     Committed { group: StrBytes, generation: i32, asked: Instant, offsets: Vec<(TopicPartition, Offset)> },
     /// The application goes on reading there.
     Sought { partition: TopicPartition, offset: Offset },
-    /// A consumer is closed.
+    /// The client is closed.
     Closed,
     /// A line for the event log.
     Note(String),

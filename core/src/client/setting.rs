@@ -21,6 +21,8 @@ pub enum Valid {
     Number(i64, i64),
     /// One of these.
     Of(&'static [&'static str]),
+    /// One of Kafka's classes, with or without the package that they are in.
+    Class(&'static str, &'static [&'static str]),
     Bool,
     Text,
     /// `10/s`.
@@ -44,6 +46,14 @@ pub fn check(kind: &str, table: &'static [Setting], name: &str, value: &str) -> 
         Valid::Of(values) => {
             let near = hint(value, values.iter().copied());
             return Err(format!("expected {name} to be one of {}, found {value}.{near}", values.join(", ")));
+        }
+        Valid::Class(package, classes) => {
+            let class = value.strip_prefix(package).and_then(|rest| rest.strip_prefix('.')).unwrap_or(value);
+            if classes.contains(&class) {
+                return Ok(());
+            }
+            let near = hint(class, classes.iter().copied());
+            return Err(format!("expected {name} to be one of {}, found {value}.{near}", classes.join(", ")));
         }
         Valid::Bool if value == "true" || value == "false" => return Ok(()),
         Valid::Bool => "true or false".to_string(),

@@ -11,8 +11,8 @@ use super::walk::{Cursor, Walked};
 use crate::broker::effect::{Extent, TimeEntry};
 use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, Offset};
-use crate::sim::view::BatchView;
 use crate::time::Timestamp;
+use crate::view::{BatchView, Fate};
 
 /// What a look-up came to: the answer, or the bytes it needs and the state to resume with them
 /// (`seek.resume(&log, &bytes)`; as long as the extent, or shorter where the file ends).
@@ -35,6 +35,9 @@ pub struct Place {
     pub size: u32,
     pub max_timestamp: Timestamp,
     pub leader_epoch: LeaderEpoch,
+    pub producer_id: i64,
+    pub transactional: bool,
+    pub control: bool,
 }
 
 impl Place {
@@ -49,6 +52,7 @@ impl Place {
             last_offset: self.last_offset,
             bytes: self.size,
             leader_epoch: self.leader_epoch,
+            fate: Fate::Plain,
         }
     }
 }

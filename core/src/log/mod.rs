@@ -57,9 +57,10 @@ use crate::broker::effect::{Effect, Extent, IndexEntry};
 use crate::id::{LeaderEpoch, LogId, Offset};
 use crate::record::check::Invalid;
 use crate::record::{Batch, Marker, Stamp};
-use crate::sim::view::BatchView;
 use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::view::{BatchView, Fate};
 
+use aborted::Aborted;
 use newest::Newest;
 use producer::Producers;
 use replay::Replaying;
@@ -256,9 +257,27 @@ impl Log {
 
     /// The newest batches, oldest first, at most `limit`.
     pub fn newest(&self, limit: usize) -> Vec<BatchView> {
-        let mut views: Vec<BatchView> = self.newest.iter().rev().take(limit).map(|place| place.view()).collect();
-        views.reverse();
-        views
+        let mut places: Vec<Place> = self.newest.iter().rev().take(limit).collect();
+        places.reverse();
+        let ends = places.iter().find(|place| place.transactional).map(|first| (first.base_offset, self.end));
+        let aborted = ends.map_or_else(Vec::new, |(from, to)| self.aborted_between(from, to));
+        places.iter().map(|place| BatchView { fate: self.fate(place, &aborted), ..place.view() }).collect()
+    }
+
+    /// What a batch is to transactions, of which those are `aborted` that may have to do with it.
+    fn fate(&self, place: &Place, aborted: &[Aborted]) -> Fate {
+        let mut aborted = aborted.iter().filter(|one| one.producer_id == place.producer_id);
+        let open = |first: Offset| first <= place.base_offset;
+        match (place.control, place.transactional) {
+            (_, false) => Fate::Plain,
+            (true, _) if aborted.any(|one| one.last_offset == place.last_offset) => Fate::AbortMarker,
+            (true, _) => Fate::CommitMarker,
+            (false, _) if aborted.any(|one| (one.first_offset..one.last_offset).contains(&place.base_offset)) => {
+                Fate::Aborted
+            }
+            (false, _) if self.producers.transaction_of(place.producer_id).is_some_and(open) => Fate::Open,
+            (false, _) => Fate::Committed,
+        }
     }
 
     /// Where batches lie has changed where this has.
@@ -414,6 +433,9 @@ impl Log {
             size,
             max_timestamp,
             leader_epoch: stamp.leader_epoch,
+            producer_id: batch.header.producer_id,
+            transactional: batch.header.is_transactional(),
+            control: batch.header.is_control(),
         };
         let index = self.place(place, now.wall);
         let header = batch.header;

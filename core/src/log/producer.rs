@@ -167,6 +167,11 @@ impl Producers {
         self.get(id).is_some_and(|producer| producer.transaction.is_some() && producer.epoch == epoch)
     }
 
+    /// Where the open transaction of that producer begins.
+    pub fn transaction_of(&self, id: i64) -> Option<Offset> {
+        self.get(id)?.transaction
+    }
+
     /// The batch is here already: a producer that got no answer sends it again.
     pub fn duplicate(&self, header: &BatchHeader) -> Option<Placed> {
         let producer = self.get(header.producer_id).filter(|producer| producer.epoch == header.producer_epoch)?;

@@ -301,6 +301,9 @@ impl Scanner {
             size: header.size() as u32,
             max_timestamp: header.max_timestamp,
             leader_epoch: header.partition_leader_epoch,
+            producer_id: header.producer_id,
+            transactional: header.is_transactional(),
+            control: header.is_control(),
         };
         self.image.first_timestamp.get_or_insert(header.max_timestamp);
         match header.has_producer_id() {

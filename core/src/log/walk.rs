@@ -135,5 +135,8 @@ fn place_in(segment: &Segment, position: u32, bytes: &[u8]) -> Option<Place> {
         size,
         max_timestamp: header.max_timestamp,
         leader_epoch: header.partition_leader_epoch,
+        producer_id: header.producer_id,
+        transactional: header.is_transactional(),
+        control: header.is_control(),
     })
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Request, Response};
 use crate::error;
-use crate::sim::view::MessageKind;
+use crate::view::MessageKind;
 
 /// Topics by id.
 pub type Names = BTreeMap<Uuid, TopicName>;

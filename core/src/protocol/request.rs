@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, RequestKind};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ProduceRequest, RequestHeader, RequestKind};
+use kafka_protocol::protocol::buf::ByteBufMut;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::markers;
@@ -100,31 +101,35 @@ impl Request {
     ///
     /// Errors: in words, where this version cannot carry what the body holds.
     pub fn encode(&self, frame: &mut BytesMut) -> Result<(), String> {
+        if let RequestKind::Produce(produce) = &self.body {
+            return self.encode_produce(produce, frame);
+        }
+        self.encode_header(frame)?;
+        match &self.body {
+            RequestKind::WriteTxnMarkers(body) if self.version == markers::LATEST => markers::encode(body, frame),
+            body => body.encode(frame, self.version).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The same of a Produce, which is its body: into a buffer that may keep batches as they are.
+    pub fn encode_produce(&self, produce: &ProduceRequest, frame: &mut impl ByteBufMut) -> Result<(), String> {
+        self.encode_header(frame)?;
+        let mut produce = produce.clone();
+        let partitions = produce.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data);
+        for (partition, batch) in partitions.zip(&self.batches) {
+            partition.records = batch.as_ref().ok().map(|checked| checked.batch.bytes.clone());
+        }
+        produce.encode(frame, self.version).map_err(|error| error.to_string())
+    }
+
+    fn encode_header(&self, frame: &mut impl ByteBufMut) -> Result<(), String> {
         let header = RequestHeader::default()
             .with_request_api_key(self.api_key as i16)
             .with_request_api_version(self.version)
             .with_correlation_id(self.correlation_id)
             .with_client_id(self.client_id.clone());
-        header
-            .encode(frame, self.api_key.request_header_version(self.version))
-            .and_then(|()| match &self.body {
-                RequestKind::Produce(produce) => {
-                    let mut produce = produce.clone();
-                    let partitions = produce.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data);
-                    for (partition, batch) in partitions.zip(&self.batches) {
-                        partition.records = batch.as_ref().ok().map(|checked| checked.batch.bytes.clone());
-                    }
-                    produce.encode(frame, self.version)
-                }
-                // Below.
-                RequestKind::WriteTxnMarkers(_) if self.version == markers::LATEST => Ok(()),
-                body => body.encode(frame, self.version),
-            })
-            .map_err(|error| error.to_string())?;
-        match &self.body {
-            RequestKind::WriteTxnMarkers(body) if self.version == markers::LATEST => markers::encode(body, frame),
-            _ => Ok(()),
-        }
+        let version = self.api_key.request_header_version(self.version);
+        header.encode(frame, version).map_err(|error| error.to_string())
     }
 
     /// Decodes a frame without its length prefix, and checks the batches in it.

@@ -19,8 +19,8 @@ use bytes::Bytes;
 
 use super::Compression;
 use crate::id::{LeaderEpoch, Offset};
-use crate::sim::view::HeaderField;
 use crate::time::Timestamp;
+use crate::view::HeaderField;
 
 /// Bytes before the first record.
 pub const HEADER_LEN: usize = 61;

@@ -5,10 +5,11 @@ use kafka_protocol::messages::ResponseKind;
 use super::Simulation;
 use super::inspect::describe;
 use super::network::{Body, Header, Message};
-use super::view::{BatchDetail, Detail, FactGroup, MessageDetail, MessageView, RecordView, Target};
 use super::workload::App;
+use crate::client::serdes::Serde;
 use crate::protocol::fields;
 use crate::record::{Batch, Record};
+use crate::view::{BatchDetail, Detail, FactGroup, MessageDetail, MessageView, RecordView, Target};
 use crate::zookeeper::{ToClient, ToServer};
 
 /// Records that a detail shows.
@@ -19,6 +20,9 @@ const BYTES: usize = 4 << 10;
 const SHOWN: usize = 1 << 10;
 /// Headers of a record that a detail shows.
 const HEADERS: usize = 32;
+
+/// A class that clients name, and how it reads.
+type Reading = (&'static str, Serde);
 
 impl Simulation {
     /// What there is to see of `target` now; `None` where it is not (any more).
@@ -35,7 +39,7 @@ impl Simulation {
             Target::ZooKeeper => Some(Detail::Facts(self.zookeeper_facts())),
             Target::Znode { path } => self.znode(path).map(Detail::Znode),
             // All that is known of it is in the view.
-            Target::Group { .. } => Some(Detail::Facts(Vec::new())),
+            Target::Group { .. } | Target::Transaction { .. } | Target::Topic { .. } => Some(Detail::Facts(Vec::new())),
             Target::Producer { name } | Target::Consumer { name } => {
                 let facts = match &self.client_of(name)?.app {
                     App::Producer(producer) => producer.facts(),
@@ -53,7 +57,7 @@ impl Simulation {
         let message = self.network.message(id)?;
         let mut detail = of_body(message, &names, view);
         if let Some((topic, partition, batch)) = first_batch(&message.body, &names) {
-            detail.batch = Some(batch_detail(&topic, partition, &batch, None));
+            detail.batch = Some(self.batch_detail(&topic, partition, &batch, None));
         }
         Some(detail)
     }
@@ -63,7 +67,42 @@ impl Simulation {
         let directory = format!("{topic}-{partition}");
         let (segment, position) = host.disk.find(&directory, offset)?;
         let batch = Batch::parse(host.disk.batch(&directory, segment, position)?).ok()?;
-        Some(batch_detail(topic, partition, &batch, Some((segment, position))))
+        Some(self.batch_detail(topic, partition, &batch, Some((segment, position))))
+    }
+
+    fn batch_detail(&self, topic: &str, partition: i32, batch: &Batch, at: Option<(i64, u32)>) -> BatchDetail {
+        decode(topic, partition, batch, at, &self.readings(topic, batch.header.producer_id))
+    }
+
+    /// What clients take the keys and the values of a topic for: first who wrote the batch, then who else writes to the topic,
+    /// then who reads it.
+    fn readings(&self, topic: &str, producer_id: i64) -> [Vec<Reading>; 2] {
+        let apps = || self.clients().map(|(_, client)| &client.app);
+        let producers = apps().filter_map(|app| match app {
+            App::Producer(producer) => {
+                let (serdes, id) = producer.serdes();
+                let wrote = id >= 0 && id == producer_id;
+                (wrote || producer.writes_to(topic)).then_some((!wrote, serdes))
+            }
+            _ => None,
+        });
+        let mut producers: Vec<_> = producers.collect();
+        producers.sort_by_key(|(other, _)| *other);
+        let consumers = apps().filter_map(|app| match app {
+            App::Consumer(consumer) => consumer.serdes(topic),
+            _ => None,
+        });
+        let mut readings = [Vec::new(), Vec::new()];
+        let written = producers.into_iter().map(|(_, serdes)| serdes.map(|serde| (serde.serializer(), serde)));
+        for both in written.chain(consumers.map(|serdes| serdes.map(|serde| (serde.deserializer(), serde)))) {
+            for (all, one) in readings.iter_mut().zip(both) {
+                // Of bytes nobody says what they are.
+                if !one.1.is_plain() && !all.iter().any(|known: &Reading| known.1 == one.1) {
+                    all.push(one);
+                }
+            }
+        }
+        readings
     }
 
     fn broker_facts(&self, id: i32) -> Option<Vec<FactGroup>> {
@@ -167,6 +206,16 @@ fn first_batch(body: &Body, names: &crate::protocol::line::Names) -> Option<(Str
 
 /// A batch with its header's fields, its records and its bytes; `at` is where it lies, if it lies anywhere.
 pub fn batch_detail(topic: &str, partition: i32, batch: &Batch, at: Option<(i64, u32)>) -> BatchDetail {
+    decode(topic, partition, batch, at, &[Vec::new(), Vec::new()])
+}
+
+fn decode(
+    topic: &str,
+    partition: i32,
+    batch: &Batch,
+    at: Option<(i64, u32)>,
+    readings: &[Vec<Reading>; 2],
+) -> BatchDetail {
     let (records, broken) = match Record::decode_first(batch, RECORDS) {
         Ok(records) => (records, None),
         Err(why) => (Vec::new(), Some(why.to_string())),
@@ -178,25 +227,37 @@ pub fn batch_detail(topic: &str, partition: i32, batch: &Batch, at: Option<(i64,
         last_offset: batch.header.last_offset(),
         at,
         header: batch.header.fields(),
-        records: records.iter().map(record_view).collect(),
+        records: records.iter().map(|record| record_view(record, readings)).collect(),
         bytes: batch.bytes[..batch.bytes.len().min(BYTES)].to_vec(),
         size: batch.bytes.len() as u32,
         broken,
     }
 }
 
-fn record_view(record: &Record) -> RecordView {
+fn record_view(record: &Record, [of_keys, of_values]: &[Vec<Reading>; 2]) -> RecordView {
     let shown = record.headers.iter().take(HEADERS);
     let shown = shown.map(|header| (text(header.key.as_bytes()), header.value.as_deref().map(text)));
     let rest = record.headers.len().saturating_sub(HEADERS);
     let headers = shown.chain((rest > 0).then(|| (format!("… and {rest} more"), None))).collect();
-    RecordView {
-        offset: record.offset,
-        timestamp: record.timestamp.0,
-        key: record.key.as_deref().map(text),
-        value: record.value.as_deref().map(text),
-        headers,
-    }
+    let (key, key_read) = read(record.key.as_deref(), of_keys);
+    let (value, value_read) = read(record.value.as_deref(), of_values);
+    RecordView { offset: record.offset, timestamp: record.timestamp.0, key, value, key_read, value_read, headers }
+}
+
+/// What bytes are to the first that can read them, and what each of them says.
+fn read(bytes: Option<&[u8]>, readings: &[Reading]) -> (Option<String>, Vec<(String, String)>) {
+    let Some(bytes) = bytes else { return (None, Vec::new()) };
+    let mut first = None;
+    let all = readings.iter().map(|(class, serde)| match serde.read(bytes) {
+        Ok(read) => {
+            let read = read.unwrap_or_else(|| text(bytes));
+            first.get_or_insert_with(|| read.clone());
+            (class.to_string(), read)
+        }
+        Err(exception) => (class.to_string(), text(exception.to_string().as_bytes())),
+    });
+    let all = all.collect();
+    (Some(first.unwrap_or_else(|| text(bytes))), all)
 }
 
 /// As text where it is UTF-8, else as `0x…`. What is long is cut, and its length told.
@@ -221,6 +282,22 @@ mod tests {
     use super::*;
     use crate::record::{BatchBuilder, Compression, Header};
     use crate::time::Timestamp;
+
+    #[test]
+    fn a_value_is_what_the_first_class_reads_and_each_says_what_it_reads() {
+        let by = |serde: Serde| (serde.deserializer(), serde);
+        let readings = [by(Serde::Integer), by(Serde::String)];
+        let said = |class: &str, read: &str| (class.to_owned(), read.to_owned());
+        let (shown, read) = super::read(Some(&[0, 0, 0, 42]), &readings);
+        assert_eq!(shown.as_deref(), Some("42"));
+        assert_eq!(read, [said("IntegerDeserializer", "42"), said("StringDeserializer", "\0\0\0*")]);
+        let (shown, read) = super::read(Some(b"hello"), &readings);
+        assert_eq!(shown.as_deref(), Some("hello"));
+        let why = "SerializationException: Size of data received by IntegerDeserializer is not 4";
+        assert_eq!(read, [said("IntegerDeserializer", why), said("StringDeserializer", "hello")]);
+        assert_eq!(super::read(Some(b"hello"), &readings[..1]).0.as_deref(), Some("hello"));
+        assert_eq!(super::read(None, &readings), (None, Vec::new()));
+    }
 
     #[test]
     fn a_record_of_any_size_is_shown_in_a_few_kilobytes() {

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::capacity::span;
-use super::view::BatchView;
 use crate::broker::Image;
 use crate::broker::effect::{Effect, Extent};
 use crate::id::{LogId, Offset, ReadId, WorkId};
@@ -34,6 +33,7 @@ use crate::record::batch::HEADER_LEN;
 use crate::record::{Batch, BatchHeader, Stamp};
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::view::BatchView;
 
 /// From a write's begin until it is in the page cache.
 const WRITE: Duration = Duration::from_micros(50);
@@ -417,6 +417,7 @@ impl Disk {
                 last_offset: header.last_offset(),
                 bytes: header.size() as u32,
                 leader_epoch: header.partition_leader_epoch,
+                ..BatchView::default()
             };
             newest.splice(0..0, segment.walk().filter(|(_, header)| readable(header)).map(cell));
         }

@@ -5,12 +5,12 @@ use kafka_protocol::messages::{ApiKey, ResponseKind};
 
 use super::disk::{Disk, Written};
 use super::network::{Answer, Arrival, Body, EndState, Header, Message, NodeId, Pending, Use};
-use super::view::Level;
 use super::{Actor, Power, Simulation, What};
 use crate::broker::{self, event};
 use crate::client;
 use crate::id::{CallId, ConnId, LogId, Ticket};
 use crate::protocol::{Request, Response, line};
+use crate::view::Level;
 use crate::zookeeper::{self, server};
 
 /// Linux's words for ENOSPC.

@@ -3,13 +3,13 @@
 use super::check::Death;
 use super::disk::Loss;
 use super::network::{End, EndState, NodeId, Use};
-use super::view::Level;
 use super::workload::App;
 use super::{Actor, Process, Simulation, What};
 use crate::broker::{self, Broker};
 use crate::client;
 use crate::id::{BrokerId, ConnId};
 use crate::time::{Duration, Instant};
+use crate::view::Level;
 
 /// How long two brokers may hear nothing of each other: Kafka's `broker.session.timeout.ms`.
 const SESSION: Duration = Duration::from_secs(9);
@@ -175,7 +175,7 @@ impl Simulation {
     /// A client closes in order: members of a group leave it first.
     pub(super) fn close_client(&mut self, node: NodeId) -> Result<(), String> {
         let client = self.client_mut(node);
-        if client.running && matches!(&client.app, App::Consumer(_)) {
+        if client.running && matches!(&client.app, App::Producer(_) | App::Consumer(_)) {
             self.tell_client(node, client::Event::Command(client::Command::Close));
             return Ok(());
         }

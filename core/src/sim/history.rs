@@ -11,9 +11,9 @@
 use std::sync::Arc;
 
 use super::scenario::{Action, Scenario};
-use super::view::{Detail, Level, Mark, Target, View};
 use super::{Simulation, story};
 use crate::time::Instant;
+use crate::view::{Detail, Level, Mark, Target, View};
 
 /// Checkpoints that are kept.
 const MOST: usize = 64;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::network::{Body, EndState, NodeId, Pipe, Use};
 use super::scenario::{Action, Span, Timed};
-use super::view::{BrokerView, GroupView, Health, LinkView, MessageKind, MessageView, ReplicaView, View};
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
 use crate::broker::view::{bury, measure, order, topics};
@@ -13,6 +12,9 @@ use crate::id::BrokerId;
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
 use crate::time::{Duration, Instant};
+use crate::view::{
+    BrokerView, GroupView, Health, LinkView, MessageKind, MessageView, ReplicaView, TransactionView, View,
+};
 
 impl Simulation {
     /// What there is to see now.
@@ -32,6 +34,7 @@ impl Simulation {
         };
         bury(&mut view.brokers, state);
         view.groups = self.groups();
+        view.transactions = self.transactions();
         measure(&mut view.groups, &view.brokers);
         view.topics = state.map_or_else(Vec::new, |state| topics(state, &view.brokers));
         let topic = |timed: &Timed| match &timed.action {
@@ -49,10 +52,10 @@ impl Simulation {
             };
             match &client.app {
                 App::Producer(producer) => {
-                    view.producers.push(super::view::ProducerView { name, health, ..producer.view() });
+                    view.producers.push(crate::view::ProducerView { name, health, ..producer.view() });
                 }
                 App::Consumer(consumer) => {
-                    view.consumers.push(super::view::ConsumerView { name, health, ..consumer.view() });
+                    view.consumers.push(crate::view::ConsumerView { name, health, ..consumer.view() });
                 }
                 App::Admin(_) | App::Guest(_) => {}
             }
@@ -67,6 +70,17 @@ impl Simulation {
         let mut hosts: Vec<_> = hosts.collect();
         hosts.sort_by_key(|broker| std::cmp::Reverse(broker.cluster_state().version));
         hosts.into_iter().flat_map(|broker| broker.groups()).collect()
+    }
+
+    /// The transactional ids, as their coordinators know them; where two brokers believe to coordinate one, the one counts
+    /// that has heard more.
+    fn transactions(&self) -> Vec<TransactionView> {
+        let mut brokers: Vec<_> = self.hosts().filter_map(|(_, host)| host.broker()).collect();
+        brokers.sort_by_key(|broker| std::cmp::Reverse(broker.cluster_state().version));
+        let mut views: Vec<_> = brokers.into_iter().flat_map(|broker| broker.transactional_ids()).collect();
+        views.sort_by(|one, other| one.id.cmp(&other.id));
+        views.dedup_by(|one, other| one.id == other.id);
+        views
     }
 
     /// What the controller last told, as the broker knows it that heard last.

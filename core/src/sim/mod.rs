@@ -13,7 +13,7 @@
 //! with ZooKeeper | `strike.rs` whom a fault strikes, `fault.rs` what breaks then, `tally.rs` how often | `workload.rs` who
 //! is there and what they do | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects,
 //! carried out | `observe.rs`, `check/` what must always hold |
-//! `story.rs` the event log | `trace.rs` every event as a line | `inspect.rs`, `detail.rs` what the page sees (`view.rs`) |
+//! `story.rs` the event log | `trace.rs` every event as a line | `inspect.rs`, `detail.rs` what the page sees |
 //! `history.rs` time travel | `scenario/` runs as texts and links | `search.rs` for what breaks an invariant
 
 mod admin;
@@ -34,7 +34,6 @@ mod story;
 mod strike;
 mod tally;
 pub mod trace;
-pub mod view;
 mod workload;
 pub mod zookeeper;
 
@@ -52,6 +51,7 @@ use crate::protocol::cluster::Registration;
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant, Now, Timestamp};
 
+use crate::view::{self, ReplicaView};
 use admin::Admin;
 use check::{Checks, Violation};
 use disk::Disk;
@@ -60,7 +60,6 @@ use scenario::{Action, Cluster, Expectation, Scenario, Timed};
 use story::Story;
 pub use tally::Tally;
 use trace::Trace;
-use view::ReplicaView;
 
 /// What the wall clock shows when a run begins: 2025-01-01T00:00:00Z.
 pub const EPOCH: Timestamp = Timestamp(1_735_689_600_000);
@@ -278,7 +277,7 @@ impl Simulation {
         for &id in &ids {
             simulation.add_host(id);
         }
-        simulation.join(zookeeper::NAME, Actor::ZooKeeper(Box::new(zookeeper::Machine::new())));
+        simulation.join(crate::zookeeper::NAME, Actor::ZooKeeper(Box::new(zookeeper::Machine::new())));
         simulation
             .join(admin::NAME, Actor::Client(Box::new(workload::Client::admin(Admin::new(simulation.brokers())))));
         simulation.start_zookeeper()?;
@@ -687,16 +686,23 @@ impl Host {
             let directory = format!("{}-{}", replica.topic, replica.partition);
             let end = self.disk.end(&directory)?;
             let segments = self.disk.segments(&directory);
+            // What was known of a batch the disk alone does not tell.
+            let known = |batch: view::BatchView| {
+                let before = replica.batches.binary_search_by_key(&batch.base_offset, |one| one.base_offset);
+                let fate = before.map_or_else(|_| batch.fate, |at| replica.batches[at].fate);
+                view::BatchView { fate, ..batch }
+            };
             // What a machine's death has left would survive another one.
             let flushed = if matches!(self.process, Process::Crashed) { end } else { replica.flushed.min(end) };
             Some(ReplicaView {
                 log_start: replica.log_start.min(end),
                 end,
                 high_watermark: replica.high_watermark.min(end),
+                stable: replica.stable.min(end),
                 flushed,
                 bytes: segments.iter().map(|(_, bytes)| u64::from(*bytes)).sum(),
                 segments: segments.len() as u32,
-                batches: self.disk.newest(&directory, view::View::CELLS),
+                batches: self.disk.newest(&directory, view::View::CELLS).into_iter().map(known).collect(),
                 ..replica.clone()
             })
         };

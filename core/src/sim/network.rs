@@ -22,12 +22,12 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::capacity::{Capacities, Load};
 use super::scenario::Cluster;
-use super::view::MessageKind;
 use crate::id::{CallId, ConnId};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::protocol::{Request, Response};
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant};
+use crate::view::MessageKind;
 use crate::zookeeper::{ToClient, ToServer};
 
 /// A node of a simulation: its place in the table of nodes.

@@ -5,16 +5,16 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::check::{Death, Promises, eventually_owned, liveness};
-use super::network::NodeId;
+use super::network::{EndState, NodeId};
 use super::scenario::parse::NOBODY;
 use super::scenario::{Expectation, GROUP_COUNTS};
-use super::view::{Health, Level, View};
 use super::workload::App;
 use super::{Actor, Process, Simulation, story};
 use crate::broker;
 use crate::client;
 use crate::id::TopicPartition;
 use crate::protocol::znode::BROKER_IDS;
+use crate::view::{Health, Level, View};
 use crate::zookeeper::txn::{self, LOG_HEADER, Txn};
 
 impl Simulation {
@@ -229,6 +229,17 @@ impl Simulation {
             "acked" => producers().map(|producer| producer.acked).sum(),
             "failed" => producers().map(|producer| producer.failed).sum(),
             "retries" => producers().map(|producer| producer.retries).sum(),
+            "requests" => producers().map(|producer| producer.requests).sum(),
+            "requests-per-1000" => {
+                let acked = producers().map(|producer| producer.acked).sum::<u64>();
+                producers().map(|producer| producer.requests * 1000).sum::<u64>().checked_div(acked)?
+            }
+            "connections" => {
+                let clients = producers().map(|one| &one.name).chain(consumers().map(|one| &one.name));
+                let nodes: Vec<NodeId> = clients.filter_map(|name| self.names.get(name).copied()).collect();
+                let held = self.network.iter().map(|(_, connection)| &connection.ends[0]);
+                held.filter(|end| end.state == EndState::Open && nodes.contains(&end.node)).count() as u64
+            }
             "committed" => producers().filter_map(|it| it.identity.as_ref()).map(|it| it.committed).sum(),
             "aborted" => producers().filter_map(|it| it.identity.as_ref()).map(|it| it.aborted).sum(),
             "duplicates" => self.checks.duplicates(),

@@ -5,13 +5,13 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::scenario::Action;
-use super::view::{Level, LogLine, View};
 use crate::broker;
 use crate::client::line::List;
 use crate::client::{self, Report, Stage};
 use crate::error::ErrorCode;
 use crate::protocol::line;
 use crate::time::Instant;
+use crate::view::{Level, LogLine, View};
 
 /// The newest lines.
 #[derive(Clone, Default)]
@@ -103,11 +103,15 @@ impl Story {
 /// What a report is in the event log, if it is anything.
 pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
     match report {
-        Report::Failed { topic, partition: -1, sequence, error } => {
-            Some((Level::Bad, format!("gives up record {sequence} for {}: {error}", topic.0)))
-        }
-        Report::Failed { topic, partition, sequence, error } => {
-            Some((Level::Bad, format!("gives up record {sequence} for {}-{partition}: {error}", topic.0)))
+        Report::Failed { topic, partition, sequence, .. } => {
+            let (topic, why) = (&topic.0, report.why().unwrap_or_default());
+            Some((
+                Level::Bad,
+                match partition {
+                    -1 => format!("gives up record {sequence} for {topic}: {why}"),
+                    partition => format!("gives up record {sequence} for {topic}-{partition}: {why}"),
+                },
+            ))
         }
         Report::Assigned { group, generation, added, owned, .. } => {
             let text = format!("{group}: is assigned {} in {generation}, and owns {}", List(added), List(owned));
@@ -126,7 +130,7 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
         Report::Transaction(Stage::Aborted) => Some((Level::Warn, "has aborted its transaction".to_owned())),
         Report::Transaction(Stage::Committing | Stage::Aborting) => None,
         Report::Committed { .. } | Report::Sought { .. } => None,
-        Report::Sent { .. } | Report::Acked { .. } | Report::Received { .. } => None,
+        Report::Sent { .. } | Report::Acked { .. } | Report::Received { .. } | Report::Returned { .. } => None,
     }
 }
 

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use super::check::Death;
 use super::network::NodeId;
 use super::scenario::{Fault, Link, Who};
-use super::view::Level;
 use super::{Actor, Host, Paused, Process, Simulation, Told};
 use crate::id::BrokerId;
 use crate::time::Duration;
+use crate::view::Level;
 
 impl Simulation {
     /// Does it, or says why it cannot be done now; then nothing has changed.

@@ -9,7 +9,6 @@ use super::network::NodeId;
 use super::scenario::parse::MAX_BROKERS;
 use super::scenario::{Action, Expectation};
 use super::story;
-use super::view::Level;
 use super::{Actor, Outcome, Simulation};
 use crate::client::admin::{Election, Errand};
 use crate::client::{Command, Consumer, Effect, Event, Producer};
@@ -17,6 +16,7 @@ use crate::node::Node;
 use crate::protocol::znode;
 use crate::rng::Seed;
 use crate::time::{Instant, Now};
+use crate::view::Level;
 
 /// The producer that sends what a scenario's `send` says.
 pub const HAND: &str = "hand";
@@ -58,11 +58,9 @@ impl Client {
 impl App {
     fn takes(&self, command: &Command) -> bool {
         match command {
-            Command::Rate { .. } => matches!(self, App::Producer(_) | App::Consumer(_)),
+            Command::Rate { .. } | Command::Close => matches!(self, App::Producer(_) | App::Consumer(_)),
             Command::Send(_) | Command::Transaction(_) | Command::SendOffsets(_) => matches!(self, App::Producer(_)),
-            Command::Close | Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. } => {
-                matches!(self, App::Consumer(_))
-            }
+            Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. } => matches!(self, App::Consumer(_)),
         }
     }
 }
@@ -119,7 +117,7 @@ impl Simulation {
                 | Action::Rate { .. }
                 | Action::Send { .. }
                 | Action::Command { .. }
-        );
+        ) || self.is_awaited(&action);
         if late && !(self.waiting.is_empty() && self.admin().is_idle()) {
             self.waiting.push_back(action);
             return;
@@ -133,6 +131,17 @@ impl Simulation {
         if let Err(why) = self.try_act(action) {
             self.story.say(self.now, "scenario", Level::Bad, why);
         }
+    }
+
+    /// Whether a client that it is about has a line that was done, and waits for a topic.
+    fn is_awaited(&self, action: &Action) -> bool {
+        let awaited = |name: &str| {
+            self.waiting.iter().any(|waiting| match waiting {
+                Action::Producer { name: known, .. } | Action::Consumer { name: known, .. } => known == name,
+                _ => false,
+            })
+        };
+        action.clients().any(awaited)
     }
 
     /// Clients that were to come after a topic: as soon as it stands.

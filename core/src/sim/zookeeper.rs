@@ -6,18 +6,15 @@ use std::sync::Arc;
 
 use super::disk::SYNC;
 use super::network::{Body, EndState, NodeId, Use};
-use super::view::{FactGroup, Level, ZnodeDetail, ZooKeeperView};
 use super::{Actor, Simulation, Told, What};
 use crate::broker;
 use crate::id::{BrokerId, ConnId};
 use crate::node::Node;
 use crate::time::Instant;
+use crate::view::{FactGroup, Level, ZnodeDetail, ZooKeeperView};
 use crate::zookeeper::server::{Config, Effect, Event};
 use crate::zookeeper::store::Image;
-use crate::zookeeper::{Server, Zxid, client};
-
-/// As scenarios and the page name it.
-pub const NAME: &str = "zookeeper";
+use crate::zookeeper::{NAME, Server, Zxid, client};
 
 #[derive(Clone)]
 pub(super) struct Machine {

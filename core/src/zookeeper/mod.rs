@@ -39,6 +39,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// As scenarios and the page name the machine with it.
+pub const NAME: &str = "zookeeper";
+
 /// The path of a znode: `/brokers/ids/1`.
 pub type Path = Arc<str>;
 

@@ -2,8 +2,8 @@
 
 use super::Server;
 use super::path;
-use crate::sim::view::{FactGroup, Health, ZnodeChild, ZnodeDetail, ZooKeeperView};
-use crate::sim::zookeeper::NAME;
+use crate::view::{FactGroup, Health, ZnodeChild, ZnodeDetail, ZooKeeperView};
+use crate::zookeeper::NAME;
 
 impl Server {
     /// What is drawn.

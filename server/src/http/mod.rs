@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use ottla_core::sim::scenario::parse::MAX_TEXT;
-use ottla_core::sim::view::Target;
+use ottla_core::view::Target;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 

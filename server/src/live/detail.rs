@@ -8,7 +8,7 @@ use ottla_core::id::BrokerId;
 use ottla_core::protocol::fields;
 use ottla_core::record::Batch;
 use ottla_core::sim::detail;
-use ottla_core::sim::view::{BatchDetail, Detail, MessageDetail, Target, ZnodeDetail};
+use ottla_core::view::{BatchDetail, Detail, MessageDetail, Target, ZnodeDetail};
 use ottla_core::zookeeper;
 use rustix::io::ReadWriteFlags;
 
@@ -42,8 +42,12 @@ pub async fn of(server: &Arc<Server>, target: &Target) -> Option<Detail> {
         }
         Target::ZooKeeper => server.zookeeper.look(zookeeper::Server::facts).await.map(Detail::Facts),
         Target::Znode { path } => znode(server, path.clone()).await.map(Detail::Znode),
-        // What a server knows of a client or a group is all in the view.
-        Target::Producer { .. } | Target::Consumer { .. } | Target::Group { .. } => Some(Detail::Facts(Vec::new())),
+        // What a server knows of these is all in the view.
+        Target::Producer { .. }
+        | Target::Consumer { .. }
+        | Target::Group { .. }
+        | Target::Transaction { .. }
+        | Target::Topic { .. } => Some(Detail::Facts(Vec::new())),
     }
 }
 

@@ -18,8 +18,8 @@ use ottla_core::error::{ErrorCode, NONE};
 use ottla_core::id::{BrokerId, Offset, Ticket};
 use ottla_core::protocol::{Request, Response};
 use ottla_core::record::{BatchBuilder, Compression, Header};
-use ottla_core::sim::view::Health;
 use ottla_core::time::Timestamp;
+use ottla_core::view::Health;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::connection::{Outbound, next_conn};

@@ -7,8 +7,8 @@ use kafka_protocol::messages::ApiKey;
 use ottla_core::id::ConnId;
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
-use ottla_core::sim::view::{MessageKind, MessageView, Passed};
 use ottla_core::time::{Duration, Instant};
+use ottla_core::view::{MessageKind, MessageView, Passed};
 
 use super::Watched;
 use crate::splice::FileSlice;

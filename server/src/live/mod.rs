@@ -20,7 +20,7 @@ use kafka_protocol::protocol::StrBytes;
 use ottla_core::id::{BrokerId, ConnId, Offset};
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
-use ottla_core::sim::view::{Level, TopicView};
+use ottla_core::view::{Level, TopicView};
 
 use tokio::sync::Notify;
 

@@ -15,11 +15,11 @@ use ottla_core::broker::view::{bury, measure, order, topics};
 use ottla_core::id::{BrokerId, ConnId};
 use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::protocol::znode;
-use ottla_core::sim::view::{
+use ottla_core::time::Instant;
+use ottla_core::view::{
     BrokerView, ConsumerView, GroupView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
     ZooKeeperView,
 };
-use ottla_core::time::Instant;
 use ottla_core::zookeeper;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -91,14 +91,17 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
     let passed = passed(server, view.now);
     let mut newest: Option<ClusterState> = None;
     for host in &server.hosts {
-        let look = |broker: &Broker| (broker.view(), broker.cluster_state().clone(), broker.groups());
+        let look = |broker: &Broker| {
+            (broker.view(), broker.cluster_state().clone(), broker.groups(), broker.transactional_ids())
+        };
         let seen = match host.broker() {
             Some(broker) => broker.look(look).await,
             None => None,
         };
         let mut broker = match seen {
-            Some((broker, state, groups)) => {
+            Some((broker, state, groups, transactions)) => {
                 view.groups.extend(groups);
+                view.transactions.extend(transactions);
                 if newest.as_ref().is_none_or(|newest| newest.version < state.version) {
                     newest = Some(state);
                 }
@@ -114,6 +117,8 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
     }
     bury(&mut view.brokers, newest.as_ref());
     measure(&mut view.groups, &view.brokers);
+    view.transactions.sort_by(|one, other| one.id.cmp(&other.id));
+    view.transactions.dedup_by(|one, other| one.id == other.id);
     if let Some(state) = newest {
         view.topics = topics(&state, &view.brokers);
         let came = server.live.came(&view.topics);

@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use ottla_core::id::ConnId;
 use ottla_core::node::Node;
-use ottla_core::sim::view::Level;
+use ottla_core::view::Level;
 use ottla_core::zookeeper::server::{Config, Effect, Event};
 use ottla_core::zookeeper::store::Image;
 use ottla_core::zookeeper::{Server, SessionId, ToClient, ToServer, Zxid};

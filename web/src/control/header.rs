@@ -41,7 +41,9 @@ pub fn Header() -> impl IntoView {
                     <button class:on=server on:click=move |_| live::watch(session)>"This server"</button>
                 </span>
             </Show>
-            <button class="gallery desk-only" on:click=move |_| session.sheet.set(Sheet::Gallery)>"Gallery"</button>
+            <button class="gallery" title="Scenarios to begin with (G)" on:click=move |_| session.sheet.set(Sheet::Gallery)>
+                "Gallery"
+            </button>
             <button class="main share" title="Copies a link to exactly this moment (S)" disabled=server on:click=move |_| session.share()>
                 "Share"<span class="desk-only">" this moment"</span>
             </button>

@@ -2,8 +2,8 @@
 
 use leptos::html::Div;
 use leptos::prelude::*;
-use ottla_core::sim::view::{Level, Mark};
 use ottla_core::time::Instant;
+use ottla_core::view::{Level, Mark};
 use wasm_bindgen::JsCast;
 use web_sys::{KeyboardEvent, PointerEvent};
 
@@ -14,6 +14,7 @@ use crate::store::{Session, Source, clock_words};
 const MERGE_PX: f64 = 14.0;
 /// A label needs this much room; without it, it drops out and the mark's title still says it.
 const LABEL_PX: f64 = 128.0;
+const LABEL_GAP_PX: f64 = 12.0;
 const TICK_PX: f64 = 80.0;
 
 #[component]
@@ -183,6 +184,8 @@ struct Placed {
     level: Level,
     text: String,
     labelled: bool,
+    /// Pixels that its label has.
+    room: f64,
 }
 
 fn placed(marks: &[Mark], span: Span, width: f64) -> Vec<Placed> {
@@ -196,9 +199,14 @@ fn placed(marks: &[Mark], span: Span, width: f64) -> Vec<Placed> {
                 last.level = last.level.max_of(mark.level);
                 last.text = format!("{}\n{}", last.text, mark.text);
             }
-            _ => {
-                placed.push(Placed { share, at: mark.at, level: mark.level, text: mark.text.clone(), labelled: false })
-            }
+            _ => placed.push(Placed {
+                share,
+                at: mark.at,
+                level: mark.level,
+                text: mark.text.clone(),
+                labelled: false,
+                room: 0.0,
+            }),
         }
     }
     // The loudest get their label first.
@@ -209,6 +217,12 @@ fn placed(marks: &[Mark], span: Span, width: f64) -> Vec<Placed> {
         let edge = LABEL_PX / 2.0 / width;
         let free = placed.iter().all(|other| !other.labelled || (other.share - here).abs() * width >= LABEL_PX);
         placed[index].labelled = free && here > edge && here < 1.0 - edge;
+    }
+    for index in 0..placed.len() {
+        let here = placed[index].share;
+        let others = placed.iter().enumerate().filter(|(at, other)| *at != index && other.labelled);
+        let nearest = others.map(|(_, other)| (other.share - here).abs()).fold(f64::INFINITY, f64::min);
+        placed[index].room = nearest.min(2.0 * here).min(2.0 * (1.0 - here)) * width - LABEL_GAP_PX;
     }
     placed
 }
@@ -250,7 +264,8 @@ fn mark(session: Session, placed: Placed) -> impl IntoView {
     let more = placed.text.lines().count() - 1;
     let label = placed.labelled.then(|| {
         let words = if more > 0 { format!("{first} +{more}") } else { first };
-        view! { <span class="label" style:left=left.clone()>{words}</span> }
+        let room = format!("{:.0}px", placed.room);
+        view! { <span class="label" style:left=left.clone() style:max-width=room>{words}</span> }
     });
     let title = format!("{} · {}", moment_words(placed.at.as_secs_f64()), placed.text);
     view! {

@@ -1,7 +1,7 @@
 //! A record batch: its header as words, its records, its bytes.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::{BatchDetail, HeaderField, RecordView};
+use ottla_core::view::{BatchDetail, HeaderField, RecordView};
 
 const ROW: usize = 8;
 
@@ -55,12 +55,20 @@ fn record(record: RecordView) -> impl IntoView {
             <b>"offset "{record.offset}</b>
             <dl class="facts">
                 <dt>"key"</dt><dd class="mono">{record.key.unwrap_or_else(null)}</dd>
+                {read(record.key_read)}
                 <dt>"value"</dt><dd class="mono">{record.value.unwrap_or_else(null)}</dd>
+                {read(record.value_read)}
                 <dt>"timestamp"</dt><dd class="mono">{record.timestamp}</dd>
                 {headers.collect_view()}
             </dl>
         </div>
     }
+}
+
+/// What the classes that clients name make of the bytes.
+fn read(classes: Vec<(String, String)>) -> impl IntoView {
+    let row = |(class, read): (String, String)| view! { <dt class="dim">{class}</dt><dd class="mono">{read}</dd> };
+    classes.into_iter().map(row).collect_view()
 }
 
 /// The bytes as they are in the log; a header field and its bytes light up together.

@@ -2,7 +2,7 @@
 
 use leptos::html::Div;
 use leptos::prelude::*;
-use ottla_core::sim::view::{Level, LogLine};
+use ottla_core::view::{Level, LogLine};
 
 use crate::store::Session;
 

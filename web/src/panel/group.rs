@@ -1,13 +1,20 @@
-//! A group of consumers, as its coordinator knows it: who is a member, who reads what, what is committed, and in words what
-//! the state it is in means.
+//! A group of consumers: who reads what at this moment, what its coordinator knows (members, assignment, what is
+//! committed), and in words what the state that it is in means.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
-use ottla_core::sim::view::{CommittedView, GroupView, MemberView, Target};
+use ottla_core::view::{CommittedView, GroupView, Health, MemberView, Target, View};
 
 use crate::panel::node::Facts;
-use crate::scene::words::number;
+use crate::panel::steps::{Steps, Way};
+use crate::scene::hue_of;
+use crate::scene::words::{is_live, number};
 use crate::store::Session;
+
+/// More partitions than that are counted, not shown.
+const TILES: usize = 60;
 
 #[component]
 pub fn Group(id: String) -> impl IntoView {
@@ -17,17 +24,35 @@ pub fn Group(id: String) -> impl IntoView {
         session.view.with(|view| view.groups.iter().find(|group| ids.with_value(|id| group.id == *id)).cloned())
     });
     let state = Memo::new(move |_| group.with(|group| group.as_ref().map(|group| group.state.clone())));
+    let way = Memo::new(move |_| group.with(|group| group.as_ref().and_then(way)));
     let lesson = move || state.with(|state| lesson(state.as_deref()));
     let facts = move || group.with(|group| group.as_ref().map(facts).unwrap_or_default());
-    let members = Memo::new(move |_| group.with(|group| group.as_ref().map_or(Vec::new(), |it| it.members.clone())));
+    let readers = Memo::new(move |_| {
+        session.view.with(|view| group.with(|group| group.as_ref().map(|it| readers(view, it)).unwrap_or_default()))
+    });
+    let members = Memo::new(move |_| {
+        session.view.with(|view| group.with(|group| group.as_ref().map(|it| members(view, it)).unwrap_or_default()))
+    });
     let offsets = Memo::new(move |_| group.with(|group| group.as_ref().map_or(Vec::new(), |it| it.offsets.clone())));
-    let member = move |member: MemberView| {
-        let name = member.client_id.clone();
-        let hold = move |_| session.held.set(Some(Target::Consumer { name: name.clone() }));
+    let tile = |tile: Tile| {
+        let title = match tile.reader.is_empty() {
+            true => format!("{}: nobody reads it", tile.partition),
+            false => format!("{}: {} reads it", tile.partition, tile.reader),
+        };
+        let reader = if tile.reader.is_empty() { "nobody".to_owned() } else { tile.reader.clone() };
+        view! {
+            <li class:nobody={tile.reader.is_empty()} style=tile.hue title=title>
+                <span>{tile.partition}</span><b>{reader}</b>
+            </li>
+        }
+    };
+    let member = move |(name, doing, owns): (String, String, String)| {
+        let target = Target::Consumer { name: name.clone() };
+        let hold = move |_| session.held.set(Some(target.clone()));
         view! {
             <li>
-                <button title="Show this consumer" on:click=hold>{member.client_id.clone()}</button>
-                <span class="owns">{owns(&member)}</span>
+                <button title="Show this consumer" on:click=hold>{name}</button>
+                <span class="owns">{owns}{(!doing.is_empty()).then(|| view! { <em>{doing}</em> })}</span>
             </li>
         }
     };
@@ -46,17 +71,113 @@ pub fn Group(id: String) -> impl IntoView {
     };
     view! {
         <h2>{id}" "<span class="state dim">{move || state.get().unwrap_or_else(|| "not there at this moment".to_owned())}</span></h2>
-        <p class="hint">{lesson}</p>
-        <Facts facts=Signal::derive(facts)/>
-        <h3>"Members, and what each reads"</h3>
+        <Steps way/>
+        <p class="words">{lesson}</p>
+        <Show when=move || !readers.with(Vec::is_empty)>
+            <h3>"Who reads what now"</h3>
+            <ul class="tiles">{move || readers.get().into_iter().take(TILES).map(tile).collect_view()}</ul>
+            <p class="verdict" class:warn=move || readers.with(|readers| stand_still(readers) > 0)>
+                {move || readers.with(|readers| verdict(readers))}
+            </p>
+        </Show>
+        <h3>"Members"</h3>
         <Show when=move || members.with(Vec::is_empty)><p class="hint">"Nobody at this moment."</p></Show>
         <ul class="members">{move || members.get().into_iter().map(member).collect_view()}</ul>
+        <Facts facts=Signal::derive(facts)/>
         <h3>"Committed, of what there is"</h3>
         <Show when=move || offsets.with(Vec::is_empty)>
             <p class="hint">"Nothing yet: whoever takes over now begins where auto.offset.reset says."</p>
         </Show>
         <dl class="facts">{move || offsets.get().into_iter().map(offset).collect_view()}</dl>
     }
+}
+
+/// A partition of the group's topics, and who reads it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Tile {
+    partition: String,
+    /// Empty is nobody.
+    reader: String,
+    hue: String,
+}
+
+/// What the members themselves read at this moment; a live server knows only what it has given to them.
+fn readers(view: &View, group: &GroupView) -> Vec<Tile> {
+    let mut topics: BTreeSet<&str> = group.offsets.iter().map(|committed| &*committed.topic).collect();
+    let mut reads: BTreeMap<(&str, i32), Vec<&str>> = BTreeMap::new();
+    let consumers = view.consumers.iter().filter(|consumer| consumer.group.as_ref() == Some(&group.id));
+    for consumer in consumers.filter(|consumer| consumer.health != Health::Dead) {
+        topics.extend(consumer.topics.iter().map(|topic| &**topic));
+        for position in consumer.positions.iter().filter(|_| !is_live(view)) {
+            reads.entry((&*position.topic, position.partition)).or_default().push(&consumer.name);
+        }
+    }
+    for member in &group.members {
+        topics.extend(member.assigned.iter().map(|(topic, _)| &**topic));
+        for (topic, partition) in member.assigned.iter().filter(|_| is_live(view)) {
+            reads.entry((&**topic, *partition)).or_default().push(&member.client_id);
+        }
+    }
+    let topics = view.topics.iter().filter(|topic| topics.contains(&*topic.name));
+    topics
+        .flat_map(|topic| (0..topic.partitions as i32).map(move |partition| (&*topic.name, partition)))
+        .map(|(topic, partition)| Tile {
+            partition: format!("{topic}-{partition}"),
+            reader: reads.get(&(topic, partition)).map(|readers| readers.join(", ")).unwrap_or_default(),
+            hue: hue_of(view, topic),
+        })
+        .collect()
+}
+
+fn stand_still(tiles: &[Tile]) -> usize {
+    tiles.iter().filter(|tile| tile.reader.is_empty()).count()
+}
+
+fn verdict(tiles: &[Tile]) -> String {
+    let more = if tiles.len() > TILES { format!(" {} are not shown.", tiles.len() - TILES) } else { String::new() };
+    match (stand_still(tiles), tiles.len()) {
+        (0, all) => format!("All {all} are read.{more}"),
+        (still, all) if still == all => format!("All {all} stand still: nobody reads.{more}"),
+        (1, all) => format!("1 of {all} stands still.{more}"),
+        (still, all) => format!("{still} of {all} stand still.{more}"),
+    }
+}
+
+/// By name: what it is doing about the rebalance, if there is one, and what it owns.
+fn members(view: &View, group: &GroupView) -> Vec<(String, String, String)> {
+    let doing = |member: &MemberView| {
+        let mut same = view.consumers.iter().filter(|consumer| consumer.group.as_ref() == Some(&group.id));
+        let own = same.find(|consumer| consumer.name == member.client_id).map(|consumer| &*consumer.membership);
+        match (group.kind.as_str(), group.state.as_str()) {
+            ("classic", "PreparingRebalance") if member.joined => "has joined again, waits for the others".to_owned(),
+            ("classic", "PreparingRebalance") if own == Some("stable") => {
+                "has not heard of it: its next Heartbeat tells it".to_owned()
+            }
+            ("classic", "PreparingRebalance") => own.unwrap_or("has not joined yet").to_owned(),
+            ("classic", "CompletingRebalance") => own.unwrap_or_default().to_owned(),
+            ("consumer", _) if member.epoch != group.epoch => {
+                format!("is at epoch {} of {}", member.epoch, group.epoch)
+            }
+            _ => String::new(),
+        }
+    };
+    group.members.iter().map(|member| (member.client_id.clone(), doing(member), owns(member, &group.state))).collect()
+}
+
+/// Where in a rebalance it is.
+fn way(group: &GroupView) -> Option<Way> {
+    let classic = group.kind == "classic";
+    let at = match group.state.as_str() {
+        "PreparingRebalance" | "Assigning" => 1,
+        "CompletingRebalance" | "Reconciling" => 2,
+        "Stable" => 3,
+        _ => return None,
+    };
+    let steps: &'static [&'static str] = match classic {
+        true => &["change", "all join", "leader assigns", "reading"],
+        false => &["change", "assign", "hand over", "reading"],
+    };
+    Some(Way { steps, at })
 }
 
 fn facts(group: &GroupView) -> Vec<(&'static str, String)> {
@@ -76,11 +197,15 @@ fn facts(group: &GroupView) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// `orders-0, orders-2`, with what is said of a member that is behind its group.
-fn owns(member: &MemberView) -> String {
+/// `orders-0, orders-2`, and whether it is static.
+fn owns(member: &MemberView, state: &str) -> String {
     let partitions: Vec<String> =
         member.assigned.iter().map(|(topic, partition)| format!("{topic}-{partition}")).collect();
-    let partitions = if partitions.is_empty() { "nothing".to_owned() } else { partitions.join(", ") };
+    let partitions = match (partitions.is_empty(), state) {
+        (false, _) => partitions.join(", "),
+        (true, "PreparingRebalance" | "CompletingRebalance") => "is being decided anew".to_owned(),
+        (true, _) => "nothing".to_owned(),
+    };
     match &member.instance_id {
         Some(instance) => format!("{partitions} · static, {instance}"),
         None => partitions,
@@ -128,12 +253,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn in_a_rebalance_it_shows_who_still_reads_what() {
+        use ottla_core::view::{ConsumerView, PositionView, TopicView};
+
+        let position = |partition| PositionView { topic: "orders".into(), partition, offset: 7 };
+        let consumer = |name: &str, partitions: &[i32]| ConsumerView {
+            name: name.into(),
+            group: Some("shop".into()),
+            topics: vec!["orders".into()],
+            positions: partitions.iter().map(|partition| position(*partition)).collect(),
+            ..Default::default()
+        };
+        let view = View {
+            seed: Some(1),
+            topics: vec![TopicView { name: "orders".into(), partitions: 3, ..Default::default() }],
+            consumers: vec![consumer("c1", &[0]), consumer("c2", &[2])],
+            ..Default::default()
+        };
+        let group = GroupView { id: "shop".into(), ..Default::default() };
+        let tiles = readers(&view, &group);
+        assert_eq!(tiles.iter().map(|tile| &*tile.reader).collect::<Vec<_>>(), ["c1", "", "c2"]);
+        assert_eq!(verdict(&tiles), "1 of 3 stands still.");
+    }
+
+    #[test]
     fn a_member_says_what_it_reads_and_an_offset_how_far_it_is() {
         let mut member =
             MemberView { assigned: vec![("orders".into(), 0), ("orders".into(), 2)], ..Default::default() };
-        assert_eq!(owns(&member), "orders-0, orders-2");
+        assert_eq!(owns(&member, "Stable"), "orders-0, orders-2");
         (member.assigned, member.instance_id) = (Vec::new(), Some("till-3".into()));
-        assert_eq!(owns(&member), "nothing · static, till-3");
+        assert_eq!(owns(&member, "Stable"), "nothing · static, till-3");
+        assert_eq!(owns(&member, "PreparingRebalance"), "is being decided anew · static, till-3");
         let committed = CommittedView { offset: 7, high_watermark: 12, lag: 5, ..Default::default() };
         assert_eq!(progress(&committed), "7 of 12, lag 5");
         assert_eq!(progress(&CommittedView { high_watermark: -1, ..committed }), "7, and nobody leads");

@@ -1,7 +1,7 @@
 //! The right panel: what one holds, or a form to fill in, or what there is to pick up.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::{Detail, Target};
+use ottla_core::view::{Detail, Target};
 
 use crate::panel::batch::{BatchBytes, BatchFields, BatchRecords};
 use crate::panel::form::FormView;
@@ -61,6 +61,8 @@ pub fn Hand() -> impl IntoView {
         (None, Some(Target::Producer { .. })) => "Producer",
         (None, Some(Target::Consumer { .. })) => "Consumer",
         (None, Some(Target::Group { .. })) => "Group",
+        (None, Some(Target::Transaction { .. })) => "Transaction",
+        (None, Some(Target::Topic { .. })) => "Topic",
         (None, Some(Target::ZooKeeper)) => "ZooKeeper",
         (None, Some(Target::Znode { .. })) => "Znode",
         (None, None) => "In hand",
@@ -143,17 +145,41 @@ fn absent(target: &Target, session: Session) -> AnyView {
     view! { <p class="hint">{words}</p> }.into_any()
 }
 
+/// Of each kind that many are offered.
+const OTHERS: usize = 8;
+
 /// An empty hand says what to pick up.
 #[component]
 fn Nothing() -> impl IntoView {
     let session = Session::get();
     let server = move || session.source.get() == Source::Server;
     let fill = move |form: Form| move |_| session.fill_in(form.clone());
+    // What has no place of its own on the stage.
+    let others = Memo::new(move |_| {
+        session.view.with(|view| {
+            let topics = view.topics.iter().filter(|topic| !topic.name.starts_with("__"));
+            let topics = topics.map(|topic| ("Topic", topic.name.clone(), Target::Topic { name: topic.name.clone() }));
+            let groups = view.groups.iter();
+            let groups = groups.map(|group| ("Group", group.id.clone(), Target::Group { id: group.id.clone() }));
+            let transactions = view.transactions.iter();
+            let transactions =
+                transactions.map(|one| ("Transaction", one.id.clone(), Target::Transaction { id: one.id.clone() }));
+            topics.take(OTHERS).chain(groups.take(OTHERS)).chain(transactions.take(OTHERS)).collect::<Vec<_>>()
+        })
+    });
+    let other = move |(kind, name, target): (&'static str, String, Target)| {
+        view! { <button on:click=move |_| session.held.set(Some(target.clone()))>{kind}" "<b>{name}</b></button> }
+    };
     view! {
         <p class="hint">
             "Click a message on its way to read its request, a cell of a strip to open its batch, or a broker, a partition, a \
              producer or a consumer to see how it is doing."
         </p>
+        <h3>"Or look at"</h3>
+        <div class="actions">
+            {move || others.get().into_iter().map(other).collect_view()}
+            <button on:click=move |_| session.held.set(Some(Target::Znode { path: "/".to_owned() }))>"Browse ZooKeeper"</button>
+        </div>
         <h3>"Or do something"</h3>
         <div class="actions">
             <button on:click=fill(Form::Send { topic: None, partition: None })>"Send one record…"</button>
@@ -162,7 +188,6 @@ fn Nothing() -> impl IntoView {
                 <button on:click=fill(Form::Consumer)>"Add a consumer…"</button>
             </Show>
             <button on:click=fill(Form::Topic)>"Add a topic…"</button>
-            <button on:click=move |_| session.held.set(Some(Target::Znode { path: "/".to_owned() }))>"Browse ZooKeeper"</button>
         </div>
     }
 }

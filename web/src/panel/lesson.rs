@@ -56,7 +56,8 @@ impl Story {
             story.open(&comment);
         }
         if story.title.is_empty() {
-            story.title = "A cluster without a name".to_string();
+            let empty = text.trim().is_empty();
+            story.title = if empty { "Nothing runs yet" } else { "A cluster without a name" }.to_string();
         }
         story.steps.sort_by_key(|step| step.at);
         story

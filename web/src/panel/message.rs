@@ -1,8 +1,8 @@
 //! A message: who says what to whom, and the real fields of the request or response.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::{MessageDetail, MessageView, Passed};
 use ottla_core::time::{Duration, Instant};
+use ottla_core::view::{MessageDetail, MessageView, Passed};
 
 use crate::store::{Session, clock_words};
 

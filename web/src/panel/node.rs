@@ -1,17 +1,17 @@
-//! A broker, a partition, a producer, a consumer: how it is doing, and what can be done to it.
+//! A broker, a partition, a consumer: how it is doing, and what can be done to it.
 
 use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
 use ottla_core::sim::scenario::{Action, Fault};
-use ottla_core::sim::view::{
-    BrokerView, ConsumerView, Detail, FactGroup, Health, IdentityView, LinkView, ProducerView, ReplicaView, Target,
-    TopicView, View,
-};
 use ottla_core::time::Duration;
+use ottla_core::view::{BrokerView, ConsumerView, Detail, FactGroup, Health, LinkView, ReplicaView, Target};
 
 use crate::panel::group::Group;
+use crate::panel::producer::Producer;
+use crate::panel::topic::Topic;
+use crate::panel::transaction::Transaction;
 use crate::panel::znode::{Znode, ZooKeeper};
 use crate::scene::words::{is_live, lag, number, role};
 use crate::store::{Form, Session, Source};
@@ -24,6 +24,8 @@ pub fn NodeView(target: Target) -> impl IntoView {
         Target::Producer { name } => view! { <Producer name/> }.into_any(),
         Target::Consumer { name } => view! { <Consumer name/> }.into_any(),
         Target::Group { id } => view! { <Group id/> }.into_any(),
+        Target::Transaction { id } => view! { <Transaction id/> }.into_any(),
+        Target::Topic { name } => view! { <Topic name/> }.into_any(),
         Target::ZooKeeper => view! { <ZooKeeper/> }.into_any(),
         Target::Znode { path } => view! { <Znode path/> }.into_any(),
         Target::Message { .. } | Target::Batch { .. } => ().into_any(),
@@ -64,7 +66,16 @@ pub fn More() -> impl IntoView {
         let rows = group.facts.into_iter().map(|(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> });
         view! { <h3>{group.title}</h3><dl class="facts">{rows.collect_view()}</dl> }
     };
-    view! { {move || groups.get().into_iter().map(group).collect_view()} }
+    // Opened once, it stays open for whatever is picked up next.
+    let open = session.more;
+    view! {
+        <Show when=move || !groups.with(Vec::is_empty)>
+            <button class="more" aria-expanded=move || open.get().to_string() on:click=move |_| open.update(|open| *open = !*open)>
+                "All that it knows of itself"
+            </button>
+            <Show when=move || open.get()>{move || groups.get().into_iter().map(group).collect_view()}</Show>
+        </Show>
+    }
 }
 
 #[component]
@@ -109,7 +120,7 @@ fn Broker(id: i32) -> impl IntoView {
 
 /// Whom a node has a link with, and what can be done to each.
 #[component]
-fn Links(#[prop(into)] name: String) -> impl IntoView {
+pub fn Links(#[prop(into)] name: String) -> impl IntoView {
     let session = Session::get();
     let name = StoredValue::new(name);
     let links = Memo::new(move |_| {
@@ -229,10 +240,18 @@ fn Partition(broker: i32, topic: String, partition: i32) -> impl IntoView {
         })
     });
     let facts = move || replica.with(|replica| replica.as_ref().map(partition_facts).unwrap_or_default());
+    let of_topic = topic.clone();
+    let whole = {
+        let name = topic.clone();
+        move |_| session.held.set(Some(Target::Topic { name: name.clone() }))
+    };
     let send = move |_| session.fill_in(Form::Send { topic: Some(topic.clone()), partition: Some(partition) });
     view! {
         <h2>{name}" "<span class="dim">{BrokerId(broker).to_string()}</span></h2>
-        <div class="actions"><button on:click=send>"Send one record here…"</button></div>
+        <div class="actions">
+            <button on:click=send>"Send one record here…"</button>
+            <button title="Where all its replicas are" on:click=whole>{format!("Topic {of_topic}…")}</button>
+        </div>
         <Facts facts=Signal::derive(facts)/>
         <More/>
     }
@@ -243,180 +262,13 @@ fn partition_facts((role, replica): &(String, ReplicaView)) -> Vec<(&'static str
         ("role", role.clone()),
         ("leader epoch", replica.leader_epoch.to_string()),
         ("log start offset", replica.log_start.to_string()),
+        ("last stable offset", replica.stable.to_string()),
         ("high watermark", replica.high_watermark.to_string()),
         ("log end offset", replica.end.to_string()),
         ("flushed to disk below", replica.flushed.to_string()),
         ("segments", replica.segments.to_string()),
         ("size", bytes_words(replica.bytes)),
     ]
-}
-
-/// Records a second on a scale that is fine where it is low: 0, 0.1 … 1,000.
-const RATE_STEPS: f64 = 40.0;
-
-fn rate_of(step: f64) -> f64 {
-    if step <= 0.0 { 0.0 } else { 10f64.powf(step / RATE_STEPS * 4.0 - 1.0) }
-}
-
-fn step_of(rate: f64) -> f64 {
-    if rate < 0.1 { 0.0 } else { ((rate.log10() + 1.0) * RATE_STEPS / 4.0).clamp(0.0, RATE_STEPS) }
-}
-
-/// Two significant digits, as one says a rate.
-pub fn rate_words(rate: f64) -> String {
-    if rate >= 9.95 { format!("{rate:.0}") } else { format!("{rate:.1}").trim_end_matches(".0").to_string() }
-}
-
-#[component]
-fn Producer(name: String) -> impl IntoView {
-    let session = Session::get();
-    let names = StoredValue::new(name.clone());
-    let producer = Memo::new(move |_| {
-        session.view.with(|view| {
-            view.producers.iter().find(|producer| names.with_value(|name| producer.name == *name)).cloned()
-        })
-    });
-    let health = Memo::new(move |_| producer.with(|producer| producer.as_ref().map(|producer| producer.health)));
-    let live = Memo::new(move |_| session.view.with(|view| is_live(view)));
-    let rate = Memo::new(move |_| producer.with(|producer| producer.as_ref().map_or(0.0, |producer| producer.rate)));
-    // While the slider is dragged it shows where it would go.
-    let wish = RwSignal::new(None::<f64>);
-    let shown = move || wish.get().unwrap_or_else(|| rate.get());
-    let change = move |_| {
-        if let Some(rate) = wish.get_untracked() {
-            wish.set(None);
-            let milli_per_second = (rate_words(rate).parse::<f64>().unwrap_or(rate) * 1e3).round() as u64;
-            session.act(Action::Rate { client: names.get_value(), milli_per_second });
-        }
-    };
-    let facts = move || {
-        producer.with(|producer| {
-            producer.as_ref().map(|producer| producer_facts(producer, live.get_untracked())).unwrap_or_default()
-        })
-    };
-    let filled = move || {
-        producer.with(|producer| {
-            producer
-                .as_ref()
-                .map_or(0.0, |producer| 100.0 * producer.buffered as f64 / (producer.buffer_memory as f64).max(1.0))
-        })
-    };
-    let editable = Memo::new(move |_| {
-        session.source.get() == Source::Simulated && health.get().is_some_and(|health| health != Health::Dead)
-    });
-    let identity =
-        Memo::new(move |_| producer.with(|producer| producer.as_ref().and_then(|producer| producer.identity.clone())));
-    let risk = Memo::new(move |_| {
-        session.view.with(|view| producer.with(|producer| producer.as_ref().and_then(|it| risk_of(view, it))))
-    });
-    let topic = Memo::new(move |_| producer.with(|producer| producer.as_ref().map(|producer| producer.topic.clone())));
-    let send = move |_| session.fill_in(Form::Send { topic: topic.get_untracked(), partition: None });
-    view! {
-        <h2>{name}<State health=health/></h2>
-        <p class="mono">{move || producer.with(|producer| producer.as_ref().map(|producer| producer.settings.clone()))}</p>
-        <Show when=move || editable.get()>
-            <label>
-                {move || format!("{} records/s", rate_words(shown()))}
-                <input class="rate" type="range" min="0" max=RATE_STEPS step="1" aria-label="Records a second"
-                    prop:value=move || step_of(shown()).to_string()
-                    on:input=move |event| wish.set(event_target_value(&event).parse().ok().map(rate_of))
-                    on:change=change/>
-            </label>
-            <div class="actions">
-                <button on:click=send>"Send one record…"</button>
-                <button class="danger" title="It goes for good" on:click=move |_| session.act(Action::Stop(names.get_value()))>"Stop"</button>
-            </div>
-        </Show>
-        <Show when=move || !live.get()>
-            <h3>"Buffer"</h3>
-            <div class="bar"><i style:width=move || format!("{:.1}%", filled())></i></div>
-        </Show>
-        <Facts facts=Signal::derive(facts)/>
-        <Show when=move || identity.with(Option::is_some)>
-            <h3>"Who it is to brokers"</h3>
-            <p class="hint">{move || identity.with(|identity| identity.as_ref().map(identity_lesson))}</p>
-            <Facts facts=Signal::derive(move || identity.with(|it| it.as_ref().map(identity_facts).unwrap_or_default()))/>
-            <Show when=move || risk.with(Option::is_some)>
-                <ul class="faults"><li>{move || risk.get()}</li></ul>
-            </Show>
-        </Show>
-        <Links name=names.get_value()/>
-        <More/>
-    }
-}
-
-/// What its id is for, and what goes on with its transaction, for someone who has not seen one.
-fn identity_lesson(identity: &IdentityView) -> &'static str {
-    match (identity.transactional_id.is_some(), identity.state.as_str()) {
-        (false, _) => {
-            "Idempotent: every batch carries this id, the epoch and a sequence number, so a broker that gets one twice keeps it once."
-        }
-        (true, "IN_TRANSACTION") => {
-            "A transaction is open. Its records are in the logs already, but read_committed consumers wait before the first \
-             of them until a marker says how it ended."
-        }
-        (true, "COMMITTING_TRANSACTION") => {
-            "The coordinator has written down that the transaction is committed, which nothing can undo, and has a marker \
-             written into each of its partitions."
-        }
-        (true, "ABORTING_TRANSACTION") => {
-            "The coordinator has markers written that say: aborted. read_committed consumers will leave its records out."
-        }
-        (true, _) => {
-            "Transactional: whoever comes next with the same transactional id gets a higher epoch, and this one is fenced."
-        }
-    }
-}
-
-fn identity_facts(identity: &IdentityView) -> Vec<(&'static str, String)> {
-    let id = if identity.producer_id < 0 { "none yet".to_owned() } else { identity.producer_id.to_string() };
-    let mut facts = vec![("producer id", id), ("epoch", identity.producer_epoch.to_string())];
-    if let Some(transactional_id) = &identity.transactional_id {
-        facts.insert(0, ("transactional.id", transactional_id.clone()));
-        facts.push(("state", identity.state.clone()));
-        let partitions =
-            if identity.partitions.is_empty() { "none".to_owned() } else { identity.partitions.join(", ") };
-        facts.push(("partitions in it", partitions));
-        facts.push(("committed", number(identity.committed as i64)));
-        facts.push(("aborted", number(identity.aborted as i64)));
-    }
-    facts
-}
-
-/// Where a transaction's records have fewer copies than it takes to survive one broker.
-fn risk_of(view: &View, producer: &ProducerView) -> Option<String> {
-    producer.identity.as_ref()?.transactional_id.as_ref()?;
-    let written: Vec<&str> = producer.topic.split(',').collect();
-    let topics =
-        view.topics.iter().filter(|topic| written.contains(&&*topic.name) || topic.name == "__transaction_state");
-    let few = |topic: &&TopicView| {
-        let insync = topic.configs.iter().find(|(name, _)| name == "min.insync.replicas");
-        let insync: u32 = insync.and_then(|(_, value)| value.parse().ok()).unwrap_or(1);
-        topic.replication_factor < 3 || (insync < 2 && topic.name != "__transaction_state")
-    };
-    let few: Vec<&str> = topics.filter(few).map(|topic| &*topic.name).collect();
-    let words = "have a replication factor below 3 or min.insync.replicas below 2: one broker that dies can take a committed \
-                 transaction with it";
-    (!few.is_empty()).then(|| format!("{} {words}", few.join(", ")))
-}
-
-/// What is not known is left out: a server sees requests, not what a client makes of their answers.
-fn producer_facts(producer: &ProducerView, live: bool) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("sent", number(producer.sent as i64))];
-    if !producer.topic.is_empty() {
-        facts.insert(0, ("topic", producer.topic.clone()));
-    }
-    if !live {
-        facts.push(("acknowledged", number(producer.acked as i64)));
-        facts.push(("failed", number(producer.failed as i64)));
-        facts.push(("retries", number(producer.retries as i64)));
-    }
-    facts.push(("requests in flight", producer.in_flight.to_string()));
-    if !live {
-        let (buffered, memory) = (bytes_words(producer.buffered), bytes_words(producer.buffer_memory));
-        facts.push(("buffered", format!("{buffered} of {memory}")));
-    }
-    facts
 }
 
 #[component]
@@ -477,7 +329,7 @@ fn consumer_facts(consumer: &ConsumerView) -> Vec<(&'static str, String)> {
 }
 
 /// `212 B`, `3.4 KiB`.
-fn bytes_words(bytes: u64) -> String {
+pub fn bytes_words(bytes: u64) -> String {
     let mut size = bytes as f64;
     let mut unit = "B";
     for next in ["KiB", "MiB", "GiB", "TiB"] {

@@ -64,7 +64,7 @@ pub fn Script() -> impl IntoView {
                     <button class="main run" disabled=move || session.errors.with(|errors| !errors.is_empty())
                         title="From the beginning (Ctrl Enter)" on:click=move |_| run(session)>"Run"</button>
                     <Show when=move || changed.get()>
-                        <button on:click=move |_| { session.text.set(session.ran.get_untracked()); session.errors.set(Vec::new()) }>"Undo changes"</button>
+                        <button on:click=move |_| { session.text.set(session.ran.get_untracked()); session.errors.set(Vec::new()) }>"Undo"</button>
                     </Show>
                     <span class="dim grow">{move || match (session.errors.with(Vec::len), changed.get()) {
                         (0, false) => "This text runs.".to_string(),

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use ottla_core::sim::scenario::{Fault, Who};
-use ottla_core::sim::view::{Detail, Health, Target, ZnodeDetail};
+use ottla_core::view::{Detail, Health, Target, ZnodeDetail};
 use ottla_core::zookeeper::{Stat, path};
 use serde_json::Value;
 
@@ -83,11 +83,11 @@ fn content(session: Session, znode: &ZnodeDetail) -> impl IntoView + use<> {
     let data = znode.data.as_deref().filter(|data| !data.is_empty()).map(pretty);
     let data = match data {
         Some(data) => view! { <pre class="fields">{data}</pre> }.into_any(),
-        None => view! { <p class="hint">"No data."</p> }.into_any(),
+        None => view! { <p class="dim">"It holds none."</p> }.into_any(),
     };
     let stat = stat(&znode.stat).map(|(name, value)| view! { <dt>{name}</dt><dd>{value}</dd> });
     let path = znode.path.clone();
-    let child = move |child: &ottla_core::sim::view::ZnodeChild| {
+    let child = move |child: &ottla_core::view::ZnodeChild| {
         let at = path::join(&path, &child.name);
         let note = match (child.ephemeral, child.children) {
             (true, _) => "ephemeral".to_owned(),
@@ -102,17 +102,15 @@ fn content(session: Session, znode: &ZnodeDetail) -> impl IntoView + use<> {
             </li>
         }
     };
-    let children = match znode.children.is_empty() {
-        true => view! { <p class="hint">"No children."</p> }.into_any(),
-        false => view! { <ul class="znodes">{znode.children.iter().map(child).collect_view()}</ul> }.into_any(),
-    };
+    let children = (!znode.children.is_empty()).then(|| {
+        view! { <h3>"Children"</h3><ul class="znodes">{znode.children.iter().map(child).collect_view()}</ul> }
+    });
     view! {
-        <h3>"Children"</h3>
         {children}
         <h3>"Data"</h3>
         {data}
         <h3>"Stat"</h3>
-        <dl class="facts">{stat.into_iter().collect_view()}</dl>
+        <dl class="facts stat">{stat.into_iter().collect_view()}</dl>
     }
 }
 
@@ -176,7 +174,8 @@ fn stat(stat: &Stat) -> [(&'static str, String); 11] {
 }
 
 fn time(millis: i64) -> String {
-    js_sys::Date::new(&wasm_bindgen::JsValue::from_f64(millis as f64)).to_iso_string().into()
+    let iso: String = js_sys::Date::new(&wasm_bindgen::JsValue::from_f64(millis as f64)).to_iso_string().into();
+    iso.replace('T', " ").replace('Z', "")
 }
 
 #[cfg(test)]

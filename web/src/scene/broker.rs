@@ -3,7 +3,7 @@
 use leptos::ev::{KeyboardEvent, MouseEvent, WheelEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
-use ottla_core::sim::view::{BrokerView, Health, ReplicaView, Target, View};
+use ottla_core::view::{BrokerView, Health, ReplicaView, Target, View};
 
 use super::geometry::Rect;
 use super::hand::{Chip, Hand, On, Rest, hue_token, pressed};
@@ -447,6 +447,12 @@ fn StripOf(strip: Memo<Strip>, density: Memo<Density>, chosen: Memo<Option<f64>>
     let held = part(|strip| strip.held.clone());
     let uncommitted = part(|strip| strip.uncommitted.clone());
     let missing = part(|strip| strip.missing.clone());
+    let aborted = part(|strip| strip.aborted.clone());
+    let aborted_brackets = part(|strip| strip.aborted_brackets.clone());
+    let open_brackets = part(|strip| strip.open_brackets.clone());
+    let commits = part(|strip| strip.commit_markers.clone());
+    let aborts = part(|strip| strip.abort_markers.clone());
+    let stable = Memo::new(move |_| strip.with(|strip| strip.stable));
     let flushed = Memo::new(move |_| strip.with(|strip| strip.flushed));
     let flag = Memo::new(move |_| strip.with(|strip| strip.high_watermark));
     let torn = Memo::new(move |_| strip.with(|strip| strip.torn));
@@ -469,7 +475,13 @@ fn StripOf(strip: Memo<Strip>, density: Memo<Density>, chosen: Memo<Option<f64>>
             ></rect>
             <path class="missing" d=missing></path>
             <path class="batch" d=held></path>
+            <path class="aborted" d=aborted></path>
             <path class="hatch" d=uncommitted></path>
+            <path class="marker" d=commits></path>
+            <path class="marker aborts" d=aborts></path>
+            <path class="bracket" d=open_brackets></path>
+            <path class="bracket aborts" d=aborted_brackets></path>
+            {move || stable.get().map(|x| view! { <path class="stable" d=format!("M{x:.1} -5V{:.1}", cell().height + 5.0)></path> })}
             <rect class="flushed" y=below width=flushed height="1.6" rx="0.8"></rect>
             {move || {
                 torn.get()

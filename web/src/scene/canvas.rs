@@ -10,7 +10,7 @@ use std::f64::consts::TAU;
 
 use leptos::prelude::document;
 use leptos::wasm_bindgen::JsCast;
-use ottla_core::sim::view::MessageKind;
+use ottla_core::view::MessageKind;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
 use super::camera::{Camera, Size};

@@ -2,7 +2,7 @@
 
 use leptos::ev::MouseEvent;
 use leptos::prelude::*;
-use ottla_core::sim::view::{ConsumerView, Health, ProducerView, Target, View};
+use ottla_core::view::{ConsumerView, Health, ProducerView, Target, View};
 
 use super::geometry::Rect;
 use super::hand::{Chip, Hand, On, hue_token, pressed};
@@ -115,6 +115,17 @@ pub fn Consumer(name: String) -> impl IntoView {
     let room = move || ((width() - 36.0 - 11.0 * MONO) / LETTER) as usize;
     let shown = move || name.with_value(|name| cut(name, room()));
     let group_x = move || 20.0 + LETTER * name.with_value(|name| name.chars().count().min(room())) as f64;
+    // What it does about its group, while that is not just to read on.
+    let membership = Memo::new(move |_| {
+        let busy = |me: &ConsumerView| {
+            (me.health == Health::Running && me.membership != "stable").then(|| me.membership.clone())
+        };
+        me.with(|me| me.as_ref().and_then(busy)).unwrap_or_default()
+    });
+    let empty = move || match membership.with(String::is_empty) {
+        true => "no position yet".to_owned(),
+        false => cut(&format!("{}; reads nothing", membership.get()), ((width() - 24.0) / 5.9) as usize),
+    };
     let group_name = move || {
         let room = (width() - group_x() - 12.0 - MONO * 9.0) / MONO;
         group.get().filter(|_| room > 3.0).map(|group| cut(&group, room as usize))
@@ -141,8 +152,8 @@ pub fn Consumer(name: String) -> impl IntoView {
                 <Position me line y=top(line) width=Signal::derive(width) />
             </For>
             <Show when=move || count.get() == 0>
-                <text class="quiet" x="12" y="48">
-                    "no position yet"
+                <text class="quiet" class:busy=move || !membership.with(String::is_empty) x="12" y="48">
+                    {empty}
                 </text>
             </Show>
             <Show when=move || { rest.get() > 0 }>

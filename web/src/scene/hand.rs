@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leptos::ev::{FocusEvent, KeyboardEvent, MouseEvent, PointerEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
-use ottla_core::sim::view::{Target, View};
+use ottla_core::view::{Target, View};
 
 use super::geometry::{Point, point};
 use super::layout::Layout;

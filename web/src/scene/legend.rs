@@ -1,7 +1,7 @@
 //! What the marks mean.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::MessageKind;
+use ottla_core::view::{Fate, MessageKind, ReplicaView};
 
 use super::hand::Hand;
 
@@ -17,6 +17,14 @@ pub fn Legend() -> impl IntoView {
         let mut replicas = view.brokers.iter().flat_map(|broker| &broker.replicas);
         replicas.any(|replica| replica.batches.windows(2).any(|pair| pair[0].leader_epoch != pair[1].leader_epoch))
     });
+    let any = move |of: fn(&ReplicaView) -> bool| {
+        hand.watch(move |view| view.brokers.iter().flat_map(|broker| &broker.replicas).any(of))
+    };
+    let markers = any(|replica| replica.batches.iter().any(|batch| batch.fate.is_marker()));
+    let open = any(|replica| replica.batches.iter().any(|batch| batch.fate == Fate::Open));
+    let aborted = any(|replica| replica.batches.iter().any(|batch| batch.fate == Fate::Aborted));
+    let stable = any(|replica| replica.stable < replica.high_watermark);
+    let flushed = any(|replica| replica.flushed > 0);
     let several = hand.watch(|view| view.brokers.len() > 1);
     view! {
         <ul class="legend" aria-label="What the marks mean">
@@ -67,9 +75,35 @@ pub fn Legend() -> impl IntoView {
                     <text class="epoch" x="6" y="13">"1"</text>
                 </Sign>
             </Show>
-            <Sign word="flushed to disk">
-                <rect class="line" x="1" y="7" width="13" height="1.8" rx="0.9"></rect>
-            </Sign>
+            <Show when=move || stable.get()>
+                <Sign word="last stable offset">
+                    <path class="stable" d="M8 0v16"></path>
+                </Sign>
+            </Show>
+            <Show when=move || open.get()>
+                <Sign word="open transaction">
+                    <path class="bracket" d="M1.5 4v-2.5h13v2.5"></path>
+                    <rect class="cell" x="1.5" y="5" width="6" height="10" rx="1.2"></rect>
+                    <rect class="cell" x="8.5" y="5" width="6" height="10" rx="1.2"></rect>
+                </Sign>
+            </Show>
+            <Show when=move || aborted.get()>
+                <Sign word="aborted">
+                    <path class="bracket aborts" d="M1.5 4v-2.5h13v2.5"></path>
+                    <rect class="aborted" x="2" y="5.5" width="5" height="9"></rect>
+                    <rect class="aborted" x="9" y="5.5" width="5" height="9"></rect>
+                </Sign>
+            </Show>
+            <Show when=move || markers.get()>
+                <Sign word="marker">
+                    <rect class="marker" x="6.5" y="1.5" width="3" height="13"></rect>
+                </Sign>
+            </Show>
+            <Show when=move || flushed.get()>
+                <Sign word="flushed to disk">
+                    <rect class="line" x="1" y="7" width="13" height="1.8" rx="0.9"></rect>
+                </Sign>
+            </Show>
         </ul>
     }
 }

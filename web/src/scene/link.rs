@@ -1,7 +1,8 @@
 //! The curved lines between nodes that hold a connection. The hand can cut one, and heal it.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::{Target, View};
+use ottla_core::view::{Target, View};
+use ottla_core::zookeeper::NAME as ZOOKEEPER;
 
 use super::geometry::point;
 use super::hand::{Chip, Hand, On};
@@ -14,6 +15,7 @@ pub fn Link(from: String, to: String) -> impl IntoView {
     let hand = expect_context::<Hand>();
     // A live server's clients are not its own to cut off.
     let of_brokers = [&from, &to].iter().all(|name| name.starts_with("broker-"));
+    let keeper = from == ZOOKEEPER || to == ZOOKEEPER;
     let ends = StoredValue::new((from, to));
     let place = Memo::new(move |_| {
         let find = |(from, to): &(String, String)| {
@@ -47,7 +49,7 @@ pub fn Link(from: String, to: String) -> impl IntoView {
     let x = Signal::derive(move || chip.get().x - 22.0);
     let y = Signal::derive(move || chip.get().y - 12.0);
     view! {
-        <g class="link" class:cut=cut class:lit=lit>
+        <g class="link" class:cut=cut class:lit=lit class:keeper=keeper>
             <path class="line" d=d></path>
             <path
                 class="target"

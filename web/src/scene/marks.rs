@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use ottla_core::sim::view::{MessageKind, MessageView, View};
 use ottla_core::time::Instant;
+use ottla_core::view::{MessageKind, MessageView, View};
 
 use super::geometry::{Point, point};
 use super::layout::Layout;

@@ -34,9 +34,9 @@ use std::sync::Arc;
 use leptos::ev::{KeyboardEvent, MouseEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
-use ottla_core::sim::view::{Target, View};
-use ottla_core::sim::zookeeper::NAME as ZOOKEEPER;
 use ottla_core::time::Instant;
+use ottla_core::view::{Target, View};
+use ottla_core::zookeeper::NAME as ZOOKEEPER;
 
 use self::broker::Broker;
 use self::camera::{Camera, Size};
@@ -53,6 +53,11 @@ use self::shape::{Links, Shape};
 pub use self::stress::Stress;
 use self::words::number;
 use self::zookeeper::ZooKeeper;
+
+/// The style that gives a topic its hue.
+pub fn hue_of(view: &View, topic: &str) -> String {
+    hand::hue_token(marks::hue(view, topic))
+}
 
 /// A mark is hit within this many pixels: targets are 24 px wide even where the mark is 10.
 const REACH: f64 = 12.0;
@@ -258,7 +263,7 @@ pub fn Stage(
                     let Camera { scale, x, y } = view_port.get();
                     format!("translate({x:.2} {y:.2}) scale({scale:.4})")
                 }>
-                    {move || racks.get().into_iter().map(rack).collect_view()}
+                    {move || racks.get().into_iter().map(|place| rack(hand, place)).collect_view()}
                     <g class="links">
                         <For each=move || links.get() key=|link| link.clone() let:link>
                             <Link from=link.0 to=link.1 />
@@ -332,14 +337,21 @@ pub fn Stage(
     }
 }
 
-fn rack(place: layout::RackPlace) -> impl IntoView {
+fn rack(hand: Hand, place: layout::RackPlace) -> impl IntoView {
     let layout::RackPlace { name, label, band } = place;
+    let of = name.clone();
+    let has = hand.watch(move |view| {
+        let brokers = view.brokers.iter().filter(|broker| broker.rack.as_ref() == Some(&of));
+        let replicas = brokers.flat_map(shape::rows);
+        let (all, led) = replicas.fold((0, 0), |(all, led), one| (all + 1, led + usize::from(one.leader)));
+        if all == 0 { String::new() } else { format!(" · {all} replicas, leads {led}") }
+    });
     let rect = band.unwrap_or_default();
     view! {
         <g class="rack">
             {band.map(|_| view! { <rect x=rect.x y=rect.y width=rect.width height=rect.height rx="14"></rect> })}
             <text x=label.x y=label.y>
-                {format!("rack {name}")}
+                {format!("rack {name}")}{has}
             </text>
         </g>
     }

@@ -1,11 +1,11 @@
 //! A made-up cluster of any size, at any moment: the load under which the stage is measured (`?stress`), and a view for
 //! tests. Nothing of Kafka happens here.
 
-use ottla_core::sim::view::{
+use ottla_core::time::{Duration, Instant};
+use ottla_core::view::{
     BatchView, BrokerView, ConsumerView, LinkView, MessageKind, MessageView, PositionView, ProducerView, ReplicaView,
     TopicView, View,
 };
-use ottla_core::time::{Duration, Instant};
 
 const TOPICS: [(&str, i32); 2] = [("clicks", 2), ("orders", 6)];
 
@@ -77,6 +77,7 @@ fn replica(topic: &str, partition: i32, behind: i32, end: i64) -> ReplicaView {
         last_offset: offset,
         bytes: 212,
         leader_epoch: if offset < 40 { 0 } else { 1 },
+        ..BatchView::default()
     };
     ReplicaView {
         topic: topic.into(),
@@ -85,6 +86,7 @@ fn replica(topic: &str, partition: i32, behind: i32, end: i64) -> ReplicaView {
         in_sync: behind < 2,
         end: mine,
         high_watermark: (end - 4).clamp(0, mine),
+        stable: (end - 4).clamp(0, mine),
         flushed: (mine - 7).max(0),
         bytes: mine as u64 * 212,
         segments: 1,

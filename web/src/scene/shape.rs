@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_core::sim::view::{BrokerView, ReplicaView, View};
 use ottla_core::time::{Duration, Instant};
+use ottla_core::view::{BrokerView, ReplicaView, View};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shape {

@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use ottla_core::sim::view::{BatchView, ReplicaView, View};
+use ottla_core::view::{BatchView, Fate, ReplicaView, View};
 
 /// From offsets to cells: the bases of the newest batches of the partition, and the end after them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,6 +73,9 @@ pub struct Cell {
     pub height: f64,
 }
 
+/// How wide a marker is.
+const MARKER: f64 = 3.0;
+
 /// What is to be drawn, from the strip's own top left corner; offsets along it in units of the world.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Strip {
@@ -82,6 +85,15 @@ pub struct Strip {
     pub uncommitted: String,
     /// Path of the cells that another replica has and this one lacks.
     pub missing: String,
+    /// Paths of the markers that end a transaction.
+    pub commit_markers: String,
+    pub abort_markers: String,
+    /// Path of the batches that are of an aborted transaction, and of the brackets above them and above open ones.
+    pub aborted: String,
+    pub aborted_brackets: String,
+    pub open_brackets: String,
+    /// Where the last stable offset stands, if it is below the high watermark.
+    pub stable: Option<f64>,
     /// How far the line below reaches: flushed.
     pub flushed: f64,
     /// Where the flag stands: the high watermark.
@@ -103,6 +115,7 @@ impl Strip {
         let x = |offset: i64| scale.at(offset) * cell.pitch;
         let gap = cell.pitch - cell.width;
         let mut epoch = None;
+        let mut spans: Vec<(Fate, f64, f64)> = Vec::new();
         for batch in &replica.batches {
             let BatchView { base_offset, last_offset, leader_epoch, .. } = *batch;
             let new_epoch = epoch.is_some_and(|epoch| epoch != leader_epoch);
@@ -114,10 +127,28 @@ impl Strip {
             if new_epoch {
                 strip.epochs.push((left - gap / 2.0, leader_epoch));
             }
-            push(&mut strip.held, left, right, cell.height);
+            match batch.fate {
+                Fate::CommitMarker => push(&mut strip.commit_markers, left, right.min(left + MARKER), cell.height),
+                Fate::AbortMarker => push(&mut strip.abort_markers, left, right.min(left + MARKER), cell.height),
+                Fate::Aborted => push(&mut strip.aborted, left, right, cell.height),
+                Fate::Plain | Fate::Open | Fate::Committed => push(&mut strip.held, left, right, cell.height),
+            }
+            if [Fate::Open, Fate::Aborted].contains(&batch.fate) {
+                match spans.last_mut() {
+                    Some((fate, _, end)) if *fate == batch.fate && left - *end < cell.pitch / 2.0 => *end = right,
+                    _ => spans.push((batch.fate, left, right)),
+                }
+            }
+            if batch.fate.is_marker() {
+                continue;
+            }
             if last_offset >= replica.high_watermark {
                 push(&mut strip.uncommitted, left.max(x(replica.high_watermark)), right, cell.height);
             }
+        }
+        for (fate, left, right) in spans {
+            let path = if fate == Fate::Open { &mut strip.open_brackets } else { &mut strip.aborted_brackets };
+            let _ = write!(path, "M{left:.1} -1v-2.5h{:.1}v2.5", right - left);
         }
         for index in 0..scale.cells() {
             if scale.bases[index] >= replica.end {
@@ -127,6 +158,8 @@ impl Strip {
         }
         strip.flushed = (x(replica.flushed.min(replica.end)) - gap).max(0.0);
         strip.high_watermark = (replica.high_watermark >= scale.start()).then(|| x(replica.high_watermark) - gap / 2.0);
+        let stable = Some(replica.stable).filter(|stable| *stable < replica.high_watermark);
+        strip.stable = stable.map(|stable| x(stable) - gap / 2.0);
         strip.torn = (replica.log_start > 0 && replica.log_start >= scale.start()).then(|| x(replica.log_start));
         strip.more = replica.log_start < scale.start();
         strip
@@ -141,7 +174,7 @@ fn push(path: &mut String, left: f64, right: f64, height: f64) {
 
 #[cfg(test)]
 mod tests {
-    use ottla_core::sim::view::BrokerView;
+    use ottla_core::view::BrokerView;
 
     use super::*;
 
@@ -155,6 +188,7 @@ mod tests {
             leader,
             end,
             high_watermark: end,
+            stable: end,
             flushed: end,
             batches: (0..end / size).map(batch).collect(),
             ..ReplicaView::default()
@@ -192,6 +226,7 @@ mod tests {
     fn the_high_watermark_divides_a_batch() {
         let mut replica = replica_of(12, 6, true);
         replica.high_watermark = 9;
+        replica.stable = 9;
         replica.log_start = 6;
         replica.batches.remove(0);
         replica.batches[0].leader_epoch = 1;
@@ -200,6 +235,23 @@ mod tests {
         assert_eq!(strip.uncommitted, "M5.0 0h4.0v13h-4.0z");
         assert_eq!(strip.high_watermark, Some(4.5));
         assert_eq!(strip.torn, Some(0.0));
+    }
+
+    #[test]
+    fn an_open_transaction_is_bracketed_an_aborted_one_is_hollow_and_markers_are_narrow() {
+        let mut replica = replica_of(6, 1, true);
+        let fates = [Fate::Aborted, Fate::Aborted, Fate::AbortMarker, Fate::Plain, Fate::Open, Fate::Open];
+        for (batch, fate) in replica.batches.iter_mut().zip(fates) {
+            batch.fate = fate;
+        }
+        replica.stable = 4;
+        let view = view_of(vec![replica]);
+        let strip = Strip::of(&view.brokers[0].replicas[0], &Scale::of(&view, "orders", 0, 25), CELL);
+        assert_eq!(strip.aborted_brackets, "M0.0 -1v-2.5h19.0v2.5");
+        assert_eq!(strip.open_brackets, "M40.0 -1v-2.5h19.0v2.5");
+        assert_eq!(strip.abort_markers, "M20.0 0h3.0v13h-3.0z");
+        assert_eq!((strip.held.matches('M').count(), strip.aborted.matches('M').count()), (3, 2));
+        assert_eq!(strip.stable, Some(39.5));
     }
 
     #[test]

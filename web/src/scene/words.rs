@@ -1,7 +1,7 @@
 //! What each thing on the stage says about itself in one line, when a hand or the keyboard rests on it.
 
-use ottla_core::sim::view::{
-    BatchView, BrokerView, ConsumerView, Health, ProducerView, ReplicaView, Target, View, ZooKeeperView,
+use ottla_core::view::{
+    BatchView, BrokerView, ConsumerView, Fate, Health, ProducerView, ReplicaView, Target, View, ZooKeeperView,
 };
 
 use super::broker::leader;
@@ -30,6 +30,13 @@ pub fn line(view: &View, target: &Target) -> Option<String> {
         Target::Consumer { name } => view.consumers.iter().find(|consumer| consumer.name == *name).map(consumer),
         Target::Group { id } => view.groups.iter().find(|group| group.id == *id).map(|group| {
             format!("group {}: {}, {} members, lag {}", group.id, group.state, group.members.len(), group.lag)
+        }),
+        Target::Transaction { id } => view.transactions.iter().find(|one| one.id == *id).map(|one| {
+            format!("transactional id {}: {}, {}", one.id, one.state, counted(one.partitions.len() as u64, "partition"))
+        }),
+        Target::Topic { name } => view.topics.iter().find(|topic| topic.name == *name).map(|topic| {
+            let factor = topic.replication_factor;
+            format!("topic {name}: {}, replication factor {factor}", counted(u64::from(topic.partitions), "partition"))
         }),
         Target::ZooKeeper => Some(zookeeper(&view.zookeeper)),
         Target::Znode { path } => Some(path.clone()),
@@ -90,8 +97,12 @@ fn zookeeper(zookeeper: &ZooKeeperView) -> String {
 
 fn replica_line(view: &View, broker: &BrokerView, replica: &ReplicaView) -> String {
     let (name, role) = (&broker.name, role(view, broker, replica));
+    let stable = match replica.stable < replica.high_watermark {
+        true => format!(", last stable offset {}", number(replica.stable)),
+        false => String::new(),
+    };
     format!(
-        "{}-{} on {name}: {role}, leader epoch {}, offsets {} to {}, high watermark {}, flushed to {}, {} in {}",
+        "{}-{} on {name}: {role}, leader epoch {}, offsets {} to {}, high watermark {}{stable}, flushed to {}, {} in {}",
         replica.topic,
         replica.partition,
         replica.leader_epoch,
@@ -118,13 +129,26 @@ fn batch_line(replica: &ReplicaView, batch: &BatchView) -> String {
         format!("offsets {} to {}", number(batch.base_offset), number(batch.last_offset))
     };
     format!(
-        "{}-{} batch, {offsets}: {}, {}, leader epoch {}, {state}",
+        "{}-{} {}, {offsets}: {}, {}, leader epoch {}, {state}",
         replica.topic,
         replica.partition,
+        fate(batch.fate),
         counted(records, "record"),
         bytes(u64::from(batch.bytes)),
         batch.leader_epoch,
     )
+}
+
+/// What a batch is to transactions.
+fn fate(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Plain => "batch",
+        Fate::Open => "batch of an open transaction",
+        Fate::Committed => "batch of a committed transaction",
+        Fate::Aborted => "batch of an aborted transaction",
+        Fate::CommitMarker => "marker, which says that the transaction before it is committed",
+        Fate::AbortMarker => "marker, which says that the transaction before it is aborted",
+    }
 }
 
 fn producer(view: &View, producer: &ProducerView) -> String {

@@ -1,7 +1,7 @@
 //! ZooKeeper's box, among the clients above: brokers are its clients.
 
 use leptos::prelude::*;
-use ottla_core::sim::view::Target;
+use ottla_core::view::Target;
 
 use super::client::{Frame, place};
 use super::hand::Hand;

@@ -16,8 +16,8 @@ use crate::id::{BrokerId, LeaderEpoch, LogId, Offset};
 use crate::partition;
 use crate::record::Batch;
 use crate::record::check::Invalid;
-use crate::sim::view::Level;
 use crate::time::{Instant, Now};
+use crate::view::Level;
 
 impl Broker {
     pub(super) fn leader_answered(

@@ -9,8 +9,8 @@ use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, LogId, Offset};
 use crate::log::{Cut, CutSeek, Found, Log, Replay};
-use crate::sim::view::Level;
 use crate::time::Now;
+use crate::view::Level;
 
 /// Where to cut, and whether the two logs agree below it, or the leader must be asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,8 +42,8 @@ use crate::protocol::cluster::Registration;
 use crate::protocol::{Request, Response};
 use crate::record::{Batch, BatchBuilder, Compression, Record};
 use crate::rng::Seed;
-use crate::sim::view::Level;
 use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::view::Level;
 use crate::zookeeper;
 
 const CLIENT: ConnId = ConnId(7);

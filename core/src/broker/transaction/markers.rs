@@ -29,8 +29,8 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::markers::{LATEST, with_transaction_version};
-use crate::sim::view::Level;
 use crate::time::Instant;
+use crate::view::Level;
 
 #[derive(Clone, Default)]
 pub struct Markers {

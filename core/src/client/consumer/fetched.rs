@@ -6,9 +6,12 @@ use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::AbortedTransaction;
 
 use super::positions::Position;
+use super::settings::Settings;
+use crate::client::exception::Exception;
+use crate::client::serdes::Part;
 use crate::id::{LeaderEpoch, Offset};
 use crate::record::batch::{batches, computed_crc};
-use crate::record::{Batch, BatchHeader, Marker, Record};
+use crate::record::{Batch, BatchHeader, Marker, Record, TimestampType};
 
 /// What a fetch brought for one partition.
 #[derive(Clone, Debug)]
@@ -16,22 +19,55 @@ pub struct Fetched {
     /// Which position.
     pub position: usize,
     pub records: VecDeque<Record>,
-    /// From which offset on they were written in which leader epoch.
-    epochs: VecDeque<(Offset, LeaderEpoch)>,
+    /// From which offset on they were written in which leader epoch, and whose time they bear.
+    epochs: VecDeque<(Offset, LeaderEpoch, TimestampType)>,
     /// The position after the last of them: a batch may end with offsets that hold no record.
     pub next_offset: Offset,
     /// Why nothing after it can be read, if so.
     pub broken: Option<String>,
+    /// What poll() throws, again and again, for the first of them: the application has to seek past it.
+    pub poison: Option<Exception>,
 }
 
 impl Fetched {
     /// In which epoch the record at `offset` was written; offsets must not fall from call to call.
     pub fn epoch_of(&mut self, offset: Offset) -> LeaderEpoch {
-        while self.epochs.get(1).is_some_and(|(from, _)| *from <= offset) {
+        self.forget_before(offset);
+        self.epochs.front().map_or(-1, |(_, epoch, _)| *epoch)
+    }
+
+    /// Whose time the record at `offset` bears; likewise.
+    pub fn timestamp_type_of(&mut self, offset: Offset) -> TimestampType {
+        self.forget_before(offset);
+        self.epochs.front().map_or(TimestampType::CreateTime, |(.., of)| *of)
+    }
+
+    fn forget_before(&mut self, offset: Offset) {
+        while self.epochs.get(1).is_some_and(|(from, ..)| *from <= offset) {
             self.epochs.pop_front();
         }
-        self.epochs.front().map_or(-1, |(_, epoch)| *epoch)
     }
+}
+
+/// Whether the application's deserializers take a record (`CompletedFetch.parseRecord`).
+pub fn deserialize(settings: &Settings, position: &Position, record: &Record) -> Result<(), Exception> {
+    let parts = [
+        (Part::Key, settings.key_deserializer, &record.key),
+        (Part::Value, settings.value_deserializer, &record.value),
+    ];
+    parts.into_iter().try_for_each(|(part, serde, bytes)| {
+        let Some(bytes) = bytes else { return Ok(()) };
+        serde.ensure(bytes).map_err(|cause| {
+            let message = format!(
+                "Error deserializing {} for partition {} at offset {}. If needed, please seek past the record to continue \
+                 consumption.",
+                part.to_string().to_uppercase(),
+                position.name(),
+                record.offset
+            );
+            Exception::new("RecordDeserializationException", message).caused_by(&cause)
+        })
+    })
 }
 
 /// Whose batches are not given, as the walk over a fetch goes on: those of aborted transactions.
@@ -80,6 +116,7 @@ pub fn decode(
         epochs: VecDeque::new(),
         next_offset: offset,
         broken: None,
+        poison: None,
     };
     let mut walk = batches(bytes);
     let mut whole = 0;
@@ -115,9 +152,9 @@ pub fn decode(
                 }
             }
         }
-        let epoch = header.partition_leader_epoch;
-        if fetched.epochs.back().is_none_or(|(_, last)| *last != epoch) {
-            fetched.epochs.push_back((header.base_offset, epoch));
+        let written = (header.partition_leader_epoch, header.timestamp_type());
+        if fetched.epochs.back().is_none_or(|(_, epoch, of)| (*epoch, *of) != written) {
+            fetched.epochs.push_back((header.base_offset, written.0, written.1));
         }
         fetched.next_offset = header.next_offset();
     }

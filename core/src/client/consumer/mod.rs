@@ -10,20 +10,24 @@
 //! ```
 //!
 //! `group/` the member of a group, `assignor/` how its leader assigns | `positions.rs` where it reads, and ListOffsets | `validate.rs` whether the log still holds what was read |
-//! `session.rs` fetch sessions | `answers.rs` what brokers say | `fetched.rs` decoding | `settings.rs` Kafka's names
+//! `session.rs` fetch sessions | `answers.rs` what brokers say | `fetched.rs` decoding | `settings.rs` Kafka's names |
+//! `program.rs` a program that calls poll() itself
 //!
 //! 1. One fetch at a time is on its way to a broker, and none while the application has records of that broker's
 //!    partitions to poll: a slow application is not buried.
 //! 2. The application is in poll(), but for the time that it takes for the records that it got (`rate`), and while it waits
-//!    for a commit.
+//!    for a commit. A program says itself when it is.
 //! 3. The position of a partition is the offset after the last record that was polled; it never goes back but by a
 //!    reset, a seek or another assignment; a reset is told in a note.
+//! 4. At a record that a deserializer refuses the position stays: poll() throws for it until the application seeks past it, or
+//!    pauses or loses its partition, and gives nothing of other partitions either.
 
 mod answers;
 pub mod assignor;
 pub mod fetched;
 pub mod group;
 pub mod positions;
+mod program;
 pub mod session;
 pub mod settings;
 #[cfg(test)]
@@ -44,12 +48,13 @@ pub use self::settings::Settings;
 use self::validate::{Asked, Validity};
 use super::connection::{LinkId, Network};
 use super::metadata::Metadata;
+use super::serdes::Serde;
 use super::{Command, Effect, Endpoint, Event, Report};
 use crate::id::TopicPartition;
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
-use crate::sim::view::{ConsumerView, FactGroup, Health, PositionView};
 use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::view::{ConsumerView, FactGroup, Health, PositionView};
 
 /// An application that is stuck calls poll() no more.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
@@ -76,6 +81,10 @@ pub struct Consumer {
     /// Thousandths of a record a second that it works off; `None`: without limit; 0: it is stuck.
     rate_milli: Option<u64>,
     group: Option<Group>,
+    /// A program calls poll(), natively.
+    by_program: bool,
+    /// It has picked its partitions by assign().
+    picked: bool,
     received: u64,
     /// When it last looked what there is to do.
     looked: Instant,
@@ -131,6 +140,8 @@ impl Consumer {
             next_poll: Instant::ZERO,
             rate_milli: settings.rate_milli,
             group,
+            by_program: false,
+            picked: false,
             received: 0,
             looked: Instant::ZERO,
             wall: Timestamp::NONE,
@@ -162,7 +173,14 @@ impl Consumer {
             positions: self.positions.iter().filter_map(position).collect(),
             unplaced: self.positions.iter().filter(|one| !matches!(one.state, State::At(_) | State::Free)).count()
                 as u32,
+            membership: self.group.as_ref().map(|group| group.state().to_owned()).unwrap_or_default(),
         }
+    }
+
+    /// What its deserializers take, if it reads that topic.
+    pub fn serdes(&self, topic: &str) -> Option<[Serde; 2]> {
+        let reads = self.metadata.topics().iter().any(|known| &*known.name.0 == topic);
+        reads.then_some([self.settings.key_deserializer, self.settings.value_deserializer])
     }
 
     /// What there is to see of it beyond the view.
@@ -186,9 +204,16 @@ impl Consumer {
         let sessions =
             self.sessions.iter().enumerate().map(|(at, session)| (format!("session {at}"), session.describe()));
         let own = self.positions.iter().filter(|position| position.state != State::Free);
+        let mut deserializer = vec![
+            ("key.deserializer".to_string(), self.settings.key_deserializer.deserializer().to_string()),
+            ("value.deserializer".to_string(), self.settings.value_deserializer.deserializer().to_string()),
+        ];
+        let poison = self.fetched.iter().find_map(|fetched| fetched.poison.as_ref());
+        deserializer.extend(poison.map(|exception| ("poll() throws".to_string(), exception.to_string())));
         let mut facts: Vec<FactGroup> = self.group.iter().map(Group::facts).collect();
         facts.extend([
             group("Positions", own.map(position).collect()),
+            group("Deserializer", deserializer),
             group("Fetched", vec![("records that wait for poll()".to_string(), waiting.to_string())]),
             group("Fetch sessions", sessions.collect()),
             group("Connections", self.network.facts()),
@@ -207,7 +232,7 @@ impl Consumer {
             self.lost(now, link, tag, out);
         }
         self.metadata.poll(now, &self.settings.connection, &mut self.network, Tag::Metadata, out);
-        if self.group.is_none() && self.assigned != self.metadata.version {
+        if self.group.is_none() && !self.picked && self.assigned != self.metadata.version {
             positions::assign(&mut self.positions, &self.metadata);
         }
         loop {
@@ -289,19 +314,39 @@ impl Consumer {
         {
             let fetched = &mut self.fetched[place];
             let position = &mut self.positions[fetched.position];
-            let count = fetched.records.len().min(self.settings.max_poll_records);
-            for _ in 0..count {
-                let Some(record) = fetched.records.pop_front() else { break };
+            // (4) It is thrown once more, which was told.
+            if fetched.poison.is_some() {
+                return;
+            }
+            let mut count = 0;
+            while count < self.settings.max_poll_records
+                && let Some(record) = fetched.records.pop_front()
+            {
+                if let Err(exception) = fetched::deserialize(&self.settings, position, &record) {
+                    fetched.records.push_front(record);
+                    // Those before it are given first.
+                    if count == 0 {
+                        let error = exception.to_string();
+                        out.push(Effect::Report(Report::Thrown { call: "poll", error }));
+                        fetched.poison = Some(exception);
+                        return;
+                    }
+                    break;
+                }
+                count += 1;
                 // (3)
-                position.state = State::At(record.offset + 1);
+                position.state = State::At(record.offset.wrapping_add(1));
                 position.epoch = fetched.epoch_of(record.offset);
                 out.push(Effect::Report(Report::Received {
                     topic: position.topic.clone(),
                     partition: position.partition,
                     offset: record.offset,
                     timestamp: record.timestamp.0,
+                    timestamp_type: fetched.timestamp_type_of(record.offset),
+                    leader_epoch: position.epoch,
                     key: record.key,
                     value: record.value,
+                    headers: record.headers,
                 }));
             }
             self.received += count as u64;
@@ -310,6 +355,7 @@ impl Consumer {
                 Some(rate) => {
                     self.next_poll = now + Duration::from_nanos(1_000_000_000_000 / rate).saturating_mul(count as u32);
                 }
+                None if self.by_program && count > 0 => self.next_poll = NEVER,
                 None => {}
             }
             if fetched.records.is_empty() {
@@ -449,6 +495,7 @@ impl Node for Consumer {
                 }
             }
             Event::Command(command) => self.command(at, command, out),
+            Event::Call { id, call } => self.called(at, id, call, out),
         }
         self.run(at, out);
     }

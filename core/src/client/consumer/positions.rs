@@ -121,7 +121,7 @@ impl Position {
 
     pub fn lag(&self) -> u64 {
         match self.state {
-            State::At(offset) => u64::try_from(self.high_watermark - offset).unwrap_or(0),
+            State::At(offset) => u64::try_from(self.high_watermark.saturating_sub(offset)).unwrap_or(0),
             _ => 0,
         }
     }

@@ -7,6 +7,7 @@ use regex_lite::Regex;
 
 use super::assignor::Strategy;
 use crate::client::connection;
+use crate::client::serdes::{self, Serde};
 use crate::client::setting::{self, Reader, Setting, Valid};
 use crate::time::Duration;
 
@@ -20,6 +21,18 @@ const AUTO_COMMIT: &str = "enable.auto.commit";
 
 /// Every setting of a consumer.
 pub const TABLE: &[Setting] = &[
+    Setting {
+        name: "key.deserializer",
+        default: "ByteArrayDeserializer",
+        valid: Valid::Class(serdes::PACKAGE, serdes::DESERIALIZERS),
+        doc: "What makes keys of bytes. Kafka has no default; without one the application takes the bytes.",
+    },
+    Setting {
+        name: "value.deserializer",
+        default: "ByteArrayDeserializer",
+        valid: Valid::Class(serdes::PACKAGE, serdes::DESERIALIZERS),
+        doc: "What makes values of bytes. Kafka has no default; without one the application takes the bytes.",
+    },
     Setting {
         name: "auto.offset.reset",
         default: "latest",
@@ -179,6 +192,8 @@ pub fn check(name: &str, value: &str) -> Result<(), String> {
 /// The settings, read.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    pub key_deserializer: Serde,
+    pub value_deserializer: Serde,
     pub reset: Reset,
     pub min_bytes: i32,
     pub max_wait: Duration,
@@ -251,7 +266,10 @@ impl Settings {
             "" => None,
             pattern => Some(whole(pattern)?),
         };
+        let serde = |name| Serde::of(read.text(name)).unwrap_or_default();
         Ok(Settings {
+            key_deserializer: serde("key.deserializer"),
+            value_deserializer: serde("value.deserializer"),
             reset: reset(read.text("auto.offset.reset"))?,
             min_bytes: read.number("fetch.min.bytes") as i32,
             max_wait: read.millis("fetch.max.wait.ms"),

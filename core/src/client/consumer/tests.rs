@@ -90,6 +90,42 @@ fn notes(fake: &Fake<Consumer>) -> Vec<&str> {
         .collect()
 }
 
+fn thrown(fake: &Fake<Consumer>) -> Vec<&str> {
+    fake.reports
+        .iter()
+        .filter_map(|report| if let Report::Thrown { call: "poll", error } = report { Some(&error[..]) } else { None })
+        .collect()
+}
+
+/// Values are offsets in decimals: `99` has two bytes, `100` has three.
+#[test]
+fn at_a_record_that_a_deserializer_refuses_the_position_stays_until_the_application_seeks_past_it() {
+    let mut fake = consumer("value.deserializer=ShortDeserializer", &[(1, 4), (1, 4)]);
+    fake.pass(1);
+    list_offsets(&mut fake, 98);
+    let (_, conn, request) = fake.request();
+    answer(&mut fake, conn, &request, 77, vec![partition_with(0, 98, 4), partition_with(1, 98, 1)]);
+    assert_eq!(received(&fake), [98, 99]);
+    fake.pass(10_000);
+    let why = "RecordDeserializationException: Error deserializing VALUE for partition orders-0 at offset 100. If needed, \
+               please seek past the record to continue consumption., caused by SerializationException: Size of data \
+               received by ShortDeserializer is not 2";
+    assert_eq!(thrown(&fake), [why]);
+    assert_eq!(fake.node.view().positions.iter().map(|position| position.offset).collect::<Vec<_>>(), [100, 98]);
+    assert!(fake.requests.is_empty());
+    let name = TopicPartition::new(topic(), 0);
+    fake.step(Event::Command(Command::Pause { name: name.clone() }));
+    // The other partition was waiting behind it.
+    assert_eq!(received(&fake), [98, 99, 98]);
+    fake.step(Event::Command(Command::Resume { name: name.clone() }));
+    fake.step(Event::Command(Command::Seek { name, offset: 102 }));
+    let (_, conn, request) = fake.request();
+    assert_eq!(asked(&request), [(1, 99)]);
+    answer(&mut fake, conn, &request, 77, vec![]);
+    assert!(asked(&fake.request().2).contains(&(0, 102)));
+    assert_eq!(thrown(&fake).len(), 1);
+}
+
 #[test]
 fn it_begins_where_auto_offset_reset_says_and_reads_on_in_a_session() {
     for (settings, timestamp) in [("auto.offset.reset=earliest", -2), ("", -1)] {

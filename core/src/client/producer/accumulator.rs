@@ -26,6 +26,8 @@ pub struct Accumulator {
     reserved: u64,
     /// A call waits for memory.
     exhausted: bool,
+    /// Batches that hold records from before this one do not linger.
+    flushed: u64,
 }
 
 /// The queues of one topic, and its partitioner.
@@ -115,6 +117,11 @@ impl Accumulator {
         })
     }
 
+    /// The partition that records without a key go to now, of every topic that has one.
+    pub fn sticky(&self) -> impl Iterator<Item = (&TopicName, usize)> {
+        self.topics.iter().filter_map(|queues| Some((&queues.topic, queues.partitioner.sticky()?)))
+    }
+
     /// Bytes of `buffer.memory` in use.
     pub fn reserved(&self) -> u64 {
         self.reserved
@@ -162,6 +169,21 @@ impl Accumulator {
         let bytes = batch.append(sequence, record).unwrap_or(0);
         queue.batches.push_back(batch);
         Ok(bytes)
+    }
+
+    /// Of what was handed over before the record of that number nothing lingers.
+    pub fn flush(&mut self, sequence: u64) {
+        self.flushed = sequence;
+    }
+
+    /// Whether a queue's first batch is to go because of that.
+    pub fn is_flushed(&self, queue: &Queue) -> bool {
+        queue.first().and_then(|batch| batch.sequences.first()).is_some_and(|first| *first < self.flushed)
+    }
+
+    /// A call waits for memory, although others had some.
+    pub fn starve(&mut self) {
+        self.exhausted = true;
     }
 
     /// Nobody waits for memory any more.
@@ -247,6 +269,11 @@ impl Queues {
 impl Queue {
     pub fn first(&self) -> Option<&ProducerBatch> {
         self.batches.front()
+    }
+
+    /// Its batches, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &ProducerBatch> {
+        self.batches.iter()
     }
 
     pub fn batches(&self) -> usize {

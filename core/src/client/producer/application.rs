@@ -1,6 +1,9 @@
 //! The application in front of a producer: it calls `send()` at a rate, one record after the other, and waits while a
 //! call blocks.
 //!
+//! With `handler.ms` its main thread hands every record to one of `handlers` threads, which share the producer: a thread
+//! works on a record for that time, then calls `send()`. While all of them are at work the main thread waits.
+//!
 //! With `transaction.every` it sends its records in transactions, as Kafka's documentation tells an application to:
 //!
 //! ```text
@@ -31,6 +34,8 @@ pub struct Call {
     pub what: What,
     /// Since when it blocks.
     pub blocked: Option<Instant>,
+    /// The number of a program's call, if it is one.
+    pub id: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +71,13 @@ pub struct Application {
     next: Option<Instant>,
     sequence: u64,
     waiting: VecDeque<Call>,
+    /// Calls that block, each in a thread of its own: only where a program calls.
+    blocked: VecDeque<Call>,
+    threads: bool,
+    /// Handlers at work, by the moments when they will send.
+    at_work: VecDeque<Instant>,
+    handlers: usize,
+    handling: Duration,
     transactions: Option<Transactions>,
     /// It has closed its producer.
     closed: bool,
@@ -83,18 +95,39 @@ struct Transactions {
     dice: Stream,
 }
 
+impl Call {
+    fn new(what: What, id: Option<u64>) -> Call {
+        Call { what, blocked: None, id }
+    }
+}
+
 impl Application {
     pub fn new(settings: &Settings, dice: Stream) -> Self {
         let (every, aborts) = (settings.transaction_every, settings.transaction_aborts);
-        let begin = settings.transactional_id.as_ref().map(|_| Call { what: What::InitTransactions, blocked: None });
+        let begin = settings.transactional_id.as_ref().map(|_| Call::new(What::InitTransactions, None));
         Application {
             interval: interval(settings.rate_milli),
             next: None,
             sequence: 0,
             waiting: begin.into_iter().collect(),
+            blocked: VecDeque::new(),
+            threads: false,
+            at_work: VecDeque::new(),
+            handlers: settings.handlers,
+            handling: settings.handling,
             transactions: (every > 0).then_some(Transactions { every, aborts, open: None, dice }),
             closed: false,
         }
+    }
+
+    /// The threads of a program instead: nothing is called by itself, and who blocks keeps nobody else waiting.
+    pub fn of_program(self) -> Self {
+        Application { waiting: VecDeque::new(), interval: None, transactions: None, threads: true, ..self }
+    }
+
+    /// Records that were handed over.
+    pub fn sent(&self) -> u64 {
+        self.sequence
     }
 
     /// Changes the rate. The next record comes one interval from now; who makes no more ends what is open.
@@ -113,26 +146,65 @@ impl Application {
 
     /// A chosen record, to be sent after what waits already; its number, and whether it was taken.
     pub fn choose(&mut self, record: SendRecord) -> Result<(), (u64, Arc<Chosen>)> {
-        let header = |(key, value): &(String, Option<Vec<u8>>)| Header {
-            key: key.clone(),
-            value: value.as_ref().map(|value| Bytes::copy_from_slice(value)),
-        };
-        let headers = record.headers.iter().map(header).collect();
-        let topic = TopicName(StrBytes::from_string(record.topic.clone()));
-        let chosen = Arc::new(Chosen { topic, record, headers });
-        let number = self.number();
-        if self.waiting.len() >= MAX_WAITING {
+        let (number, chosen) = self.chosen(record);
+        if self.waiting.len() >= MAX_WAITING || self.closed {
             return Err((number, chosen));
         }
         self.ask(What::Send(number, Made::Chosen(chosen)));
         Ok(())
     }
 
+    /// A thread's record.
+    pub fn send(&mut self, record: SendRecord) {
+        let (number, chosen) = self.chosen(record);
+        self.waiting.push_back(Call::new(What::Send(number, Made::Chosen(chosen)), None));
+    }
+
+    fn chosen(&mut self, record: SendRecord) -> (u64, Arc<Chosen>) {
+        let header = |(key, value): &(String, Option<Vec<u8>>)| Header {
+            key: key.clone(),
+            value: value.as_ref().map(|value| Bytes::copy_from_slice(value)),
+        };
+        let headers = record.headers.iter().map(header).collect();
+        let topic = TopicName(StrBytes::from_string(record.topic.clone()));
+        (self.number(), Arc::new(Chosen { topic, record, headers }))
+    }
+
     /// A call, to be made after what waits already.
     pub fn ask(&mut self, what: What) {
-        if self.waiting.len() < MAX_WAITING {
-            self.waiting.push_back(Call { what, blocked: None });
+        if self.waiting.len() < MAX_WAITING && !self.closed {
+            self.waiting.push_back(Call::new(what, None));
         }
+    }
+
+    /// A call of a thread.
+    pub fn call(&mut self, id: u64, what: What) {
+        self.waiting.push_back(Call::new(what, Some(id)));
+    }
+
+    /// Threads that block try again, before what came since.
+    pub fn retry(&mut self) {
+        if !self.blocked.is_empty() {
+            self.blocked.append(&mut self.waiting);
+            std::mem::swap(&mut self.blocked, &mut self.waiting);
+        }
+    }
+
+    /// The producer is closed under it: gives the records that wait, the first of which may block. A transaction that is being
+    /// ended comes to its end.
+    pub fn close(&mut self) -> VecDeque<Call> {
+        self.closed = true;
+        self.at_work.clear();
+        self.retry();
+        let ends =
+            |call: &Call| matches!(call.what, What::Transaction(_) | What::SendOffsets(_)) && call.blocked.is_some();
+        let (kept, gone): (VecDeque<Call>, _) = std::mem::take(&mut self.waiting).into_iter().partition(ends);
+        self.waiting = kept;
+        gone
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// The next call that is due, if one is.
@@ -140,15 +212,16 @@ impl Application {
         if let Some(call) = self.waiting.pop_front() {
             return Some(call);
         }
-        let interval = self.interval.filter(|_| !self.closed)?;
-        let due = *self.next.get_or_insert(now);
-        if due > now {
-            return None;
+        if self.handling.is_zero() {
+            self.due(now).then_some(())?;
+        } else {
+            while self.at_work.len() < self.handlers && self.due(now) {
+                self.at_work.push_back(now + self.handling);
+            }
+            self.at_work.pop_front_if(|done| *done <= now)?;
         }
-        // Who was blocked does not hurry afterwards.
-        self.next = Some(if due + interval > now { due + interval } else { now + interval });
         let record = What::Send(self.number(), Made::Numbered);
-        let Some(transactions) = &mut self.transactions else { return Some(Call { what: record, blocked: None }) };
+        let Some(transactions) = &mut self.transactions else { return Some(Call::new(record, None)) };
         let sent = transactions.open.map_or(1, |sent| sent + 1);
         let begins = transactions.open.is_none();
         transactions.open = Some(sent).filter(|sent| *sent < transactions.every);
@@ -164,15 +237,31 @@ impl Application {
         self.waiting.pop_front()
     }
 
-    /// The call could not be finished: it blocks, and everything behind it waits.
-    pub fn block(&mut self, now: Instant, mut call: Call) {
+    /// Whether a record is to be made now.
+    fn due(&mut self, now: Instant) -> bool {
+        let Some(interval) = self.interval.filter(|_| !self.closed) else { return false };
+        let due = *self.next.get_or_insert(now);
+        if due > now {
+            return false;
+        }
+        // Who was blocked does not hurry afterwards.
+        self.next = Some(if due + interval > now { due + interval } else { now + interval });
+        true
+    }
+
+    /// The call could not be finished: it blocks. Whether everything behind it waits.
+    pub fn block(&mut self, now: Instant, mut call: Call) -> bool {
         call.blocked.get_or_insert(now);
-        self.waiting.push_front(call);
+        match self.threads {
+            true => self.blocked.push_back(call),
+            false => self.waiting.push_front(call),
+        }
+        !self.threads
     }
 
     /// A call threw. True if the application does something about it.
     pub fn thrown(&mut self, what: &What, fatal: bool) -> bool {
-        let Some(transactions) = &mut self.transactions else { return false };
+        let Some(transactions) = self.transactions.as_mut().filter(|_| !self.closed) else { return false };
         if fatal {
             self.closed = true;
             self.waiting.clear();
@@ -185,33 +274,43 @@ impl Application {
             What::InitTransactions => What::InitTransactions,
             _ => What::Transaction(Turn::Abort),
         };
-        self.waiting.push_front(Call { what: again, blocked: None });
+        self.waiting.push_front(Call::new(again, None));
         true
     }
 
     /// A call timed out, and is made again.
     pub fn again(&mut self, what: What) -> bool {
-        if self.transactions.is_some() {
-            self.waiting.push_front(Call { what, blocked: None });
+        let again = self.transactions.is_some() && !self.closed;
+        if again {
+            self.waiting.push_front(Call::new(what, None));
         }
-        self.transactions.is_some()
+        again
     }
 
     /// Since when the foremost call blocks.
     pub fn blocked(&self) -> Option<Instant> {
-        self.waiting.front().and_then(|call| call.blocked)
+        self.blocked.front().or(self.waiting.front()).and_then(|call| call.blocked)
+    }
+
+    /// Handlers that work on a record.
+    pub fn at_work(&self) -> usize {
+        self.at_work.len()
     }
 
     /// Calls that wait.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.blocked.len() + self.waiting.len()
     }
 
     /// When the next call is due, blocked ones aside.
     pub fn deadline(&self) -> Option<Instant> {
         match self.waiting.front() {
             Some(_) => None,
-            None => self.interval.filter(|_| !self.closed).map(|_| self.next.unwrap_or(Instant::ZERO)),
+            None => {
+                let takes = self.interval.is_some() && !self.closed && self.at_work.len() < self.handlers;
+                let next = takes.then(|| self.next.unwrap_or(Instant::ZERO));
+                next.into_iter().chain(self.at_work.front().copied()).min()
+            }
         }
     }
 

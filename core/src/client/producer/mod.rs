@@ -8,18 +8,23 @@
 //!
 //! `application.rs` who calls send() | `serializer.rs` records as bytes | `partitioner.rs` which partition |
 //! `accumulator.rs` batches that fill and linger | `sender.rs` requests, answers, retries | `settings.rs` Kafka's names |
-//! `transaction/` who it is and its transactions, `sequences.rs` what its batches are numbered with
+//! `transaction/` who it is and its transactions, `sequences.rs` what its batches are numbered with | `closing.rs` close() |
+//! `program.rs` a program's threads in the application's place | `facts.rs`, `stages.rs` what the page shows of all that
 //!
 //! 1. A record that was handed over ends in exactly one of: acknowledged, or failed.
 //! 2. Records of a producer are numbered from 0 in the order of their send() calls.
 
 pub mod accumulator;
 pub mod application;
+mod closing;
+mod facts;
 pub mod partitioner;
+mod program;
 pub mod sender;
 pub mod sequences;
 pub mod serializer;
 pub mod settings;
+mod stages;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
@@ -33,6 +38,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use self::accumulator::{Accumulator, Exhausted, QueueId};
 use self::application::{Application, Call, Made, What};
+use self::closing::Life;
 use self::sender::{Around, Sender};
 use self::serializer::Serializer;
 pub use self::settings::Settings;
@@ -43,8 +49,9 @@ use super::metadata::Metadata;
 use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
-use crate::sim::view::{FactGroup, Health, IdentityView, ProducerView};
 use crate::time::{Duration, Instant, Now};
+
+const BUFFER_EXHAUSTED: &str = "BufferExhaustedException";
 
 /// Sends records to its topics at a rate, and chosen ones to any.
 #[derive(Clone, Debug)]
@@ -62,6 +69,7 @@ pub struct Producer {
     metadata: Metadata,
     network: Network<Tag>,
     counts: Counts,
+    life: Life,
     dice: Stream,
 }
 
@@ -84,6 +92,8 @@ pub struct Counts {
     pub acked: u64,
     pub failed: u64,
     pub retries: u64,
+    /// Produce requests.
+    pub requests: u64,
     /// Transactions.
     pub committed: u64,
     pub aborted: u64,
@@ -126,6 +136,7 @@ impl Producer {
             metadata: Metadata::new(bootstrap, topics.to_vec(), true, stream("metadata")),
             network: Network::new(settings.connection.clone(), stream("network")),
             counts: Counts::default(),
+            life: Life::Open,
             dice: stream("partitioner"),
             settings: Arc::new(settings),
             topics,
@@ -135,37 +146,6 @@ impl Producer {
     /// `acks`, with −1 for all.
     pub fn acks(&self) -> i16 {
         self.settings.acks
-    }
-
-    pub fn view(&self) -> ProducerView {
-        ProducerView {
-            name: self.name.clone(),
-            // The rate of the moment stands beside it, and a hand may have changed it.
-            settings: self.set.split(' ').filter(|pair| !pair.starts_with("rate=")).collect::<Vec<_>>().join(" "),
-            topic: self.topics.iter().map(|topic| &*topic.0).collect::<Vec<_>>().join(","),
-            health: Health::Running,
-            rate: self.application.rate(),
-            sent: self.counts.sent,
-            acked: self.counts.acked,
-            failed: self.counts.failed,
-            retries: self.counts.retries,
-            buffered: self.accumulator.reserved(),
-            buffer_memory: self.settings.buffer_memory,
-            in_flight: self.network.all_in_flight() as u32,
-            identity: self.sender.transactions.as_ref().map(|manager| IdentityView {
-                producer_id: manager.producer().id,
-                producer_epoch: manager.producer().epoch,
-                transactional_id: manager.transactional_id.as_ref().map(|id| id.to_string()),
-                state: manager.state().to_owned(),
-                partitions: manager.added().map(|id| self.partition(id)).collect(),
-                committed: self.counts.committed,
-                aborted: self.counts.aborted,
-            }),
-        }
-    }
-
-    fn partition(&self, id: QueueId) -> String {
-        format!("{}-{}", self.accumulator.queues(id.topic).topic.0, id.partition)
     }
 
     pub fn transactional_id(&self) -> Option<&str> {
@@ -182,47 +162,6 @@ impl Producer {
     /// Whether brokers drop what it sends twice.
     pub fn is_idempotent(&self) -> bool {
         self.settings.idempotence
-    }
-
-    /// What there is to see of it beyond the view, stage by stage.
-    pub fn facts(&self) -> Vec<FactGroup> {
-        let group = |title: &str, facts| FactGroup { title: title.to_string(), facts };
-        let fact = |name: &str, value: String| (name.to_string(), value);
-        let queued = self.accumulator.waiting().map(|(id, topic, queue)| {
-            let first = queue.first().map_or(0, |batch| batch.sequences.len());
-            (
-                format!("{}-{}", topic.0, id.partition),
-                format!("{} batches, {first} records in the first", queue.batches()),
-            )
-        });
-        let blocked = self.application.blocked().map_or("no".to_string(), |since| format!("since {since}"));
-        let accumulator = [fact("bytes reserved", self.accumulator.reserved().to_string())].into_iter().chain(queued);
-        let leaders = self.metadata.topics().iter().flat_map(|topic| {
-            topic.partitions.iter().enumerate().map(|(index, partition)| {
-                let leader = partition.leader.map_or("none".to_string(), |leader| leader.to_string());
-                (format!("{}-{index}", topic.name.0), format!("leader {leader}, epoch {}", partition.leader_epoch))
-            })
-        });
-        let groups = vec![
-            group(
-                "Application",
-                vec![
-                    fact("records a second", self.application.rate().to_string()),
-                    fact("send() blocks", blocked),
-                    fact("calls waiting", self.application.waiting().to_string()),
-                ],
-            ),
-            group("Accumulator", accumulator.collect()),
-            group(
-                "Transaction manager",
-                self.sender.transactions.as_ref().map_or(Vec::new(), |manager| manager.facts(|id| self.partition(id))),
-            ),
-            group("Sender", vec![fact("batches in flight", self.sender.in_flight().to_string())]),
-            group("Metadata", leaders.collect()),
-            group("Connections", self.network.facts()),
-            group("Settings", super::setting::facts(settings::TABLE, &self.set, &self.name)),
-        ];
-        groups.into_iter().filter(|group| group.title != "Transaction manager" || !group.facts.is_empty()).collect()
     }
 
     /// Lets the application call, and the sender send, until neither has anything to do.
@@ -243,6 +182,9 @@ impl Producer {
             self.metadata.poll(now.instant, &self.settings.connection, &mut self.network, Tag::Metadata, out);
             let reserved = self.accumulator.reserved();
             self.with_sender(now, out, Sender::send);
+            if self.closing(out) {
+                continue;
+            }
             // Under acks=0 sending makes room at once, and a transaction of nothing needs nobody to end it.
             let settled = self.sender.transactions.as_ref().is_some_and(TransactionManager::is_settled);
             if self.application.blocked().is_none() || !settled && self.accumulator.reserved() >= reserved {
@@ -251,27 +193,40 @@ impl Producer {
         }
     }
 
+    /// Another call of the application's.
+    fn ask(&mut self, what: What, out: &mut Vec<Effect>) {
+        if self.application.is_closed() {
+            let error = closing::closed().to_string();
+            out.push(Effect::Report(Report::Thrown { call: name_of(&what), error }));
+        }
+        self.application.ask(what);
+    }
+
     /// The application's calls that are due, up to one that blocks.
     fn call(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.application.retry();
+        let mut starved = false;
         while let Some(call) = self.application.next(now.instant) {
             let done = match &call.what {
                 What::Send(number, made) => self.send(now, *number, made, out),
                 _ => self.transact(&call, out),
             };
             match done {
-                Ok(()) => {}
+                Ok(()) => program::returned(&call, out),
                 Err(Unfinished::Blocked(exception)) => {
                     let since = call.blocked.unwrap_or(now.instant);
                     if now.instant.since(since) < self.settings.max_block {
-                        self.application.block(now.instant, call);
-                        break;
+                        starved |= exception.class == BUFFER_EXHAUSTED;
+                        match self.application.block(now.instant, call) {
+                            true => break,
+                            false => continue,
+                        }
                     }
                     self.accumulator.give_up_waiting();
                     match &call.what {
                         What::Send(..) => self.fail(&call, -1, &exception, out),
                         what => {
-                            let error = exception.to_string();
-                            out.push(Effect::Report(Report::Thrown { call: name_of(what), error }));
+                            program::thrown(&call, &exception, out);
                             self.application.again(what.clone());
                         }
                     }
@@ -279,6 +234,9 @@ impl Producer {
                 Err(Unfinished::Failed { partition, exception }) => self.fail(&call, partition, &exception, out),
                 Err(Unfinished::Throws(exception)) => self.throw(&call, exception, out),
             }
+        }
+        if starved {
+            self.accumulator.starve();
         }
     }
 
@@ -337,11 +295,8 @@ impl Producer {
     fn throw(&mut self, call: &Call, exception: Exception, out: &mut Vec<Effect>) {
         let fatal = self.sender.transactions.as_ref().is_some_and(TransactionManager::has_fatal_error);
         match &call.what {
-            What::Send(..) => self.refuse(call, -1, exception.to_string(), out),
-            what => {
-                let error = exception.to_string();
-                out.push(Effect::Report(Report::Thrown { call: name_of(what), error }));
-            }
+            What::Send(..) => self.refuse(call, -1, (true, &exception), out),
+            _ => program::thrown(call, &exception, out),
         }
         if self.application.thrown(&call.what, fatal) && fatal {
             out.push(Effect::Report(Report::Note("closes its producer".to_owned())));
@@ -372,7 +327,7 @@ impl Producer {
                 name.0
             )));
         }
-        let record = self.serializer.serialize((number, made), &self.settings, now.wall);
+        let record = self.serializer.serialize((number, made), &self.settings, now.wall).map_err(Unfinished::Throws)?;
         let at = self.accumulator.topic(name, count);
         let mut partitioner = std::mem::take(&mut self.accumulator.queues_mut(at).partitioner);
         let queues = self.accumulator.queues(at);
@@ -380,6 +335,8 @@ impl Producer {
             Some(wanted) => (wanted as usize, false),
             None => partitioner.partition(&self.settings, record.key, &topic.partitions, queues, &mut self.dice),
         };
+        // One that is not there is waited for, as Kafka's client does.
+        self.accumulator.topic(name, count.max(partition + 1));
         let id = QueueId { topic: at, partition };
         let mut joins = || match &mut self.sender.transactions {
             Some(manager) => manager.add_partition(id, &format_args!("{}-{partition}", name.0)),
@@ -397,7 +354,7 @@ impl Producer {
                     total.saturating_sub(self.accumulator.reserved()),
                     self.settings.batch_size
                 );
-                Unfinished::Blocked(Exception::new("BufferExhaustedException", message))
+                Unfinished::Blocked(Exception::new(BUFFER_EXHAUSTED, message))
             })
         });
         if let Ok(bytes) = appended
@@ -417,14 +374,14 @@ impl Producer {
 
     /// A record that fails before it is in a batch fails its transaction.
     fn fail(&mut self, call: &Call, partition: i32, exception: &Exception, out: &mut Vec<Effect>) {
-        self.refuse(call, partition, exception.message.clone(), out);
+        self.refuse(call, partition, (false, exception), out);
         if let Some(manager) = &mut self.sender.transactions {
             manager.maybe_transition_to_error(exception);
         }
     }
 
     /// A call that fails before its record is in a batch.
-    fn refuse(&mut self, call: &Call, partition: i32, error: String, out: &mut Vec<Effect>) {
+    fn refuse(&mut self, call: &Call, partition: i32, (thrown, error): (bool, &Exception), out: &mut Vec<Effect>) {
         let What::Send(sequence, made) = &call.what else { return };
         let (sequence, topic) = (
             *sequence,
@@ -435,7 +392,8 @@ impl Producer {
         );
         self.counts.sent += 1;
         self.counts.failed += 1;
-        out.push(Effect::Report(Report::Failed { topic, partition, sequence, error }));
+        let error = error.clone();
+        out.push(Effect::Report(Report::Failed { topic, partition, sequence, thrown, error }));
     }
 
     fn answered(&mut self, now: Now, answer: Answer<Tag>, out: &mut Vec<Effect>) {
@@ -487,6 +445,9 @@ impl Node for Producer {
     type Effect = Effect;
 
     fn step(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        if self.life == Life::Closed {
+            return;
+        }
         match event {
             Event::Timer => {}
             Event::Opened { conn } => self.network.opened(now.instant, conn, out),
@@ -496,26 +457,33 @@ impl Node for Producer {
                     self.answered(now, answer, out);
                 }
             }
-            Event::Command(Command::Transaction(turn)) => self.application.ask(What::Transaction(turn)),
-            Event::Command(Command::SendOffsets(offsets)) => {
-                self.application.ask(What::SendOffsets(Arc::new(offsets)));
-            }
+            Event::Command(Command::Transaction(turn)) => self.ask(What::Transaction(turn), out),
+            Event::Command(Command::SendOffsets(offsets)) => self.ask(What::SendOffsets(Arc::new(offsets)), out),
             Event::Command(Command::Rate { milli_per_second }) => {
                 self.application.set_rate(now.instant, milli_per_second);
             }
             Event::Command(Command::Send(record)) => {
                 if let Err((sequence, chosen)) = self.application.choose(record) {
-                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None };
-                    self.refuse(&call, -1, "too many records wait behind one that blocks".to_string(), out);
+                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
+                    let error = match self.application.is_closed() {
+                        true => closing::closed(),
+                        false => Exception::kafka("too many records wait behind one that blocks"),
+                    };
+                    self.refuse(&call, -1, (false, &error), out);
                 }
             }
+            Event::Call { id, call } => self.called(id, call),
+            Event::Command(Command::Close) => self.close(out),
             // Those of consumers.
-            Event::Command(Command::Close | Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. }) => {}
+            Event::Command(Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. }) => {}
         }
         self.run(now, out);
     }
 
     fn deadline(&self) -> Option<Instant> {
+        if self.life == Life::Closed {
+            return None;
+        }
         let blocked = self.application.blocked().map(|since| since + self.settings.max_block);
         [
             blocked,

@@ -3,20 +3,100 @@
 //! 1. A chosen partition is taken as it is.
 //! 2. One key, one partition: murmur2 of the key's bytes, modulo the number of partitions. It says nothing of leaders,
 //!    so a key's partition stays the same while its leader is away.
-//! 3. Without a key, one partition is used until `batch.size` bytes have gone to it and its batch is full, then another
+//! 3. By default, without a key, one partition is used until `batch.size` bytes have gone to it and its batch is full, then another
 //!    is drawn among those that have a leader, those with shorter queues more often (KIP-794).
+//!
+//! `partitioner.class` names another one: Kafka's `RoundRobinPartitioner`, or a [`Table`], which is such a class as applications
+//! write themselves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::accumulator::Queues;
 use super::settings::Settings;
 use crate::client::metadata::Partition;
+use crate::client::serdes::{Part, Serde};
 use crate::rng::Stream;
+
+/// `partitioner.class`.
+#[derive(Clone, Debug, Default)]
+pub enum Class {
+    #[default]
+    BuiltIn,
+    RoundRobin,
+    Table(Arc<Table>),
+}
+
+impl Class {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Class::BuiltIn => "not set",
+            Class::RoundRobin => "RoundRobinPartitioner",
+            Class::Table(_) => "TablePartitioner",
+        }
+    }
+}
+
+/// Keys that have partitions of their own. Others are hashed over the partitions that are nobody's own; without a key it is
+/// these in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// By their bytes.
+    own: BTreeMap<Vec<u8>, usize>,
+}
+
+impl Table {
+    /// No partition is higher.
+    pub const MAX_PARTITION: usize = 999;
+
+    /// `VIP:0,gold:1`, keys as the application has them.
+    pub fn parse(text: &str, serializer: Serde) -> Result<Table, String> {
+        let mut own = BTreeMap::new();
+        for entry in text.split(',') {
+            let place =
+                entry.rsplit_once(':').and_then(|(key, partition)| Some((key, partition.parse::<usize>().ok()?)));
+            let Some((key, partition)) = place.filter(|(_, partition)| *partition <= Table::MAX_PARTITION) else {
+                let most = Table::MAX_PARTITION;
+                return Err(format!(
+                    "expected partitioner.table to be keys with partitions up to {most}, such as VIP:0,gold:1, found {text}"
+                ));
+            };
+            let mut bytes = Vec::new();
+            serializer.serialize(Part::Key, key.as_bytes(), &mut bytes).map_err(|exception| exception.message)?;
+            if own.insert(bytes, partition).is_some() {
+                return Err(format!("expected partitioner.table to name the key {key} once"));
+            }
+        }
+        Ok(Table { own })
+    }
+
+    fn partition(&self, key: Option<&[u8]>, turn: &mut usize, count: usize) -> usize {
+        if let Some(own) = key.and_then(|key| self.own.get(key)) {
+            // One that is not there is waited for.
+            return *own;
+        }
+        let shared = || (0..count).filter(|partition| !self.own.values().any(|own| own == partition));
+        let among = match shared().count() {
+            0 => count,
+            shared => shared,
+        };
+        let place = match key {
+            Some(key) => for_key(key, among),
+            None => {
+                *turn += 1;
+                (*turn - 1) % among
+            }
+        };
+        shared().nth(place).unwrap_or(place)
+    }
+}
 
 /// The partitioner's memory for one topic.
 #[derive(Clone, Debug, Default)]
 pub struct Partitioner {
     /// The partition that records without a key go to now, and the bytes that have gone there.
     sticky: Option<(usize, usize)>,
-    /// `RoundRobinPartitioner`'s.
+    /// Of records that have none of their own.
     turn: usize,
 }
 
@@ -30,12 +110,16 @@ impl Partitioner {
         queues: &Queues,
         dice: &mut Stream,
     ) -> (usize, bool) {
-        if settings.round_robin {
-            let available: Vec<usize> = available(partitions).collect();
-            let turn = self.turn;
-            self.turn += 1;
-            let place = available.get(turn % available.len().max(1)).copied();
-            return (place.unwrap_or(turn % partitions.len()), false);
+        match &settings.partitioner {
+            Class::BuiltIn => {}
+            Class::RoundRobin => {
+                let available: Vec<usize> = available(partitions).collect();
+                let turn = self.turn;
+                self.turn += 1;
+                let place = available.get(turn % available.len().max(1)).copied();
+                return (place.unwrap_or(turn % partitions.len()), false);
+            }
+            Class::Table(table) => return (table.partition(key, &mut self.turn, partitions.len()), false),
         }
         if let Some(key) = key
             && !settings.ignore_keys
@@ -128,6 +212,36 @@ fn murmur2(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_gives_keys_their_own_partitions_and_hashes_others_over_the_rest() {
+        let table = Table::parse("VIP:1,gold:7", Serde::String).unwrap();
+        let mut turn = 0;
+        let mut of = |key: Option<&str>, count| table.partition(key.map(str::as_bytes), &mut turn, count);
+        assert_eq!((of(Some("VIP"), 3), of(Some("gold"), 3)), (1, 7));
+        for key in ["a", "b", "c", "d"] {
+            assert_eq!(of(Some(key), 3), [0, 2][for_key(key.as_bytes(), 2)]);
+        }
+        assert_eq!([(); 3].map(|()| of(None, 3)), [0, 2, 0]);
+        // Nothing is left for others: they share.
+        let table = Table::parse("1:0", Serde::Integer).unwrap();
+        assert_eq!(table.partition(Some(b"x"), &mut turn, 1), 0);
+        assert_eq!(table.partition(Some(&[0, 0, 0, 1]), &mut turn, 1), 0);
+    }
+
+    #[test]
+    fn a_table_that_says_nothing_is_refused() {
+        for (text, serializer, why) in [
+            ("VIP", Serde::String, "such as VIP:0,gold:1, found VIP"),
+            ("VIP:1000", Serde::String, "partitions up to 999"),
+            ("", Serde::String, "partitions up to 999"),
+            ("a:0,a:1", Serde::String, "to name the key a once"),
+            ("VIP:0", Serde::Long, "Can't convert key of class java.lang.String"),
+        ] {
+            let refused = Table::parse(text, serializer).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
 
     /// Apache Kafka's own `UtilsTest.testMurmur2`.
     #[test]

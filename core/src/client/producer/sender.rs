@@ -37,6 +37,8 @@ const LAST_BEFORE_KIP_890: i16 = 11;
 pub struct Sender {
     /// With idempotence.
     pub transactions: Option<TransactionManager>,
+    /// The producer is being closed: nobody lingers.
+    pub hurries: bool,
     /// By number, as the requests' tags name them.
     in_flight: BTreeMap<u64, (QueueId, ProducerBatch)>,
     next: u64,
@@ -60,12 +62,17 @@ pub struct Around<'a> {
 
 impl Sender {
     pub fn new(transactions: Option<TransactionManager>, dice: Stream) -> Self {
-        Sender { transactions, in_flight: BTreeMap::new(), next: 0, turn: 0, wake: None, dice }
+        Sender { transactions, hurries: false, in_flight: BTreeMap::new(), next: 0, turn: 0, wake: None, dice }
     }
 
     /// Batches that wait for an answer.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// They, the oldest first.
+    pub fn flying(&self) -> impl Iterator<Item = &(QueueId, ProducerBatch)> {
+        self.in_flight.values()
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -113,16 +120,17 @@ impl Sender {
 
     /// Gives batches up: all, or those that were never sent.
     fn abort(&mut self, around: &mut Around<'_>, manager: &TransactionManager, sent: bool) {
-        let why = manager.last_error().map_or("Failing batch since transaction was aborted", |error| &error.message);
+        let aborted = || Exception::new("TransactionAbortedException", "Failing batch since transaction was aborted");
+        let why = manager.last_error().map_or_else(aborted, Exception::clone);
         let waiting: Vec<QueueId> = around.accumulator.waiting().map(|(id, ..)| id).collect();
         for id in waiting {
             for batch in around.accumulator.take_all(id, sent) {
-                around.fail(id, &batch, |_| why.to_owned());
+                around.fail(id, &batch, |_| why.clone());
             }
         }
         if sent {
             for (id, batch) in std::mem::take(&mut self.in_flight).into_values() {
-                around.fail(id, &batch, |_| why.to_owned());
+                around.fail(id, &batch, |_| why.clone());
             }
         }
     }
@@ -144,7 +152,7 @@ impl Sender {
     /// Nobody lingers: a call waits for memory, or for the end of the transaction.
     fn hurries(&self, around: &Around<'_>) -> bool {
         let completing = self.transactions.as_ref().is_some_and(TransactionManager::is_completing);
-        around.accumulator.is_exhausted() || completing
+        self.hurries || around.accumulator.is_exhausted() || completing
     }
 
     /// Fails the batches for which `delivery.timeout.ms` is over, waiting or in flight.
@@ -182,8 +190,9 @@ impl Sender {
                 around.partition(id),
                 now.since(batch.created).as_millis(),
             );
+            let error = Exception::new("TimeoutException", error);
             around.fail(id, &batch, |_| error.clone());
-            self.given_up(around, id, &batch, &Exception::new("TimeoutException", error), false);
+            self.given_up(around, id, &batch, &error, false);
             // It came back before, and whether it was written nobody knows.
             if let Some(manager) = self.transactions.as_mut().filter(|_| batch.attempts > first_try) {
                 manager.mark_unresolved(id, &batch);
@@ -213,6 +222,7 @@ impl Sender {
                 leaderless = true;
                 continue;
             };
+            let hurry = hurry || around.accumulator.is_flushed(queue);
             let ready = queue.ready_at(around.settings, epoch, hurry).is_some_and(|at| at <= around.now);
             let held = queue.first().is_some_and(|first| self.holds(id, first));
             if ready && !queue.muted && !held && !links.contains(&link) {
@@ -269,8 +279,8 @@ impl Sender {
 
     fn request(&mut self, around: &mut Around<'_>, link: LinkId, mut batches: Vec<(QueueId, ProducerBatch)>) {
         let Some(version) = around.network.version(link, ApiKey::Produce) else {
-            let error = error::message(ErrorCode::UnsupportedVersion);
-            return batches.iter().for_each(|(id, batch)| around.fail(*id, batch, |_| error.to_string()));
+            let error = Exception::of(ErrorCode::UnsupportedVersion, None);
+            return batches.iter().for_each(|(id, batch)| around.fail(*id, batch, |_| error.clone()));
         };
         // Batches of one topic stand together.
         batches.sort_by_key(|(id, _)| id.topic);
@@ -302,13 +312,14 @@ impl Sender {
             .with_acks(acks)
             .with_timeout_ms(timeout)
             .with_topic_data(topics);
+        around.counts.requests += 1;
         let numbers = self.next..self.next + batches.len() as u64;
         self.next = numbers.end;
         let tag = (acks != 0).then(|| Tag::Produce { numbers: numbers.clone() });
         around.network.send(around.now, link, (ApiKey::Produce, version), RequestKind::Produce(body), tag, around.out);
         if acks == 0 {
             // Nobody will answer: sent is done.
-            batches.iter().for_each(|(id, batch)| around.acknowledge(*id, batch, -1));
+            batches.iter().for_each(|(id, batch)| around.acknowledge(*id, batch, -1, -1));
         } else {
             self.in_flight.extend(numbers.zip(batches));
         }
@@ -368,12 +379,12 @@ impl Sender {
             if let Some(manager) = &mut self.transactions {
                 manager.acknowledged(id, &batch, answer.base_offset);
             }
-            return around.acknowledge(id, &batch, answer.base_offset);
+            return around.acknowledge(id, &batch, answer.base_offset, answer.log_append_time_ms);
         };
         // It is there, and the leader has forgotten where.
         if error == ErrorCode::DuplicateSequenceNumber && self.transactions.is_some() {
             around.accumulator.queue_mut(id).muted = false;
-            return around.acknowledge(id, &batch, -1);
+            return around.acknowledge(id, &batch, -1, -1);
         }
         if error == ErrorCode::MessageTooLarge && batch.sequences.len() > 1 {
             around.accumulator.queue_mut(id).muted = false;
@@ -384,7 +395,7 @@ impl Sender {
                     return around
                         .note(format!("{partition}: a batch of {count} records is too large: split, sent again"));
                 }
-                Err(batch) => return around.fail(id, &batch, |_| error::message(error).to_string()),
+                Err(batch) => return around.fail(id, &batch, |_| Exception::of(error, None)),
             }
         }
         self.failed(around, id, batch, error, Some(answer));
@@ -410,14 +421,18 @@ impl Sender {
         if !tries_left || !self.may_retry(around, id, &mut batch, error, answer) {
             let told = answer.map_or(&[][..], |answer| &answer.record_errors);
             around.fail(id, &batch, |index| match told.iter().find(|record| record.batch_index as usize == index) {
-                Some(told) => {
-                    told.batch_index_error_message.as_ref().map_or(exception.message.clone(), |told| told.to_string())
+                Some(record) => {
+                    let own = record.batch_index_error_message.as_deref().unwrap_or(&exception.message);
+                    // Of several nobody knows which the error of the whole is of.
+                    match told.len() {
+                        1 => Exception { message: own.to_owned(), ..exception.clone() },
+                        _ => Exception::new("InvalidRecordException", own),
+                    }
                 }
-                None if told.is_empty() => exception.message.clone(),
-                None => {
-                    "Failed to append record because it was part of a batch which had one more more invalid records"
-                        .into()
-                }
+                None if told.is_empty() => exception.clone(),
+                None => Exception::kafka(
+                    "Failed to append record because it was part of a batch which had one more more invalid records",
+                ),
             });
             // One that was tried to the end may have been written.
             return self.given_up(around, id, &batch, &exception, tries_left);
@@ -461,6 +476,7 @@ impl Sender {
             let expiry = queue.first()?.created + patience;
             let held = queue.muted || queue.first().is_some_and(|first| self.holds(id, first));
             let ready = around.metadata.leader(topic, id.partition as i32).filter(|_| !held);
+            let hurry = hurry || around.accumulator.is_flushed(queue);
             let ready = ready.and_then(|(_, epoch)| queue.ready_at(around.settings, epoch, hurry));
             Some(ready.filter(|ready| *ready > around.now).map_or(expiry, |ready| ready.min(expiry)))
         });
@@ -478,25 +494,26 @@ impl Around<'_> {
     }
 
     /// (2)
-    fn acknowledge(&mut self, id: QueueId, batch: &ProducerBatch, base_offset: i64) {
+    fn acknowledge(&mut self, id: QueueId, batch: &ProducerBatch, base_offset: i64, log_append_time: i64) {
         self.accumulator.free(batch);
         self.counts.acked += batch.sequences.len() as u64;
         let (topic, partition) = (self.topic(id), id.partition as i32);
         for (sequence, place) in batch.sequences.iter().zip(0..) {
-            let offset = if base_offset < 0 { -1 } else { base_offset + place };
-            let report = Report::Acked { topic: topic.clone(), partition, sequence: *sequence, offset };
+            let offset = if base_offset < 0 { -1 } else { base_offset.saturating_add(place) };
+            let sequence = *sequence;
+            let report = Report::Acked { topic: topic.clone(), partition, sequence, offset, log_append_time };
             self.out.push(Effect::Report(report));
         }
     }
 
     /// (2)
-    fn fail(&mut self, id: QueueId, batch: &ProducerBatch, error: impl Fn(usize) -> String) {
+    fn fail(&mut self, id: QueueId, batch: &ProducerBatch, error: impl Fn(usize) -> Exception) {
         self.accumulator.free(batch);
         self.counts.failed += batch.sequences.len() as u64;
         let (topic, partition) = (self.topic(id), id.partition as i32);
         for (index, sequence) in batch.sequences.iter().enumerate() {
-            let error = error(index);
-            let report = Report::Failed { topic: topic.clone(), partition, sequence: *sequence, error };
+            let (topic, sequence, error) = (topic.clone(), *sequence, error(index));
+            let report = Report::Failed { topic, partition, sequence, thrown: false, error };
             self.out.push(Effect::Report(report));
         }
     }

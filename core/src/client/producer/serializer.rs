@@ -1,13 +1,16 @@
-//! The serializer: a record's key and value as bytes.
+//! The serializer: a record's key and value as bytes, by the classes that `key.serializer` and `value.serializer` name.
 //!
 //! Numbered records say who made them and which they are, so that what arrives can be matched with what was sent: value
-//! `p1-42`, filled up with dots to `value.size`; key `key-6`, one of `keys`.
+//! `p1-42`, filled up with dots to `value.size`; key `key-6`, one of `keys`. Of a serializer that takes no text they have the
+//! number alone.
 
-use std::fmt::Write;
+use std::io::Write;
 
 use super::application::Made;
 use super::settings::Settings;
+use crate::client::SendRecord;
 use crate::client::exception::Exception;
+use crate::client::serdes::{Part, Serde};
 use crate::record::Header;
 use crate::record::batch::HEADER_LEN;
 use crate::time::Timestamp;
@@ -19,8 +22,8 @@ const MAX_RECORD_OVERHEAD: usize = 21;
 pub struct Serializer {
     name: String,
     /// Room that is used again for every record.
-    key: String,
-    value: String,
+    key: Vec<u8>,
+    value: Vec<u8>,
 }
 
 /// A record as bytes.
@@ -34,7 +37,7 @@ pub struct Serialized<'a> {
 
 impl Serializer {
     pub fn new(name: &str) -> Self {
-        Serializer { name: name.to_string(), key: String::new(), value: String::new() }
+        Serializer { name: name.to_string(), key: Vec::new(), value: Vec::new() }
     }
 
     pub fn serialize<'a>(
@@ -42,34 +45,61 @@ impl Serializer {
         (number, record): (u64, &'a Made),
         settings: &Settings,
         now: Timestamp,
-    ) -> Serialized<'a> {
-        match record {
-            Made::Chosen(chosen) => Serialized {
-                key: chosen.record.key.as_deref(),
-                value: chosen.record.value.as_deref(),
-                headers: &chosen.headers,
-                timestamp: chosen.record.timestamp.map_or(now, Timestamp),
-            },
-            Made::Numbered => {
-                self.value.clear();
-                self.key.clear();
-                // Writing to a string does not fail.
-                let _ = write!(self.value, "{}-{}", self.name, number);
-                if self.value.len() < settings.value_size {
-                    let missing = settings.value_size - self.value.len();
-                    self.value.extend(std::iter::repeat_n('.', missing));
+    ) -> Result<Serialized<'a>, Exception> {
+        let (key, value) = (settings.key_serializer, settings.value_serializer);
+        let Made::Chosen(chosen) = record else {
+            let name = &self.name;
+            let key = match settings.keys {
+                0 => None,
+                keys => numbered(key, number % keys, &mut self.key, |key| {
+                    // Writing to memory does not fail.
+                    let _ = write!(key, "key-{}", number % keys);
+                }),
+            };
+            let value = numbered(value, number, &mut self.value, |value| {
+                let _ = write!(value, "{name}-{number}");
+                if value.len() < settings.value_size {
+                    value.resize(settings.value_size, b'.');
                 }
-                if settings.keys > 0 {
-                    let _ = write!(self.key, "key-{}", number % settings.keys);
-                }
-                Serialized {
-                    key: (settings.keys > 0).then_some(self.key.as_bytes()),
-                    value: Some(self.value.as_bytes()),
-                    headers: &[],
-                    timestamp: now,
-                }
-            }
+            });
+            return Ok(Serialized { key, value, headers: &[], timestamp: now });
+        };
+        let SendRecord { key: text, value: other, timestamp, .. } = &chosen.record;
+        Ok(Serialized {
+            key: self::chosen(key, Part::Key, text.as_deref(), &mut self.key)?,
+            value: self::chosen(value, Part::Value, other.as_deref(), &mut self.value)?,
+            headers: &chosen.headers,
+            timestamp: timestamp.map_or(now, Timestamp),
+        })
+    }
+}
+
+/// A number as bytes, or the text that is made of it.
+fn numbered(serde: Serde, number: u64, room: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) -> Option<&[u8]> {
+    room.clear();
+    if !serde.number(number, room) {
+        if serde == Serde::Void {
+            return None;
         }
+        text(room);
+    }
+    Some(room)
+}
+
+/// What somebody chose as bytes.
+fn chosen<'a>(
+    serde: Serde,
+    part: Part,
+    text: Option<&'a [u8]>,
+    room: &'a mut Vec<u8>,
+) -> Result<Option<&'a [u8]>, Exception> {
+    match text {
+        Some(text) if !serde.is_plain() => {
+            room.clear();
+            serde.serialize(part, text, room)?;
+            Ok(Some(room))
+        }
+        plain => Ok(plain),
     }
 }
 

@@ -1,21 +1,37 @@
 //! A producer's settings: Kafka's names, Kafka 4's defaults.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
 
+use super::partitioner::{Class, Table};
 use crate::client::connection;
+use crate::client::serdes::{self, Serde};
 use crate::client::setting::{self, Reader, Setting, Valid};
 use crate::record::Compression;
 use crate::time::Duration;
 
 const INT: i64 = i32::MAX as i64;
 const LONG: i64 = i64::MAX;
+const TABLE_PARTITIONER: &str = "TablePartitioner";
 /// Brokers remember as many batches of a producer.
 const IN_FLIGHT_FOR_IDEMPOTENCE: usize = 5;
 
-/// Every setting of a producer; the last five are words of scenarios.
+/// Every setting of a producer; the last seven are words of scenarios.
 pub const TABLE: &[Setting] = &[
+    Setting {
+        name: "key.serializer",
+        default: "ByteArraySerializer",
+        valid: Valid::Class(serdes::PACKAGE, serdes::SERIALIZERS),
+        doc: "What makes bytes of keys. Kafka has no default; without one the application hands bytes over.",
+    },
+    Setting {
+        name: "value.serializer",
+        default: "ByteArraySerializer",
+        valid: Valid::Class(serdes::PACKAGE, serdes::SERIALIZERS),
+        doc: "What makes bytes of values. Kafka has no default; without one the application hands bytes over.",
+    },
     Setting {
         name: "acks",
         default: "all",
@@ -98,9 +114,15 @@ pub const TABLE: &[Setting] = &[
     Setting {
         name: "partitioner.class",
         default: "",
-        valid: Valid::Of(&["", "RoundRobinPartitioner", "org.apache.kafka.clients.producer.RoundRobinPartitioner"]),
+        valid: Valid::Class("org.apache.kafka.clients.producer", &["RoundRobinPartitioner", TABLE_PARTITIONER]),
         doc: "Who picks a record's partition. Not set: murmur2 of the key; without a key, one partition until \
-              batch.size bytes are produced to it.",
+              batch.size bytes are produced to it. TablePartitioner is one that an application could have written.",
+    },
+    Setting {
+        name: "partitioner.table",
+        default: "",
+        valid: Valid::Text,
+        doc: "Of the TablePartitioner: keys that have partitions of their own, such as VIP:0,gold:1. A word of scenarios.",
     },
     Setting {
         name: "partitioner.ignore.keys",
@@ -158,6 +180,18 @@ pub const TABLE: &[Setting] = &[
         doc: "How many keys there are: key-0, key-1, … in turn. 0: records have no key.",
     },
     Setting {
+        name: "handlers",
+        default: "1",
+        valid: Valid::Number(1, 1_000),
+        doc: "Threads of the application that share the producer. Each works on one record at a time, and sends it.",
+    },
+    Setting {
+        name: "handler.ms",
+        default: "0",
+        valid: Valid::Number(0, 3_600_000),
+        doc: "How long a thread works on a record before it sends it.",
+    },
+    Setting {
         name: "transaction.every",
         default: "0",
         valid: Valid::Number(0, 1_000_000),
@@ -179,6 +213,8 @@ pub fn check(name: &str, value: &str) -> Result<(), String> {
 /// The settings, read.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    pub key_serializer: Serde,
+    pub value_serializer: Serde,
     pub acks: i16,
     /// Bytes.
     pub batch_size: usize,
@@ -192,13 +228,16 @@ pub struct Settings {
     pub compression: Compression,
     /// Bytes.
     pub max_request_size: usize,
-    pub round_robin: bool,
+    pub partitioner: Class,
     pub ignore_keys: bool,
     pub adaptive: bool,
     pub rate_milli: u64,
     /// Bytes.
     pub value_size: usize,
     pub keys: u64,
+    pub handlers: usize,
+    /// Of a handler with one record.
+    pub handling: Duration,
     pub idempotence: bool,
     pub transactional_id: Option<StrBytes>,
     pub transaction_timeout: Duration,
@@ -213,7 +252,10 @@ impl Settings {
     pub fn of(set: &BTreeMap<String, String>) -> Result<Settings, String> {
         set.iter().try_for_each(|(name, value)| check(name, value))?;
         let read = Reader { table: TABLE, set };
+        let serde = |name| Serde::of(read.text(name)).unwrap_or_default();
         let mut settings = Settings {
+            key_serializer: serde("key.serializer"),
+            value_serializer: serde("value.serializer"),
             acks: read.text("acks").parse().unwrap_or(-1),
             batch_size: read.number("batch.size") as usize,
             linger: read.millis("linger.ms"),
@@ -230,12 +272,14 @@ impl Settings {
                 _ => Compression::None,
             },
             max_request_size: read.number("max.request.size") as usize,
-            round_robin: !read.text("partitioner.class").is_empty(),
+            partitioner: partitioner(read)?,
             ignore_keys: read.is("partitioner.ignore.keys"),
             adaptive: read.is("partitioner.adaptive.partitioning.enable"),
             rate_milli: setting::rate(read.text("rate")).unwrap_or(0),
             value_size: read.number("value.size") as usize,
             keys: read.number("keys"),
+            handlers: read.number("handlers") as usize,
+            handling: read.millis("handler.ms"),
             idempotence: read.is("enable.idempotence"),
             transactional_id: set.get("transactional.id").map(|id| StrBytes::from_string(id.clone())),
             transaction_timeout: read.millis("transaction.timeout.ms"),
@@ -254,6 +298,9 @@ impl Settings {
             settings.delivery_timeout = least;
         }
         settings.settle_idempotence(set)?;
+        if settings.transaction_every > 0 && !settings.handling.is_zero() {
+            return Err("handler.ms cannot be set with transaction.every: one thread makes a transaction".to_owned());
+        }
         Ok(settings)
     }
 
@@ -292,5 +339,19 @@ impl Settings {
             return Err("transaction.every needs a transactional.id, such as transactional.id=t1".to_owned());
         }
         Ok(())
+    }
+}
+
+fn partitioner(read: Reader<'_>) -> Result<Class, String> {
+    let (class, table) = (read.text("partitioner.class"), read.text("partitioner.table"));
+    let is_table = class.ends_with(TABLE_PARTITIONER);
+    match (class, table) {
+        ("", "") => Ok(Class::BuiltIn),
+        (_, "") if !is_table => Ok(Class::RoundRobin),
+        (_, table) if is_table => {
+            let serializer = Serde::of(read.text("key.serializer")).unwrap_or_default();
+            Ok(Class::Table(Arc::new(Table::parse(table, serializer)?)))
+        }
+        _ => Err(format!("partitioner.table needs partitioner.class={TABLE_PARTITIONER}")),
     }
 }

@@ -38,8 +38,8 @@ use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::record::Compression;
 use crate::shared_map::SharedMap;
-use crate::sim::view::Level;
 use crate::time::Duration;
+use crate::view::Level;
 
 use classic::{Classic, ClassicState};
 use consumer::target::Checked;

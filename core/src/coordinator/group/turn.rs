@@ -10,8 +10,8 @@ use super::consumer::Consumer;
 use super::record::Record;
 use super::{Groups, Move, Next, Order, Timer};
 use crate::coordinator::{Alarm, Around, Decision, Reply};
-use crate::sim::view::Level;
 use crate::time::{Duration, Timestamp};
+use crate::view::Level;
 
 pub(super) struct Turn<'a, G = Classic> {
     pub around: Around<'a>,

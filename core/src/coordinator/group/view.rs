@@ -10,7 +10,7 @@ use super::consumer::assignment;
 use super::consumer::assignor::Assignor;
 use super::consumer::protocol::Assignment;
 use super::{Group, Groups, State};
-use crate::sim::view::{CommittedView, GroupView, MemberView};
+use crate::view::{CommittedView, GroupView, MemberView};
 
 impl Groups {
     /// Every group that is kept here. What is committed of offsets is told without how far the partitions reach.
@@ -44,6 +44,7 @@ impl Groups {
                             instance_id: member.instance_id.as_ref().map(|id| id.to_string()),
                             epoch: group.generation,
                             assigned: assigned.map(|assigned| assigned.named().collect()).unwrap_or_default(),
+                            joined: member.join.is_some(),
                         }
                     });
                     GroupView {
@@ -72,6 +73,7 @@ impl Groups {
                             instance_id: member.wants.instance_id.as_ref().map(|id| id.to_string()),
                             epoch: member.epoch,
                             assigned,
+                            joined: false,
                         }
                     });
                     let assignor = group.preferred_assignor();

@@ -10,6 +10,7 @@ use super::State;
 use super::record::{Stage, Transaction};
 use crate::error::ErrorCode;
 use crate::time::Timestamp;
+use crate::view::TransactionView;
 
 /// A compiled pattern takes so many bytes at most.
 const PATTERN_LIMIT: usize = 64 * 1024;
@@ -61,6 +62,19 @@ impl State {
                 .with_transactional_id(TransactionalId(StrBytes::from_string(id.to_string())))
                 .with_producer_id(ProducerId(transaction.producer_id))
                 .with_transaction_state(StrBytes::from_static_str(transaction.stage.name()))
+        })
+    }
+
+    /// For the page.
+    pub fn views(&self) -> impl Iterator<Item = TransactionView> {
+        self.ids.iter().map(|(id, transaction)| TransactionView {
+            id: id.to_string(),
+            state: transaction.stage.name().to_owned(),
+            producer_id: transaction.producer_id,
+            producer_epoch: transaction.producer_epoch,
+            coordinator: -1,
+            partitions: transaction.partitions.iter().map(|one| (one.topic.0.to_string(), one.partition)).collect(),
+            timeout_ms: transaction.timeout_ms,
         })
     }
 

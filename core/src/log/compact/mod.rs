@@ -486,6 +486,9 @@ impl Replacement {
                 size,
                 max_timestamp: header.max_timestamp,
                 leader_epoch: header.partition_leader_epoch,
+                producer_id: header.producer_id,
+                transactional: header.is_transactional(),
+                control: header.is_control(),
             };
             self.segment.take(&place, log.config.index_interval_bytes);
             self.places.push(place);

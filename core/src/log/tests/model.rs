@@ -25,6 +25,9 @@ impl Model {
                     size: bytes.len() as u32,
                     max_timestamp: header.max_timestamp,
                     leader_epoch: header.partition_leader_epoch,
+                    producer_id: header.producer_id,
+                    transactional: header.is_transactional(),
+                    control: header.is_control(),
                 };
                 position += place.size;
                 let records = Record::decode(&Batch { header, bytes: Bytes::copy_from_slice(bytes) }).unwrap();

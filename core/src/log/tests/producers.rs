@@ -1,12 +1,15 @@
 //! Producers and their transactions. `transactions.txt` holds what Apache Kafka 4.3 wrote (gzip, base64): an idempotent
 //! producer and two transactional ones that commit, abort and leave one open, in segments of 800 bytes.
 
+use std::collections::BTreeMap;
+
 use super::kafka::fixture_in;
 use super::*;
 use crate::log::producer::{Producer, Written};
 use crate::record::Marker;
 use crate::record::batch::batches;
 use crate::record::check::Invalid;
+use crate::view::Fate;
 
 const BASES: [Offset; 5] = [0, 7, 14, 21, 28];
 const END: Offset = 32;
@@ -103,6 +106,21 @@ fn the_last_stable_offset_is_where_the_first_open_transaction_began_and_waits_fo
     let expected: Vec<Offset> =
         [0, 1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 7].into_iter().chain([13; 9]).chain([19; 8]).chain([30; 3]).collect();
     assert_eq!(stable, expected);
+}
+
+#[test]
+fn the_page_is_told_what_each_batch_is_to_transactions() {
+    let (log, _) = follower();
+    let fates: BTreeMap<Offset, Fate> = log.newest(64).iter().map(|batch| (batch.base_offset, batch.fate)).collect();
+    let markers: Vec<(Offset, Fate)> =
+        fates.iter().filter(|(_, fate)| fate.is_marker()).map(|(at, fate)| (*at, *fate)).collect();
+    let (commit, abort) = (Fate::CommitMarker, Fate::AbortMarker);
+    assert_eq!(markers, [(11, abort), (12, commit), (18, abort), (21, abort), (29, commit)]);
+    // Where the transactions begin that the test above lists.
+    let of = |at: &Offset| fates[at];
+    assert_eq!([3, 13, 14].map(|at| of(&at)), [Fate::Aborted; 3]);
+    assert_eq!([7, 19].map(|at| of(&at)), [Fate::Committed; 2]);
+    assert_eq!((of(&0), of(&30)), (Fate::Plain, Fate::Open));
 }
 
 #[test]

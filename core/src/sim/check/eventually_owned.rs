@@ -3,7 +3,7 @@
 //!
 //! It is checked where a scenario says `expect settled`, beside `liveness.rs`.
 
-use crate::sim::view::{ConsumerView, Health, View};
+use crate::view::{ConsumerView, Health, View};
 
 pub(in crate::sim) fn check(view: &View) -> Result<(), String> {
     let live = |consumer: &&ConsumerView| consumer.health == Health::Running && consumer.group.is_some();

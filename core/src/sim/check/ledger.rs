@@ -95,22 +95,21 @@ impl Process {
         self.epoch != partition.leader_epoch() || self.leads != matches!(partition.role, Role::Leader(_))
     }
 
-    pub fn set(&mut self, partition: &Partition) {
-        self.high_watermark = partition.log.high_watermark();
-        self.epoch = partition.leader_epoch();
-        match &partition.role {
-            Role::Leader(leader) => {
-                self.leads = true;
-                self.epoch_start = leader.epoch_start;
-                if self.isr != leader.isr() {
-                    self.isr = leader.isr().to_vec();
-                }
-            }
-            Role::Follower(_) => {
-                self.leads = false;
-                self.isr.clear();
-            }
+    /// Whether it believes anything else now.
+    pub fn set(&mut self, partition: &Partition) -> bool {
+        let (leads, epoch_start, isr) = match &partition.role {
+            Role::Leader(leader) => (true, leader.epoch_start, leader.isr()),
+            Role::Follower(_) => (false, self.epoch_start, &[][..]),
+        };
+        let (high_watermark, epoch) = (partition.log.high_watermark(), partition.leader_epoch());
+        let now = (leads, epoch, high_watermark, epoch_start);
+        let changes = now != (self.leads, self.epoch, self.high_watermark, self.epoch_start) || self.isr != isr;
+        if changes {
+            (self.leads, self.epoch, self.high_watermark, self.epoch_start) = now;
+            self.isr.clear();
+            self.isr.extend_from_slice(isr);
         }
+        changes
     }
 }
 

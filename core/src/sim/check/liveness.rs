@@ -3,7 +3,7 @@
 //!
 //! It is checked where a scenario says `expect settled`: only the scenario knows that its faults are over.
 
-use crate::sim::view::{ReplicaView, View};
+use crate::view::{ReplicaView, View};
 
 pub(in crate::sim) fn check(view: &View) -> Result<(), String> {
     for producer in &view.producers {

@@ -159,7 +159,7 @@ impl Checks {
         match report {
             // Without acknowledgements (acks=0) nothing is promised.
             Report::Acked { offset: -1, .. } => {}
-            Report::Acked { topic, partition, sequence, offset } => {
+            Report::Acked { topic, partition, sequence, offset, .. } => {
                 let Some(place) = self.place(topic, *partition) else { return };
                 let ledger = &mut self.ledgers[place];
                 // The acknowledgement was on its way while the record was lost.
@@ -192,7 +192,7 @@ impl Checks {
                 let verdict = verdict.and_then(|()| ledger.promise(*offset, alone));
                 self.judge_once(at, place, verdict);
             }
-            Report::Received { topic, partition, offset, timestamp, key, value } => {
+            Report::Received { topic, partition, offset, timestamp, key, value, .. } => {
                 let received = Received { topic, partition: *partition, offset: *offset };
                 let Some(place) = self.place(topic, *partition) else { return };
                 let ledger = &mut self.ledgers[place];
@@ -237,7 +237,7 @@ impl Checks {
                 self.writers.get_mut(name).into_iter().for_each(|writer| writer.sent(*sequence));
             }
             Report::Transaction(stage) => self.transaction(at, name, *stage),
-            Report::Failed { .. } | Report::Thrown { .. } | Report::Note(_) => {}
+            Report::Failed { .. } | Report::Thrown { .. } | Report::Returned { .. } | Report::Note(_) => {}
             Report::Sought { partition, offset } => {
                 self.groups.sought(name, partition, *offset);
                 *next(&mut self.next, name, &partition.topic, partition.partition) = -1;

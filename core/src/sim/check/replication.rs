@@ -132,12 +132,13 @@ impl Checks {
             if replica.marks.end() < end {
                 replica.begin_at(end);
             }
+            let is_shorter = end < replica.marks.end();
             replica.cut(end);
             let before = replica.process.take();
             let changes = before.as_ref().is_none_or(|before| before.is_changed_by(partition));
             let epoch_before = before.as_ref().map(|before| before.epoch);
             let mut now = before.unwrap_or_default();
-            now.set(partition);
+            let believes = now.set(partition) || epoch_before.is_none();
             let verdict = match changes {
                 true => monotonic_epochs::believed(ledger, id, epoch_before, &now),
                 false => Ok(()),
@@ -154,6 +155,10 @@ impl Checks {
                 self.judge_once(at, place, verdict);
             }
             let ledger = &mut self.ledgers[place];
+            // A log that has only grown breaks nothing.
+            if !believes && !is_shorter && ledger.lossy() == 0 {
+                continue;
+            }
             let chosen = ledger.authority.as_ref().map(|authority| (authority.leader, authority.leader_epoch));
             let replica = ledger.replica(id);
             let leads = replica.process.as_ref().filter(|process| process.leads).map(|process| (id, process.epoch));

@@ -115,8 +115,9 @@ pub(super) fn numbered<'a>(
     writers: &'a mut BTreeMap<Arc<str>, Writer>,
     value: Option<&[u8]>,
 ) -> Option<(&'a Arc<str>, &'a mut Writer, u64)> {
-    let value = std::str::from_utf8(value?).ok()?.trim_end_matches('.');
-    let (name, number) = value.rsplit_once('-')?;
+    let value = value?;
+    let end = value.iter().rposition(|byte| *byte != b'.')? + 1;
+    let (name, number) = std::str::from_utf8(&value[..end]).ok()?.rsplit_once('-')?;
     let number = number.parse().ok()?;
     // The one with the name, whose key is shared with what is told of it.
     writers

@@ -38,9 +38,9 @@ use super::parse::{Line, duration};
 use super::text::Span;
 use super::{Action, ParseError};
 use crate::id::BrokerId;
-use crate::sim::view::Level;
-use crate::sim::zookeeper::NAME as ZOOKEEPER;
 use crate::time::Duration;
+use crate::view::Level;
+use crate::zookeeper::NAME as ZOOKEEPER;
 
 /// Longest delay of a link or disk.
 const MAX_SLOW: Duration = Duration::from_secs(60);
@@ -132,6 +132,25 @@ impl Fault {
             Fault::Skew(..) => "skew",
             Fault::Expire(_) => "expire",
         }
+    }
+
+    /// The producers and consumers that it names.
+    pub fn clients(&self) -> impl Iterator<Item = &str> {
+        let both = match self {
+            Fault::HealAll => [None, None],
+            Fault::Cut(link) | Fault::Heal(link) | Fault::SlowLink(link, _) | Fault::Hold(link, _) => {
+                [Some(&link.from), Some(&link.to)]
+            }
+            Fault::Reset(one, other) => [Some(one), Some(other)],
+            Fault::Kill(who) | Fault::Crash(who) | Fault::Start(who) | Fault::Pause(who) => [Some(who), None],
+            Fault::Resume(who) | Fault::SlowDisk(who, _) | Fault::Quicken(who) | Fault::Fill(who) => [Some(who), None],
+            Fault::Free(who) | Fault::Wipe(who) | Fault::Tear(who) | Fault::Corrupt(who) => [Some(who), None],
+            Fault::Skew(who, _) | Fault::Expire(who) => [Some(who), None],
+        };
+        both.into_iter().flatten().filter_map(|who| match who {
+            Who::Client(name) => Some(&name[..]),
+            _ => None,
+        })
     }
 
     /// It goes on until `heal`, or a line of its own, ends it.

@@ -39,7 +39,8 @@
 //! ```
 //!
 //! A consumer with a `group.id` is a member of that group. `stop` closes it, so that it leaves in order; `kill` ends its
-//! process, and the group waits for it until its session ends; `start` begins another process, which knows nothing. `rate` is
+//! process, and the group waits for it until its session ends; `start` begins another process, which knows nothing. A producer
+//! that is stopped sends what it has, and aborts a transaction that is open. `rate` is
 //! how fast its application works off what `poll()` gives; at 0/s it is stuck. `pause c1` holds the process, `pause c1
 //! orders-0` is what the application asks for.
 //!
@@ -172,11 +173,14 @@ pub enum Expectation {
 }
 
 /// What an `expect` can count, over all producers or consumers, or of one: `received`, `received:c1`.
-pub const COUNTS: [(&str, &str); 11] = [
+pub const COUNTS: [(&str, &str); 14] = [
     ("sent", "records that producers were given"),
     ("acked", "records that were acknowledged to producers"),
     ("failed", "records that producers gave up"),
     ("retries", "batches that producers sent once more"),
+    ("requests", "Produce requests that producers sent"),
+    ("requests-per-1000", "the same for every 1,000 records that were acknowledged"),
+    ("connections", "connections that producers and consumers hold"),
     ("committed", "transactions that producers committed"),
     ("aborted", "transactions that producers aborted"),
     ("received", "records that reached consumers"),
@@ -279,6 +283,20 @@ impl Scenario {
     /// Its first comment line without the `#`.
     pub fn title(&self) -> Option<&str> {
         self.opening.iter().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty())
+    }
+}
+
+impl Action {
+    /// The producers and consumers that must be there for it.
+    pub fn clients(&self) -> impl Iterator<Item = &str> {
+        let (one, fault) = match self {
+            Action::Rate { client, .. } | Action::Command { client, .. } => (Some(client), None),
+            Action::Send { by, .. } => (by.as_ref(), None),
+            Action::Stop(name) => (Some(name), None),
+            Action::Fault(fault) => (None, Some(fault)),
+            _ => (None, None),
+        };
+        one.map(String::as_str).into_iter().chain(fault.into_iter().flat_map(Fault::clients))
     }
 }
 

@@ -23,8 +23,8 @@ use crate::near::hint;
 use crate::rng::Seed;
 use crate::sim::admin::NAME as ADMIN;
 use crate::sim::workload::HAND;
-use crate::sim::zookeeper::NAME as ZOOKEEPER;
 use crate::time::{Duration, Instant};
+use crate::zookeeper::NAME as ZOOKEEPER;
 
 /// Bytes of a text.
 pub const MAX_TEXT: usize = 64 * 1024;
@@ -79,6 +79,9 @@ pub fn scenario(text: &str) -> Result<Scenario, Vec<ParseError>> {
         errors.sort_by_key(|error| (error.line, error.column));
         return Err(errors);
     }
+    if let Err(error) = reader.ensure_order() {
+        return Err(vec![error]);
+    }
     let mut scenario = reader.scenario;
     scenario.closing = reader.above;
     // Stable: ties stay in the order of the text.
@@ -123,6 +126,17 @@ struct Reader {
     cluster: bool,
     partitions: u32,
     declared: BTreeSet<String>,
+    /// When clients come, by the place of their lines.
+    born: BTreeMap<String, (Instant, usize)>,
+    /// Who is spoken of, when, and where.
+    uses: Vec<Use>,
+}
+
+struct Use {
+    client: String,
+    at: (Instant, usize),
+    line: usize,
+    column: usize,
 }
 
 impl Reader {
@@ -177,10 +191,34 @@ impl Reader {
                 if self.scenario.actions.len() == MAX_ACTIONS {
                     return line.wrong(0, format!("a scenario may have {MAX_ACTIONS} actions, and this is one more"));
                 }
+                let place = self.scenario.actions.len();
+                match &action {
+                    Action::Producer { name, .. } | Action::Consumer { name, .. } => {
+                        self.born.insert(name.clone(), (at, place));
+                    }
+                    _ => {
+                        let (number, column) = (line.number, line.words[from].column);
+                        let used =
+                            |client: &str| Use { client: client.to_owned(), at: (at, place), line: number, column };
+                        self.uses.extend(action.clients().map(used));
+                    }
+                }
                 self.scenario.actions.push(Timed { at, action, above: std::mem::take(&mut self.above) });
                 Ok(())
             }
             None => line.wrong(0, "expected text in UTF-8"),
+        }
+    }
+
+    /// Nobody is spoken of before they come.
+    fn ensure_order(&self) -> Parsed<()> {
+        let early = |one: &&Use| self.born.get(&one.client).is_some_and(|born| *born > one.at);
+        match self.uses.iter().find(early) {
+            None => Ok(()),
+            Some(Use { client, line, column, .. }) => {
+                let message = format!("{client} is not there yet: the line that brings it comes later");
+                Err(ParseError::new(*line, *column, message))
+            }
         }
     }
 

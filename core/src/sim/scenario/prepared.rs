@@ -63,9 +63,12 @@ prepared![
         "duplicates-that-the-application-makes",
         "buffer-full",
         "requests-per-thousand-records",
+        "stock-ticks",
         "more-partitions-move-keys",
+        "custom-partitioner",
         "no-order-across-partitions",
         "a-wrong-clock",
+        "poison-pill",
     ],
     "Transactions": [
         "transactions-commit-and-abort",

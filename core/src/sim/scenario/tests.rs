@@ -127,6 +127,15 @@ producer p3 topic=orders acks=1 transactional.id=t1
 }
 
 #[test]
+fn nobody_is_spoken_of_before_they_come() {
+    let text = "topic orders partitions=1\nskew p1 +1h\nproducer p1 topic=orders\n@2s consumer c1 topics=orders\n";
+    assert_eq!(errors(text), ["line 2, column 1: p1 is not there yet: the line that brings it comes later"]);
+    let text = "producer p1 topic=orders\nskew p1 +1h\n@1s cut c1 broker-1\n@2s consumer c1 topics=orders\n";
+    assert_eq!(errors(text), ["line 3, column 5: c1 is not there yet: the line that brings it comes later"]);
+    assert!(parse::scenario("@5s kill p1\nproducer p1 topic=orders\n").is_ok());
+}
+
+#[test]
 fn every_fault_is_read_and_written_back_as_it_stands() {
     let lines = "\
 kill broker-2

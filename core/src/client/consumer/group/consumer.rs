@@ -138,6 +138,11 @@ impl Member {
         self.beat(around, settings, shared, link);
     }
 
+    /// What it subscribes to is another.
+    pub fn say_soon(&mut self, now: Instant) {
+        self.next = now;
+    }
+
     /// It joins, as if it never had.
     fn begin(&mut self, now: Instant) {
         (self.stage, self.epoch, self.left) = (Stage::Joining, 0, Left::No);

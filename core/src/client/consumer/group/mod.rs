@@ -7,13 +7,15 @@
 //! ```
 //!
 //! `coordinator.rs` who it is | `classic.rs` a member of the classic protocol, `join.rs` how it joins, `subscription.rs` what
-//! members tell each other | `consumer.rs` a member of the consumer protocol | `offsets.rs` what is committed
+//! members tell each other | `consumer.rs` a member of the consumer protocol | `offsets.rs` what is committed, `called.rs`
+//! because a program calls for it
 //!
 //! 1. A member changes what it owns only while its application is in poll(): only then is it asked, and told.
 //! 2. What a member lets go of it lets go of before it says so; what it had under a generation that it is no longer in
 //!    is lost, not let go of.
 //! 3. Heartbeats go on while the application is busy, for `max.poll.interval.ms`.
 
+mod called;
 mod classic;
 mod consumer;
 mod coordinator;
@@ -40,10 +42,10 @@ use super::{Settings, Tag};
 use crate::client::connection::{Answer, LinkId, Network};
 use crate::client::metadata::Metadata;
 use crate::client::{Effect, Report};
-use crate::id::TopicPartition;
+use crate::id::{Offset, TopicPartition};
 use crate::rng::Stream;
-use crate::sim::view::FactGroup;
 use crate::time::{Duration, Instant};
+use crate::view::FactGroup;
 
 /// A consumer's part in its group.
 #[derive(Clone, Debug)]
@@ -84,6 +86,8 @@ enum Life {
 enum Membership {
     Classic(Classic),
     Consumer(Member),
+    /// Of nobody: the application picks its partitions, and the group keeps its offsets.
+    Picked,
 }
 
 /// What a request was for.
@@ -174,7 +178,7 @@ impl Group {
     pub fn withholds(&self) -> bool {
         let revokes = match &self.membership {
             Membership::Classic(classic) => classic.revokes(),
-            Membership::Consumer(_) => false,
+            Membership::Consumer(_) | Membership::Picked => false,
         };
         revokes || self.shared.stage != Life::Running
     }
@@ -196,11 +200,48 @@ impl Group {
         }
     }
 
+    /// subscribe(): the members share these from now on.
+    pub fn subscribe(&mut self, now: Instant, mut topics: Vec<TopicName>) {
+        topics.sort();
+        topics.dedup();
+        self.shared.topics = topics;
+        if let Membership::Consumer(member) = &mut self.membership {
+            member.say_soon(now);
+        }
+    }
+
+    /// assign(): these are read, whoever else reads them.
+    pub fn pick(&mut self, now: Instant, mut partitions: Vec<TopicPartition>, settings: Option<&GroupSettings>) {
+        partitions.sort();
+        (self.membership, self.shared.owned) = (Membership::Picked, partitions);
+        self.shared.moved = true;
+        if let Some(settings) = settings {
+            self.offsets.begin(now, settings);
+        }
+    }
+
+    /// commitSync() or commitAsync().
+    pub fn commit(&mut self, now: Instant, id: u64, offsets: Option<Vec<(TopicPartition, Offset)>>, sync: bool) {
+        self.offsets.call(now, id, offsets, sync);
+    }
+
+    /// groupMetadata(): the group, the member's id and its generation.
+    pub fn metadata(&self) -> (String, String, i32) {
+        let Identity { member_id, generation } = self.membership.identity();
+        (self.shared.id.to_string(), member_id.to_string(), generation)
+    }
+
+    /// Why the application cannot go on, if so.
+    pub fn fatal(&self) -> Option<&str> {
+        self.shared.fatal.as_deref()
+    }
+
     pub fn run(&mut self, around: &mut Around<'_>) {
         let Some(settings) = &around.settings.group else { return };
         if around.polling {
             self.shared.polled = around.now;
         }
+        self.offsets.expire(around);
         if self.shared.fatal.is_some() {
             return self.shared.end(around);
         }
@@ -224,9 +265,11 @@ impl Group {
         match membership {
             Membership::Classic(classic) => classic.run(around, settings, shared, offsets, coordinator, link),
             Membership::Consumer(member) => member.run(around, settings, shared, offsets, link),
+            Membership::Picked => {}
         }
         if let Some(link) = coordinator.link() {
             offsets.fetch(around, shared, membership, link);
+            offsets.commit_called(around, settings, shared, membership, link);
             offsets.commit_what_is_due(around, settings, shared, membership.committer(), link);
         }
     }
@@ -240,7 +283,9 @@ impl Group {
         let unreachable = link.is_none() && (coordinator.is_hopeless() || shared.owned.is_empty());
         if until > around.now && !unreachable {
             let Some(link) = link else { return };
-            if !offsets.closes(around, settings, shared, identity, link) {
+            offsets.commit_called(around, settings, shared, membership, link);
+            let picked = matches!(membership, Membership::Picked);
+            if !offsets.closes(around, settings, shared, (identity, picked), link) {
                 return;
             }
             shared.let_go_of_all(around, membership.generation());
@@ -249,6 +294,7 @@ impl Group {
                     classic.leave(around, settings, shared, link, "the consumer is being closed")
                 }
                 Membership::Consumer(member) => member.leave(around, settings, shared, link),
+                Membership::Picked => true,
             };
             if !left {
                 return;
@@ -327,9 +373,15 @@ impl Group {
         let member = match &self.membership {
             Membership::Classic(classic) => classic.deadline(settings, &self.shared),
             Membership::Consumer(member) => member.deadline(settings, &self.shared),
+            Membership::Picked => Vec::new(),
         };
         let times = member.into_iter().chain(self.offsets.deadline(settings)).chain(close);
         times.chain(self.coordinator.deadline()).filter(|at| *at > looked).min()
+    }
+
+    /// How it stands with the group, in words.
+    pub fn state(&self) -> &'static str {
+        self.membership.state()
     }
 
     /// For the page.
@@ -352,6 +404,7 @@ impl Membership {
         match self {
             Membership::Classic(classic) => classic.identity(),
             Membership::Consumer(member) => member.identity(),
+            Membership::Picked => Identity { member_id: StrBytes::default(), generation: classic::NONE },
         }
     }
 
@@ -360,6 +413,7 @@ impl Membership {
         let may = match self {
             Membership::Classic(classic) => classic.may_commit(),
             Membership::Consumer(member) => member.may_commit(),
+            Membership::Picked => true,
         };
         may.then(|| self.identity())
     }
@@ -372,6 +426,7 @@ impl Membership {
         match self {
             Membership::Classic(classic) => classic.state(),
             Membership::Consumer(member) => member.state(),
+            Membership::Picked => "no member",
         }
     }
 }

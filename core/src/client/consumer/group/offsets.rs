@@ -13,12 +13,13 @@ use kafka_protocol::messages::{
 use super::super::positions::{State, Tenure};
 use super::super::settings::{GroupSettings, Manual, Reset};
 use super::super::validate::Validity;
+use super::called::Called;
 use super::coordinator::Coordinator;
-use super::{Around, Ask, Identity, Membership, Shared, subscription};
+use super::{Around, Ask, Identity, Membership, Shared, called, subscription};
 use crate::client::connection::LinkId;
 use crate::client::{Effect, Report};
 use crate::error::{self, ErrorCode};
-use crate::id::{Offset, TopicPartition};
+use crate::id::{LeaderEpoch, Offset, TopicPartition};
 use crate::time::{Duration, Instant};
 
 /// From 10 on OffsetCommit and OffsetFetch name topics by their ids.
@@ -26,9 +27,9 @@ const LAST_WITH_NAMES: i16 = 9;
 /// From this version on OffsetFetch asks for several groups at once.
 const BATCHED: i16 = 8;
 /// Kafka's `default.api.timeout.ms`.
-const API_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const API_TIMEOUT: Duration = Duration::from_secs(60);
 
-const COMMIT_FAILED: &str = "Offset commit cannot be completed since the consumer is not part of an active group for auto \
+pub(super) const COMMIT_FAILED: &str = "Offset commit cannot be completed since the consumer is not part of an active group for auto \
                              partition assignment; it is likely that the consumer was kicked out of the group.";
 
 #[derive(Clone, Debug, Default)]
@@ -44,7 +45,9 @@ pub struct Offsets {
     /// A commit that somebody waits for is on its way.
     asked: bool,
     fetching: bool,
-    retry_at: Instant,
+    /// What a program calls for.
+    pub(super) called: Vec<Called>,
+    pub(super) retry_at: Instant,
     /// In a row.
     failures: u32,
 }
@@ -72,6 +75,8 @@ pub enum Why {
     Last,
     Sync,
     Async,
+    /// The program's call of that number.
+    Called(u64),
 }
 
 /// A commit that is on its way.
@@ -126,12 +131,15 @@ impl Offsets {
         around: &mut Around<'_>,
         settings: &GroupSettings,
         shared: &Shared,
-        identity: Identity,
+        (identity, picked): (Identity, bool),
         link: LinkId,
     ) -> bool {
         let commits = settings.auto_commit.is_some() || settings.commit.is_some();
+        if !self.called.is_empty() {
+            return false;
+        }
         !commits
-            || identity.generation <= 0
+            || identity.generation <= 0 && !picked
             || self.prepared(around, settings, shared, identity, link) == Prepared::Done
     }
 
@@ -179,7 +187,7 @@ impl Offsets {
         }
     }
 
-    fn commit(
+    pub(super) fn commit(
         &mut self,
         around: &mut Around<'_>,
         settings: &GroupSettings,
@@ -188,28 +196,43 @@ impl Offsets {
         link: LinkId,
         why: Why,
     ) -> Sent {
-        let Identity { member_id, generation } = identity;
+        let positions = around.positions.iter();
+        let at = |position: &super::Position| match position.state {
+            State::At(offset) => Some((position.name(), offset, position.epoch)),
+            _ => None,
+        };
+        let own = positions.filter(|position| shared.owned.contains(&position.name()));
+        let mut offsets: Vec<_> = own.filter_map(at).collect();
+        offsets.sort();
+        self.request(around, settings, shared, identity, link, why, offsets)
+    }
+
+    /// Commits these; each topic's stand together.
+    pub(super) fn request(
+        &mut self,
+        around: &mut Around<'_>,
+        settings: &GroupSettings,
+        shared: &Shared,
+        Identity { member_id, generation }: Identity,
+        link: LinkId,
+        why: Why,
+        told: Vec<(TopicPartition, Offset, LeaderEpoch)>,
+    ) -> Sent {
         let mut offsets = Vec::new();
         let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
-        let positions = around.positions.iter();
-        let mut positions: Vec<_> = positions.filter(|position| shared.owned.contains(&position.name())).collect();
-        positions.sort_by_key(|position| position.name());
-        for position in positions {
-            let State::At(offset) = position.state else { continue };
-            offsets.push((position.name(), offset));
+        for (name, offset, epoch) in told {
             let partition = OffsetCommitRequestPartition::default()
-                .with_partition_index(position.partition)
+                .with_partition_index(name.partition)
                 .with_committed_offset(offset)
-                .with_committed_leader_epoch(position.epoch)
+                .with_committed_leader_epoch(epoch)
                 .with_committed_metadata(Some(Default::default()));
-            match topics.last_mut().filter(|topic| topic.name == position.topic) {
+            match topics.last_mut().filter(|topic| topic.name == name.topic) {
                 Some(topic) => topic.partitions.push(partition),
                 None => topics.push(
-                    OffsetCommitRequestTopic::default()
-                        .with_name(position.topic.clone())
-                        .with_partitions(vec![partition]),
+                    OffsetCommitRequestTopic::default().with_name(name.topic.clone()).with_partitions(vec![partition]),
                 ),
             }
+            offsets.push((name, offset));
         }
         if offsets.is_empty() {
             return Sent::Nothing;
@@ -240,7 +263,7 @@ impl Offsets {
         let mut answers = body.topics.iter().flat_map(|topic| &topic.partitions);
         let failed = answers.find_map(|answer| ErrorCode::try_from_code(answer.error_code));
         let Some(error) = failed else {
-            self.settled(around, &commit, true);
+            self.settled(around, &commit, None);
             for (partition, offset) in &commit.offsets {
                 let of = |position: &&mut super::Position| position.name() == *partition;
                 around.positions.iter_mut().filter(of).for_each(|position| position.committed = *offset);
@@ -284,7 +307,7 @@ impl Offsets {
             }
             _ => around.note(format!("Offset commit failed: {}", error::name(error.code()))),
         }
-        self.settled(around, &commit, false);
+        self.settled(around, &commit, Some(error));
     }
 
     /// It can be tried again.
@@ -299,15 +322,17 @@ impl Offsets {
                 }
             }
             Why::Async => around.note("Asynchronous commit of offsets failed, and is not tried again"),
+            Why::Called(id) => self.call_lost(around, id),
         }
     }
 
-    fn settled(&mut self, around: &mut Around<'_>, commit: &Commit, well: bool) {
+    fn settled(&mut self, around: &mut Around<'_>, commit: &Commit, failed: Option<ErrorCode>) {
         match commit.why {
             Why::Last => self.last = Last::Done,
             Why::Sync => (self.asked, self.sync) = (false, None),
-            Why::Auto if !well => self.retry_at = around.retry_at(0),
+            Why::Auto if failed.is_some() => self.retry_at = around.retry_at(0),
             Why::Auto | Why::Async => {}
+            Why::Called(id) => self.answer(around, id, failed.map_or(Ok(()), |error| Err(called::exception(error)))),
         }
     }
 
@@ -413,12 +438,12 @@ impl Offsets {
 
     pub fn deadline(&self, settings: &GroupSettings) -> impl Iterator<Item = Instant> {
         let auto = settings.auto_commit.and(self.next_auto);
-        auto.into_iter().chain(self.sync).chain([self.retry_at])
+        auto.into_iter().chain(self.sync).chain(self.call_deadline()).chain([self.retry_at])
     }
 }
 
 /// What became of a wish to commit.
-enum Sent {
+pub(super) enum Sent {
     Yes,
     /// There is nothing to commit.
     Nothing,

@@ -344,3 +344,70 @@ fn a_member_of_the_consumer_protocol_says_that_it_leaves() {
         assert_eq!(told(&fake), ["assigned 2 in 1", "revoked 2", "closed"]);
     }
 }
+
+/// What a program's calls returned.
+fn returned(fake: &Fake<Consumer>) -> Vec<(u64, Option<String>)> {
+    let returned = |report: &Report| match report {
+        Report::Returned { call, result } => Some((*call, result.clone().err().map(|error| error.class))),
+        _ => None,
+    };
+    fake.reports.iter().filter_map(returned).collect()
+}
+
+#[test]
+fn a_program_takes_part_in_poll_alone_and_its_commits_return_once() {
+    use crate::client::Call;
+    let mut fake = member("enable.auto.commit=false");
+    fake.node = fake.node.for_program();
+    find(&mut fake);
+    fake.pass(500);
+    assert_eq!(asks(&fake, ApiKey::JoinGroup), 0, "it is not in poll()");
+    let commit = |sync| Call::Commit { offsets: Some(vec![(TopicPartition::new(topic(), 0), 3)]), sync };
+    fake.step(Event::Call { id: 1, call: commit(true) });
+    assert_eq!(returned(&fake), [(1, Some("CommitFailedException".to_string()))]);
+    fake.step(Event::Call { id: 2, call: Call::Poll });
+    refuse_join(&mut fake, ErrorCode::MemberIdRequired, "m");
+    join(&mut fake, 1);
+    fetch_offsets(&mut fake, 7);
+
+    // commitSync() is tried again where that may help, commitAsync() is not.
+    for (id, sync) in [(3, true), (4, false)] {
+        fake.step(Event::Call { id, call: commit(sync) });
+        let (_, conn, request) = asked(&mut fake, ApiKey::OffsetCommit);
+        committed(&mut fake, conn, &request, ErrorCode::CoordinatorLoadInProgress.code());
+        fake.pass(200);
+        assert_eq!(asks(&fake, ApiKey::OffsetCommit), usize::from(sync));
+        if sync {
+            let (_, conn, request) = asked(&mut fake, ApiKey::OffsetCommit);
+            committed(&mut fake, conn, &request, 0);
+        }
+    }
+    let lost = (4, Some("RetriableCommitFailedException".to_string()));
+    assert_eq!(returned(&fake)[1..], [(3, None), lost]);
+
+    // Nor is one that is refused.
+    fake.step(Event::Call { id: 5, call: commit(true) });
+    let (_, conn, request) = asked(&mut fake, ApiKey::OffsetCommit);
+    committed(&mut fake, conn, &request, ErrorCode::IllegalGeneration.code());
+    assert_eq!(returned(&fake).last(), Some(&(5, Some("CommitFailedException".to_string()))));
+}
+
+#[test]
+fn a_program_that_picks_its_partitions_is_nobodys_member_and_commits_all_the_same() {
+    use crate::client::Call;
+    let mut fake = member("enable.auto.commit=false");
+    fake.node = fake.node.for_program();
+    let partitions = (0..2).map(|partition| TopicPartition::new(topic(), partition)).collect();
+    fake.step(Event::Call { id: 1, call: Call::Assign(partitions) });
+    find(&mut fake);
+    fetch_offsets(&mut fake, 7);
+    fake.step(Event::Call { id: 2, call: Call::Commit { offsets: None, sync: true } });
+    let (_, conn, request) = asked(&mut fake, ApiKey::OffsetCommit);
+    let RequestKind::OffsetCommit(body) = &request.body else { unreachable!() };
+    assert_eq!((body.generation_id_or_member_epoch, &*body.member_id), (-1, ""));
+    committed(&mut fake, conn, &request, 0);
+    assert_eq!(returned(&fake), [(1, None), (2, None)]);
+    assert_eq!((asks(&fake, ApiKey::JoinGroup), fake.node.assignment().len()), (0, 2));
+    fake.step(Event::Command(Command::Close));
+    assert_eq!(asks(&fake, ApiKey::LeaveGroup), 0);
+}

@@ -1,5 +1,6 @@
 //! What a producer sends, and what it tells of its records.
 
+mod program;
 mod transactions;
 
 use bytes::Bytes;
@@ -68,7 +69,7 @@ fn acked(fake: &Fake<Producer>) -> Vec<(u64, i64)> {
 
 fn failures(fake: &Fake<Producer>) -> Vec<(u64, String)> {
     let failed = |report: &Report| match report {
-        Report::Failed { sequence, error, .. } => Some((*sequence, error.clone())),
+        Report::Failed { sequence, .. } => Some((*sequence, report.why().unwrap())),
         _ => None,
     };
     fake.reports.iter().filter_map(failed).collect()
@@ -87,6 +88,92 @@ fn records_at_a_rate_linger_in_a_batch_and_are_acknowledged_by_number() {
     answer(&mut fake, conn, &request, 0, 100);
     assert_eq!(acked(&fake), [(0, 100), (1, 101), (2, 102), (3, 103), (4, 104), (5, 105)]);
     assert_eq!(fake.node.view().acked, 6);
+}
+
+#[test]
+fn a_value_that_does_not_fit_its_serializer_is_thrown_back_and_others_are_sent() {
+    let mut fake = producer("linger.ms=0 value.serializer=IntegerSerializer", &[(1, 0)]);
+    fake.pass(1);
+    send(&mut fake, Some("k"), "hello");
+    assert!(fake.requests.is_empty());
+    let why = "SerializationException: Can't convert value of class java.lang.String to class \
+               org.apache.kafka.common.serialization.IntegerSerializer specified in value.serializer";
+    assert_eq!(failures(&fake), [(0, why.to_owned())]);
+    send(&mut fake, Some("k"), "258");
+    assert_eq!(values(&fake.request().2), [(0, vec!["\0\0\u{1}\u{2}".to_owned()])]);
+}
+
+#[test]
+fn numbered_records_are_of_the_class_that_the_serializer_takes() {
+    let settings = "rate=1000/s linger.ms=5 keys=2 key.serializer=ShortSerializer value.serializer=LongSerializer";
+    let mut fake = producer(settings, &[(1, 0)]);
+    fake.pass(5);
+    let request = fake.request().2;
+    let records = Record::decode(&request.batches[0].as_ref().unwrap().batch).unwrap();
+    let keys: Vec<_> = records.iter().map(|record| record.key.as_deref().unwrap()).collect();
+    assert_eq!(keys, [[0, 0], [0, 1], [0, 0], [0, 1], [0, 0], [0, 1]]);
+    assert_eq!(records[5].value.as_deref(), Some(&[0, 0, 0, 0, 0, 0, 0, 5][..]));
+}
+
+#[test]
+fn handlers_that_share_a_producer_work_side_by_side_and_the_main_thread_waits_for_one() {
+    let sent = |settings: &str| {
+        let mut fake = producer(&format!("rate=100/s handler.ms=30 {settings}"), &[(1, 0)]);
+        fake.pass(3_000);
+        fake.node.view().sent
+    };
+    assert_eq!(sent("handlers=1"), 100);
+    // The second one begins 10 ms later.
+    assert_eq!(sent("handlers=2"), 199);
+    // More than are needed: all records but the three that are being worked on.
+    assert_eq!(sent("handlers=9"), 301 - 3);
+}
+
+#[test]
+fn a_partition_that_a_partitioner_makes_up_is_waited_for_until_delivery_times_out() {
+    let settings = "linger.ms=0 partitioner.class=TablePartitioner partitioner.table=VIP:7 request.timeout.ms=1000 \
+                    delivery.timeout.ms=2000";
+    let mut fake = producer(settings, &[(1, 0), (1, 0)]);
+    fake.pass(1);
+    send(&mut fake, Some("VIP"), "hello");
+    assert!(fake.requests.is_empty());
+    fake.pass(3_000);
+    let why = "Expiring 1 record(s) for orders-7:2000 ms has passed since batch creation. The request has not been sent, \
+               or no server response has been received yet.";
+    assert_eq!(failures(&fake), [(0, why.to_owned())]);
+}
+
+#[test]
+fn a_producer_that_closes_sends_what_lingers_and_refuses_what_comes() {
+    let mut fake = producer("linger.ms=60000 rate=100/s", &[(1, 0)]);
+    fake.pass(25);
+    fake.step(Event::Command(Command::Close));
+    fake.pass(1_000);
+    send(&mut fake, None, "late");
+    let late = "IllegalStateException: Cannot perform operation after producer has been closed";
+    assert_eq!(failures(&fake), [(3, late.to_owned())]);
+    assert!(!fake.reports.contains(&Report::Closed));
+    let (_, conn, request) = fake.request();
+    assert_eq!(values(&request), [(0, vec!["p1-0".to_owned(), "p1-1".to_owned(), "p1-2".to_owned()])]);
+    answer(&mut fake, conn, &request, 0, 0);
+    assert_eq!((fake.reports.last(), fake.node.deadline()), (Some(&Report::Closed), None));
+}
+
+#[test]
+fn a_call_that_blocks_is_told_when_its_producer_closes() {
+    let mut fake = producer("", &[]);
+    fake.pass(1);
+    send(&mut fake, None, "blocks");
+    send(&mut fake, None, "waits");
+    fake.step(Event::Command(Command::Close));
+    assert_eq!(
+        failures(&fake),
+        [
+            (0, "KafkaException: Producer closed while send in progress".to_owned()),
+            (1, "IllegalStateException: Cannot perform operation after producer has been closed".to_owned())
+        ]
+    );
+    assert_eq!(fake.reports.last(), Some(&Report::Closed));
 }
 
 #[test]

@@ -222,6 +222,38 @@ fn a_transaction_of_nothing_needs_nobody_to_end_it() {
 }
 
 #[test]
+fn a_producer_that_closes_sends_what_it_has_and_aborts_its_open_transaction() {
+    let mut fake = transactional("linger.ms=60000", 2);
+    turn(&mut fake, Turn::Begin);
+    send(&mut fake, Some("k"), "hello");
+    assert!(fake.requests.is_empty());
+    fake.step(Event::Command(Command::Close));
+    let (_, conn, request) = fake.request();
+    assert!(fake.requests.is_empty());
+    answer(&mut fake, conn, &request, 0, 5);
+    assert_eq!(acked(&fake), [(0, 5)]);
+    turn(&mut fake, Turn::Commit);
+    let closed = "IllegalStateException: Cannot perform operation after producer has been closed";
+    assert_eq!(thrown(&fake), [format!("commitTransaction() throws {closed}")]);
+    ended(&mut fake, false, 0, Some(1));
+    assert_eq!(stages(&fake), [Stage::Begun, Stage::Aborting, Stage::Aborted]);
+    assert_eq!(fake.reports.last(), Some(&Report::Closed));
+
+    // One that is being committed is committed.
+    let mut fake = transactional("", 2);
+    turn(&mut fake, Turn::Begin);
+    send(&mut fake, Some("k"), "hello");
+    let (_, conn, request) = fake.request();
+    turn(&mut fake, Turn::Commit);
+    fake.step(Event::Command(Command::Close));
+    answer(&mut fake, conn, &request, 0, 5);
+    assert!(!fake.reports.contains(&Report::Closed));
+    ended(&mut fake, true, 0, Some(1));
+    assert_eq!(stages(&fake), [Stage::Begun, Stage::Committing, Stage::Committed]);
+    assert_eq!(fake.reports.last(), Some(&Report::Closed));
+}
+
+#[test]
 fn calls_in_the_wrong_state_throw_in_kafkas_words() {
     let mut fake = transactional("", 2);
     send(&mut fake, Some("k"), "early");

@@ -66,7 +66,7 @@ impl TransactionManager {
     pub fn acknowledged(&mut self, id: QueueId, batch: &ProducerBatch, base_offset: i64) {
         let Some(stamp) = batch.stamp else { return };
         let records = batch.sequences.len() as i32;
-        let last_offset = (base_offset >= 0).then_some(base_offset + i64::from(records) - 1);
+        let last_offset = (base_offset >= 0).then_some(base_offset.wrapping_add(i64::from(records) - 1));
         self.sequences(id).acked(increment(stamp.sequence, records - 1), last_offset);
     }
 

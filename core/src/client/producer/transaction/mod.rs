@@ -170,6 +170,10 @@ impl TransactionManager {
         self.state == State::FatalError
     }
 
+    pub fn is_in_transaction(&self) -> bool {
+        matches!(self.state, State::InTransaction | State::AbortableError)
+    }
+
     pub fn has_abortable_error(&self) -> bool {
         self.state == State::AbortableError
     }
@@ -181,6 +185,11 @@ impl TransactionManager {
     /// Batches must not linger: their transaction is to end.
     pub fn is_completing(&self) -> bool {
         matches!(self.state, State::Committing | State::Aborting)
+    }
+
+    /// `hasOngoingTransaction`.
+    pub fn has_ongoing_transaction(&self) -> bool {
+        matches!(self.state, State::InTransaction | State::Committing | State::Aborting | State::AbortableError)
     }
 
     /// Whether partitions are added to transactions by the producer.

@@ -17,8 +17,8 @@ use crate::protocol::cluster::{Assignment, Registration};
 use crate::protocol::znode;
 use crate::record::{Batch, BatchBuilder, Compression, Marker, Record, Stamp};
 use crate::sim::Tally;
-use crate::sim::view::{ConsumerView, GroupView, MemberView, TopicView, View};
 use crate::time::Timestamp;
+use crate::view::{ConsumerView, GroupView, MemberView, TopicView, View};
 use crate::zookeeper::txn::Txn;
 
 const LEADER: BrokerId = BrokerId(1);

@@ -9,7 +9,7 @@ use super::super::{
 };
 use super::*;
 use crate::client::Stage;
-use crate::record::Marker;
+use crate::record::{Marker, TimestampType};
 
 /// A log of one partition, all of it committed.
 struct Written {
@@ -139,7 +139,17 @@ fn watching(idempotent: bool, commit: bool) -> Checks {
 
 fn reads(checks: &mut Checks, consumer: &str, offset: Offset, value: &'static str) -> Vec<&'static str> {
     let value = Some(Bytes::from_static(value.as_bytes()));
-    let report = Report::Received { topic: topic(), partition: 0, offset, timestamp: 0, key: None, value };
+    let report = Report::Received {
+        topic: topic(),
+        partition: 0,
+        offset,
+        timestamp: 0,
+        timestamp_type: TimestampType::CreateTime,
+        leader_epoch: 0,
+        key: None,
+        value,
+        headers: Vec::new(),
+    };
     tells(checks, consumer, &report)
 }
 

@@ -1,10 +1,14 @@
 //! What a page draws: a plain snapshot of a cluster. The simulator makes it, a live server makes it, and the page knows
 //! nothing else. Names of nodes are those of scenarios: `broker-1`, `p1`, `c1`.
+//!
+//! `held.rs` what there is to see of one thing
+
+mod held;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::held::*;
 use crate::time::Instant;
-use crate::zookeeper::Stat;
 
 /// One moment of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +29,9 @@ pub struct View {
     /// Sorted by id.
     #[serde(default)]
     pub groups: Vec<GroupView>,
+    /// Sorted by id.
+    #[serde(default)]
+    pub transactions: Vec<TransactionView>,
     /// Pairs of nodes that hold a connection, and pairs that are cut; each pair once, the client's name first.
     #[serde(default)]
     pub links: Vec<LinkView>,
@@ -88,6 +95,9 @@ pub struct ReplicaView {
     pub log_start: i64,
     pub end: i64,
     pub high_watermark: i64,
+    /// The last stable offset: read_committed consumers stop here.
+    #[serde(default)]
+    pub stable: i64,
     /// Everything below survives the machine.
     pub flushed: i64,
     pub bytes: u64,
@@ -103,6 +113,23 @@ pub struct BatchView {
     pub last_offset: i64,
     pub bytes: u32,
     pub leader_epoch: i32,
+    #[serde(default, skip_serializing_if = "Fate::is_plain")]
+    pub fate: Fate,
+}
+
+/// What a batch is to transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// Its transaction has no marker yet.
+    Open,
+    Committed,
+    Aborted,
+    /// It is a marker, which says how a transaction ended.
+    CommitMarker,
+    AbortMarker,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,9 +170,50 @@ pub struct ProducerView {
     pub buffered: u64,
     pub buffer_memory: u64,
     pub in_flight: u32,
+    /// Produce requests that it has sent; 0 on a live server.
+    #[serde(default)]
+    pub requests: u64,
     /// With idempotence.
     #[serde(default)]
     pub identity: Option<IdentityView>,
+    /// Where what it has in hand is; `None` where nobody knows.
+    #[serde(default)]
+    pub stages: Option<StagesView>,
+}
+
+/// The way of a record through a producer: serializer, partitioner, a queue of batches a partition, in flight.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StagesView {
+    /// Why send() waits, if it does.
+    pub blocked: Option<String>,
+    /// How it finds a partition.
+    pub partitioner: String,
+    /// `batch.size`.
+    pub batch_size: u32,
+    pub linger_ms: u64,
+    /// Those with something in them, by topic and partition.
+    pub queues: Vec<QueueView>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QueueView {
+    pub topic: String,
+    pub partition: i32,
+    /// Batches that wait, and those that are on their way to the leader.
+    pub waiting: u32,
+    pub in_flight: u32,
+    /// The oldest of both, at most [`StagesView::BATCHES`] of each.
+    pub batches: Vec<PendingView>,
+    pub flying: Vec<PendingView>,
+}
+
+/// A batch in a producer's hands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingView {
+    pub records: u32,
+    pub bytes: u32,
+    /// How often it has been sent.
+    pub attempts: u32,
 }
 
 /// Who a producer is to brokers, and its transactions.
@@ -179,6 +247,9 @@ pub struct ConsumerView {
     /// Partitions in which it does not know yet where to begin: the lag leaves them out.
     #[serde(default)]
     pub unplaced: u32,
+    /// How it stands with its group, in its own words: `stable`, `joins`; empty where nobody knows.
+    #[serde(default)]
+    pub membership: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -219,6 +290,24 @@ pub struct MemberView {
     pub epoch: i32,
     /// Topic and partition, sorted; those that it has not let go of yet are among them.
     pub assigned: Vec<(String, i32)>,
+    /// Of a classic group: it has joined the rebalance that goes on.
+    #[serde(default)]
+    pub joined: bool,
+}
+
+/// A transactional id, as its coordinator knows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TransactionView {
+    pub id: String,
+    /// As Kafka names it: `Ongoing`, `PrepareCommit`, `CompleteAbort`.
+    pub state: String,
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// The broker that coordinates it.
+    pub coordinator: i32,
+    /// Topic and partition, sorted: those that take part, until all of them have their markers.
+    pub partitions: Vec<(String, i32)>,
+    pub timeout_ms: i32,
 }
 
 /// An offset that a group has committed.
@@ -304,146 +393,26 @@ pub struct Mark {
     pub level: Level,
 }
 
-/// What a person holds: something to look into.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Target {
-    Message {
-        id: u64,
-    },
-    Broker {
-        id: i32,
-    },
-    Partition {
-        broker: i32,
-        topic: String,
-        partition: i32,
-    },
-    /// The batch that holds that offset.
-    Batch {
-        broker: i32,
-        topic: String,
-        partition: i32,
-        offset: i64,
-    },
-    Producer {
-        name: String,
-    },
-    Consumer {
-        name: String,
-    },
-    /// A group of consumers.
-    Group {
-        id: String,
-    },
-    ZooKeeper,
-    /// What ZooKeeper holds there.
-    Znode {
-        path: String,
-    },
-}
-
-/// What there is to see of a [`Target`]: everything that needs bytes or message bodies and is not in the [`View`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Detail {
-    Message(MessageDetail),
-    Batch(BatchDetail),
-    Znode(ZnodeDetail),
-    /// Everything else: names and values, in groups.
-    Facts(Vec<FactGroup>),
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct MessageDetail {
-    pub message: MessageView,
-    /// `Produce`, `13`, correlation id, client.id.
-    pub api: String,
-    pub version: i16,
-    pub correlation_id: i32,
-    pub client_id: Option<String>,
-    /// The real struct's fields, indented, a line each.
-    pub fields: String,
-    /// The first batch that it carries, if it carries any.
-    pub batch: Option<BatchDetail>,
-    /// Of a message of a live server.
-    #[serde(default)]
-    pub passed: Option<Passed>,
-}
-
-/// When a live server had to do with a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Passed {
-    /// When the request was read.
-    pub read: Instant,
-    /// When its answer was handed to the socket; `None` while there is none, as under acks=0.
-    pub answered: Option<Instant>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct BatchDetail {
-    pub topic: String,
-    pub partition: i32,
-    pub base_offset: i64,
-    pub last_offset: i64,
-    /// Where it lies: the segment's base offset and the position in its file; absent while on its way.
-    pub at: Option<(i64, u32)>,
-    /// The header's fields: name, value in words, first byte, bytes.
-    pub header: Vec<HeaderField>,
-    /// Decoded; at most 100.
-    pub records: Vec<RecordView>,
-    /// The first 4 KiB, as they are in the log.
-    pub bytes: Vec<u8>,
-    pub size: u32,
-    /// Why the records could not be decoded.
-    pub broken: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ZnodeDetail {
-    pub path: String,
-    /// As text; `None` where there is none.
-    pub data: Option<String>,
-    pub stat: Stat,
-    /// Sorted by name.
-    pub children: Vec<ZnodeChild>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ZnodeChild {
-    pub name: String,
-    /// How many it has itself.
-    pub children: i32,
-    pub ephemeral: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HeaderField {
-    pub name: String,
-    pub value: String,
-    pub at: u32,
-    pub len: u32,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RecordView {
-    pub offset: i64,
-    pub timestamp: i64,
-    /// As text where it is UTF-8, else as `0x…`.
-    pub key: Option<String>,
-    pub value: Option<String>,
-    pub headers: Vec<(String, Option<String>)>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct FactGroup {
-    pub title: String,
-    pub facts: Vec<(String, String)>,
-}
-
 impl ZooKeeperView {
     /// One that does not run.
     pub fn dead() -> ZooKeeperView {
-        ZooKeeperView { name: super::zookeeper::NAME.to_owned(), health: Health::Dead, ..ZooKeeperView::default() }
+        ZooKeeperView { name: crate::zookeeper::NAME.to_owned(), health: Health::Dead, ..ZooKeeperView::default() }
     }
+}
+
+impl Fate {
+    pub fn is_plain(&self) -> bool {
+        *self == Fate::Plain
+    }
+
+    pub fn is_marker(self) -> bool {
+        matches!(self, Fate::CommitMarker | Fate::AbortMarker)
+    }
+}
+
+impl StagesView {
+    /// Batches of a queue that a view carries.
+    pub const BATCHES: usize = 6;
 }
 
 impl View {

@@ -1,0 +1,92 @@
+//! A program's threads in front of a producer.
+
+use super::*;
+use crate::client::{Call, Turn};
+
+fn program(settings: &str) -> Fake<Producer> {
+    let set = settings.split_whitespace().filter_map(|pair| pair.split_once('='));
+    let set = set.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let node = Producer::new("p1", &[], &set, vec![endpoint(1)], Seed(1)).unwrap();
+    Fake::new(node.for_program(), &[(1, 0)])
+}
+
+fn call(fake: &mut Fake<Producer>, id: u64, call: Call) {
+    fake.step(Event::Call { id, call });
+}
+
+fn record(topic: &str, size: usize) -> Call {
+    let value = Some(vec![b'v'; size]);
+    Call::Send(SendRecord { topic: topic.to_string(), value, ..SendRecord::default() })
+}
+
+fn returned(fake: &Fake<Producer>) -> Vec<(u64, Result<(), String>)> {
+    let returned = |report: &Report| match report {
+        Report::Returned { call, result } => Some((*call, result.clone().map_err(|error| error.class))),
+        _ => None,
+    };
+    fake.reports.iter().filter_map(returned).collect()
+}
+
+#[test]
+fn a_thread_that_blocks_keeps_no_other_waiting_and_gives_up_in_its_own_time() {
+    let mut fake = program("max.block.ms=3000 linger.ms=0");
+    fake.pass(1);
+    call(&mut fake, 0, record("payments", 1));
+    fake.pass(1_000);
+    call(&mut fake, 1, record("payments", 1));
+    call(&mut fake, 2, record("orders", 1));
+    assert_eq!(values(&fake.request().2), [(0, vec!["v".to_string()])]);
+    assert!(failures(&fake).is_empty());
+    fake.pass(2_000);
+    assert_eq!(failures(&fake).iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [0]);
+    fake.pass(1_000);
+    assert_eq!(failures(&fake).iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn a_thread_that_waits_for_memory_hurries_what_lingers_although_others_find_room() {
+    let mut fake = program("linger.ms=60000 batch.size=1000 buffer.memory=1500");
+    fake.pass(1);
+    call(&mut fake, 0, record("orders", 100));
+    call(&mut fake, 1, record("orders", 1_000));
+    call(&mut fake, 2, record("orders", 100));
+    // The second has no room, and the others go so that it gets some.
+    let (_, conn, request) = fake.request();
+    let sent = values(&request)[0].1.len();
+    assert!(fake.requests.is_empty() && acked(&fake).is_empty());
+    answer(&mut fake, conn, &request, 0, 0);
+    let mut all = sent;
+    while let Some((_, conn, request)) = fake.requests.pop_front() {
+        all += values(&request)[0].1.len();
+        answer(&mut fake, conn, &request, 0, 0);
+    }
+    assert_eq!(all, 3);
+}
+
+#[test]
+fn what_was_sent_before_a_flush_does_not_linger_and_what_comes_later_does() {
+    let mut fake = program("linger.ms=60000");
+    fake.pass(1);
+    call(&mut fake, 0, record("orders", 1));
+    assert!(fake.requests.is_empty());
+    call(&mut fake, 9, Call::Flush);
+    let (_, conn, request) = fake.request();
+    answer(&mut fake, conn, &request, 0, 5);
+    assert_eq!(acked(&fake), [(0, 5)]);
+    call(&mut fake, 1, record("orders", 1));
+    fake.pass(100);
+    assert!(fake.requests.is_empty());
+}
+
+#[test]
+fn a_transactional_id_is_asked_for_when_the_program_says_so_and_calls_return_by_number() {
+    let mut fake = program("transactional.id=t1");
+    fake.pass(1_000);
+    assert!(fake.requests.is_empty());
+    call(&mut fake, 1, Call::Transaction(Turn::Begin));
+    assert_eq!(returned(&fake), [(1, Err("IllegalStateException".to_string()))]);
+    call(&mut fake, 2, Call::InitTransactions);
+    assert_eq!(fake.request().2.api_key, ApiKey::InitProducerId);
+    fake.pass(61_000);
+    assert_eq!(returned(&fake)[1..], [(2, Err("TimeoutException".to_string()))]);
+}

@@ -1,0 +1,273 @@
+//! Records as lines of text, by the names of Kafka's console tools: what their `LineMessageReader` reads and their
+//! `DefaultMessageFormatter` prints.
+
+use std::io::{self, Write};
+
+use crate::client::{ConsumerRecord, ProducerRecord, TimestampType};
+
+/// `name=value`, of a flag.
+pub fn property(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected name=value")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, String> {
+    value.trim().parse().map_err(|_| format!("expected {name} to be true or false, found {value}"))
+}
+
+/// How lines become records.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub topic: String,
+    parse_key: bool,
+    key_separator: String,
+    parse_headers: bool,
+    headers_delimiter: String,
+    headers_separator: String,
+    headers_key_separator: String,
+    ignore_error: bool,
+    null_marker: Option<String>,
+}
+
+impl Reader {
+    pub fn new(topic: &str, properties: &[(String, String)]) -> Result<Reader, String> {
+        let mut reader = Reader {
+            topic: topic.to_owned(),
+            parse_key: false,
+            key_separator: "\t".to_owned(),
+            parse_headers: false,
+            headers_delimiter: "\t".to_owned(),
+            headers_separator: ",".to_owned(),
+            headers_key_separator: ":".to_owned(),
+            ignore_error: false,
+            null_marker: None,
+        };
+        for (name, value) in properties {
+            match name.as_str() {
+                "parse.key" => reader.parse_key = flag(name, value)?,
+                "key.separator" => reader.key_separator.clone_from(value),
+                "parse.headers" => reader.parse_headers = flag(name, value)?,
+                "headers.delimiter" => reader.headers_delimiter.clone_from(value),
+                "headers.separator" => reader.headers_separator.clone_from(value),
+                "headers.key.separator" => reader.headers_key_separator.clone_from(value),
+                "ignore.error" => reader.ignore_error = flag(name, value)?,
+                "null.marker" => reader.null_marker = Some(value.clone()),
+                unknown => return Err(format!("a reader has no property {unknown}")),
+            }
+        }
+        let separators = [
+            ("key.separator", &reader.key_separator, reader.parse_key),
+            ("headers.delimiter", &reader.headers_delimiter, reader.parse_headers),
+            ("headers.separator", &reader.headers_separator, reader.parse_headers),
+            ("headers.key.separator", &reader.headers_key_separator, reader.parse_headers),
+        ];
+        match separators.iter().find(|(_, separator, used)| *used && separator.is_empty()) {
+            Some((name, ..)) => Err(format!("{name} must not be empty")),
+            None => Ok(reader),
+        }
+    }
+
+    /// The record of a line without its end: `headers⇥key⇥value`, as far as those are wanted.
+    pub fn read(&self, line: &[u8], number: u64) -> Result<ProducerRecord, String> {
+        let mut rest = line;
+        let mut headers = None;
+        if self.parse_headers {
+            headers = self.part(&mut rest, &self.headers_delimiter, "headers delimiter", number)?;
+        }
+        let mut key = None;
+        if self.parse_key {
+            key = self.part(&mut rest, &self.key_separator, "key separator", number)?;
+        }
+        let null = |bytes: &[u8]| self.null_marker.as_ref().is_some_and(|marker| marker.as_bytes() == bytes);
+        let mut record = match null(rest) {
+            true => ProducerRecord::without_value(&self.topic),
+            false => ProducerRecord::new(&self.topic, rest),
+        };
+        if let Some(key) = key.filter(|key| !null(key)) {
+            record = record.key(key);
+        }
+        for pair in headers.filter(|headers| !null(headers)).iter().flat_map(|of| split(of, &self.headers_separator)) {
+            let Some((name, value)) = split_once(pair, &self.headers_key_separator) else {
+                if self.ignore_error {
+                    record = record.header(&String::from_utf8_lossy(pair), None);
+                    continue;
+                }
+                let pair = String::from_utf8_lossy(pair);
+                return Err(format!("No header key separator found in pair '{pair}' on line number {number}"));
+            };
+            record = record.header(&String::from_utf8_lossy(name), Some(value).filter(|value| !null(value)));
+        }
+        Ok(record)
+    }
+
+    fn part<'a>(
+        &self,
+        rest: &mut &'a [u8],
+        separator: &str,
+        what: &str,
+        number: u64,
+    ) -> Result<Option<&'a [u8]>, String> {
+        match split_once(rest, separator) {
+            Some((part, after)) => {
+                *rest = after;
+                Ok(Some(part))
+            }
+            None if self.ignore_error => Ok(None),
+            None => Err(format!("No {what} found on line number {number}: '{}'", String::from_utf8_lossy(rest))),
+        }
+    }
+}
+
+fn split_once<'a>(bytes: &'a [u8], separator: &str) -> Option<(&'a [u8], &'a [u8])> {
+    let at = bytes.windows(separator.len()).position(|window| window == separator.as_bytes())?;
+    Some((&bytes[..at], &bytes[at + separator.len()..]))
+}
+
+fn split<'a>(bytes: &'a [u8], separator: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        let (first, after) = split_once(bytes, separator).map_or((bytes, None), |(first, after)| (first, Some(after)));
+        rest = after;
+        Some(first)
+    })
+}
+
+/// How records become lines.
+#[derive(Clone, Debug)]
+pub struct Formatter {
+    timestamp: bool,
+    partition: bool,
+    offset: bool,
+    headers: bool,
+    key: bool,
+    value: bool,
+    key_separator: String,
+    line_separator: String,
+    headers_separator: String,
+    null_literal: String,
+}
+
+impl Formatter {
+    pub fn new(properties: &[(String, String)]) -> Result<Formatter, String> {
+        let mut formatter = Formatter {
+            timestamp: false,
+            partition: false,
+            offset: false,
+            headers: false,
+            key: false,
+            value: true,
+            key_separator: "\t".to_owned(),
+            line_separator: "\n".to_owned(),
+            headers_separator: ",".to_owned(),
+            null_literal: "null".to_owned(),
+        };
+        for (name, value) in properties {
+            match name.as_str() {
+                "print.timestamp" => formatter.timestamp = flag(name, value)?,
+                "print.partition" => formatter.partition = flag(name, value)?,
+                "print.offset" => formatter.offset = flag(name, value)?,
+                "print.headers" => formatter.headers = flag(name, value)?,
+                "print.key" => formatter.key = flag(name, value)?,
+                "print.value" => formatter.value = flag(name, value)?,
+                "key.separator" => formatter.key_separator.clone_from(value),
+                "line.separator" => formatter.line_separator.clone_from(value),
+                "headers.separator" => formatter.headers_separator.clone_from(value),
+                "null.literal" => formatter.null_literal.clone_from(value),
+                unknown => return Err(format!("a formatter has no property {unknown}")),
+            }
+        }
+        Ok(formatter)
+    }
+
+    pub fn print(&self, record: &ConsumerRecord, out: &mut impl Write) -> io::Result<()> {
+        let null = self.null_literal.as_bytes();
+        let wanted = [self.timestamp, self.partition, self.offset, self.headers, self.key, self.value];
+        let last = wanted.iter().rposition(|wanted| *wanted);
+        for (field, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
+            match field {
+                0 => match record.timestamp_type {
+                    _ if record.timestamp < 0 => write!(out, "NO_TIMESTAMP")?,
+                    TimestampType::CreateTime => write!(out, "CreateTime:{}", record.timestamp)?,
+                    TimestampType::LogAppendTime => write!(out, "LogAppendTime:{}", record.timestamp)?,
+                },
+                1 => write!(out, "Partition:{}", record.partition)?,
+                2 => write!(out, "Offset:{}", record.offset)?,
+                3 if record.headers.is_empty() => write!(out, "NO_HEADERS")?,
+                3 => {
+                    for (at, header) in record.headers.iter().enumerate() {
+                        if at > 0 {
+                            out.write_all(self.headers_separator.as_bytes())?;
+                        }
+                        write!(out, "{}:", header.key)?;
+                        out.write_all(header.value.as_deref().unwrap_or(null))?;
+                    }
+                }
+                4 => out.write_all(record.key.as_deref().unwrap_or(null))?,
+                _ => out.write_all(record.value.as_deref().unwrap_or(null))?,
+            }
+            if Some(field) != last {
+                out.write_all(self.key_separator.as_bytes())?;
+            }
+        }
+        out.write_all(self.line_separator.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use ottla_core::record::Header;
+
+    use super::*;
+
+    fn properties(text: &str) -> Vec<(String, String)> {
+        text.split(' ').filter(|pair| !pair.is_empty()).map(|pair| property(pair).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_line_is_read_as_kafkas_console_producer_reads_it() {
+        let read = |properties_: &str, line: &str| Reader::new("t", &properties(properties_))?.read(line.as_bytes(), 7);
+        let plain = |value: &str| ProducerRecord::new("t", value);
+        assert_eq!(read("", "a\tb"), Ok(plain("a\tb")));
+        assert_eq!(read("parse.key=true", "a\tb\tc"), Ok(plain("b\tc").key("a")));
+        assert_eq!(read("parse.key=true key.separator=::", "a::b"), Ok(plain("b").key("a")));
+        assert_eq!(read("parse.key=true", "ab"), Err("No key separator found on line number 7: 'ab'".to_owned()));
+        assert_eq!(read("parse.key=true ignore.error=true", "ab"), Ok(plain("ab")));
+        let null = "parse.key=true null.marker=-";
+        assert_eq!(read(null, "k\t-"), Ok(ProducerRecord::without_value("t").key("k")));
+        assert_eq!(read(null, "-\tv"), Ok(plain("v")));
+        let headers = plain("v").key("k").header("h", Some(b"1")).header("i", Some(b""));
+        assert_eq!(read("parse.headers=true parse.key=true", "h:1,i:\tk\tv"), Ok(headers));
+        let lacks = "No header key separator found in pair 'i' on line number 7";
+        assert_eq!(read("parse.headers=true", "h:1,i\tv"), Err(lacks.to_owned()));
+        assert!(Reader::new("t", &properties("parse.key=true key.separator=")).is_err());
+        assert!(Reader::new("t", &properties("parse.keys=true")).is_err());
+    }
+
+    #[test]
+    fn a_record_is_printed_as_kafkas_console_consumer_prints_it() {
+        let record = ConsumerRecord {
+            topic: "t".into(),
+            partition: 3,
+            offset: 9,
+            timestamp: 1_700,
+            timestamp_type: TimestampType::CreateTime,
+            leader_epoch: 0,
+            key: None,
+            value: Some(Bytes::from_static(b"v")),
+            headers: vec![Header { key: "h".to_owned(), value: Some(Bytes::from_static(b"1")) }],
+        };
+        let print = |text: &str| {
+            let mut out = Vec::new();
+            Formatter::new(&properties(text)).unwrap().print(&record, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(print(""), "v\n");
+        assert_eq!(print("print.key=true"), "null\tv\n");
+        let all = "print.timestamp=true print.partition=true print.offset=true print.headers=true print.key=true";
+        assert_eq!(print(all), "CreateTime:1700\tPartition:3\tOffset:9\th:1\tnull\tv\n");
+        assert_eq!(print("print.key=true print.value=false line.separator=;"), "null;");
+        assert!(Formatter::new(&properties("print.all=true")).is_err());
+    }
+}
