@@ -26,6 +26,8 @@ use crate::id::BrokerId;
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
 
 /// Kafka's `AlterConfigOp.OpType`.
 const SET: i8 = 0;
@@ -110,6 +112,8 @@ impl Controller {
                     TOPIC => self.alter_topic(change, validate_only),
                     BROKER => self.alter_broker(asked, change, validate_only),
                     BROKER_LOGGER if !change.replace => alter_loggers(asked, change),
+                    CLIENT_METRICS => only_with_kraft("client-metrics"),
+                    GROUP => only_with_kraft("groups"),
                     other => Err((ErrorCode::InvalidRequest, format!("Unknown resource type {other}"))),
                 }
             })
@@ -189,7 +193,12 @@ impl Controller {
                 Err((ErrorCode::InvalidConfig, message))
             }
         })?;
-        dynamic::validate(&configs, whose.is_some()).map_err(|error| (ErrorCode::InvalidRequest, error.0))?;
+        let mut next = self.state.broker_configs.clone();
+        next.0.insert(whose, configs.clone());
+        let [now, then] = [&self.state.broker_configs, &next].map(|configs| self.settings.under(configs, asked));
+        dynamic::validate(&configs, whose.is_some())
+            .and_then(|()| dynamic::validate_change(&now, &then))
+            .map_err(|error| (ErrorCode::InvalidRequest, error.0))?;
         if validate_only || self.state.broker_configs.0.get(&whose) == Some(&configs) {
             return Ok(());
         }
@@ -275,6 +284,11 @@ fn alter_loggers(asked: BrokerId, change: &Change<'_>) -> Result<(), Refusal> {
         SUBTRACT => not_allowed("SUBTRACT operation"),
         other => not_allowed(&format!("Unknown operation type {other}")),
     }
+}
+
+/// (2) What Kafka 3.9 says of them where its cluster's state is in ZooKeeper.
+fn only_with_kraft(config_type: &str) -> Result<(), Refusal> {
+    Err((ErrorCode::InvalidRequest, format!("Config type {config_type} is only supported on KRaft clusters")))
 }
 
 fn refuse<T>(error: ErrorCode, message: &str) -> Result<T, Refusal> {
@@ -433,6 +447,15 @@ mod tests {
                 "Cannot update these configs dynamically: [num.partitions]",
             ),
             (
+                "",
+                "max.connections.per.ip",
+                SET,
+                "0",
+                ErrorCode::InvalidRequest,
+                "requirement failed: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides \
+                 property is set.",
+            ),
+            (
                 "2",
                 "log.retention.ms",
                 SET,
@@ -473,6 +496,15 @@ mod tests {
         assert_eq!(controller.state.broker_configs.of(BrokerId(1))["log.cleanup.policy"], "delete,compact");
         let topic = TopicConfig::new(&BTreeMap::new(), &controller.settings).unwrap();
         assert!(topic.retention_ms == 7 && topic.cleanup_compact, "topics inherit it");
+    }
+
+    #[test]
+    fn clients_metrics_and_groups_have_settings_with_kraft_alone() {
+        let controller = &mut controller();
+        let change = |kind| resource("m1", &[("interval.ms", SET, Some("1000"))]).with_resource_type(kind);
+        let told = [CLIENT_METRICS, GROUP].map(|kind| ask(controller, vec![change(kind)]).remove(0));
+        let words = |kind: &str| (42, format!("Config type {kind} is only supported on KRaft clusters"));
+        assert_eq!(told, [words("client-metrics"), words("groups")]);
     }
 
     #[test]
