@@ -288,7 +288,7 @@ public final class Tools {
         text = text.replace(directory.toString(), "DIR");
         text = text.replaceAll("/[^\\s\",:\\]\\[=]*/(broker-|data-?|b)(\\d)(/data)?", "LOGDIR$2");
         text = text.replaceAll("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "MEMBER");
-        text = text.replaceAll("(?<![\\w-])(?=[\\w-]*[A-Z])(?=[\\w-]*[a-z])(?=[\\w-]*[0-9_-])[\\w-]{22}(?![\\w-])", "UUID");
+        text = text.replaceAll("(?<![\\w-])(?=[\\w-]*[A-Z])(?=[\\w-]*[a-z])[\\w-]{22}(?![\\w-])", "UUID");
         text = text.replaceAll("\\b1[78]\\d{11}\\b", "TIME");
         text = text.replaceAll("\\b20\\d\\d-\\d\\d-\\d\\d[T ]\\d\\d:\\d\\d:\\d\\d([.,:]\\d+)?Z?", "DATE");
         text = text.replaceAll("[ \\t]*\\n", "\n").replaceAll("[ \\t]+", " ");
