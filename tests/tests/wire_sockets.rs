@@ -9,7 +9,7 @@ use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, MetadataRequest, RequestHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes, encode_request_header_into_buffer};
-use ottla_tests::server::{Server, refused};
+use ottla_tests::server::{Server, objects, refused};
 
 fn frame(api: ApiKey, version: i16, correlation_id: i32, body: &impl Encodable) -> Bytes {
     let header = RequestHeader::default()
@@ -217,4 +217,15 @@ fn without_data_nothing_is_left_behind() {
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 1);
     assert!(server.terminate().success());
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn brokers_are_in_the_racks_in_turn() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--brokers", "3", "--racks", "a,b"]);
+    for (id, rack) in [(1, "a"), (2, "b"), (3, "a")] {
+        let answer = server.http("GET", &format!("/api/zk?path=/brokers/ids/{id}"), "", "");
+        let registered = objects(&answer)[0]["data"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+        assert!(registered.contains(&format!("\"rack\":\"{rack}\"")), "{registered}");
+    }
 }

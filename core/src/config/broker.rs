@@ -258,11 +258,24 @@ impl BrokerSettings {
         for (name, text) in set {
             check(name, text)?;
         }
-        if Reader(set).cleaner_map_bytes() <= MIN_CLEANER_MAP {
-            let why = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
-            return Err(ConfigError(why.to_owned()));
+        let settings = BrokerSettings::of(Layers { given: set.clone(), ..Layers::default() });
+        settings.together().map(|()| settings)
+    }
+
+    /// What holds of no setting alone.
+    pub(super) fn together(&self) -> Result<(), ConfigError> {
+        let reader = Reader(&self.set);
+        let refuse = |why: &str| Err(ConfigError(why.to_owned()));
+        if reader.cleaner_map_bytes() <= MIN_CLEANER_MAP {
+            return refuse("log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.");
         }
-        Ok(BrokerSettings::of(Layers { given: set.clone(), ..Layers::default() }))
+        let overrides = reader.value("max.connections.per.ip.overrides").text().unwrap_or_default();
+        if reader.integer("max.connections.per.ip") == 0 && overrides.is_empty() {
+            return refuse(
+                "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.",
+            );
+        }
+        Ok(())
     }
 
     /// The same broker's, under what was set while it runs. What cannot be set so, or is no value, counts as not set.

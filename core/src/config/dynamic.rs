@@ -5,8 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::setting::{ConfigError, Dynamic};
+use super::BrokerSettings;
+use super::setting::{ConfigError, Dynamic, Value};
 use super::table::BROKER;
+
+/// Kafka's `DynamicThreadPool`. Here they have no effect; that Kafka refuses a value is to be seen all the same.
+const THREADS: [&str; 4] =
+    ["background.threads", "num.io.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers"];
+const CLEANER_THREADS: &str = "log.cleaner.threads";
 
 type Settings = BTreeMap<String, String>;
 
@@ -41,6 +47,45 @@ pub fn validate(set: &Settings, of_one: bool) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Whether a broker that runs by `now` can go on by `then`: what its settings must be together, and that threads do not
+/// become more than twice as many at once, or fewer than half. Errors are Kafka's, of INVALID_REQUEST.
+pub fn validate_change(now: &BrokerSettings, then: &BrokerSettings) -> Result<(), ConfigError> {
+    let refuse = |why: &str| Err(ConfigError(why.to_owned()));
+    let integer = |settings: &BrokerSettings, name| match settings.value(name) {
+        Value::Integer(number) => number,
+        _ => 0,
+    };
+    // So Kafka 3.9 and 4.3 alike: they divide the cleaner's memory by it first.
+    if integer(then, CLEANER_THREADS) == 0 {
+        return refuse("/ by zero");
+    }
+    if let Err(ConfigError(why)) = then.together() {
+        return refuse(&format!("requirement failed: {why}"));
+    }
+    let unfit = |why: String| {
+        let told = format!("org.apache.kafka.common.config.ConfigException: {why}");
+        Err(ConfigError(format!("Invalid value {told} for configuration Invalid dynamic configuration")))
+    };
+    for name in THREADS {
+        let (old, new) = (integer(now, name), integer(then, name));
+        let why = format!("Dynamic thread count update validation failed for {name}={new}, value should");
+        if new < old / 2 {
+            return unfit(format!("{why} be at least half the current value {old}"));
+        }
+        if new > old * 2 {
+            return unfit(format!("{why} not be greater than double the current value {old}"));
+        }
+    }
+    let (old, new) = (integer(now, CLEANER_THREADS), integer(then, CLEANER_THREADS));
+    if new < old / 2 {
+        return unfit(format!("Log cleaner threads cannot be reduced to less than half the current value {old}"));
+    }
+    if new > old * 2 {
+        return unfit(format!("Log cleaner threads cannot be increased to more than double the current value {old}"));
+    }
+    Ok(())
+}
+
 /// What of it holds: another version, or another hand, may have written what is not valid here.
 pub(super) fn applicable(set: &Settings, of_one: bool) -> Settings {
     let holds = |name: &str, value: &str| validate(&[(name.to_owned(), value.to_owned())].into(), of_one).is_ok();
@@ -49,7 +94,6 @@ pub(super) fn applicable(set: &Settings, of_one: bool) -> Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::BrokerSettings;
     use super::*;
     use crate::id::BrokerId;
     use crate::protocol::cluster::BrokerConfigs;
@@ -77,6 +121,64 @@ mod tests {
             "Cannot update these configs at default cluster level, broker id must be specified: \
              [listener.security.protocol.map]"
         );
+    }
+
+    #[test]
+    fn a_running_broker_changes_by_degrees_and_its_settings_must_fit_each_other() {
+        let settings = |pairs: &[(&str, &str)]| {
+            let configs = BrokerConfigs([(None, map(pairs))].into());
+            BrokerSettings::default().under(&configs, BrokerId(1))
+        };
+        let answer = |now: &[(&str, &str)], then: &[(&str, &str)]| {
+            validate_change(&settings(now), &settings(then)).map_or_else(|error| error.0, |()| "ok".to_owned())
+        };
+        let unfit = |why: &str| {
+            format!(
+                "Invalid value org.apache.kafka.common.config.ConfigException: {why} for configuration Invalid dynamic \
+                 configuration"
+            )
+        };
+        let threads = "Dynamic thread count update validation failed for num.io.threads";
+        for (now, then, expected) in [
+            ("", "log.cleaner.threads=2", "ok".to_owned()),
+            ("", "log.cleaner.threads=0", "/ by zero".to_owned()),
+            (
+                "log.cleaner.threads=2",
+                "log.cleaner.threads=100",
+                unfit("Log cleaner threads cannot be increased to more than double the current value 2"),
+            ),
+            (
+                "log.cleaner.threads=8",
+                "log.cleaner.threads=3",
+                unfit("Log cleaner threads cannot be reduced to less than half the current value 8"),
+            ),
+            ("", "num.io.threads=6", "ok".to_owned()),
+            (
+                "",
+                "num.io.threads=17",
+                unfit(&format!("{threads}=17, value should not be greater than double the current value 8")),
+            ),
+            (
+                "",
+                "num.io.threads=3",
+                unfit(&format!("{threads}=3, value should be at least half the current value 8")),
+            ),
+            (
+                "",
+                "max.connections.per.ip=0",
+                "requirement failed: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides \
+                 property is set."
+                    .to_owned(),
+            ),
+            (
+                "",
+                "log.cleaner.dedupe.buffer.size=1000",
+                "requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.".to_owned(),
+            ),
+        ] {
+            let set = |text: &'static str| text.split_once('=').into_iter().collect::<Vec<_>>();
+            assert_eq!(answer(&set(now), &set(then)), expected, "{then}");
+        }
     }
 
     #[test]

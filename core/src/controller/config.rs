@@ -26,6 +26,7 @@ use crate::id::BrokerId;
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
 /// Kafka's `AlterConfigOp.OpType`.
@@ -112,6 +113,7 @@ impl Controller {
                     GROUP => self.alter_group(change, validate_only),
                     BROKER => self.alter_broker(asked, change, validate_only),
                     BROKER_LOGGER if !change.replace => alter_loggers(asked, change),
+                    CLIENT_METRICS => only_with_kraft(),
                     other => Err((ErrorCode::InvalidRequest, format!("Unknown resource type {other}"))),
                 }
             })
@@ -191,7 +193,12 @@ impl Controller {
                 Err((ErrorCode::InvalidConfig, message))
             }
         })?;
-        dynamic::validate(&configs, whose.is_some()).map_err(|error| (ErrorCode::InvalidRequest, error.0))?;
+        let mut next = self.state.broker_configs.clone();
+        next.0.insert(whose, configs.clone());
+        let [now, then] = [&self.state.broker_configs, &next].map(|configs| self.settings.under(configs, asked));
+        dynamic::validate(&configs, whose.is_some())
+            .and_then(|()| dynamic::validate_change(&now, &then))
+            .map_err(|error| (ErrorCode::InvalidRequest, error.0))?;
         if validate_only || self.state.broker_configs.0.get(&whose) == Some(&configs) {
             return Ok(());
         }
@@ -301,6 +308,12 @@ fn alter_loggers(asked: BrokerId, change: &Change<'_>) -> Result<(), Refusal> {
         SUBTRACT => not_allowed("SUBTRACT operation"),
         other => not_allowed(&format!("Unknown operation type {other}")),
     }
+}
+
+/// (2) What Kafka 3.9 says of clients' metrics where its cluster's state is in ZooKeeper.
+fn only_with_kraft() -> Result<(), Refusal> {
+    let message = "Config type client-metrics is only supported on KRaft clusters";
+    Err((ErrorCode::InvalidRequest, message.to_owned()))
 }
 
 fn refuse<T>(error: ErrorCode, message: &str) -> Result<T, Refusal> {
@@ -459,6 +472,15 @@ mod tests {
                 "Cannot update these configs dynamically: [num.partitions]",
             ),
             (
+                "",
+                "max.connections.per.ip",
+                SET,
+                "0",
+                ErrorCode::InvalidRequest,
+                "requirement failed: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides \
+                 property is set.",
+            ),
+            (
                 "2",
                 "log.retention.ms",
                 SET,
@@ -499,6 +521,14 @@ mod tests {
         assert_eq!(controller.state.broker_configs.of(BrokerId(1))["log.cleanup.policy"], "delete,compact");
         let topic = TopicConfig::new(&BTreeMap::new(), &controller.settings).unwrap();
         assert!(topic.retention_ms == 7 && topic.cleanup_compact, "topics inherit it");
+    }
+
+    #[test]
+    fn clients_metrics_have_settings_with_kraft_alone() {
+        let controller = &mut controller();
+        let change = resource("m1", &[("interval.ms", SET, Some("1000"))]).with_resource_type(CLIENT_METRICS);
+        let words = "Config type client-metrics is only supported on KRaft clusters".to_owned();
+        assert_eq!(ask(controller, vec![change]), [(42, words)]);
     }
 
     #[test]

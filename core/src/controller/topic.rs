@@ -1,9 +1,10 @@
 //! Topics are made and grown. What is refused, and in which words, is Kafka's `ReplicationControlManager`
 //! and `ControllerApis`.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
@@ -169,15 +170,14 @@ impl Controller {
                 "A manual partition assignment was specified, but numPartitions was not set to -1.",
             );
         }
-        let mut partitions = BTreeMap::new();
-        let mut factor = None;
+        let (mut partitions, mut factor, hosts) = (BTreeMap::new(), None, OnceCell::new());
         for manual in &topic.assignments {
             let index = manual.partition_index;
             if partitions.contains_key(&index) {
                 let message = format!("Found multiple manual partition assignments for partition {index}");
                 return Err((ErrorCode::InvalidReplicaAssignment, message));
             }
-            partitions.insert(index, self.manual(&manual.broker_ids, factor, index)?);
+            partitions.insert(index, self.manual(&manual.broker_ids, factor, index, &hosts)?);
             factor = Some(manual.broker_ids.len());
         }
         if !partitions.keys().copied().eq(0..partitions.len() as i32) {
@@ -226,8 +226,11 @@ impl Controller {
         }
         self.charge(additional)?;
         let Some(assignments) = &topic.assignments else { return self.place(has, additional, factor) };
-        let indices = has as i32..;
-        indices.zip(assignments).map(|(index, manual)| self.manual(&manual.broker_ids, Some(factor), index)).collect()
+        let (indices, hosts) = (has as i32.., OnceCell::new());
+        let manual = |(index, manual): (i32, &CreatePartitionsAssignment)| {
+            self.manual(&manual.broker_ids, Some(factor), index, &hosts)
+        };
+        indices.zip(assignments).map(manual).collect()
     }
 
     /// `first` is the index of the first of them.
@@ -242,12 +245,20 @@ impl Controller {
         Ok(placed.into_iter().filter_map(|replicas| assignment(replicas, &brokers)).collect())
     }
 
-    /// A partition that the client places itself; `factor` is that of the partitions before it.
+    /// Every broker that has a replica.
+    fn hosts(&self) -> BTreeSet<BrokerId> {
+        let partitions = self.state.topics.values().flat_map(|topic| &topic.partitions);
+        partitions.flat_map(|partition| partition.replicas.iter().copied()).collect()
+    }
+
+    /// A partition that the client places itself; `factor` is that of the partitions before it. Whether a broker that is away
+    /// is one at all, `hosts` tells: it is looked up once a request.
     fn manual(
         &self,
         ids: &[kafka_protocol::messages::BrokerId],
         factor: Option<usize>,
         index: i32,
+        hosts: &OnceCell<BTreeSet<BrokerId>>,
     ) -> Result<Assignment, Refusal> {
         let wrong = |message: String| Err((ErrorCode::InvalidReplicaAssignment, message));
         if ids.is_empty() {
@@ -255,13 +266,14 @@ impl Controller {
         }
         let mut seen = BTreeSet::new();
         for id in ids {
-            if !self.state.brokers.contains_key(&BrokerId(id.0)) {
+            let id = BrokerId(id.0);
+            if !self.state.brokers.contains_key(&id) && !hosts.get_or_init(|| self.hosts()).contains(&id) {
                 return wrong(format!(
                     "The manual partition assignment includes broker {}, but no such broker is registered.",
                     id.0
                 ));
             }
-            if !seen.insert(id.0) {
+            if !seen.insert(id) {
                 return wrong(format!("The manual partition assignment includes the broker {} more than once.", id.0));
             }
         }

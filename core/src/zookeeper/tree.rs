@@ -56,11 +56,11 @@ impl Znode {
 }
 
 impl Default for Tree {
-    /// What a server has that was never used.
+    /// What a server has that was never used: znodes whose data is empty, not absent.
     fn default() -> Tree {
         let mut tree = Tree::empty();
         for path in RESERVED {
-            tree.restore(path.into(), Znode::default());
+            tree.restore(path.into(), Znode { data: Some(Bytes::new()), ..Znode::default() });
         }
         tree
     }

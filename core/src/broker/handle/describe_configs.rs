@@ -109,6 +109,7 @@ fn own_settings(broker: &Broker) -> Vec<(&'static str, String)> {
         ("broker.id", registration.id.0.to_string()),
         ("advertised.listeners", listener.clone()),
         ("listeners", listener),
+        ("log.dirs", broker.config.log_dir.clone()),
     ];
     own.extend(registration.rack.clone().map(|rack| ("broker.rack", rack)));
     own

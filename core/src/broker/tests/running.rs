@@ -219,6 +219,17 @@ fn a_resource_is_described_once_however_often_it_is_asked_for() {
 }
 
 #[test]
+fn a_broker_says_where_its_logs_lie() {
+    let mut room = Room::new();
+    let resource = DescribeConfigsResource::default().with_resource_type(4).with_resource_name(text("1"));
+    let resource = resource.with_configuration_keys(Some(vec![text("log.dirs")]));
+    let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let asked = room.send(ApiKey::DescribeConfigs, 4, body);
+    let ResponseKind::DescribeConfigs(body) = &room.replies[&asked].body else { panic!() };
+    assert_eq!(body.results[0].configs[0].value, Some(text("/room")));
+}
+
+#[test]
 fn what_has_settings_is_listed_by_kind() {
     const TOPIC: i8 = 2;
     const BROKER: i8 = 4;

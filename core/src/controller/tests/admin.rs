@@ -219,6 +219,17 @@ fn the_next_controller_goes_on_with_what_moves() {
 }
 
 #[test]
+fn a_new_topic_has_replicas_on_a_broker_that_is_away_but_on_none_that_never_was() {
+    let mut hall = Hall::new(3);
+    hall.create("orders", &[&[1, 3]]);
+    hall.dies(3);
+    hall.create("payments", &[&[3, 1]]);
+    assert_eq!((hall.partition("payments", 0), hall.replicas("payments", 0)), ((1, 0, vec![1]), vec![3, 1]));
+    hall.create("refunds", &[&[9, 1]]);
+    assert!(!hall.controller.committed().topics.contains_key(&topic("refunds")));
+}
+
+#[test]
 fn moves_that_cannot_be_are_refused_in_kafkas_words() {
     let mut hall = Hall::new(3);
     hall.create("orders", &[&[1, 2]]);
