@@ -317,20 +317,23 @@ fn what_a_transaction_read_is_committed_with_what_it_wrote() {
     assert_eq!(consumer.position(&partition("in", 0)), Some(10));
 }
 
-/// A member that reads until it is told to stop.
-fn member(config: Config, read: &Arc<Mutex<Vec<String>>>, stop: &Arc<AtomicBool>) -> thread::JoinHandle<usize> {
-    let (read, stop) = (read.clone(), stop.clone());
+/// A member that reads until it is told to stop; it tells what it reads, and who it is.
+fn member(
+    number: usize,
+    (config, topic): (Config, &str),
+    read: &Arc<Mutex<Vec<(usize, u64)>>>,
+    stop: &Arc<AtomicBool>,
+) -> thread::JoinHandle<()> {
+    let (read, stop, topic) = (read.clone(), stop.clone(), topic.to_owned());
     thread::spawn(move || {
         let mut consumer = Consumer::new(config).unwrap();
-        consumer.subscribe(&["orders"]).unwrap();
-        let mut own = 0;
+        consumer.subscribe(&[&topic]).unwrap();
         while !stop.load(Ordering::Relaxed) {
             let records = consumer.poll(Duration::from_millis(100)).unwrap();
-            own += records.len();
-            read.lock().unwrap().extend(records.iter().map(|record| text(&record.value)));
+            let values = records.iter().map(|record| (number, text(&record.value).parse().unwrap()));
+            read.lock().unwrap().extend(values);
         }
         consumer.close();
-        own
     })
 }
 
@@ -341,42 +344,48 @@ fn a_group_of_two_rebalances_and_reads_every_record_once() {
         let server =
             start(&[&quick[..], &["group.consumer.heartbeat.interval.ms=100", "--set", "num.partitions=6"]].concat());
         let producer = Producer::new(config(&server)).unwrap();
+        let topic = format!("orders-{protocol}");
         let send = |from: u64, to: u64| {
-            for number in from..to {
-                let record = ProducerRecord::new("orders", number.to_string()).partition((number % 6) as i32);
-                drop(producer.send(record));
-            }
-            producer.flush().unwrap();
+            let record = |number: u64| ProducerRecord::new(&topic, number.to_string()).partition((number % 6) as i32);
+            let deliveries: Vec<_> = (from..to).map(|number| producer.send(record(number))).collect();
+            deliveries.into_iter().for_each(|delivery| drop(delivery.wait().unwrap()));
         };
         send(0, 600);
-        let mut group = config(&server).set("group.id", "g").set("group.protocol", protocol);
+        let mut group = config(&server).set("group.id", protocol).set("group.protocol", protocol);
         group = group.set("auto.offset.reset", "earliest").set("max.poll.records", "10");
         if protocol == "classic" {
             group = group.set("heartbeat.interval.ms", "200");
         }
         let (read, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let wait_for = |count: usize| {
-            let begin = Instant::now();
-            while read.lock().unwrap().len() < count {
-                assert!(begin.elapsed() < PATIENCE, "{protocol}: {} of {count}", read.lock().unwrap().len());
-                thread::sleep(Duration::from_millis(10));
-            }
+        let reads = |number: usize| read.lock().unwrap().iter().filter(|(by, _)| *by == number).count();
+        let begin = Instant::now();
+        let wait = |what: &str| {
+            assert!(begin.elapsed() < PATIENCE, "{protocol}: {what}, {} and {}", reads(0), reads(1));
+            thread::sleep(Duration::from_millis(20));
         };
-        let first = member(group.clone(), &read, &stop);
-        wait_for(100);
-        let second = member(group.clone(), &read, &stop);
-        // Both read, or the second would never get a record.
-        let (mut sent, begin) = (600, Instant::now());
-        while begin.elapsed() < Duration::from_secs(5) {
+        let first = member(0, (group.clone(), &topic), &read, &stop);
+        while reads(0) < 100 {
+            wait("nothing is read");
+        }
+        let second = member(1, (group.clone(), &topic), &read, &stop);
+        let mut sent = 600;
+        while reads(1) < 100 {
             send(sent, sent + 60);
             sent += 60;
-            thread::sleep(Duration::from_millis(100));
+            wait("the second has no part");
         }
-        wait_for(sent as usize);
+        let with_both = reads(0);
+        while reads(0) == with_both {
+            send(sent, sent + 60);
+            sent += 60;
+            wait("the first has no part any more");
+        }
+        while reads(0) + reads(1) < sent as usize {
+            wait("not all is read");
+        }
         stop.store(true, Ordering::Relaxed);
-        let shares = [first.join().unwrap(), second.join().unwrap()];
-        assert!(shares.iter().all(|share| *share > 0), "{protocol}: {shares:?}");
-        let mut values: Vec<u64> = read.lock().unwrap().iter().map(|value| value.parse().unwrap()).collect();
+        [first, second].into_iter().for_each(|member| member.join().unwrap());
+        let mut values: Vec<u64> = read.lock().unwrap().iter().map(|(_, value)| *value).collect();
         values.sort();
         assert_eq!(values, (0..sent).collect::<Vec<_>>(), "{protocol}");
 
@@ -385,7 +394,7 @@ fn a_group_of_two_rebalances_and_reads_every_record_once() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell = told.clone();
         third.on_rebalance(move |rebalance| tell.lock().unwrap().push(rebalance.clone()));
-        third.subscribe(&["orders"]).unwrap();
+        third.subscribe(&[&topic]).unwrap();
         send(sent, sent + 1);
         assert_eq!(text(&third.poll(PATIENCE).unwrap()[0].value), sent.to_string());
         third.close();

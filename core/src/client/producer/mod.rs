@@ -47,6 +47,7 @@ use super::connection::{Answer, Network};
 use super::exception::Exception;
 use super::metadata::Metadata;
 use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
+use crate::error::ErrorCode;
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant, Now};
@@ -313,7 +314,9 @@ impl Producer {
         self.metadata.want(now.instant, name);
         let known = self.metadata.topic(name);
         let Some(topic) = known.filter(|topic| !topic.partitions.is_empty()) else {
-            return Err(match known.and_then(|topic| topic.error).filter(|error| !error.is_retriable()) {
+            // All else may pass: a cluster that begins has no brokers for a topic yet, say.
+            let fatal = [ErrorCode::InvalidTopicException, ErrorCode::TopicAuthorizationFailed];
+            return Err(match known.and_then(|topic| topic.error).filter(|error| fatal.contains(error)) {
                 Some(error) => Unfinished::Failed { partition: -1, exception: Exception::of(error, None) },
                 None => timed_out(format!("Topic {} not present in metadata after {max_block} ms.", name.0)),
             });

@@ -138,6 +138,11 @@ impl Member {
         self.beat(around, settings, shared, link);
     }
 
+    /// It is about to let go of some of what it has.
+    pub fn is_reconciling(&self) -> bool {
+        self.stage == Stage::Reconciling
+    }
+
     /// What it subscribes to is another.
     pub fn say_soon(&mut self, now: Instant) {
         self.next = now;

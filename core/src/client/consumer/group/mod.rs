@@ -178,7 +178,9 @@ impl Group {
     pub fn withholds(&self) -> bool {
         let revokes = match &self.membership {
             Membership::Classic(classic) => classic.revokes(),
-            Membership::Consumer(_) | Membership::Picked => false,
+            // What poll() gave now would not be in the commit that is on its way.
+            Membership::Consumer(member) => member.is_reconciling() && self.offsets.is_last_asked(),
+            Membership::Picked => false,
         };
         revokes || self.shared.stage != Life::Running
     }

@@ -93,6 +93,11 @@ impl Offsets {
         self.sync.is_some()
     }
 
+    /// Whether the commit before partitions are let go of is on its way.
+    pub fn is_last_asked(&self) -> bool {
+        self.last == Last::Asked
+    }
+
     pub fn polled(&mut self, settings: &GroupSettings) {
         self.owed = settings.commit.is_some();
     }
