@@ -9,8 +9,8 @@ use std::fmt::Write;
 
 use ottla_core::sim::Simulation;
 use ottla_core::sim::scenario::parse;
-use ottla_core::sim::view::{Detail, Target, ZnodeDetail};
 use ottla_core::time::Instant;
+use ottla_core::view::{Detail, Target, ZnodeDetail};
 use serde_json::Value;
 
 const SCENARIO: &str = include_str!("znodes/cluster.ottla");
