@@ -165,10 +165,11 @@ impl Live {
         *self.names.lock().expect("not poisoned") = Arc::new(names);
     }
 
-    /// In which order topics came; those that are new come last.
+    /// In which order users' topics came; those that are new come last. The coordinators' own have no hue.
     pub fn came(&self, topics: &[TopicView]) -> Arc<BTreeMap<String, u32>> {
         let mut came = self.came.lock().expect("not poisoned");
-        for topic in topics.iter().filter(|topic| !came.contains_key(&topic.name)).collect::<Vec<_>>() {
+        let is_new = |topic: &&TopicView| !topic.name.starts_with("__") && !came.contains_key(&topic.name);
+        for topic in topics.iter().filter(is_new).collect::<Vec<_>>() {
             let next = came.len() as u32;
             Arc::make_mut(&mut came).insert(topic.name.clone(), next);
         }

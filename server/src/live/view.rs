@@ -167,6 +167,8 @@ fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>,
     let mut groups: BTreeMap<(String, String, Role), Group> = BTreeMap::new();
     let mut names: BTreeMap<ConnId, String> = BTreeMap::new();
     let mut links = BTreeSet::new();
+    let members: BTreeSet<String> =
+        view.groups.iter().flat_map(|group| &group.members).map(|member| member.client_id.clone()).collect();
     for watched in server.live.clients() {
         if let Some(follower) = watched.follower() {
             names.insert(watched.conn, follower.to_string());
@@ -176,6 +178,8 @@ fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>,
         let role =
             match (watched.produced.requests.load(Ordering::Relaxed), watched.fetched.requests.load(Ordering::Relaxed))
             {
+                // A member of a group that was given no partition fetches nothing.
+                (0, 0) if members.contains(&said.client_id) => Role::Consumer,
                 (0, 0) => Role::Unknown,
                 (0, _) => Role::Consumer,
                 _ => Role::Producer,

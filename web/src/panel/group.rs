@@ -136,6 +136,8 @@ fn stand_still(tiles: &[Tile]) -> usize {
 fn verdict(tiles: &[Tile]) -> String {
     let more = if tiles.len() > TILES { format!(" {} are not shown.", tiles.len() - TILES) } else { String::new() };
     match (stand_still(tiles), tiles.len()) {
+        (0, 1) => "It is read.".to_owned(),
+        (1, 1) => "It stands still: nobody reads it.".to_owned(),
         (0, all) => format!("All {all} are read.{more}"),
         (still, all) if still == all => format!("All {all} stand still: nobody reads.{more}"),
         (1, all) => format!("1 of {all} stands still.{more}"),

@@ -250,7 +250,7 @@ impl Drawn {
 }
 
 /// Widths of a letter of a row's name and note.
-const LETTER: f64 = 7.2;
+const LETTER: f64 = 7.9;
 const MONO: f64 = 6.4;
 
 /// How many characters are left for the note of a row, beside its name.

@@ -65,8 +65,11 @@ pub fn place(view: &View, now: Instant, layout: &Layout, reduced: bool, near: f6
     merge(marks, near)
 }
 
-/// A topic's place in the order in which topics came.
+/// A topic's place in the order in which topics came; the coordinators' own have no hue.
 pub fn hue(view: &View, topic: &str) -> Option<usize> {
+    if topic.starts_with("__") {
+        return None;
+    }
     let place = view.topics.binary_search_by(|known| known.name.as_str().cmp(topic)).ok()?;
     Some(view.topics[place].hue as usize)
 }
