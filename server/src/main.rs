@@ -2,7 +2,7 @@
 //! Kafka's.
 //!
 //! `serve.rs` brings brokers up and down | `config.rs` flags | `host.rs` one broker's machine, its process killed and
-//! started | `driver.rs` a broker's thread | `listen.rs` its port | `connection.rs` a client's connection, with `frame.rs`,
+//! started | `driver.rs` a broker's thread | `listen.rs` its port, `crowd.rs` who is let in | `connection.rs` a client's connection, with `frame.rs`,
 //! `buffer.rs` on the way in and `splice.rs` on the way out | `exchange/` what brokers say to each other, by `link.rs` |
 //! `peer.rs` what they fetch from each other | `zookeeper/` ZooKeeper's thread and files, `zk.rs` a look into it |
 //! `storage/` the data directory | `fault.rs` what a line of a scenario does here | `live/` what the page sees | `http/`
@@ -14,6 +14,7 @@ mod alloc;
 mod buffer;
 mod config;
 mod connection;
+mod crowd;
 mod driver;
 mod exchange;
 mod fault;

@@ -1,12 +1,19 @@
 //! What of a broker's settings can change while it runs (KIP-226), for one broker or for all; and what Kafka says where it
 //! cannot.
 //!
-//! A name that is none of Kafka's is taken: it may be that of a plugin.
+//! 1. A name that is none of Kafka's is taken: it may be that of a plugin.
+//! 2. A broker's one listener is as it was started: what would change it, or needs another, is refused in the words with
+//!    which Kafka refuses that for a listener that exists.
+//! 3. What is taken and changes nothing here, the broker says ([`super::broker::has_effect`]).
 
 use std::collections::BTreeMap;
 
+use super::connections;
 use super::setting::{ConfigError, Dynamic};
 use super::table::BROKER;
+
+/// The one reporter that comes with Kafka.
+const REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
 
 type Settings = BTreeMap<String, String>;
 
@@ -38,7 +45,35 @@ pub fn validate(set: &Settings, of_one: bool) -> Result<(), ConfigError> {
             &of_one_only,
         );
     }
+    connections::check(set)?;
+    let fixed = |why: &str| {
+        let exception = "Invalid value org.apache.kafka.common.config.ConfigException:";
+        Err(ConfigError(format!("{exception} {why} for configuration Invalid dynamic configuration")))
+    };
+    // (2)
+    if set.keys().any(|name| is_of_listeners(name)) {
+        return fixed(
+            "Configs cannot be updated dynamically for existing listener ListenerName(PLAINTEXT), restart broker or \
+             create a new listener for update",
+        );
+    }
+    if set.get("metric.reporters").is_some_and(|classes| !matches!(classes.trim(), "" | REPORTER)) {
+        return fixed(
+            "Validation of dynamic config update of Set(metric.reporters) failed with class class \
+             kafka.server.DynamicMetricsReporters",
+        );
+    }
+    if set.get("cordoned.log.dirs").is_some_and(|dirs| !dirs.trim().is_empty()) {
+        return Err(ConfigError("cordoned.log.dirs cannot be set: a broker here has one log directory".to_owned()));
+    }
     Ok(())
+}
+
+/// What of Kafka's settings is about how, and by whom, a broker can be reached.
+fn is_of_listeners(name: &str) -> bool {
+    const OTHERS: [&str; 4] =
+        ["listener.security.protocol.map", "listeners", "max.connection.creation.rate", "principal.builder.class"];
+    name.starts_with("listener.name.") || name.starts_with("sasl.") || OTHERS.contains(&name)
 }
 
 /// What of it holds: another version, or another hand, may have written what is not valid here.
@@ -71,7 +106,23 @@ mod tests {
             "Invalid value x for configuration max.connections: Not a number of type INT"
         );
         let listeners = &[("listener.security.protocol.map", "A:PLAINTEXT")][..];
-        assert_eq!(answer(listeners, true), "ok");
+        let fixed = answer(&[("listeners", "PLAINTEXT://127.0.0.1:9")], true);
+        assert!(
+            fixed.contains("Configs cannot be updated dynamically for existing listener ListenerName(PLAINTEXT)"),
+            "{fixed}"
+        );
+        for pair in [
+            ("listener.name.plaintext.max.connections", "7"),
+            ("max.connection.creation.rate", "9"),
+            ("principal.builder.class", "no.such.Class"),
+            ("sasl.enabled.mechanisms", "PLAIN"),
+        ] {
+            assert_eq!(answer(&[pair], true), fixed, "{pair:?}");
+        }
+        assert_eq!(answer(listeners, true), fixed);
+        assert_ne!(answer(&[("metric.reporters", "no.such.Class")], true), "ok");
+        assert_eq!(answer(&[("metric.reporters", REPORTER), ("num.io.threads", "9")], false), "ok");
+        assert_ne!(answer(&[("cordoned.log.dirs", "/x")], true), "ok");
         assert_eq!(
             answer(listeners, false),
             "Cannot update these configs at default cluster level, broker id must be specified: \
