@@ -259,7 +259,7 @@ fn write_request(request: &Request, names: &Names, line: &mut String) {
             });
         }
         body => {
-            group::write_request(body, line);
+            group::write_request(body, names, line);
             transaction::write_request(body, line);
         }
     }
@@ -347,7 +347,7 @@ fn write_response(response: &Response, names: &Names, line: &mut String) {
         }
         body => {
             write_error(line, first_error(body));
-            group::write_response(body, line);
+            group::write_response(body, names, line);
             transaction::write_response(body, line);
         }
     }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, RequestKind};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use super::markers;
+use super::{by_id, markers};
 use crate::error::ErrorCode;
 use crate::record::check::{Checked, Invalid, check_within};
 use crate::record::compress::MAX_REQUEST_DECOMPRESSED_LEN;
@@ -118,11 +118,13 @@ impl Request {
                 }
                 // Below.
                 RequestKind::WriteTxnMarkers(_) if self.version == markers::LATEST => Ok(()),
+                _ if by_id::is_one(self.api_key, self.version) => Ok(()),
                 body => body.encode(frame, self.version),
             })
             .map_err(|error| error.to_string())?;
         match &self.body {
             RequestKind::WriteTxnMarkers(body) if self.version == markers::LATEST => markers::encode(body, frame),
+            body if by_id::is_one(self.api_key, self.version) => by_id::encode(body, frame),
             _ => Ok(()),
         }
     }
@@ -203,6 +205,8 @@ impl Unchecked {
         let malformed = |why| DecodeError::Body { api_key, version, why };
         let body = if api_key == ApiKey::WriteTxnMarkers && version == markers::LATEST {
             RequestKind::WriteTxnMarkers(markers::decode(&mut frame).map_err(malformed)?)
+        } else if by_id::is_one(api_key, version) {
+            by_id::decode(api_key, &mut frame).map_err(malformed)?
         } else if (versions.min..=versions.max).contains(&version) {
             RequestKind::decode(api_key, &mut frame, version).map_err(|error| malformed(error.to_string()))?
         } else if api_key == ApiKey::ApiVersions {
