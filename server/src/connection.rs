@@ -425,11 +425,15 @@ impl Connection<'_> {
 
     fn encode(&self, place: Place, answer: &mut Answer) -> Result<(), Why> {
         let Some(Some((response, files))) = place.reply else { return Ok(()) };
-        let (before, begun) = (answer.len(), Instant::now());
-        self.watched.response(&self.listener.broker.live, place.message, place.correlation_id, &response, &files);
+        let (before, encoded, begun) = (answer.len(), answer.encoded(), Instant::now());
+        let live = &self.listener.broker.live;
+        let kept = self.watched.response(live, place.message, place.correlation_id, &response, &files);
         answer
             .push(place.api, place.correlation_id, *response, files)
             .map_err(|error| Why::Cut(format!("an answer to {:?} that cannot be encoded: {error}", place.api)))?;
+        if let Some(kept) = kept {
+            live.messages().weigh(kept, answer.encoded() - encoded);
+        }
         let now = Instant::now();
         self.used.now(now);
         self.spent.fetch_add((now - begun).as_nanos() as u64, Ordering::Relaxed);

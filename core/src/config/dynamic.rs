@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_set_while_a_broker_runs_is_refused_in_kafkas_words() {
-        let answer = |pairs: &[(&str, &str)], of_one| validate(&map(pairs), of_one).map_or_else(|error| error.0, |()| "ok".to_owned());
+        let answer = |pairs: &[(&str, &str)], of_one| {
+            validate(&map(pairs), of_one).map_or_else(|error| error.0, |()| "ok".to_owned())
+        };
         assert_eq!(answer(&[("log.retention.ms", "5"), ("of.a.plugin", "x")], false), "ok");
         assert_eq!(
             answer(&[("num.partitions", "3"), ("log.dirs", "/x"), ("log.retention.ms", "5")], true),

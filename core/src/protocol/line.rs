@@ -13,6 +13,7 @@ use std::fmt::{self, Debug, Write};
 use kafka_protocol::messages::{RequestKind, ResponseKind, TopicName};
 use uuid::Uuid;
 
+use super::request::follower;
 use super::{Request, Response};
 use crate::error;
 use crate::sim::view::MessageKind;
@@ -27,9 +28,7 @@ const MOST: usize = 3;
 pub fn request_kind(body: &RequestKind) -> MessageKind {
     match body {
         RequestKind::Produce(_) => MessageKind::Produce,
-        RequestKind::Fetch(fetch) if fetch.replica_id.0 >= 0 || fetch.replica_state.replica_id.0 >= 0 => {
-            MessageKind::ReplicaFetch
-        }
+        RequestKind::Fetch(fetch) if follower(fetch).is_some() => MessageKind::ReplicaFetch,
         RequestKind::Fetch(_) => MessageKind::Fetch,
         _ => MessageKind::Other,
     }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, RequestKind};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, FetchRequest, RequestHeader, RequestKind};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::{by_id, markers};
 use crate::error::ErrorCode;
+use crate::id::BrokerId;
 use crate::record::check::{Checked, Invalid, check_within};
 use crate::record::compress::MAX_REQUEST_DECOMPRESSED_LEN;
 
@@ -77,6 +78,13 @@ impl fmt::Display for DecodeError {
             }
         }
     }
+}
+
+/// The broker that a Fetch comes from as a follower; none where it is a consumer's. Before version 15 it says so itself,
+/// from then on by its `replica_state`; what a version does not carry is −1.
+pub fn follower(fetch: &FetchRequest) -> Option<BrokerId> {
+    let replica = fetch.replica_id.0.max(fetch.replica_state.replica_id.0);
+    (replica >= 0).then_some(BrokerId(replica))
 }
 
 impl Request {
