@@ -11,6 +11,12 @@ pub struct BrokerId(pub i32);
 
 impl BrokerId {
     pub const NONE: BrokerId = BrokerId(-1);
+
+    /// By its name, as it is displayed: `broker-1`.
+    pub fn named(name: &str) -> Option<BrokerId> {
+        let digits = name.strip_prefix("broker-").filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()))?;
+        digits.parse().ok().map(BrokerId)
+    }
 }
 
 impl fmt::Display for BrokerId {

@@ -75,12 +75,22 @@ fn text(words: Vec<String>) -> io::Result<String> {
     Ok(words.join(if quoted { "\n" } else { " " }))
 }
 
+/// HOST:PORT of what `--http` takes: that alone, or a URL of HTTP's.
+fn authority(url: &str) -> Option<&str> {
+    let rest = match url.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+        Some(_) => return None,
+        None => url,
+    };
+    rest.split('/').next().filter(|host| !host.is_empty())
+}
+
 /// Gives the status and the body.
 fn post(url: &str, text: &str) -> io::Result<(u16, String)> {
     let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned());
-    let authority = url.strip_prefix("http://").unwrap_or(url);
-    let authority = authority.split('/').next().filter(|host| !host.is_empty() && !host.contains("://"));
-    let authority = authority.ok_or_else(|| wrong("expected an address such as http://127.0.0.1:8080"))?;
+    let authority = authority(url).ok_or_else(|| {
+        wrong("expected an address such as http://127.0.0.1:8080 or 127.0.0.1:8080: the page speaks HTTP without TLS")
+    })?;
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
     let mut last = wrong("no such host");
@@ -112,6 +122,16 @@ fn ask(mut stream: TcpStream, authority: &str, text: &str) -> io::Result<(u16, S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_one_of_http_and_of_nothing_else() {
+        for url in ["http://127.0.0.1:8080", "HTTP://127.0.0.1:8080/", "127.0.0.1:8080"] {
+            assert_eq!(authority(url), Some("127.0.0.1:8080"));
+        }
+        for url in ["https://127.0.0.1:8080", "ftp://127.0.0.1", "http://", "", "/x"] {
+            assert_eq!(authority(url), None, "{url:?}");
+        }
+    }
 
     #[test]
     fn quoted_arguments_are_lines_and_bare_words_are_one() {

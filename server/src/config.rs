@@ -20,7 +20,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub host: IpAddr,
     /// The name that clients are told to connect to, where it is not the address
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = host)]
     pub advertised_host: Option<String>,
     /// Broker i listens on this port + i − 1; 0 picks free ports
     #[arg(long, value_name = "PORT", default_value_t = 9092)]
@@ -47,6 +47,29 @@ fn page(text: &str) -> Result<PathBuf, String> {
     if directory.join("index.html").is_file() { Ok(directory) } else { Err("there is no index.html in it".to_owned()) }
 }
 
+/// What a client can connect to: a name of DNS's, or an address that is one machine's.
+fn host(text: &str) -> Result<String, String> {
+    /// Of a name, and of each of its labels.
+    const MOST: (usize, usize) = (253, 63);
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = inner.parse::<IpAddr>() {
+        return match address.is_unspecified() {
+            true => Err(format!("{address} is every address of this machine, and none that a client could connect to")),
+            false => Ok(address.to_string()),
+        };
+    }
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_label = |label: &str| {
+        let edges = label.starts_with('-') || label.ends_with('-');
+        !label.is_empty() && label.len() <= MOST.1 && !edges && label.bytes().all(is_inner)
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    match name.len() <= MOST.0 && name.split('.').all(is_label) {
+        true => Ok(text.to_owned()),
+        false => Err("expected a host name or an address, without a port".to_owned()),
+    }
+}
+
 fn rack(text: &str) -> Result<String, String> {
     let name = text.trim();
     if name.is_empty() { Err("a rack has a name".to_owned()) } else { Ok(name.to_owned()) }
@@ -55,4 +78,28 @@ fn rack(text: &str) -> Result<String, String> {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected key=value")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_advertised_is_a_host() {
+        for (given, taken) in [
+            ("kafka-1.example.com", "kafka-1.example.com"),
+            ("localhost", "localhost"),
+            ("my_host.", "my_host."),
+            ("10.0.0.7", "10.0.0.7"),
+            ("[2001:db8::1]", "2001:db8::1"),
+        ] {
+            assert_eq!(host(given), Ok(taken.to_owned()));
+        }
+        let long = "a.".repeat(128);
+        for refused in
+            ["", "a b", "host:9092", "http://host", "-a", "a..b", "ä", "0.0.0.0", "::", "[::]", &"a".repeat(64), &long]
+        {
+            assert!(host(refused).is_err(), "{refused:?}");
+        }
+    }
 }

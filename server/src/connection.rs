@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -27,16 +27,18 @@ use bytes::Bytes;
 use kafka_protocol::messages::{ApiKey, ResponseKind};
 use kafka_protocol::protocol::Encodable;
 use ottla_core::broker::Event;
+use ottla_core::config::ConnectionLimits;
 use ottla_core::id::{ConnId, Ticket};
 use ottla_core::protocol::cluster::wire::Hello;
 use ottla_core::protocol::{Request, Response, Unchecked};
 use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
+use crate::crowd::Used;
 use crate::driver::{Handle, Inbox};
 use crate::exchange::Exchange;
 use crate::frame::{End, Frames, Progress};
@@ -71,8 +73,8 @@ pub struct Listener {
     pub max_idle: Duration,
     /// Kafka's `queued.max.requests`: a place for each request that waits for the broker's thread.
     pub queue: Arc<Semaphore>,
-    /// Kafka's `max.connections`, which can be set while the broker runs.
-    pub max_connections: Arc<AtomicUsize>,
+    /// They can be set while the broker runs.
+    pub limits: watch::Receiver<ConnectionLimits>,
     /// Kafka's `socket.receive.buffer.bytes`; `None` leaves it to the system.
     pub receive_buffer: Option<u32>,
     /// Kafka's `socket.send.buffer.bytes`, likewise.
@@ -100,19 +102,20 @@ pub fn next_conn() -> ConnId {
 }
 
 /// Serves a connection until it ends.
-pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
+pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, used: Arc<Used>) {
     // Answers are written whole; waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
     let mut socket = Socket { stream, listener: &listener };
     let conn = next_conn();
-    if let Some(hello) = attend(&socket.stream, conn, peer, &listener).await {
+    if let Some(hello) = attend(&socket.stream, conn, peer, &listener, &used).await {
+        used.protect();
         // (5)
         listener.exchange.accept(listener.broker.id, hello, &mut socket.stream).await;
     }
 }
 
 /// Serves a client until it is gone, or turns out to be another broker: gives the hello.
-async fn attend(stream: &TcpStream, conn: ConnId, peer: SocketAddr, listener: &Listener) -> Option<Bytes> {
+async fn attend(stream: &TcpStream, conn: ConnId, peer: SocketAddr, listener: &Listener, used: &Used) -> Option<Bytes> {
     let (replies, outbound) = unbounded_channel();
     listener.broker.metrics.connections.inc();
     let watched = listener.broker.live.opened(listener.broker.id, conn, peer.to_string());
@@ -120,6 +123,7 @@ async fn attend(stream: &TcpStream, conn: ConnId, peer: SocketAddr, listener: &L
         conn,
         stream,
         listener,
+        used,
         order: Mutex::default(),
         muted: Mutex::default(),
         spent: AtomicU64::new(0),
@@ -184,6 +188,7 @@ struct Connection<'a> {
     conn: ConnId,
     stream: &'a TcpStream,
     listener: &'a Listener,
+    used: &'a Used,
     order: Mutex<Order>,
     /// No request is taken before then.
     muted: Mutex<Option<Instant>>,
@@ -327,6 +332,7 @@ impl Connection<'_> {
     async fn take(&self, frame: Bytes) -> Result<(), Why> {
         let bytes = frame.len();
         let since = Instant::now();
+        self.used.now(since);
         let mut request = decode(frame).await?;
         request.host = Some(self.host.clone());
         let spent = since.elapsed() + Duration::from_nanos(self.spent.swap(0, Ordering::Relaxed));
@@ -419,12 +425,17 @@ impl Connection<'_> {
 
     fn encode(&self, place: Place, answer: &mut Answer) -> Result<(), Why> {
         let Some(Some((response, files))) = place.reply else { return Ok(()) };
-        let (before, begun) = (answer.len(), Instant::now());
-        self.watched.response(&self.listener.broker.live, place.message, place.correlation_id, &response, &files);
+        let (before, encoded, begun) = (answer.len(), answer.encoded(), Instant::now());
+        let live = &self.listener.broker.live;
+        let kept = self.watched.response(live, place.message, place.correlation_id, &response, &files);
         answer
             .push(place.api, place.correlation_id, *response, files)
             .map_err(|error| Why::Cut(format!("an answer to {:?} that cannot be encoded: {error}", place.api)))?;
+        if let Some(kept) = kept {
+            live.messages().weigh(kept, answer.encoded() - encoded);
+        }
         let now = Instant::now();
+        self.used.now(now);
         self.spent.fetch_add((now - begun).as_nanos() as u64, Ordering::Relaxed);
         self.listener.broker.metrics.response(place.api, answer.len() - before, now - place.since);
         Ok(())

@@ -12,11 +12,15 @@
 //! 3. The broker's rules are all in `step`: this file knows none.
 //! 4. A process that dies ends between two drains; one that stands still keeps what comes, in order, and can be looked at,
 //!    as a stopped process by a debugger.
+//! 5. A panic is the death of this process and of no other: what the broker had in memory may be wrong, so none of it is
+//!    written or flushed any more. What lies in its files is right, and the next start goes on from there.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,7 +29,7 @@ use ottla_core::broker::effect::Extent;
 use ottla_core::broker::event::Unreachable;
 use ottla_core::broker::{Broker, Effect, Event};
 use ottla_core::client;
-use ottla_core::config::BrokerSettings;
+use ottla_core::config::ConnectionLimits;
 use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket, WorkId};
 use ottla_core::log::compact::Job;
 use ottla_core::node::Node;
@@ -34,9 +38,9 @@ use ottla_core::time::{Instant, Now, Timestamp};
 use ottla_core::view::{BrokerView, Level};
 use ottla_core::zookeeper;
 use rustix::io::ReadWriteFlags;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{debug, error, info, trace, warn};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tracing::{error, info, trace, warn};
 
 use crate::connection::Outbound;
 use crate::exchange::Exchange;
@@ -44,6 +48,7 @@ use crate::host::Ailments;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::peer::Peers;
+use crate::splice::FileSlice;
 use crate::storage::{Storage, read_slice};
 use crate::zookeeper::Link;
 
@@ -72,6 +77,12 @@ pub enum Inbox {
     Resume,
     /// What is wrong with the machine.
     Ail(Ailments),
+    /// A log's file could not be read; what the broker waits for comes without it.
+    Unread {
+        extent: Extent,
+        error: io::Error,
+        then: Event,
+    },
     /// Wakes a driver whose process has died.
     Died,
 }
@@ -124,11 +135,6 @@ impl Clock {
     }
 }
 
-/// Kafka's `max.connections`.
-pub fn max_connections(settings: &BrokerSettings) -> usize {
-    settings.max_connections.max(0) as usize
-}
-
 pub struct Driver {
     pub id: BrokerId,
     pub broker: Broker,
@@ -148,7 +154,7 @@ pub struct Driver {
     /// By connection: where its answers go.
     pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
     /// How many connections are accepted.
-    pub max_connections: Arc<AtomicUsize>,
+    pub limits: watch::Sender<ConnectionLimits>,
     pub stopped: bool,
     /// What came while it stood still.
     pub kept: VecDeque<Inbox>,
@@ -162,15 +168,29 @@ pub struct Driver {
 /// What is left of a broker whose driver has ended.
 pub struct Ended {
     pub result: io::Result<()>,
-    /// As it was last.
-    pub view: BrokerView,
+    /// As it was last; one that panicked is not looked at.
+    pub view: Option<BrokerView>,
 }
 
 impl Driver {
     /// Runs until the broker says that it has stopped, or its process dies; `effects` are those of its opening.
-    pub fn run(mut self, mut effects: Vec<Effect>) -> Ended {
+    pub fn run(mut self, effects: Vec<Effect>) -> Ended {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.serve(effects)));
+        ended.unwrap_or_else(|panic| {
+            // (5)
+            self.storage.abandon();
+            self.exchange.leave(self.id, true);
+            Ended { result: Err(io::Error::other(format!("it panicked: {}", words(&*panic)))), view: None }
+        })
+    }
+
+    fn serve(&mut self, mut effects: Vec<Effect>) -> Ended {
         let mut events = Vec::new();
+        let begin = self.storage.begin();
         self.execute(self.clock.now(), &mut effects, &mut events);
+        if let Err(error) = begin.and_then(|()| self.storage.begun()) {
+            self.failed = Some(format!("its data directory cannot be marked as in use: {error}"));
+        }
         self.exchange.join(self.id, self.own.clone());
         while !self.stopped && self.failed.is_none() && !self.has_died() {
             let first = self.wait();
@@ -200,9 +220,10 @@ impl Driver {
             }
             false => self.storage.close(&mut events),
         };
-        let result = result.and(self.failed.map_or(Ok(()), |why| Err(io::Error::other(why))));
-        self.exchange.leave(self.id, died);
-        Ended { result, view: self.broker.view() }
+        let failed = self.failed.take();
+        self.exchange.leave(self.id, died || failed.is_some());
+        let result = result.and(failed.map_or(Ok(()), |why| Err(io::Error::other(why))));
+        Ended { result, view: Some(self.broker.view()) }
     }
 
     pub fn ail(&mut self, ailments: Ailments) {
@@ -279,6 +300,13 @@ impl Driver {
                 let _ = told.send(());
             }
             Inbox::Ail(ailments) => self.ail(ailments),
+            Inbox::Unread { extent, error, then } => {
+                let mut events = Vec::new();
+                self.storage.unread(extent, &error, &mut events);
+                for event in events.into_iter().chain([then]) {
+                    self.step(now, event, effects);
+                }
+            }
             Inbox::Resume | Inbox::Died => {}
         }
     }
@@ -308,7 +336,7 @@ impl Driver {
 
     fn enact(&mut self, effect: Effect, events: &mut Vec<Event>) {
         match effect {
-            Effect::Reply { ticket, response } => self.reply(ticket, response),
+            Effect::Reply { ticket, response } => self.reply(ticket, response, events),
             Effect::NoReply { ticket } => self.tell(ticket.conn, Outbound::NoReply { seq: ticket.seq }),
             Effect::Limit { conn } => self.tell(conn, Outbound::Limit),
             Effect::Mute { conn, until } => {
@@ -324,7 +352,7 @@ impl Driver {
             }
             Effect::Answer { to, call, response } => self.exchange.answer(self.id, to, call, response),
             Effect::Read { read, extent } => self.read(read, extent, events),
-            Effect::Work { work, extent, job } => self.work(work, extent, job),
+            Effect::Work { work, extent, job } => self.work(work, extent, job, events),
             Effect::ZooKeeper(effect) => self.zookeeper.execute(effect),
             Effect::Note { level, text } => {
                 match level {
@@ -335,28 +363,33 @@ impl Driver {
                 self.live.say(&self.id.to_string(), text, level);
             }
             Effect::Configure { settings } => {
-                self.max_connections.store(max_connections(&settings), Ordering::Relaxed);
+                self.limits.send_if_modified(|limits| {
+                    let new = *limits != settings.connections;
+                    if new {
+                        limits.clone_from(&settings.connections);
+                    }
+                    new
+                });
             }
-            Effect::Fail { why } => {
-                error!(broker = %self.id, "cannot go on: {why}");
-                self.live.say(&self.id.to_string(), format!("cannot go on: {why}"), Level::Bad);
-                self.failed = Some(why);
-            }
+            Effect::Fail { why } => self.failed = Some(why),
             Effect::Stopped => self.stopped = true,
             storage => self.storage.execute(storage, events),
         }
     }
 
-    fn reply(&mut self, ticket: Ticket, response: Box<Response>) {
-        let files = response.records.iter().map(|extent| extent.map(|extent| self.storage.slice(extent)).transpose());
-        let message = match files.collect::<io::Result<Vec<_>>>() {
-            Ok(files) => Outbound::Reply { seq: ticket.seq, response, files },
-            Err(error) => {
-                error!(broker = %self.id, %error, "cannot open what a fetch asks for");
-                Outbound::Close { why: error.to_string() }
+    fn reply(&mut self, ticket: Ticket, mut response: Box<Response>, events: &mut Vec<Event>) {
+        let mut files = Vec::with_capacity(response.records.len());
+        for at in 0..response.records.len() {
+            let file = response.records[at].and_then(|extent| {
+                let slice = self.storage.slice(extent);
+                slice.map_err(|error| self.storage.unread(extent, &error, events)).ok()
+            });
+            if file.is_none() && response.records[at].is_some() {
+                response.withhold(at);
             }
-        };
-        self.tell(ticket.conn, message);
+            files.push(file);
+        }
+        self.tell(ticket.conn, Outbound::Reply { seq: ticket.seq, response, files });
     }
 
     /// A connection that is gone needs no answer: its `Closed` is on the way.
@@ -367,20 +400,15 @@ impl Driver {
     }
 
     /// Work that takes long, and may wait for the disk: a thread that keeps nobody waiting does it.
-    fn work(&mut self, work: WorkId, extent: Extent, job: Job) {
-        let slice = self.storage.slice(extent);
-        let (inbox, delay) = (self.own.clone(), self.storage.read_delay());
-        let run = move || {
-            let bytes = slice.and_then(|slice| read_slice(&slice, ReadWriteFlags::empty())).unwrap_or_else(|error| {
-                error!(%error, "cannot read a log");
-                Bytes::new()
-            });
-            let _ = inbox.send(Inbox::Event(Event::Worked { work, done: job.run(&bytes) }));
+    fn work(&mut self, work: WorkId, extent: Extent, job: Job, events: &mut Vec<Event>) {
+        let slice = match self.storage.slice(extent) {
+            Ok(slice) => slice,
+            Err(error) => {
+                self.storage.unread(extent, &error, events);
+                return events.push(Event::Worked { work, done: job.run(&Bytes::new()) });
+            }
         };
-        self.runtime.spawn(async move {
-            tokio::time::sleep(delay).await;
-            tokio::task::spawn_blocking(run).await
-        });
+        self.elsewhere(extent, slice, move |bytes| Event::Worked { work, done: job.run(&bytes) });
     }
 
     /// A few KiB that the broker must look into: at once where they are in memory, else by a thread that may wait.
@@ -388,31 +416,41 @@ impl Driver {
         let slice = match self.storage.slice(extent) {
             Ok(slice) => slice,
             Err(error) => {
-                debug!(broker = %self.id, %error, "cannot read");
+                self.storage.unread(extent, &error, events);
                 return events.push(Event::Loaded { read, bytes: Bytes::new() });
             }
         };
-        let delay = self.storage.read_delay();
         match read_slice(&slice, ReadWriteFlags::NOWAIT) {
-            Ok(bytes) if bytes.len() == slice.len && delay.is_zero() => events.push(Event::Loaded { read, bytes }),
-            _ => {
-                let inbox = self.own.clone();
-                let load = move || {
-                    let bytes = read_slice(&slice, ReadWriteFlags::empty()).unwrap_or_else(|error| {
-                        error!(%error, "cannot read a log");
-                        Bytes::new()
-                    });
-                    let _ = inbox.send(Inbox::Event(Event::Loaded { read, bytes }));
-                };
-                if delay.is_zero() {
-                    self.runtime.spawn_blocking(load);
-                } else {
-                    self.runtime.spawn(async move {
-                        tokio::time::sleep(delay).await;
-                        tokio::task::spawn_blocking(load).await
-                    });
-                }
+            Ok(bytes) if bytes.len() == slice.len && self.storage.read_delay().is_zero() => {
+                events.push(Event::Loaded { read, bytes });
             }
+            _ => self.elsewhere(extent, slice, move |bytes| Event::Loaded { read, bytes }),
         }
     }
+
+    /// Reads on a thread that may wait, and tells what comes of it.
+    fn elsewhere(&self, extent: Extent, slice: FileSlice, then: impl FnOnce(Bytes) -> Event + Send + 'static) {
+        let (inbox, delay) = (self.own.clone(), self.storage.read_delay());
+        let load = move || {
+            let message = match read_slice(&slice, ReadWriteFlags::empty()) {
+                Ok(bytes) => Inbox::Event(then(bytes)),
+                Err(error) => Inbox::Unread { extent, error, then: then(Bytes::new()) },
+            };
+            let _ = inbox.send(message);
+        };
+        if delay.is_zero() {
+            self.runtime.spawn_blocking(load);
+        } else {
+            self.runtime.spawn(async move {
+                tokio::time::sleep(delay).await;
+                tokio::task::spawn_blocking(load).await
+            });
+        }
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }

@@ -86,10 +86,7 @@ fn refusal(server: &Server, action: &Action) -> Option<(String, String)> {
             let whom = whom(fault).into_iter().filter(|who| !(way && **who == Who::ZooKeeper));
             whom.filter_map(|who| unknown(server, who)).next()
         }
-        Action::Stop(name) => {
-            let id = name.strip_prefix("broker-").and_then(|id| id.parse().ok()).map(BrokerId);
-            unknown(server, &id.map_or(Who::Client(name.clone()), Who::Broker))
-        }
+        Action::Stop(name) => unknown(server, &BrokerId::named(name).map_or(Who::Client(name.clone()), Who::Broker)),
         Action::AddBroker => not_here("a live server has the brokers that it was started with"),
         Action::Producer { .. }
         | Action::Consumer { .. }
@@ -152,8 +149,8 @@ async fn one(server: &Arc<Server>, action: Action) -> Outcome {
         }
         Action::Stop(name) => {
             let _acting = server.acting.lock().await;
-            let id = name.strip_prefix("broker-").and_then(|id| id.parse().ok()).map(BrokerId);
-            let host = id.and_then(|id| server.host(id)).ok_or_else(|| format!("there is no {name}"))?;
+            let host =
+                BrokerId::named(&name).and_then(|id| server.host(id)).ok_or_else(|| format!("there is no {name}"))?;
             host.stop().await.map(|()| "it has flushed all and ended".to_owned()).map_err(|error| format!("{error:#}"))
         }
         _ => Err("this is for scenarios".to_owned()),

@@ -7,16 +7,19 @@
 //!   └──────────────────┘ kill:  the process dies. Its sockets are reset, its port refuses; what it wrote stays
 //!                        crash: the same, and with the machine goes what was not flushed
 //!                        stop:  in order, with everything flushed
+//!                        bury:  it died of itself: the broker cannot go on and says why, or its thread panicked
 //! ```
 //!
 //! 1. One fault at a time: [`Server::acting`](crate::serve::Server) sees to that.
 //! 2. When `kill`, `crash` or `stop` is done, no thread and no connection of the process is left.
-//! 3. A process that ends unasked is told to [`Site::deaths`].
+//! 3. Every process that ends is told to [`Site::deaths`]: who ended unasked is found there, and buried. The other brokers
+//!    go on, as those of other machines would; a panic too is one broker's death ([`crate::driver`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -25,6 +28,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use ottla_core::broker::{Broker, BrokerConfig, Event, Image};
 use ottla_core::client::Endpoint;
+use ottla_core::config::ConnectionLimits;
 use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint::{self, MetaProperties};
@@ -32,12 +36,12 @@ use ottla_core::protocol::cluster::Registration;
 use ottla_core::rng::Seed;
 use ottla_core::view::{BrokerView, Health};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use uuid::Uuid;
 
 use crate::connection::Listener;
-use crate::driver::{Clock, Driver, Ended, Handle, Inbox, max_connections};
+use crate::driver::{Clock, Driver, Ended, Handle, Inbox};
 use crate::exchange::{Exchange, Node};
 use crate::listen::{Listening, Port};
 use crate::live::Live;
@@ -92,11 +96,10 @@ struct Running {
     handle: Handle,
     listening: Listening,
     paused: bool,
-    /// To end: it does so on purpose.
-    asked: Arc<AtomicBool>,
     died: Arc<AtomicBool>,
-    /// `None` where its thread panicked.
-    ended: JoinHandle<Option<Ended>>,
+    /// Its thread has ended.
+    over: Arc<AtomicBool>,
+    ended: JoinHandle<Ended>,
 }
 
 impl Running {
@@ -124,6 +127,11 @@ impl Host {
 
     pub fn id(&self) -> BrokerId {
         self.registration.id
+    }
+
+    /// Where its clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address
     }
 
     /// The process, if there is one.
@@ -197,8 +205,8 @@ impl Host {
         let mut effects = Vec::new();
         let broker = Broker::open(config, image, site.clock.now(), &mut effects)
             .map_err(|why| anyhow!("{id} cannot start: {why}"))?;
-        let max_connections = Arc::new(AtomicUsize::new(max_connections(&site.settings)));
-        let listening = self.listen(&handle, max_connections.clone())?;
+        let (limits, told) = watch::channel(site.settings.connections.clone());
+        let listening = self.listen(&handle, told)?;
         let peers = {
             let (site, inbox) = (site.clone(), inbox.clone());
             let listen = move |event| {
@@ -228,7 +236,7 @@ impl Host {
             peers,
             live: site.live.clone(),
             connections: BTreeMap::new(),
-            max_connections,
+            limits,
             stopped: false,
             kept: VecDeque::new(),
             paused: false,
@@ -240,21 +248,21 @@ impl Host {
         thread::Builder::new().name(id.to_string()).spawn(move || {
             let _ = end.send(driver.run(effects));
         })?;
-        let asked = Arc::new(AtomicBool::new(false));
-        let (told, deaths) = (asked.clone(), site.deaths.clone());
+        let over = Arc::new(AtomicBool::new(false));
+        let (ends, deaths) = (over.clone(), site.deaths.clone());
         let ended = tokio::spawn(async move {
-            let ended = ended.await.ok();
-            if !told.load(Ordering::Acquire) {
-                let _ = deaths.send(id);
-            }
+            let ended = ended.await.expect("a driver says how it ended");
+            ends.store(true, Ordering::Release);
+            // (3)
+            let _ = deaths.send(id);
             ended
         });
-        *self.process() = Process::Running(Running { handle, listening, paused: false, asked, died, ended });
+        *self.process() = Process::Running(Running { handle, listening, paused: false, died, over, ended });
         self.site.live.changed();
         Ok(())
     }
 
-    fn listen(&self, handle: &Handle, max_connections: Arc<AtomicUsize>) -> anyhow::Result<Listening> {
+    fn listen(&self, handle: &Handle, limits: watch::Receiver<ConnectionLimits>) -> anyhow::Result<Listening> {
         let settings = &self.site.settings;
         let context = Arc::new(Listener {
             broker: handle.clone(),
@@ -262,7 +270,7 @@ impl Host {
             max_request_bytes: settings.socket_request_max_bytes,
             max_idle: settings.connections_max_idle,
             queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
-            max_connections,
+            limits,
             receive_buffer: settings.socket_receive_buffer,
             send_buffer: settings.socket_send_buffer,
             broken: AtomicBool::new(false),
@@ -275,7 +283,8 @@ impl Host {
     pub async fn kill(&self) -> anyhow::Result<()> {
         let running = self.take()?;
         running.dies();
-        self.buried(running.ended.await?, running.listening).await.map(drop)
+        self.buried(running.ended.await?, running.listening).await;
+        Ok(())
     }
 
     /// The machine dies; gives what is lost with it.
@@ -285,6 +294,21 @@ impl Host {
         let lost =
             spawn_blocking(move || ledger.crash(&root).and_then(|lost| storage::crashed(&root).map(|()| lost))).await?;
         lost.with_context(|| format!("cannot cut {} back", self.root.display()))
+    }
+
+    /// A process that has ended unasked is gone; gives why it ended, or `None` where there is none such. (3)
+    pub async fn bury(&self) -> Option<String> {
+        let is_over = match &*self.process() {
+            Process::Running(running) => running.over.load(Ordering::Acquire),
+            Process::Down(_) => false,
+        };
+        let running = if is_over { self.take().ok()? } else { return None };
+        running.listening.breaks();
+        let ended = match running.ended.await {
+            Ok(ended) => self.buried(ended, running.listening).await,
+            Err(error) => return Some(error.to_string()),
+        };
+        Some(ended.result.err().map_or_else(|| "it stopped unasked".to_owned(), |error| error.to_string()))
     }
 
     /// The process is asked to stop, and does; one that takes too long dies.
@@ -298,7 +322,7 @@ impl Host {
             Ok(ended) => self.stopped(ended?, running.listening).await,
             Err(_) => {
                 running.dies();
-                self.buried(running.ended.await?, running.listening).await?;
+                self.buried(running.ended.await?, running.listening).await;
                 bail!("{} did not stop within {} s, and was killed", self.id(), PATIENCE.as_secs())
             }
         }
@@ -318,8 +342,8 @@ impl Host {
     }
 
     /// Marks that all is synced.
-    async fn stopped(&self, ended: Option<Ended>, listening: Listening) -> anyhow::Result<()> {
-        self.buried(ended, listening).await?.result.with_context(|| self.id().to_string())?;
+    async fn stopped(&self, ended: Ended, listening: Listening) -> anyhow::Result<()> {
+        self.buried(ended, listening).await.result.with_context(|| self.id().to_string())?;
         // Kafka writes the broker's epoch; there is none without a controller quorum.
         let marker = fs::write(self.root.join(CLEAN_SHUTDOWN), r#"{"version":0,"brokerEpoch":-1}"#);
         marker.with_context(|| format!("cannot mark {}", self.root.display()))
@@ -376,14 +400,11 @@ impl Host {
         wiped.with_context(|| format!("cannot empty {}", self.root.display()))
     }
 
-    /// From here on there is no process to be found; it ends on purpose.
+    /// From here on there is no process to be found.
     fn take(&self) -> anyhow::Result<Running> {
         let mut process = self.process();
         match std::mem::replace(&mut *process, Process::Down(Box::new(down(&self.registration)))) {
-            Process::Running(running) => {
-                running.asked.store(true, Ordering::Release);
-                Ok(running)
-            }
+            Process::Running(running) => Ok(running),
             before => {
                 *process = before;
                 bail!("{} is not running", self.id())
@@ -392,14 +413,15 @@ impl Host {
     }
 
     /// (2)
-    async fn buried(&self, ended: Option<Ended>, listening: Listening) -> anyhow::Result<Ended> {
+    async fn buried(&self, ended: Ended, listening: Listening) -> Ended {
         listening.close().await;
         self.site.live.let_go(self.id());
-        let Some(ended) = ended else { bail!("{} died", self.id()) };
-        let view = BrokerView { health: Health::Dead, connections: 0, parked: 0, ..ended.view.clone() };
-        *self.process() = Process::Down(Box::new(view));
+        if let Some(view) = ended.view.clone() {
+            let view = BrokerView { health: Health::Dead, connections: 0, parked: 0, ..view };
+            *self.process() = Process::Down(Box::new(view));
+        }
         self.site.live.changed();
-        Ok(ended)
+        ended
     }
 
     fn process(&self) -> MutexGuard<'_, Process> {

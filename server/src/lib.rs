@@ -2,13 +2,14 @@
 //! for programs and against any Kafka. It knows no rule of Kafka's.
 //!
 //! `serve.rs` brings brokers up and down | `config.rs` flags | `host.rs` one broker's machine, its process killed and
-//! started | `driver.rs` a broker's thread | `listen.rs` its port | `connection.rs` a client's connection, with `frame.rs`,
-//! `buffer.rs` on the way in and `splice.rs` on the way out | `exchange/` what brokers say to each other, by `link.rs` |
-//! `peer.rs` what they fetch from each other, with `gather.rs` on the way out | `zookeeper/` ZooKeeper's thread and files,
-//! `zk.rs` a look into it | `storage/` the data directory | `fault.rs` what a line of a scenario does here | `live/` what the
-//! page sees | `http/` the page, the live view, actions, metrics | `metrics.rs` counters | `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless,
-//! `search.rs` with many seeds | `act.rs` the same lines, sent to a server | `client/` producers and consumers for programs,
-//! `produce.rs` and `consume.rs` for a terminal, with `lines.rs`
+//! started | `driver.rs` a broker's thread | `listen.rs` its port, `crowd.rs` who is let in | `connection.rs` a client's
+//! connection, with `frame.rs`, `buffer.rs` on the way in and `splice.rs` on the way out | `exchange/` what brokers say to
+//! each other, by `link.rs` | `peer.rs` what they fetch from each other, with `gather.rs` on the way out | `zookeeper/`
+//! ZooKeeper's thread and files, `zk.rs` a look into it | `storage/` the data directory | `fault.rs` what a line of a
+//! scenario does here | `live/` what the page sees | `http/` the page, the live view, actions, metrics | `metrics.rs`
+//! counters | `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless, `search.rs` with many seeds | `act.rs`
+//! the same lines, sent to a server | `client/` producers and consumers for programs, `produce.rs` and `consume.rs` for a
+//! terminal, with `lines.rs`
 
 mod act;
 pub mod alloc;
@@ -17,6 +18,7 @@ pub mod client;
 mod config;
 mod connection;
 mod consume;
+mod crowd;
 mod driver;
 mod exchange;
 mod fault;

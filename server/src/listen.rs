@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
-use tracing::warn;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
 
 use crate::connection::{self, Listener};
+use crate::crowd::{Crowd, Limits};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -78,28 +79,41 @@ impl Listening {
 }
 
 async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: oneshot::Receiver<()>) {
-    let mut connections = JoinSet::new();
+    let mut crowd = Crowd::default();
+    let mut given = context.limits.clone();
+    let known = given.borrow_and_update().clone();
+    let mut limits = Limits::of(known).await;
+    let mut told = false;
     loop {
+        let is_full = crowd.is_full(&limits);
+        if is_full && !std::mem::replace(&mut told, is_full) {
+            warn!(broker = %context.broker.id, "max.connections are open: whoever comes waits until another goes");
+        }
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    while connections.try_join_next().is_some() {}
-                    if connections.len() < context.max_connections.load(Ordering::Relaxed) {
-                        connections.spawn(connection::serve(stream, peer, context.clone()));
-                    } else {
-                        warn!(%peer, "not accepted: max.connections are open");
-                    }
-                }
+            accepted = listener.accept(), if !is_full => match accepted {
+                Ok((stream, peer)) => match crowd.admits(peer.ip(), &limits) {
+                    Ok(()) => crowd.enter(peer.ip(), |used| connection::serve(stream, peer, context.clone(), used)),
+                    Err(most) => info!(
+                        "Rejected connection from {}, address already has the configured maximum of {most} connections.",
+                        peer.ip()
+                    ),
+                },
                 Err(error) => {
                     // Out of descriptors, mostly: those in use end some time.
                     warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
+            true = crowd.leave() => {}
+            Ok(()) = given.changed() => {
+                let new = given.borrow_and_update().clone();
+                limits = Limits::of(new).await;
+                crowd.thin_out(&limits);
+                told = false;
+            }
             _ = &mut closed => break,
         }
     }
     drop(listener);
-    connections.shutdown().await;
+    crowd.disperse().await;
 }

@@ -1,6 +1,12 @@
 //! `ottla serve`: brings the brokers up, and down again.
+//!
+//! 1. A broker that dies of itself is told of and is down, as after `kill`; the others go on, and `start` brings it back.
+//!    When none is left the server ends, and fails: whoever watches over it starts it anew.
+//! 2. ZooKeeper is the memory of all: where it ends, all end. No broker starts before its files are read.
+//! 3. Topics that lie in the brokers' directories are not lost from sight: where ZooKeeper has no cluster at all, nothing
+//!    starts. (Kafka's broker refuses such a ZooKeeper too: its new cluster id is not that of `meta.properties`.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +20,12 @@ use ottla_core::config::internal;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint;
 use ottla_core::protocol::cluster::Registration;
+use ottla_core::protocol::znode;
+use ottla_core::view::Level;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::unbounded_channel;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
@@ -35,6 +43,8 @@ use crate::zookeeper;
 /// Until the brokers are connected with each other.
 const PATIENCE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_micros(500);
+/// Names that a message lists.
+const MOST_NAMES: usize = 20;
 
 /// A server that runs.
 pub struct Server {
@@ -95,16 +105,68 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
 
 async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let ports = hold(args)?;
-    let keeper = TcpListener::bind((Ipv4Addr::LOCALHOST, args.zookeeper_port))
-        .await
-        .with_context(|| format!("cannot listen on {}:{}", Ipv4Addr::LOCALHOST, args.zookeeper_port))?;
     let http = TcpListener::bind((args.http_host, args.http_port))
         .await
         .with_context(|| format!("cannot listen on {}:{}", args.http_host, args.http_port))?;
     if !args.http_host.is_loopback() {
         warn!("the page listens on {}: whoever reaches it can stop brokers and delete what they hold", args.http_host);
     }
+    let (server, mut keeper, deaths) = bring_up(args, settings, data).await?;
+    let (last, mut none_left) = oneshot::channel();
+    tokio::spawn(bury(server.clone(), deaths, last));
+    // Each is connected with the others, and has heard that all are registered, before anyone is told where to find them:
+    // who makes a topic at once finds as many brokers as there are.
+    let ready = async {
+        server.exchange.complete().await;
+        all_registered(&server.hosts).await;
+    };
+    let mut why = tokio::select! {
+        _ = tokio::time::timeout(PATIENCE, ready) => None,
+        ended = ended(&mut none_left, &mut keeper) => Some(ended),
+    };
+    if why.is_none() {
+        let page = http.local_addr()?;
+        tokio::spawn(view::broadcast(server.clone(), server.views.clone()));
+        tokio::spawn(crate::http::serve(http, server.clone(), args.page.clone()));
+        announce(page, &server, args.data.as_deref(), data);
+        why = tokio::select! {
+            name = signals.next() => {
+                info!("{name}: stopping");
+                None
+            }
+            ended = ended(&mut none_left, &mut keeper) => Some(ended),
+        };
+    }
+    if let Some(why) = &why {
+        error!("{why}: the server stops");
+    }
+    let zookeeper = server.zookeeper.clone();
+    let stopped = stop(server, data, signals).await;
+    let kept = keeper.stop(&zookeeper).await;
+    match why {
+        Some(why) => bail!("{why}"),
+        None => stopped.and(kept),
+    }
+}
+
+/// Why nothing can go on.
+async fn ended(none_left: &mut oneshot::Receiver<String>, keeper: &mut zookeeper::Thread) -> String {
+    tokio::select! {
+        Ok(last) = none_left => format!("no broker is left ({last})"),
+        why = keeper.ended() => format!("zookeeper ended ({why})"),
+    }
+}
+
+/// Starts everything but the page; gives ZooKeeper's thread, and who has died.
+async fn bring_up(
+    args: &ServeArgs,
+    settings: BrokerSettings,
+    data: &Path,
+) -> anyhow::Result<(Arc<Server>, zookeeper::Thread, UnboundedReceiver<BrokerId>)> {
+    let ports = hold(args)?;
+    let keeper = TcpListener::bind((Ipv4Addr::LOCALHOST, args.zookeeper_port))
+        .await
+        .with_context(|| format!("cannot listen on {}:{}", Ipv4Addr::LOCALHOST, args.zookeeper_port))?;
     let clock = Clock::start();
     let live = Arc::new(Live::new(clock));
     let metrics = Arc::new(AllMetrics::default());
@@ -113,15 +175,18 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     let images = roots.iter().map(|root| storage::read(root)).collect::<Result<Vec<_>, _>>()?;
     let registrations = register(args, &ports);
     let session = settings.broker_session_timeout;
-    let cluster_id = cluster_id(&images);
     let found = registrations.iter().cloned().zip(ports.iter().map(within)).collect();
     let runtime = tokio::runtime::Handle::current();
     let exchange = Exchange::new(found, session, runtime, live.clone());
-    let (deaths, mut died) = unbounded_channel();
+    let (deaths, died) = unbounded_channel();
     let (zookeeper, queue) = zookeeper::Handle::new(keeper.local_addr()?);
     let most = registrations.len() + zookeeper::listen::MAX_CLIENTS;
     tokio::spawn(zookeeper::listen::accept(keeper, zookeeper.clone(), most));
-    let mut keeper = zookeeper::Thread::start(data.join("zookeeper"), clock, live.clone(), queue)?;
+    let mut thread = zookeeper::Thread::start(data.join("zookeeper"), clock, live.clone(), queue)?;
+    // (2)
+    thread.opened().await?;
+    let kept = zookeeper.look(|server| server.tree().get(znode::CLUSTER_ID).ok().and_then(|znode| znode.data.clone()));
+    let cluster_id = cluster_id(&images, kept.await.flatten().as_deref(), data)?;
     let site = Site {
         clock,
         live: live.clone(),
@@ -133,7 +198,6 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     };
     let site = Arc::new(site);
 
-    let addresses = ports.iter().map(|port| port.address).collect::<Vec<_>>();
     let hosts = registrations.into_iter().zip(roots).zip(ports).map(|((registration, root), port)| {
         let metrics = Arc::new(metrics.broker(registration.id.0));
         Host::new(registration, metrics, root, port, site.clone())
@@ -142,36 +206,25 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
     for (host, image) in hosts.iter().zip(images) {
         host.run(image)?;
     }
-    // Each is connected with the others, and has heard that all are registered, before anyone is told where to find them:
-    // who makes a topic at once finds as many brokers as there are.
-    let ready = async {
-        exchange.complete().await;
-        all_registered(&hosts).await;
-    };
-    let _ = tokio::time::timeout(PATIENCE, ready).await;
-
-    let page = http.local_addr()?;
     let views = watch::Sender::new(Utf8Bytes::default());
-    let server = Arc::new(Server {
-        hosts,
-        exchange,
-        zookeeper: zookeeper.clone(),
-        live,
-        metrics,
-        views: views.clone(),
-        acting: Mutex::default(),
-    });
-    tokio::spawn(view::broadcast(server.clone(), views));
-    tokio::spawn(crate::http::serve(http, server.clone(), args.page.clone()));
-    announce(page, &addresses, zookeeper.address, args.data.as_deref(), data);
+    let server = Server { hosts, exchange, zookeeper, live, metrics, views, acting: Mutex::default() };
+    Ok((Arc::new(server), thread, died))
+}
 
-    tokio::select! {
-        name = signals.next() => info!("{name}: stopping"),
-        Some(broker) = died.recv() => error!("{broker} ended; the others are stopped"),
-        why = keeper.ended() => error!("zookeeper ended ({why}); the brokers are stopped"),
+/// Tells of every broker that dies of itself, and that none is left. (1)
+async fn bury(server: Arc<Server>, mut deaths: UnboundedReceiver<BrokerId>, last: oneshot::Sender<String>) {
+    while let Some(id) = deaths.recv().await {
+        let _acting = server.acting.lock().await;
+        let Some(host) = server.host(id) else { continue };
+        let Some(why) = host.bury().await else { continue };
+        error!(broker = %id, "cannot go on, and is dead: {why}");
+        server.live.say(&id.to_string(), format!("cannot go on, and is dead: {why}"), Level::Bad);
+        if server.hosts.iter().all(|host| host.broker().is_none()) {
+            let _ = last.send(format!("{id}: {why}"));
+            return;
+        }
+        error!("the other brokers go on; ottla do 'start {id}' brings it back");
     }
-    stop(server, data, signals).await?;
-    keeper.stop(&zookeeper).await
 }
 
 /// Ends when every broker knows of all.
@@ -251,20 +304,42 @@ fn within(port: &Port) -> SocketAddr {
     address
 }
 
-/// The one that the data directory was made with, or a new one.
-fn cluster_id(images: &[Image]) -> String {
+/// The one that the data directory was made with, or a new one; `kept` is what ZooKeeper has of it.
+fn cluster_id(images: &[Image], kept: Option<&[u8]>, data: &Path) -> anyhow::Result<String> {
     let metas = images.iter().filter_map(|image| image.files.get(checkpoint::META));
     let known = metas.filter_map(|meta| checkpoint::parse_meta(meta).ok()).map(|meta| meta.cluster_id).next();
-    known.unwrap_or_else(|| checkpoint::print_uuid(Uuid::new_v4()))
+    let Some(kept) = kept else {
+        // (3)
+        let logs = images.iter().flat_map(|image| image.logs.keys());
+        let topics = logs.filter_map(|log| log.rsplit_once('-')).map(|(topic, _)| topic).collect::<BTreeSet<_>>();
+        if !topics.is_empty() {
+            let (count, data) = (topics.len(), data.display());
+            let mut names = topics.into_iter().take(MOST_NAMES).collect::<Vec<_>>().join(", ");
+            if count > MOST_NAMES {
+                names += ", …";
+            }
+            bail!(
+                "ZooKeeper's files in {data}/zookeeper know of no cluster, but the brokers' directories in {data} hold \
+                 {count} topic(s): {names}. To start would be to begin an empty cluster, and to lose them from sight. Put \
+                 back {data}/zookeeper as it was; or move {data}/broker-* away, and an empty cluster begins"
+            );
+        }
+        return Ok(known.unwrap_or_else(|| checkpoint::print_uuid(Uuid::new_v4())));
+    };
+    match known {
+        Some(known) => Ok(known),
+        None => znode::parse_cluster_id(kept).map_err(|why| anyhow!("{data}/zookeeper: {why}", data = data.display())),
+    }
 }
 
 /// The one line for people, and for tests.
-fn announce(page: SocketAddr, brokers: &[SocketAddr], zookeeper: SocketAddr, given: Option<&Path>, data: &Path) {
-    let brokers = brokers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
+fn announce(page: SocketAddr, server: &Server, given: Option<&Path>, data: &Path) {
+    let brokers = server.hosts.iter().map(|host| host.address().to_string()).collect::<Vec<_>>().join(",");
     let kept = match given {
         Some(_) => format!("data in {}", data.display()),
         None => "data in a temporary directory".into(),
     };
+    let zookeeper = server.zookeeper.address;
     println!("Ottla: page on http://{page}, Kafka on {brokers}, ZooKeeper on {zookeeper}, {kept}");
 }
 
@@ -314,4 +389,48 @@ fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use ottla_core::view::Health;
+
+    use super::*;
+    use crate::driver::Inbox;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_broker_that_panics_is_dead_and_the_others_go_on_until_none_is_left() {
+        let data = tempfile::tempdir().unwrap();
+        let args = Flags::parse_from(["serve", "--brokers", "2", "--kafka-port", "0"]).serve;
+        let settings = check(&[], args.brokers).unwrap();
+        let (server, keeper, deaths) = bring_up(&args, settings, data.path()).await.unwrap();
+        let (last, mut none_left) = oneshot::channel();
+        tokio::spawn(bury(server.clone(), deaths, last));
+        let panics = async |id: usize| {
+            let broker = server.hosts[id - 1].broker().unwrap();
+            let _ = broker.send(Inbox::Look(Box::new(|_| panic!("on purpose"))));
+            while server.hosts[id - 1].broker().is_some() {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        panics(2).await;
+        assert_eq!(server.hosts[1].health(), Health::Dead);
+        let others = server.hosts[0].broker().unwrap();
+        assert_eq!(others.look(|broker| broker.id()).await, Some(BrokerId(1)));
+        server.hosts[1].start().await.unwrap();
+        all_registered(&server.hosts).await;
+        assert!(none_left.try_recv().is_err());
+
+        panics(1).await;
+        panics(2).await;
+        assert_eq!(none_left.await.unwrap(), "broker-2: it panicked: on purpose");
+        keeper.stop(&server.zookeeper).await.unwrap();
+    }
 }

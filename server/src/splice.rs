@@ -58,6 +58,11 @@ impl Answer {
         self.bytes.len() + self.holes.iter().map(|hole| hole.slice.len).sum::<usize>()
     }
 
+    /// Bytes of it in memory.
+    pub fn encoded(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -6,3 +6,4 @@ pub mod page;
 pub mod server;
 pub mod session;
 pub mod wire;
+pub mod zookeeper;

@@ -40,6 +40,7 @@ pub struct Server {
     process: Child,
     pub page: SocketAddr,
     pub brokers: Vec<SocketAddr>,
+    pub zookeeper: SocketAddr,
     /// What it said on stderr so far.
     log: Arc<Mutex<String>>,
     more_log: Receiver<()>,
@@ -83,7 +84,8 @@ impl Server {
         };
         let page = word("page on http://").parse().expect("an address");
         let brokers = word("Kafka on ").split(',').map(|address| address.parse().expect("an address")).collect();
-        Server { process, page, brokers, log, more_log }
+        let zookeeper = word("ZooKeeper on ").parse().expect("an address");
+        Server { process, page, brokers, zookeeper, log, more_log }
     }
 
     /// `bootstrap.servers`.
@@ -106,6 +108,11 @@ impl Server {
         }
     }
 
+    /// What it said so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.process.kill().expect("it runs");
@@ -113,9 +120,14 @@ impl Server {
     }
 
     /// SIGTERM; gives how it ended.
-    pub fn terminate(mut self) -> ExitStatus {
+    pub fn terminate(self) -> ExitStatus {
         let sent = Command::new("kill").arg(self.process.id().to_string()).status().expect("kill runs");
         assert!(sent.success());
+        self.ended()
+    }
+
+    /// Waits until it ends of itself; gives how.
+    pub fn ended(mut self) -> ExitStatus {
         self.process.wait().expect("it ends")
     }
 
@@ -180,6 +192,13 @@ fn command(flags: &[&str]) -> Command {
 
 /// Runs one that is expected to refuse; gives how it ended and what it said on stderr.
 pub fn refused(flags: &[&str]) -> (ExitStatus, String) {
+    let (status, told, _) = output(flags);
+    (status, told)
+}
+
+/// Runs one that is expected to end of itself; gives how it ended and what it said on stderr and on stdout.
+pub fn output(flags: &[&str]) -> (ExitStatus, String, String) {
     let output = command(flags).output().expect("the program runs");
-    (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status, text(output.stderr), text(output.stdout))
 }

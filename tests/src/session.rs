@@ -30,7 +30,9 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderP
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, StrBytes};
-use ottla_core::protocol::version;
+use ottla_core::protocol::{by_id, version};
+use ottla_core::record::batch::{HEADER_LEN, computed_crc};
+use ottla_core::record::compress::compress;
 use ottla_core::record::{BatchBuilder, Compression, Header};
 use ottla_core::time::Timestamp;
 use uuid::Uuid;
@@ -70,7 +72,15 @@ impl Exchange {
         // What only a version in range can carry; a version out of range is answered from its header alone.
         let known = self.api.valid_versions();
         if (known.min..=known.max).contains(&self.version) {
-            (self.body)(learned).encode(&mut frame, self.version).unwrap_or_else(|why| panic!("{}: {why}", self.name));
+            let mut body = (self.body)(learned);
+            let encoded = match by_id::is_one(self.api, self.version) {
+                true => {
+                    name_by_id(&mut body, learned);
+                    by_id::encode(&body, &mut frame)
+                }
+                false => body.encode(&mut frame, self.version).map_err(|why| why.to_string()),
+            };
+            encoded.unwrap_or_else(|why| panic!("{}: {why}", self.name));
         }
         frame.freeze()
     }
@@ -89,6 +99,24 @@ impl Exchange {
         }
         mask(&mut body, learned);
         Ok(body)
+    }
+}
+
+/// Topics get the ids that the cluster gave them.
+fn name_by_id(body: &mut RequestKind, learned: &Learned) {
+    let id = |name: &mut TopicName| {
+        let name = std::mem::take(name);
+        learned.ids.get(name.as_str()).copied().unwrap_or(Uuid::from_u128(9))
+    };
+    match body {
+        RequestKind::OffsetCommit(body) => {
+            body.topics.iter_mut().for_each(|topic| topic.topic_id = id(&mut topic.name));
+        }
+        RequestKind::OffsetFetch(body) => {
+            let topics = body.groups.iter_mut().flat_map(|group| group.topics.iter_mut().flatten());
+            topics.for_each(|topic| topic.topic_id = id(&mut topic.name));
+        }
+        _ => {}
     }
 }
 
@@ -117,6 +145,11 @@ fn mask(body: &mut ResponseKind, learned: &mut Learned) {
             for broker in &mut body.brokers {
                 (broker.port, broker.host) = (0, StrBytes::default());
             }
+        }
+        ResponseKind::OffsetCommit(body) => body.topics.iter_mut().for_each(|topic| masked(&mut topic.topic_id)),
+        ResponseKind::OffsetFetch(body) => {
+            let topics = body.groups.iter_mut().flat_map(|group| &mut group.topics);
+            topics.for_each(|topic| masked(&mut topic.topic_id));
         }
         ResponseKind::CreateTopics(body) => body.topics.iter_mut().for_each(|topic| masked(&mut topic.topic_id)),
         ResponseKind::DeleteTopics(body) => body.responses.iter_mut().for_each(|topic| masked(&mut topic.topic_id)),
@@ -480,11 +513,59 @@ fn produce(script: &mut Vec<Exchange>) {
             produce_to(9, learned, "t3", 0, 1, Some(batch(compression).freeze()))
         });
     }
+    odd_records(script);
     ask(script, "a time far ahead", ApiKey::Produce, 9, |learned| {
         let mut builder = BatchBuilder::new(Compression::None);
         builder.append(Timestamp(99_000_000_000_000), Some(b"k"), Some(b"v"), &[]);
         produce_to(9, learned, "t4", 0, 1, Some(builder.build().bytes))
     });
+}
+
+/// Records whose lengths are nonsense. Any negative length of a key or a value is null; the length of a record is looked at
+/// where it is not compressed.
+fn odd_records(script: &mut Vec<Exchange>) {
+    fn varint(number: i64) -> u8 {
+        u8::try_from(number << 1 ^ number >> 63).expect("one byte")
+    }
+    let record = |len: Option<i64>, body: &[u8]| [&[varint(len.unwrap_or(body.len() as i64))], body].concat();
+    let body = |key: i64, value: i64, rest: &[u8]| {
+        let text = |len: i64| if len > 0 { &b"x"[..] } else { &b""[..] };
+        [&[0, 0, 0, varint(key)], text(key), &[varint(value)], text(value), rest].concat()
+    };
+    let plain = body(1, 1, &[0]);
+    for (what, record, compressed_too) in [
+        ("a key of -7 bytes", record(None, &body(-7, 1, &[0])), true),
+        ("a value of -9 bytes", record(None, &body(1, -9, &[0])), true),
+        ("a header's value of -7 bytes", record(None, &body(1, 1, &[varint(1), varint(1), b'a', varint(-7)])), true),
+        ("a header's key of -1 bytes", record(None, &body(1, 1, &[varint(1), varint(-1), varint(-1)])), true),
+        ("-1 headers", record(None, &body(1, 1, &[varint(-1)])), true),
+        ("a key that is longer than its record", record(None, &body(50, 1, &[0])), true),
+        ("a record of -5 bytes", record(Some(-5), &plain), false),
+        ("a record of 3 bytes too few", record(Some(plain.len() as i64 - 3), &plain), false),
+        ("a record of a byte too many", record(Some(plain.len() as i64 + 1), &plain), false),
+    ] {
+        for codec in [Compression::None, Compression::Gzip] {
+            if codec == Compression::None || compressed_too {
+                let records = one_record(codec, &record);
+                ask(script, &format!("{what}, {codec:?}"), ApiKey::Produce, 9, move |learned| {
+                    produce_to(9, learned, "t4", 0, 1, Some(records.clone()))
+                });
+            }
+        }
+    }
+}
+
+/// A batch that says it has one record, of those bytes.
+fn one_record(codec: Compression, record: &[u8]) -> Bytes {
+    let mut builder = BatchBuilder::new(codec);
+    builder.append(Timestamp(1_700_000_000_000), None, None, &[]);
+    let mut batch = builder.build().bytes[..HEADER_LEN].to_vec();
+    batch.extend_from_slice(&compress(codec, record));
+    let len = (batch.len() - 12) as u32;
+    batch[8..12].copy_from_slice(&len.to_be_bytes());
+    let crc = computed_crc(&batch);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch.into()
 }
 
 fn list_offsets(script: &mut Vec<Exchange>) {

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
@@ -227,5 +227,40 @@ fn brokers_are_in_the_racks_in_turn() {
         let answer = server.http("GET", &format!("/api/zk?path=/brokers/ids/{id}"), "", "");
         let registered = objects(&answer)[0]["data"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
         assert!(registered.contains(&format!("\"rack\":\"{rack}\"")), "{registered}");
+    }
+}
+
+#[test]
+fn who_comes_when_max_connections_are_open_waits_and_who_has_too_many_is_turned_away() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("one"), &["--set", "max.connections=3"]);
+    let served = |stream: &mut TcpStream| {
+        stream.write_all(&api_versions(7)).is_ok() && matches!(stream.read(&mut [0; 4]), Ok(4))
+    };
+    let mut open = [server.connect(), server.connect(), server.connect()];
+    assert!(open.iter_mut().all(served));
+    let mut waits = server.connect();
+    server.wait_for_log("max.connections are open: whoever comes waits until another goes");
+    waits.write_all(&api_versions(9)).unwrap();
+    waits.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let early = waits.read(&mut [0; 4]).unwrap_err();
+    assert!(matches!(early.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{early}");
+    let [goes, _second, _third] = open;
+    drop(goes);
+    waits.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    assert_eq!(answer(&mut waits).0, 9);
+
+    let server = Server::start(&data.path().join("other"), &["--set", "max.connections.per.ip=1"]);
+    let mut one = server.connect();
+    assert!(served(&mut one));
+    assert!(is_cut(&mut server.connect()));
+    server.wait_for_log(
+        "Rejected connection from 127.0.0.1, address already has the configured maximum of 1 connections.",
+    );
+    drop(one);
+    // As soon as the server has seen it go.
+    let begin = Instant::now();
+    while !served(&mut server.connect()) {
+        assert!(begin.elapsed() < Duration::from_secs(60));
     }
 }

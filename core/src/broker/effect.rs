@@ -81,9 +81,11 @@ pub enum Effect {
     Replace { log: LogId, segment: Offset, below: Offset },
     /// Drop what was written aside.
     Discard { log: LogId, segment: Offset },
-    /// Read bytes and do work on them, where it keeps nobody waiting; answered by [`Worked`](super::Event::Worked).
+    /// Read bytes and do work on them, where it keeps nobody waiting; answered by [`Worked`](super::Event::Worked). Where
+    /// they cannot be read the log goes [`Offline`](super::Event::Offline) first, and the work is done on nothing.
     Work { work: WorkId, extent: Extent, job: Job },
-    /// Read bytes for the core itself; answered by [`Loaded`](super::Event::Loaded).
+    /// Read bytes for the core itself; answered by [`Loaded`](super::Event::Loaded). Where they cannot be read the log goes
+    /// [`Offline`](super::Event::Offline) first, and nothing is loaded.
     Read { read: ReadId, extent: Extent },
     /// Replace a small file of the data directory as a whole (checkpoints, `orders-0/partition.metadata`): written
     /// aside, synced, renamed. In place before the effects that follow.

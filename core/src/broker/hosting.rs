@@ -8,6 +8,8 @@
 //! 4. What was found on disk and the cluster's state does not know stays as it is, and is told of once; but for what is
 //!    left of a topic whose deletion waits for that: it goes.
 //! 5. A leader that stays, in a later epoch, keeps those waiting who wait for what it has written: nobody has cut that.
+//! 6. Malformed files are told with line and reason. Recovery points and log start offsets can be found anew; where any
+//!    other cannot be read the broker does not start: Kafka fails the log directory, and a broker halts with its last one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::config::TopicConfig;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
 use crate::log::checkpoint::{self, CLEANER, LOG_START, PARTITION_METADATA, RECOVERY_POINT, REPLICATION};
+use crate::log::epoch::EpochCache;
 use crate::log::snapshot::{SUFFIX, Snapshots};
 use crate::log::{Checkpoints, Log, LogImage};
 use crate::partition::{Around, Follower, Partition, Role, Settings};
@@ -38,20 +41,45 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// A checkpoint that cannot be read says nothing, and recovery looks at the whole log.
-    pub fn new(image: Image) -> Found {
+    /// Fails, naming file and line, where one is malformed without which the logs cannot be trusted. (6)
+    pub fn new(image: Image, log_dir: &str, out: &mut Vec<Effect>) -> Result<Found, String> {
         let mut checkpoints: BTreeMap<TopicPartition, Checkpoints> = BTreeMap::new();
-        let mut take = |file: &str, set: fn(&mut Checkpoints, Offset)| {
-            let offsets = image.files.get(file).map(|text| checkpoint::parse_offsets(text).unwrap_or_default());
-            for (name, offset) in offsets.unwrap_or_default() {
-                set(checkpoints.entry(name).or_default(), offset);
+        let mut take = |file: &str, otherwise: Option<&str>, set: fn(&mut Checkpoints, Offset)| {
+            let Some(text) = image.files.get(file) else { return Ok(()) };
+            match (checkpoint::parse_offsets(text), otherwise) {
+                (Ok(offsets), _) => {
+                    for (name, offset) in offsets {
+                        set(checkpoints.entry(name).or_default(), offset);
+                    }
+                }
+                (Err(why), Some(otherwise)) => {
+                    let text =
+                        format!("Error occurred while reading {file} file of directory {log_dir}, {otherwise}: {why}");
+                    out.push(Effect::Note { level: Level::Warn, text });
+                }
+                (Err(why), None) => return Err(format!("Error while reading checkpoint file {log_dir}/{file}: {why}")),
             }
+            Ok(())
         };
-        take(RECOVERY_POINT, |checkpoints, offset| checkpoints.recovery_point = offset);
-        take(LOG_START, |checkpoints, offset| checkpoints.log_start_offset = offset);
-        take(REPLICATION, |checkpoints, offset| checkpoints.high_watermark = offset);
-        take(CLEANER, |checkpoints, offset| checkpoints.cleaned = Some(offset));
-        Found { files: image.files, logs: image.logs, checkpoints }
+        let (whole, first) =
+            ("resetting the recovery checkpoint to 0", "resetting to the base offset of the first segment");
+        take(RECOVERY_POINT, Some(whole), |checkpoints, offset| checkpoints.recovery_point = offset)?;
+        take(LOG_START, Some(first), |checkpoints, offset| checkpoints.log_start_offset = offset)?;
+        take(REPLICATION, None, |checkpoints, offset| checkpoints.high_watermark = offset)?;
+        take(CLEANER, None, |checkpoints, offset| checkpoints.cleaned = Some(offset))?;
+        for directory in image.logs.keys() {
+            let epochs = format!("{directory}/{}", checkpoint::LEADER_EPOCH);
+            if let Some(Err(why)) = image.files.get(&epochs).map(|text| EpochCache::parse(text)) {
+                return Err(format!("Error while reading checkpoint file {log_dir}/{epochs}: {why}"));
+            }
+            let metadata = format!("{directory}/{PARTITION_METADATA}");
+            // One that is empty was being made when the machine died.
+            let owner = image.files.get(&metadata).filter(|text| !text.is_empty());
+            if let Some(Err(why)) = owner.map(|text| checkpoint::parse_partition_metadata(text)) {
+                return Err(format!("Error while reading partition metadata file {log_dir}/{metadata}: {why}"));
+            }
+        }
+        Ok(Found { files: image.files, logs: image.logs, checkpoints })
     }
 
     /// The snapshots of producers in a log's directory.
@@ -80,7 +108,13 @@ impl Broker {
         let sets = |state: &ClusterState| (state.broker_configs.of_all().clone(), state.broker_configs.of(own).clone());
         let reset = sets(&before) != sets(&state);
         if reset {
-            self.settings = Arc::new(self.settings.under(&state.broker_configs, own));
+            let new = self.settings.under(&state.broker_configs, own);
+            let idle = new.set_without_effect_since(&self.settings).collect::<Vec<_>>();
+            if !idle.is_empty() {
+                let text = format!("accepted, without effect yet: {}", idle.join(", "));
+                out.push(Effect::Note { level: Level::Warn, text });
+            }
+            self.settings = Arc::new(new);
             out.push(Effect::Configure { settings: self.settings.clone() });
         }
         for (name, topic) in &state.topics {

@@ -163,6 +163,8 @@ impl Broker {
                 "{BEFORE_ZOOKEEPER} is of an Ottla that had no ZooKeeper: its topics would be lost from sight"
             ));
         }
+        let membership = membership::Membership::new(settings.zookeeper_session_timeout, now.instant, &image, out);
+        let found = hosting::Found::new(image, &config.log_dir, out)?;
         let slots = settings.max_incremental_fetch_session_cache_slots.max(0) as usize;
         let mut broker = Broker {
             // A stream of its own for every start: a client may still hold a session's id from before.
@@ -180,7 +182,7 @@ impl Broker {
             quotas: quota::Quotas::new(&settings),
             chores: chores::Chores::new(now.instant, &settings),
             cleaner: cleaner::Cleaner::new(now.instant),
-            membership: membership::Membership::new(settings.zookeeper_session_timeout, now.instant, &image, out),
+            membership,
             settings,
             cluster: Arc::default(),
             topic_names: Arc::default(),
@@ -189,7 +191,7 @@ impl Broker {
             next_call: 0,
             hosted: BTreeMap::new(),
             partitions: Vec::new(),
-            found: Arc::new(hosting::Found::new(image)),
+            found: Arc::new(found),
             purgatory: purgatory::Purgatory::default(),
             leader_throttle: throttle::Throttle::default(),
             follower_throttle: throttle::Throttle::default(),

@@ -21,6 +21,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Broker, Effect};
 use crate::config::BrokerSettings;
 use crate::id::{ConnId, Ticket};
+use crate::protocol::request::follower;
 use crate::protocol::{Request, throttle};
 use crate::quota::bucket::Spent;
 use crate::quota::meter::{Measured, Meter};
@@ -100,9 +101,7 @@ impl Quotas {
     pub fn asked(&mut self, ticket: Ticket, request: &Request, out: &mut Vec<Effect>) {
         let what = match &request.body {
             RequestKind::Produce(_) => What::Produce { bytes: request.len },
-            RequestKind::Fetch(fetch) if fetch.replica_id.0.max(fetch.replica_state.replica_id.0) >= 0 => {
-                What::Replication
-            }
+            RequestKind::Fetch(fetch) if follower(fetch).is_some() => What::Replication,
             _ => What::Other,
         };
         let client = request.client_id.clone().unwrap_or_default();

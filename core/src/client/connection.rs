@@ -451,7 +451,7 @@ impl<T> Network<T> {
     /// The handshake is done: the highest version that both know, of each API.
     fn shake(&mut self, now: Instant, id: LinkId, theirs: &[ApiVersion], out: &mut Vec<Effect>) {
         let common = |api: ApiKey| {
-            let ours = version::encodable(api);
+            let ours = version::spoken(api);
             let theirs = theirs.iter().find(|theirs| theirs.api_key == api as i16)?;
             let version = ours.max.min(theirs.max_version);
             (version >= ours.min && version >= theirs.min_version).then_some((api, version))

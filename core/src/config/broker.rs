@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::connections::{self, ConnectionLimits};
 use super::dynamic;
 use super::group::{self, GroupSettings};
 use super::internal::{self, InternalTopic};
@@ -79,6 +80,8 @@ const WITH_EFFECT: &[&str] = &[
     "log.roll.ms",
     "log.segment.bytes",
     "max.connections",
+    "max.connections.per.ip",
+    "max.connections.per.ip.overrides",
     "max.incremental.fetch.session.cache.slots",
     "message.max.bytes",
     "min.insync.replicas",
@@ -162,6 +165,7 @@ pub struct BrokerSettings {
     pub auto_leader_rebalance_enable: bool,
     /// How long two brokers may hear nothing of each other.
     pub broker_session_timeout: Duration,
+    pub connections: ConnectionLimits,
     pub connections_max_idle: Duration,
     pub controlled_shutdown_enable: bool,
     /// In which it is measured what the controller does for a client.
@@ -192,7 +196,6 @@ pub struct BrokerSettings {
     pub log_flush_offset_checkpoint_interval: Duration,
     pub log_flush_start_offset_checkpoint_interval: Duration,
     pub log_retention_check_interval: Duration,
-    pub max_connections: i32,
     pub max_incremental_fetch_session_cache_slots: i32,
     pub num_partitions: i32,
     pub placement: Placement,
@@ -258,6 +261,7 @@ impl BrokerSettings {
         for (name, text) in set {
             check(name, text)?;
         }
+        connections::check(set)?;
         let settings = BrokerSettings::of(Layers { given: set.clone(), ..Layers::default() });
         settings.together().map(|()| settings)
     }
@@ -265,15 +269,9 @@ impl BrokerSettings {
     /// What holds of no setting alone.
     pub(super) fn together(&self) -> Result<(), ConfigError> {
         let reader = Reader(&self.set);
-        let refuse = |why: &str| Err(ConfigError(why.to_owned()));
         if reader.cleaner_map_bytes() <= MIN_CLEANER_MAP {
-            return refuse("log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.");
-        }
-        let overrides = reader.value("max.connections.per.ip.overrides").text().unwrap_or_default();
-        if reader.integer("max.connections.per.ip") == 0 && overrides.is_empty() {
-            return refuse(
-                "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.",
-            );
+            let why = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+            return Err(ConfigError(why.to_owned()));
         }
         Ok(())
     }
@@ -297,6 +295,7 @@ impl BrokerSettings {
             auto_create_topics_enable: reader.boolean("auto.create.topics.enable"),
             broker_session_timeout: reader.millis("broker.session.timeout.ms"),
             auto_leader_rebalance_enable: reader.boolean("auto.leader.rebalance.enable"),
+            connections: ConnectionLimits::read(&reader),
             connections_max_idle: reader.millis("connections.max.idle.ms"),
             controlled_shutdown_enable: reader.boolean("controlled.shutdown.enable"),
             controller_quota_windows: reader
@@ -323,7 +322,6 @@ impl BrokerSettings {
             log_flush_offset_checkpoint_interval: reader.millis("log.flush.offset.checkpoint.interval.ms"),
             log_flush_start_offset_checkpoint_interval: reader.millis("log.flush.start.offset.checkpoint.interval.ms"),
             log_retention_check_interval: reader.millis("log.retention.check.interval.ms"),
-            max_connections: reader.integer("max.connections") as i32,
             max_incremental_fetch_session_cache_slots: reader.integer("max.incremental.fetch.session.cache.slots")
                 as i32,
             num_partitions: reader.integer("num.partitions") as i32,
@@ -366,6 +364,12 @@ impl BrokerSettings {
     /// Names that were given and change nothing, in order.
     pub fn without_effect(&self) -> impl Iterator<Item = &str> {
         self.layers.given.keys().map(String::as_str).filter(|name| !has_effect(name))
+    }
+
+    /// Names that were set otherwise while the broker runs, and change nothing, in order.
+    pub fn set_without_effect_since(&self, before: &BrokerSettings) -> impl Iterator<Item = &str> {
+        let new = self.set.iter().filter(|(name, value)| before.set.get(*name) != Some(*value));
+        new.map(|(name, _)| name.as_str()).filter(|name| BROKER.get(name).is_some() && !has_effect(name))
     }
 
     /// The value of a setting of Kafka's, set or by default.

@@ -1,18 +1,24 @@
 //! What of a broker's settings can change while it runs (KIP-226), for one broker or for all; and what Kafka says where it
 //! cannot.
 //!
-//! A name that is none of Kafka's is taken: it may be that of a plugin.
+//! 1. A name that is none of Kafka's is taken: it may be that of a plugin.
+//! 2. A broker's one listener is as it was started: what would change it, or needs another, is refused in the words with
+//!    which Kafka refuses that for a listener that exists.
+//! 3. What is taken and changes nothing here, the broker says ([`super::broker::has_effect`]).
 
 use std::collections::BTreeMap;
 
-use super::BrokerSettings;
 use super::setting::{ConfigError, Dynamic, Value};
 use super::table::BROKER;
+use super::{BrokerSettings, connections};
 
 /// Kafka's `DynamicThreadPool`. Here they have no effect; that Kafka refuses a value is to be seen all the same.
 const THREADS: [&str; 4] =
     ["background.threads", "num.io.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers"];
 const CLEANER_THREADS: &str = "log.cleaner.threads";
+
+/// The one reporter that comes with Kafka.
+const REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
 
 type Settings = BTreeMap<String, String>;
 
@@ -43,6 +49,27 @@ pub fn validate(set: &Settings, of_one: bool) -> Result<(), ConfigError> {
             "Cannot update these configs at default cluster level, broker id must be specified",
             &of_one_only,
         );
+    }
+    connections::check(set)?;
+    let fixed = |why: &str| {
+        let exception = "Invalid value org.apache.kafka.common.config.ConfigException:";
+        Err(ConfigError(format!("{exception} {why} for configuration Invalid dynamic configuration")))
+    };
+    // (2)
+    if set.keys().any(|name| is_of_listeners(name)) {
+        return fixed(
+            "Configs cannot be updated dynamically for existing listener ListenerName(PLAINTEXT), restart broker or \
+             create a new listener for update",
+        );
+    }
+    if set.get("metric.reporters").is_some_and(|classes| !matches!(classes.trim(), "" | REPORTER)) {
+        return fixed(
+            "Validation of dynamic config update of Set(metric.reporters) failed with class class \
+             kafka.server.DynamicMetricsReporters",
+        );
+    }
+    if set.get("cordoned.log.dirs").is_some_and(|dirs| !dirs.trim().is_empty()) {
+        return Err(ConfigError("cordoned.log.dirs cannot be set: a broker here has one log directory".to_owned()));
     }
     Ok(())
 }
@@ -86,6 +113,13 @@ pub fn validate_change(now: &BrokerSettings, then: &BrokerSettings) -> Result<()
     Ok(())
 }
 
+/// What of Kafka's settings is about how, and by whom, a broker can be reached.
+fn is_of_listeners(name: &str) -> bool {
+    const OTHERS: [&str; 4] =
+        ["listener.security.protocol.map", "listeners", "max.connection.creation.rate", "principal.builder.class"];
+    name.starts_with("listener.name.") || name.starts_with("sasl.") || OTHERS.contains(&name)
+}
+
 /// What of it holds: another version, or another hand, may have written what is not valid here.
 pub(super) fn applicable(set: &Settings, of_one: bool) -> Settings {
     let holds = |name: &str, value: &str| validate(&[(name.to_owned(), value.to_owned())].into(), of_one).is_ok();
@@ -104,7 +138,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_set_while_a_broker_runs_is_refused_in_kafkas_words() {
-        let answer = |pairs, of_one| validate(&map(pairs), of_one).map_or_else(|error| error.0, |()| "ok".to_owned());
+        let answer = |pairs: &[(&str, &str)], of_one| {
+            validate(&map(pairs), of_one).map_or_else(|error| error.0, |()| "ok".to_owned())
+        };
         assert_eq!(answer(&[("log.retention.ms", "5"), ("of.a.plugin", "x")], false), "ok");
         assert_eq!(
             answer(&[("num.partitions", "3"), ("log.dirs", "/x"), ("log.retention.ms", "5")], true),
@@ -115,7 +151,23 @@ mod tests {
             "Invalid value x for configuration max.connections: Not a number of type INT"
         );
         let listeners = &[("listener.security.protocol.map", "A:PLAINTEXT")][..];
-        assert_eq!(answer(listeners, true), "ok");
+        let fixed = answer(&[("listeners", "PLAINTEXT://127.0.0.1:9")], true);
+        assert!(
+            fixed.contains("Configs cannot be updated dynamically for existing listener ListenerName(PLAINTEXT)"),
+            "{fixed}"
+        );
+        for pair in [
+            ("listener.name.plaintext.max.connections", "7"),
+            ("max.connection.creation.rate", "9"),
+            ("principal.builder.class", "no.such.Class"),
+            ("sasl.enabled.mechanisms", "PLAIN"),
+        ] {
+            assert_eq!(answer(&[pair], true), fixed, "{pair:?}");
+        }
+        assert_eq!(answer(listeners, true), fixed);
+        assert_ne!(answer(&[("metric.reporters", "no.such.Class")], true), "ok");
+        assert_eq!(answer(&[("metric.reporters", REPORTER), ("num.io.threads", "9")], false), "ok");
+        assert_ne!(answer(&[("cordoned.log.dirs", "/x")], true), "ok");
         assert_eq!(
             answer(listeners, false),
             "Cannot update these configs at default cluster level, broker id must be specified: \

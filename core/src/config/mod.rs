@@ -1,7 +1,7 @@
 //! Kafka's settings: names, types, defaults, valid values, documentation.
 //!
 //! `setting.rs` one setting and its values | `table.rs` all settings of Kafka 4.3 | `topic.rs` what a topic can be set
-//! to | `broker.rs` what a broker can be set to, `dynamic.rs` while it runs | `group.rs` what of that is the group
+//! to | `broker.rs` what a broker can be set to, `dynamic.rs` while it runs | `connections.rs` how many it takes | `group.rs` what of that is the group
 //! coordinator's | `transaction.rs` what is the transaction coordinator's | `internal.rs` the topics that coordinators
 //! write to | `describe.rs` what DescribeConfigs says of them
 //!
@@ -11,6 +11,7 @@
 //! is only here.
 
 pub mod broker;
+pub mod connections;
 pub mod describe;
 pub mod dynamic;
 pub mod group;
@@ -21,5 +22,6 @@ pub mod topic;
 pub mod transaction;
 
 pub use broker::BrokerSettings;
+pub use connections::ConnectionLimits;
 pub use setting::ConfigError;
 pub use topic::TopicConfig;

@@ -13,6 +13,7 @@ use std::fmt::{self, Debug, Write};
 use kafka_protocol::messages::{RequestKind, ResponseKind, TopicName};
 use uuid::Uuid;
 
+use super::request::follower;
 use super::{Request, Response};
 use crate::error;
 use crate::view::MessageKind;
@@ -27,9 +28,7 @@ const MOST: usize = 3;
 pub fn request_kind(body: &RequestKind) -> MessageKind {
     match body {
         RequestKind::Produce(_) => MessageKind::Produce,
-        RequestKind::Fetch(fetch) if fetch.replica_id.0 >= 0 || fetch.replica_state.replica_id.0 >= 0 => {
-            MessageKind::ReplicaFetch
-        }
+        RequestKind::Fetch(fetch) if follower(fetch).is_some() => MessageKind::ReplicaFetch,
         RequestKind::Fetch(_) => MessageKind::Fetch,
         _ => MessageKind::Other,
     }
@@ -259,7 +258,7 @@ fn write_request(request: &Request, names: &Names, line: &mut String) {
             });
         }
         body => {
-            group::write_request(body, line);
+            group::write_request(body, names, line);
             transaction::write_request(body, line);
         }
     }
@@ -347,7 +346,7 @@ fn write_response(response: &Response, names: &Names, line: &mut String) {
         }
         body => {
             write_error(line, first_error(body));
-            group::write_response(body, line);
+            group::write_response(body, names, line);
             transaction::write_response(body, line);
         }
     }

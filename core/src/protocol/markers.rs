@@ -7,6 +7,8 @@ use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, Wri
 use kafka_protocol::messages::{ProducerId, WriteTxnMarkersRequest};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
+use super::compact::{count, put_uvarint, skip_tagged_fields};
+
 /// The last version that there is.
 pub const LATEST: i16 = 2;
 /// The one that kafka-protocol knows.
@@ -62,47 +64,6 @@ pub fn decode(frame: &mut Bytes) -> Result<WriteTxnMarkersRequest, String> {
     }
     skip_tagged_fields(frame)?;
     Ok(request)
-}
-
-/// Of a compact array that is not null, and cannot have more elements than there are bytes.
-fn count(frame: &mut Bytes) -> Result<u32, String> {
-    match get_uvarint(frame)?.checked_sub(1) {
-        Some(count) if count as usize <= frame.len() => Ok(count),
-        Some(count) => Err(format!("an array of {count} elements in {} bytes", frame.len())),
-        None => Err("an array is null that must not be".into()),
-    }
-}
-
-fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), String> {
-    for _ in 0..get_uvarint(frame)? {
-        get_uvarint(frame)?;
-        let size = get_uvarint(frame)? as usize;
-        if size > frame.len() {
-            return Err("a tagged field is cut off".into());
-        }
-        frame.advance(size);
-    }
-    Ok(())
-}
-
-fn get_uvarint(frame: &mut Bytes) -> Result<u32, String> {
-    let mut value = 0;
-    for shift in (0..35).step_by(7) {
-        let byte = frame.try_get_u8().map_err(|_| "a number is cut off")?;
-        value |= u32::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err("a number does not end".into())
-}
-
-fn put_uvarint(frame: &mut BytesMut, mut value: u32) {
-    while value >= 0x80 {
-        frame.put_u8(value as u8 | 0x80);
-        value >>= 7;
-    }
-    frame.put_u8(value as u8);
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ProduceRequest, RequestHeader, RequestKind};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, FetchRequest, ProduceRequest, RequestHeader, RequestKind};
 use kafka_protocol::protocol::buf::ByteBufMut;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use super::markers;
+use super::{by_id, markers};
 use crate::error::ErrorCode;
+use crate::id::BrokerId;
 use crate::record::check::{Checked, Invalid, check_within};
 use crate::record::compress::MAX_REQUEST_DECOMPRESSED_LEN;
 
@@ -80,6 +81,13 @@ impl fmt::Display for DecodeError {
     }
 }
 
+/// The broker that a Fetch comes from as a follower; none where it is a consumer's. Before version 15 it says so itself,
+/// from then on by its `replica_state`; what a version does not carry is −1.
+pub fn follower(fetch: &FetchRequest) -> Option<BrokerId> {
+    let replica = fetch.replica_id.0.max(fetch.replica_state.replica_id.0);
+    (replica >= 0).then_some(BrokerId(replica))
+}
+
 impl Request {
     /// Takes the records of a Produce out of the body and checks them.
     pub fn new(
@@ -107,6 +115,7 @@ impl Request {
         self.encode_header(frame)?;
         match &self.body {
             RequestKind::WriteTxnMarkers(body) if self.version == markers::LATEST => markers::encode(body, frame),
+            body if by_id::is_one(self.api_key, self.version) => by_id::encode(body, frame),
             body => body.encode(frame, self.version).map_err(|error| error.to_string()),
         }
     }
@@ -208,6 +217,8 @@ impl Unchecked {
         let malformed = |why| DecodeError::Body { api_key, version, why };
         let body = if api_key == ApiKey::WriteTxnMarkers && version == markers::LATEST {
             RequestKind::WriteTxnMarkers(markers::decode(&mut frame).map_err(malformed)?)
+        } else if by_id::is_one(api_key, version) {
+            by_id::decode(api_key, &mut frame).map_err(malformed)?
         } else if (versions.min..=versions.max).contains(&version) {
             RequestKind::decode(api_key, &mut frame, version).map_err(|error| malformed(error.to_string()))?
         } else if api_key == ApiKey::ApiVersions {

@@ -6,6 +6,7 @@ use kafka_protocol::protocol::Decodable;
 
 use super::markers;
 use crate::broker::effect::Extent;
+use crate::error::ErrorCode;
 
 #[derive(Clone, Debug)]
 pub struct Response {
@@ -21,6 +22,18 @@ pub struct Response {
 impl Response {
     pub fn new(version: i16, body: ResponseKind) -> Self {
         Response { version, body, records: Vec::new() }
+    }
+
+    /// The records of a Fetch's partition, by its place in [`records`](Self::records), cannot be read: it is told
+    /// KAFKA_STORAGE_ERROR, as Kafka answers a partition on which it meets an I/O error.
+    pub fn withhold(&mut self, at: usize) {
+        self.records[at] = None;
+        let ResponseKind::Fetch(fetch) = &mut self.body else { return };
+        if let Some(partition) = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions).nth(at) {
+            partition.error_code = ErrorCode::KafkaStorageError.code();
+            (partition.high_watermark, partition.last_stable_offset, partition.log_start_offset) = (-1, -1, -1);
+            partition.aborted_transactions = None;
+        }
     }
 
     /// Decodes the answer to a request of that version: a frame without its length prefix. Gives the correlation id too;

@@ -6,7 +6,7 @@
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::VersionRange;
 
-use super::markers;
+use super::{by_id, markers};
 
 /// An API and the first and last version that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::Fetch, 4, 18),
     served(ApiKey::ListOffsets, 1, 10),
     served(ApiKey::Metadata, 0, 13),
-    served(ApiKey::OffsetCommit, 2, 9),
-    served(ApiKey::OffsetFetch, 1, 9),
+    served(ApiKey::OffsetCommit, 2, 10),
+    served(ApiKey::OffsetFetch, 1, 10),
     served(ApiKey::FindCoordinator, 0, 6),
     served(ApiKey::JoinGroup, 0, 9),
     served(ApiKey::Heartbeat, 0, 4),
@@ -77,6 +77,15 @@ pub fn encodable(api: ApiKey) -> VersionRange {
     match api {
         ApiKey::WriteTxnMarkers => VersionRange { max: markers::LATEST, ..api.valid_versions() },
         api => api.valid_versions(),
+    }
+}
+
+/// The versions that clients here ask in.
+pub fn spoken(api: ApiKey) -> VersionRange {
+    match api {
+        // They name topics by their names.
+        ApiKey::OffsetCommit | ApiKey::OffsetFetch => VersionRange { max: by_id::KNOWN, ..encodable(api) },
+        api => encodable(api),
     }
 }
 

@@ -8,12 +8,47 @@ pub const RESERVED: [&str; 4] = ["/", "/zookeeper", "/zookeeper/config", "/zooke
 
 /// Whether a znode may be called so.
 pub fn validate(path: &str) -> Result<(), Error> {
+    if wrong(path).is_none() { Ok(()) } else { Err(Error::BadArguments) }
+}
+
+/// Why no znode may be called so, in ZooKeeper's words.
+pub fn wrong(path: &str) -> Option<String> {
     if path == "/" {
-        return Ok(());
+        return None;
     }
-    let Some(inner) = path.strip_prefix('/') else { return Err(Error::BadArguments) };
-    let segment = |name: &str| !name.is_empty() && name != "." && name != ".." && name.chars().all(legal);
-    if inner.split('/').all(segment) { Ok(()) } else { Err(Error::BadArguments) }
+    let whole = if path.is_empty() {
+        "Path length must be > 0"
+    } else if !path.starts_with('/') {
+        "Path must start with / character"
+    } else if path.ends_with('/') {
+        "Path must not end with / character"
+    } else {
+        let (at, why) = first_wrong(path)?;
+        return Some(format!("Invalid path string \"{path}\" caused by {why} @{at}"));
+    };
+    Some(whole.to_owned())
+}
+
+/// Where, counted in Java's `char`s, and what.
+fn first_wrong(path: &str) -> Option<(usize, &'static str)> {
+    let mut at = 0;
+    for name in path.split('/').skip(1) {
+        at += 1;
+        let end = at + name.encode_utf16().count();
+        match name {
+            "" => return Some((at, "empty node name specified")),
+            "." | ".." => return Some((end - 1, "relative paths not allowed")),
+            _ => {}
+        }
+        for letter in name.chars() {
+            match letter {
+                '\0' => return Some((at, "null character not allowed")),
+                letter if !legal(letter) => return Some((at, "invalid character")),
+                letter => at += letter.len_utf16(),
+            }
+        }
+    }
+    None
 }
 
 /// No control characters, and nothing that Java needs two `char`s for or that is for private use.
@@ -46,6 +81,22 @@ mod tests {
         }
         for path in ["", "a", "/a/", "//", "/a//b", "/a/./b", "/..", "/a\0", "/a\u{1}", "/a\u{f700}", "/🦦"] {
             assert_eq!(validate(path), Err(Error::BadArguments), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_in_zookeepers_words() {
+        for (path, why) in [
+            ("", "Path length must be > 0"),
+            ("brokers", "Path must start with / character"),
+            ("/brokers/", "Path must not end with / character"),
+            ("/a//b", "Invalid path string \"/a//b\" caused by empty node name specified @3"),
+            ("/a/./b", "Invalid path string \"/a/./b\" caused by relative paths not allowed @3"),
+            ("/a/..", "Invalid path string \"/a/..\" caused by relative paths not allowed @4"),
+            ("/a\0", "Invalid path string \"/a\0\" caused by null character not allowed @2"),
+            ("/ab\u{1}", "Invalid path string \"/ab\u{1}\" caused by invalid character @3"),
+        ] {
+            assert_eq!(wrong(path).as_deref(), Some(why));
         }
     }
 

@@ -19,6 +19,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use ottla_core::sim::scenario::parse::MAX_TEXT;
 use ottla_core::view::Target;
+use ottla_core::zookeeper::path::wrong;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
@@ -65,6 +66,9 @@ struct Path {
 
 /// A znode as JSON.
 async fn znode(State(server): State<Arc<Server>>, Query(Path { path }): Query<Path>) -> Response {
+    if let Some(why) = wrong(&path) {
+        return (StatusCode::BAD_REQUEST, why).into_response();
+    }
     match detail::znode(&server, path.clone()).await {
         Some(znode) => Json(znode).into_response(),
         None => (StatusCode::NOT_FOUND, format!("Node does not exist: {path}")).into_response(),

@@ -1,5 +1,6 @@
-//! The newest requests and answers, with their real fields, in a ring that is bounded by their number and
-//! by the bytes of the requests that they hold on to.
+//! The newest requests and answers, with their real fields, in a ring that is bounded by their number and by the bytes
+//! that they hold on to: a request's are those of its frame, an answer's as many as it has on the wire, records in files
+//! aside.
 
 use std::collections::VecDeque;
 
@@ -15,7 +16,7 @@ use crate::splice::FileSlice;
 
 /// Messages that are kept.
 const KEPT: usize = 1024;
-/// Bytes of the frames of kept requests.
+/// Bytes of what is kept.
 const KEPT_BYTES: usize = 32 << 20;
 /// How long a mark takes from one end of its arrow to the other, on the page: the real time ([`Passed`]) is too short to
 /// be seen.
@@ -33,7 +34,7 @@ pub struct Message {
     pub client_id: Option<String>,
     pub passed: Passed,
     pub kept: Kept,
-    /// Of the frame that it holds on to.
+    /// That it holds on to.
     bytes: usize,
 }
 
@@ -136,8 +137,8 @@ impl Messages {
         response: &Response,
         files: &[Option<FileSlice>],
         names: &Names,
-    ) {
-        let Some(asked) = self.find_mut(request) else { return };
+    ) -> Option<u64> {
+        let asked = self.find_mut(request)?;
         asked.passed.answered = Some(now);
         let message = Message {
             view: MessageView {
@@ -162,7 +163,15 @@ impl Messages {
             kept: Kept::Response(Box::new(response.clone()), files.iter().flatten().next().cloned()),
             bytes: 0,
         };
-        self.push(message);
+        Some(self.push(message))
+    }
+
+    /// So many bytes does a message hold on to.
+    pub fn weigh(&mut self, id: u64, bytes: usize) {
+        let Some(message) = self.find_mut(id) else { return };
+        let before = std::mem::replace(&mut message.bytes, bytes);
+        self.bytes = self.bytes - before + bytes;
+        self.bound();
     }
 
     fn push(&mut self, mut message: Message) -> u64 {
@@ -170,10 +179,47 @@ impl Messages {
         self.next += 1;
         self.bytes += message.bytes;
         self.ring.push_back(message);
-        // The newest stays, however large it is.
+        self.bound();
+        self.next - 1
+    }
+
+    /// The newest stays, however large it is.
+    fn bound(&mut self) {
         while self.ring.len() > KEPT || (self.bytes > KEPT_BYTES && self.ring.len() > 1) {
             self.bytes -= self.ring.pop_front().map_or(0, |oldest| oldest.bytes);
         }
-        self.next - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::MetadataRequest;
+    use ottla_core::id::BrokerId;
+
+    use super::super::Live;
+    use super::*;
+    use crate::driver::Clock;
+
+    #[test]
+    fn what_is_kept_is_bounded_by_the_bytes_of_requests_and_of_answers() {
+        let live = Live::new(Clock::start());
+        let client = live.opened(BrokerId(1), ConnId(1), "here".to_owned());
+        let request = Request::new(ApiKey::Metadata, 1, 0, None, MetadataRequest::default().into());
+        let answer = Response::new(1, kafka_protocol::messages::MetadataResponse::default().into());
+        let mut messages = Messages::default();
+        for tenth in 0..20 {
+            let now = Instant::from_millis(tenth * 100);
+            let id = messages.keep_request(now, &client, (&request, 10), &Names::new()).unwrap();
+            let id = messages.keep_response(now, &client, id, 0, &answer, &[], &Names::new()).unwrap();
+            messages.weigh(id, KEPT_BYTES / 4);
+        }
+        assert!(messages.bytes <= KEPT_BYTES, "{} bytes", messages.bytes);
+        let answers = messages.all().filter(|message| message.view.response).count();
+        assert_eq!(answers, 3, "four of them and what was asked are too many");
+        let newest = messages.all().last().unwrap().view.id;
+        messages.weigh(newest, 2 * KEPT_BYTES);
+        assert_eq!(messages.all().count(), 1);
+        messages.forget();
+        assert_eq!((messages.bytes, messages.all().count()), (0, 0));
     }
 }

@@ -19,6 +19,7 @@ use kafka_protocol::messages::{RequestKind, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use ottla_core::id::{BrokerId, ConnId, Offset};
 use ottla_core::protocol::line::{self, Names};
+use ottla_core::protocol::request::follower;
 use ottla_core::protocol::{Request, Response};
 use ottla_core::view::{Level, TopicView};
 
@@ -240,8 +241,7 @@ impl Watched {
         let counts = match &request.body {
             RequestKind::Produce(_) => Some(&self.produced),
             RequestKind::Fetch(fetch) => {
-                let replica = fetch.replica_id.max(fetch.replica_state.replica_id);
-                self.follower.store(replica.0, Ordering::Relaxed);
+                self.follower.store(follower(fetch).unwrap_or(BrokerId::NONE).0, Ordering::Relaxed);
                 Some(&self.fetched)
             }
             _ => None,
@@ -277,7 +277,8 @@ impl Watched {
         Some(id)
     }
 
-    /// The answer to a request is about to be sent.
+    /// The answer to a request is about to be sent. Gives its number among the messages, if it is kept: how long it is,
+    /// [`Messages::weigh`] is told once that is known.
     pub fn response(
         &self,
         live: &Live,
@@ -285,7 +286,7 @@ impl Watched {
         correlation_id: i32,
         response: &Response,
         files: &[Option<FileSlice>],
-    ) {
+    ) -> Option<u64> {
         let counts = match &response.body {
             kafka_protocol::messages::ResponseKind::Produce(_) => Some(&self.produced),
             kafka_protocol::messages::ResponseKind::Fetch(_) => Some(&self.fetched),
@@ -295,13 +296,12 @@ impl Watched {
             counts.answered.fetch_add(1, Ordering::Relaxed);
         }
         live.changed();
-        if let Some(message) = message {
-            let names = live.names();
-            if line::is_error(&response.body) {
-                live.say(&self.broker.to_string(), line::response(response, &names), Level::Bad);
-            }
-            live.messages().keep_response(live.clock.instant(), self, message, correlation_id, response, files, &names);
+        let message = message?;
+        let names = live.names();
+        if line::is_error(&response.body) {
+            live.say(&self.broker.to_string(), line::response(response, &names), Level::Bad);
         }
+        live.messages().keep_response(live.clock.instant(), self, message, correlation_id, response, files, &names)
     }
 }
 

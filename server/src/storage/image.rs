@@ -26,14 +26,12 @@ const BOOT: &str = ".ottla-boot";
 /// Bytes that recovery reads at once.
 pub const CHUNK: u64 = 1 << 20;
 
-/// Reads a broker's data directory. Logs are checked from their recovery points on, unless the last run ended cleanly;
-/// the marker of that is taken away, for this run has not ended yet.
+/// Reads a broker's data directory. Logs are checked from their recovery points on, unless the last run ended cleanly.
 pub fn read(root: &Path) -> anyhow::Result<Image> {
     fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
-    let clean = fs::remove_file(root.join(CLEAN_SHUTDOWN)).is_ok();
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let clean = root.join(CLEAN_SHUTDOWN).exists();
+    let boot = boot();
     let intact = clean || boot.is_some() && fs::read_to_string(root.join(BOOT)).ok() == boot;
-    fs::write(root.join(BOOT), boot.unwrap_or_default())?;
     let mut image = Image { intact, ..Image::default() };
     let mut directories = Vec::new();
     for entry in fs::read_dir(root)? {
@@ -76,21 +74,29 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
     Ok(image)
 }
 
+/// A run begins, and has not ended cleanly until it says so. One that is refused, over what it read, does not begin.
+pub fn begin(root: &Path) -> io::Result<()> {
+    if_there(fs::remove_file(root.join(CLEAN_SHUTDOWN))).map(drop)
+}
+
+/// What may be lost of the last run is written down: the next one has only this one to ask for.
+pub fn begun(root: &Path) -> io::Result<()> {
+    fs::write(root.join(BOOT), boot().unwrap_or_default())
+}
+
+fn boot() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
+}
+
 /// The machine died, as far as the next run is concerned.
 pub fn crashed(root: &Path) -> io::Result<()> {
     if_there(fs::remove_file(root.join(BOOT))).map(drop)
 }
 
-/// What a checkpoint says, by directory name.
+/// What a checkpoint says, by directory name; the core tells of one that cannot be read.
 fn offsets(files: &BTreeMap<String, Bytes>, checkpoint: &str) -> BTreeMap<String, Offset> {
-    let Some(text) = files.get(checkpoint) else { return BTreeMap::new() };
-    match parse_offsets(text) {
-        Ok(offsets) => offsets.into_iter().map(|(partition, offset)| (partition.to_string(), offset)).collect(),
-        Err(error) => {
-            warn!("{checkpoint} cannot be read and counts as empty: {error}");
-            BTreeMap::new()
-        }
-    }
+    let offsets = files.get(checkpoint).and_then(|text| parse_offsets(text).ok()).unwrap_or_default();
+    offsets.into_iter().map(|(partition, offset)| (partition.to_string(), offset)).collect()
 }
 
 /// The base offsets of the segments in a directory, in order. A segment's name is 20 digits, and nothing else is one.

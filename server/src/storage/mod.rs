@@ -11,7 +11,8 @@
 //! 3. What is not known to be a log's own is set aside, and never overwritten or removed.
 //! 4. Never more files are open than half of what the system allows the process, readers aside: the rest is for clients.
 //! 5. A small file that could not be saved is saved again with the next, and at the end.
-//! 6. A log whose files fail takes nothing more; the core is told once ([`Event::Offline`]).
+//! 6. A log whose files fail, as they are written or as they are read, takes nothing more; the core is told once
+//!    ([`Event::Offline`]). Kafka takes all logs of the directory offline with it; here the others go on.
 //! 7. A segment that goes is out of the way at once, by its name: the process may die before it is unlinked.
 
 mod aside;
@@ -119,6 +120,15 @@ impl Storage {
             full: false,
             written: 0,
         }
+    }
+
+    /// The run begins: [`begun`](Self::begun) follows when the effects of its opening are carried out.
+    pub fn begin(&self) -> io::Result<()> {
+        image::begin(&self.root)
+    }
+
+    pub fn begun(&self) -> io::Result<()> {
+        image::begun(&self.root)
     }
 
     /// What is wrong with the disk, on purpose.
@@ -360,6 +370,15 @@ impl Storage {
             None => tracing::error!(%log, %error, "the log's files cannot be opened; it is offline"),
         }
         events.push(Event::Offline { log, cause: error.to_string() });
+    }
+
+    /// A run of a segment's file cannot be read. (6)
+    pub fn unread(&mut self, extent: Extent, error: &io::Error, events: &mut Vec<Event>) {
+        // One that has failed already has told so; one that was removed has nobody who waits.
+        let Some(files) = self.logs.get(extent.log.0 as usize).and_then(Option::as_ref) else { return };
+        let file = files.directory.join(format!("{:020}.log", extent.segment));
+        let told = format!("{}, byte {}: {error}", file.display(), extent.position);
+        self.fail(extent.log, &io::Error::new(error.kind(), told), events);
     }
 
     /// Replaces a small file as a whole. A process that dies finds the old or the new; the flusher syncs it then.

@@ -123,7 +123,8 @@ impl Segment {
         if let Some(file) = &self.file {
             return Ok(file.clone());
         }
-        let file = Arc::new(open(&self.stem.with_extension("log"))?);
+        // One that is gone is a failure, and no empty one.
+        let file = Arc::new(open(&self.stem.with_extension("log"), false)?);
         self.size = file.metadata()?.len();
         Ok(self.file.insert(file).clone())
     }
@@ -306,7 +307,7 @@ impl Index {
         if let Some(file) = &self.file {
             return Ok(file.clone());
         }
-        let file = Arc::new(open(path)?);
+        let file = Arc::new(open(path, true)?);
         self.size = file.metadata()?.len();
         Ok(self.file.insert(file).clone())
     }
@@ -342,7 +343,7 @@ impl Index {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path, or_create: bool) -> io::Result<File> {
     OPENED.fetch_add(1, Ordering::Relaxed);
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    OpenOptions::new().read(true).write(true).create(or_create).truncate(false).open(path)
 }

@@ -64,6 +64,25 @@ fn a_topic_with_the_longest_name_can_be_removed_and_made_again() {
 }
 
 #[test]
+fn a_log_that_cannot_be_read_goes_offline_and_says_what_failed() {
+    let root = tempfile::tempdir().unwrap();
+    let mut before = storage(root.path());
+    enact(&mut before, [open("orders-0", false), append(0)]);
+    before.close(&mut Vec::new()).unwrap();
+    let mut storage = storage(root.path());
+    enact(&mut storage, [open("orders-0", true)]);
+    let segment = root.path().join("orders-0/00000000000000000000.log");
+    fs::remove_file(&segment).unwrap();
+    let extent = Extent { log: LOG, segment: 0, position: 61, len: 1 };
+    let error = storage.slice(extent).err().unwrap();
+    let mut events = Vec::new();
+    storage.unread(extent, &error, &mut events);
+    storage.unread(extent, &error, &mut events);
+    let [Event::Offline { log: LOG, cause }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(*cause, format!("{}, byte 61: No such file or directory (os error 2)", segment.display()));
+}
+
+#[test]
 fn a_new_log_never_adopts_files_that_lie_there() {
     let root = tempfile::tempdir().unwrap();
     let mut before = storage(root.path());

@@ -108,18 +108,32 @@ impl Handle {
 /// The thread, as whoever started it sees it.
 pub struct Thread {
     thread: Option<JoinHandle<()>>,
+    opened: oneshot::Receiver<()>,
     ended: oneshot::Receiver<anyhow::Result<()>>,
 }
 
 impl Thread {
     /// It reads what is on the disk first; until then whoever connects waits.
     pub fn start(root: PathBuf, clock: Clock, live: Arc<Live>, inbox: Receiver<Inbox>) -> io::Result<Thread> {
+        let (open, opened) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let run = move || {
-            let _ = end.send(Driver::open(&root, clock, live, inbox).and_then(Driver::run));
+            let driver = Driver::open(&root, clock, live, inbox);
+            if driver.is_ok() {
+                let _ = open.send(());
+            }
+            let _ = end.send(driver.and_then(Driver::run));
         };
         let thread = thread::Builder::new().name("zookeeper".to_owned()).spawn(run)?;
-        Ok(Thread { thread: Some(thread), ended })
+        Ok(Thread { thread: Some(thread), opened, ended })
+    }
+
+    /// It has read its files, or refuses them.
+    pub async fn opened(&mut self) -> anyhow::Result<()> {
+        match (&mut self.opened).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err((&mut self.ended).await.unwrap_or(Ok(())).err().unwrap_or_else(|| anyhow!("zookeeper died"))),
+        }
     }
 
     /// Why it ended unasked.

@@ -1,5 +1,7 @@
 //! OffsetCommit: decided by the group's coordinator ([`crate::coordinator::group::commit`]). A partition that is not there
 //! is refused alone.
+//!
+//! - v10: topics are named by their ids.
 
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use kafka_protocol::messages::{OffsetCommitRequest, TopicName};
@@ -11,8 +13,13 @@ use crate::coordinator::group::{Ask, Groups};
 use crate::coordinator::refuse::refuse;
 use crate::coordinator::{Event, Waiter};
 use crate::error::ErrorCode;
+use crate::protocol::by_id;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, mut body: OffsetCommitRequest, out: &mut Vec<Effect>) {
+    let by_id = asked.version >= by_id::FIRST;
+    for topic in body.topics.iter_mut().filter(|_| by_id) {
+        topic.name = broker.topic_names.get(&topic.topic_id).cloned().unwrap_or_default();
+    }
     let is_there = |topic: &TopicName, index| broker.assignment(topic, index).is_some();
     let is_whole = |topic: &OffsetCommitRequestTopic| {
         topic.partitions.iter().all(|partition| is_there(&topic.name, partition.partition_index))
@@ -31,7 +38,9 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, mut body: OffsetCommitRe
             if is_there(&topic.name, partition.partition_index) {
                 any = true;
             } else {
-                answer.error_code = ErrorCode::UnknownTopicOrPartition.code();
+                let is_known = !by_id || !topic.name.is_empty();
+                let error = if is_known { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::UnknownTopicId };
+                answer.error_code = error.code();
             }
         }
     }

@@ -4,6 +4,7 @@
 //! - v7: `require_stable`: the answer waits for what is being written, and what an open transaction has committed is
 //!   UNSTABLE_OFFSET_COMMIT. Others are answered with what is committed at the moment.
 //! - v8: several groups at once.
+//! - v10: topics are named by their ids.
 
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::offset_fetch_response::{
@@ -17,13 +18,23 @@ use crate::coordinator::group::fetch::{self, Fetch};
 use crate::coordinator::group::{Ask, Groups};
 use crate::coordinator::{Event, Waiter};
 use crate::error;
+use crate::protocol::by_id;
 
 /// The first version that asks for several groups.
 const FIRST_BATCHED: i16 = 8;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: OffsetFetchRequest, out: &mut Vec<Effect>) {
-    let groups =
+    let mut groups =
         if asked.version >= FIRST_BATCHED { body.groups } else { vec![the_one_group(body.group_id, body.topics)] };
+    let by_id = asked.version >= by_id::FIRST;
+    for topics in groups.iter_mut().filter(|_| by_id).filter_map(|group| group.topics.as_mut()) {
+        for topic in topics.iter_mut() {
+            topic.name = broker.topic_names.get(&topic.topic_id).cloned().unwrap_or_default();
+        }
+        // As in Kafka, what is not there is answered last.
+        topics.sort_by_key(|topic| topic.name.is_empty());
+    }
+    let cluster = broker.cluster.clone();
     broker.gathers.begin(asked.clone(), groups.len(), whole, out);
     for (part, group) in groups.into_iter().enumerate() {
         let waiter = Waiter::from(asked.clone()).part(part);
@@ -33,7 +44,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: OffsetFetchRequest
                 broker.coordinate::<Groups>(partition, Event::Asked(ask), out);
                 continue;
             }
-            Ok((_, shard)) => shard.committed().fetch(&group, false),
+            Ok((_, shard)) => shard.committed().fetch(&group, false, by_id.then_some(&*cluster)),
             Err(error) => Err(error),
         };
         let answer = answer.unwrap_or_else(|error| fetch::refused(&group, error));

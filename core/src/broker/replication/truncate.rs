@@ -127,7 +127,7 @@ impl Broker {
         bytes: &Bytes,
         out: &mut Vec<Effect>,
     ) {
-        let Some(partition) = self.partition_mut(log) else { return };
+        let Some(partition) = self.partition_mut(log).filter(|partition| partition.offline.is_none()) else { return };
         let found = replay.resume(&mut partition.log, now, bytes, out);
         if self.replayed(log, found, out) {
             self.replicate(now, out);

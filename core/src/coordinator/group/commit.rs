@@ -162,6 +162,7 @@ pub fn answer(topics: &[OffsetCommitRequestTopic]) -> OffsetCommitResponse {
         };
         OffsetCommitResponseTopic::default()
             .with_name(topic.name.clone())
+            .with_topic_id(topic.topic_id)
             .with_partitions(topic.partitions.iter().map(partition).collect())
     });
     OffsetCommitResponse::default().with_topics(topics.collect())

@@ -6,12 +6,15 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
 
 use super::offsets::{Committed, Partitions};
 use super::record::OffsetKey;
 use super::{Group, Groups, State};
-use crate::coordinator::{Decision, Waiter};
+use crate::coordinator::{Around, Decision, Waiter};
 use crate::error::ErrorCode;
+use crate::protocol::by_id;
+use crate::protocol::cluster::ClusterState;
 
 /// A group of an OffsetFetch that asks for stable offsets.
 #[derive(Clone, Debug)]
@@ -22,9 +25,10 @@ pub struct Fetch {
 
 impl Groups {
     /// The answer waits for every write that it was read from.
-    pub(super) fn fetch_stable(&self, fetch: Fetch) -> Decision<Groups> {
+    pub(super) fn fetch_stable(&self, around: &Around<'_>, fetch: Fetch) -> Decision<Groups> {
         let Fetch { waiter, group } = fetch;
-        let answer = self.state.fetch(&group, true).unwrap_or_else(|error| refused(&group, error));
+        let by_id = (waiter.asked.version >= by_id::FIRST).then_some(around.cluster);
+        let answer = self.state.fetch(&group, true, by_id).unwrap_or_else(|error| refused(&group, error));
         let body = OffsetFetchResponse::default().with_groups(vec![answer]);
         Decision { response: Some(waiter.reply(body)), ..Decision::default() }
     }
@@ -32,11 +36,17 @@ impl Groups {
 
 impl State {
     /// What the group has committed of the topics that are asked for, or of all. A partition of which it has nothing has the
-    /// offset −1; with `stable`, one of which an open transaction has something is UNSTABLE_OFFSET_COMMIT.
+    /// offset −1; with `stable`, one of which an open transaction has something is UNSTABLE_OFFSET_COMMIT. Where topics are
+    /// asked for `by_id`, those without a name are not there, and of all, those without an id cannot be told.
     ///
     /// Errors: of one who says that it is a member of a consumer group, and is none: `UnknownMemberId`, `StaleMemberEpoch`,
     /// `IllegalGeneration`.
-    pub fn fetch(&self, asked: &OffsetFetchRequestGroup, stable: bool) -> Result<OffsetFetchResponseGroup, ErrorCode> {
+    pub fn fetch(
+        &self,
+        asked: &OffsetFetchRequestGroup,
+        stable: bool,
+        by_id: Option<&ClusterState>,
+    ) -> Result<OffsetFetchResponseGroup, ErrorCode> {
         if let Some(Group::Consumer(group)) = self.groups.get(asked.group_id.as_str()) {
             group.may_fetch(asked.member_id.as_deref(), asked.member_epoch)?;
         }
@@ -65,23 +75,32 @@ impl State {
                 .iter()
                 .map(|topic| {
                     let partitions: Option<&Partitions> = known.and_then(|topics| topics.get(topic.name.as_str()));
+                    let is_there = by_id.is_none() || !topic.name.is_empty();
                     let answers = topic.partition_indexes.iter().map(|&partition| {
+                        if !is_there {
+                            return nothing(partition).with_error_code(ErrorCode::UnknownTopicId.code());
+                        }
                         one(&topic.name, partition, partitions.and_then(|known| known.get(&partition)).map(|it| &**it))
                     });
                     OffsetFetchResponseTopics::default()
                         .with_name(topic.name.clone())
+                        .with_topic_id(topic.topic_id)
                         .with_partitions(answers.collect())
                 })
                 .collect(),
             None => known
                 .into_iter()
                 .flatten()
-                .map(|(topic, partitions)| {
+                .filter_map(|(topic, partitions)| {
+                    let name = TopicName(StrBytes::from_string(topic.to_string()));
+                    let id = match by_id {
+                        Some(cluster) => cluster.topics.get(&name)?.id,
+                        None => Uuid::nil(),
+                    };
                     let answers =
                         partitions.iter().map(|(&partition, committed)| one(topic, partition, Some(committed)));
-                    OffsetFetchResponseTopics::default()
-                        .with_name(TopicName(StrBytes::from_string(topic.to_string())))
-                        .with_partitions(answers.collect())
+                    let answer = OffsetFetchResponseTopics::default().with_name(name).with_topic_id(id);
+                    Some(answer.with_partitions(answers.collect()))
                 })
                 .collect(),
         };

@@ -153,7 +153,7 @@ impl Machine for Groups {
                 Ask::Leave(leave) => self.leave(around, leave),
                 Ask::ConsumerHeartbeat(heartbeat) => self.consumer_heartbeat(around, heartbeat),
                 Ask::Commit(commit) => self.commit(around, commit),
-                Ask::Fetch(fetch) => self.fetch_stable(fetch),
+                Ask::Fetch(fetch) => self.fetch_stable(around, fetch),
                 Ask::Delete(delete) => self.delete(delete),
                 Ask::DeleteOffsets(delete) => self.delete_offsets(delete),
             },

@@ -4,11 +4,12 @@
 use std::fmt::Write;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
+use uuid::Uuid;
 
-use super::{list, write_count};
+use super::{Names, list, write_count, write_partition};
 use crate::error::NONE;
 
-pub(super) fn write_request(body: &RequestKind, line: &mut String) {
+pub(super) fn write_request(body: &RequestKind, names: &Names, line: &mut String) {
     match body {
         RequestKind::FindCoordinator(body) => {
             let keys = Some(&body.key).filter(|key| !key.is_empty());
@@ -51,9 +52,10 @@ pub(super) fn write_request(body: &RequestKind, line: &mut String) {
         }
         RequestKind::OffsetCommit(body) => {
             word(line, &body.group_id);
-            let all = body.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (&topic.name, one)));
-            list(line, all, |line, (name, one)| {
-                let _ = write!(line, " {}-{}@{}", name.0, one.partition_index, one.committed_offset);
+            let all = body.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one)));
+            list(line, all, |line, (topic, one)| {
+                write_partition(line, &topic.name, topic.topic_id, one.partition_index, names);
+                let _ = write!(line, "@{}", one.committed_offset);
             });
         }
         RequestKind::OffsetFetch(body) => {
@@ -73,7 +75,7 @@ pub(super) fn write_request(body: &RequestKind, line: &mut String) {
 }
 
 /// What is told where all went well.
-pub(super) fn write_response(body: &ResponseKind, line: &mut String) {
+pub(super) fn write_response(body: &ResponseKind, names: &Names, line: &mut String) {
     match body {
         ResponseKind::FindCoordinator(body) => {
             let one = Some(body.node_id).filter(|id| body.coordinators.is_empty() && id.0 >= 0);
@@ -102,13 +104,16 @@ pub(super) fn write_response(body: &ResponseKind, line: &mut String) {
         }
         ResponseKind::OffsetFetch(body) => {
             let batched = body.groups.iter().flat_map(|group| &group.topics).flat_map(|topic| {
-                topic.partitions.iter().map(move |one| (&topic.name, one.partition_index, one.committed_offset))
+                let id = topic.topic_id;
+                topic.partitions.iter().map(move |one| (&topic.name, id, one.partition_index, one.committed_offset))
             });
             let single = body.topics.iter().flat_map(|topic| {
-                topic.partitions.iter().map(move |one| (&topic.name, one.partition_index, one.committed_offset))
+                let id = Uuid::nil();
+                topic.partitions.iter().map(move |one| (&topic.name, id, one.partition_index, one.committed_offset))
             });
-            list(line, single.chain(batched), |line, (name, index, offset)| {
-                let _ = write!(line, " {}-{index}@{offset}", name.0);
+            list(line, single.chain(batched), |line, (name, id, index, offset)| {
+                write_partition(line, name, id, index, names);
+                let _ = write!(line, "@{offset}");
             });
         }
         ResponseKind::ListGroups(body) => write_count(line, body.groups.len() as i32, "group"),

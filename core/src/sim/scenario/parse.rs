@@ -700,8 +700,8 @@ impl Line<'_> {
 
     fn broker_named(&self, index: usize, text: &str) -> Parsed<BrokerId> {
         let brokers = self.brokers();
-        match text.strip_prefix("broker-").and_then(|id| id.parse::<u32>().ok()) {
-            Some(id) if (1..=brokers).contains(&id) => Ok(BrokerId(id as i32)),
+        match BrokerId::named(text) {
+            Some(id) if (1..=brokers).contains(&id.0.cast_unsigned()) => Ok(id),
             Some(_) if brokers == 1 => self.wrong(index, format!("expected broker-1, the only broker, found {text}")),
             Some(_) => self.wrong(index, format!("expected broker-1 to broker-{brokers}, found {text}")),
             None => self.wrong(index, format!("expected a broker, such as broker-1, found {text}")),

@@ -37,6 +37,7 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, LogId, Offset};
 use crate::log::{Found, ReadSeek, Slice};
 use crate::partition::Partition;
+use crate::protocol::request::follower;
 use crate::record::Compression;
 use crate::time::{Duration, Instant};
 
@@ -175,8 +176,7 @@ impl Fetching {
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out: &mut Vec<Effect>) {
     let uses_ids = asked.version >= 13;
-    let replica = if asked.version >= 15 { body.replica_state.replica_id } else { body.replica_id };
-    let replica = (replica.0 >= 0).then_some(BrokerId(replica.0));
+    let replica = follower(&body);
     let reference =
         |name: TopicName, id: Uuid| if uses_ids { TopicRef::Id(id) } else { TopicRef::Name(broker.own_name(name)) };
     let mut wanted = Vec::new();
