@@ -33,7 +33,10 @@ pub fn Stand(id: String) -> impl IntoView {
     let session = Session::get();
     let id = StoredValue::new(id);
     let stand = Memo::new(move |_| session.view.with(|view| id.with_value(|id| Stage::of(view, id))));
-    let way = Memo::new(move |_| stand.get().map(|stage| Way { steps: &STEPS, at: stage.step() }));
+    let way = Memo::new(move |_| {
+        let begun = stand.get().filter(|stage| *stage != Stage::Empty);
+        begun.map(|stage| Way { steps: &STEPS, at: stage.step() })
+    });
     let partitions = Memo::new(move |_| {
         session.view.with(|view| id.with_value(|id| find(view, id).map(|it| stops(view, it)).unwrap_or_default()))
     });
