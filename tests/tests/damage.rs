@@ -173,7 +173,7 @@ fn malformed_checkpoints_are_told_with_file_and_line_as_kafka_tells_them() {
         fs::write(&path, junk).unwrap();
         let (status, said) = refused(&flags);
         assert_eq!(status.code(), Some(1), "{file}: {said}");
-        assert!(said.contains(&format!("{file}")) && said.contains(told), "{file}: {said}");
+        assert!(said.contains(file) && said.contains(told), "{file}: {said}");
         match kept {
             Some(kept) => fs::write(&path, kept).unwrap(),
             None => fs::remove_file(&path).unwrap(),

@@ -77,7 +77,8 @@ impl Stage {
         let transaction = find(view, id)?;
         let asked = |producer: &ottla_core::view::ProducerView| {
             let identity = producer.identity.as_ref().filter(|it| it.transactional_id.as_deref() == Some(id));
-            identity.is_some_and(|identity| identity.state != "IN_TRANSACTION" && identity.state != "READY")
+            let ends = |state: &str| matches!(state, "COMMITTING_TRANSACTION" | "ABORTING_TRANSACTION");
+            identity.is_some_and(|identity| ends(&identity.state))
         };
         Some(match transaction.state.as_str() {
             "Ongoing" if view.producers.iter().any(asked) => Stage::Deciding,

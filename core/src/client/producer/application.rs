@@ -287,9 +287,14 @@ impl Application {
         again
     }
 
-    /// Since when the foremost call blocks.
+    /// The foremost call, where it blocks, and since when.
+    pub fn blocking(&self) -> Option<(&What, Instant)> {
+        let call = self.blocked.front().or(self.waiting.front())?;
+        Some((&call.what, call.blocked?))
+    }
+
     pub fn blocked(&self) -> Option<Instant> {
-        self.blocked.front().or(self.waiting.front()).and_then(|call| call.blocked)
+        self.blocking().map(|(_, since)| since)
     }
 
     /// Handlers that work on a record.

@@ -55,6 +55,11 @@ impl Producer {
                     return false;
                 }
                 if let Some(manager) = self.sender.transactions.as_mut().filter(open) {
+                    // What was asked for comes to its end, although the call for it timed out.
+                    if manager.is_completing() {
+                        return false;
+                    }
+                    manager.forget_pending();
                     self.life = Life::Aborting;
                     out.push(Effect::Report(Report::Note(
                         "Aborting incomplete transaction due to shutdown".to_owned(),

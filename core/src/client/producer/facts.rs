@@ -1,7 +1,7 @@
 //! What there is to see of a producer.
 
 use super::accumulator::QueueId;
-use super::{Producer, settings};
+use super::{Producer, name_of, settings};
 use crate::client::serdes::Serde;
 use crate::client::setting;
 use crate::view::{FactGroup, Health, IdentityView, ProducerView};
@@ -67,7 +67,8 @@ impl Producer {
                 (format!("without a key, of {}", topic.0), format!("to partition {partition}"))
             }),
         );
-        let blocked = self.application.blocked().map_or("no".to_string(), |since| format!("since {since}"));
+        let blocking = self.application.blocking();
+        let blocked = blocking.map_or("none".to_string(), |(what, since)| format!("{}() since {since}", name_of(what)));
         let accumulator = [fact("bytes reserved", self.accumulator.reserved().to_string())].into_iter().chain(queued);
         let leaders = self.metadata.topics().iter().flat_map(|topic| {
             topic.partitions.iter().enumerate().map(|(index, partition)| {
@@ -80,7 +81,7 @@ impl Producer {
                 "Application",
                 vec![
                     fact("records a second", self.application.rate().to_string()),
-                    fact("send() blocks", blocked),
+                    fact("call that blocks", blocked),
                     fact("calls waiting", self.application.waiting().to_string()),
                     fact("handlers at work", format!("{} of {}", self.application.at_work(), self.settings.handlers)),
                 ],

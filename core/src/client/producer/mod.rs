@@ -181,13 +181,14 @@ impl Producer {
         loop {
             self.call(now, out);
             self.metadata.poll(now.instant, &self.settings.connection, &mut self.network, Tag::Metadata, out);
-            let reserved = self.accumulator.reserved();
+            let is_settled = |sender: &Sender| sender.transactions.as_ref().is_some_and(TransactionManager::is_settled);
+            let (reserved, before) = (self.accumulator.reserved(), is_settled(&self.sender));
             self.with_sender(now, out, Sender::send);
             if self.closing(out) {
                 continue;
             }
             // Under acks=0 sending makes room at once, and a transaction of nothing needs nobody to end it.
-            let settled = self.sender.transactions.as_ref().is_some_and(TransactionManager::is_settled);
+            let settled = !before && is_settled(&self.sender);
             if self.application.blocked().is_none() || !settled && self.accumulator.reserved() >= reserved {
                 break;
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Producer;
 use super::accumulator::{ProducerBatch, QueueId};
+use super::application::What;
 use super::partitioner::Class;
 use crate::view::{PendingView, QueueView, StagesView};
 
@@ -31,11 +32,13 @@ impl Producer {
         queues.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
         let settings = &self.settings;
         StagesView {
-            blocked: self.application.blocked().map(|since| {
-                let why =
-                    if self.accumulator.is_exhausted() { "buffer.memory is used up" } else { "it needs metadata" };
-                format!("{why}, since {:.1} s", since.as_secs_f64())
-            }),
+            blocked: self.application.blocking().filter(|(what, _)| matches!(what, What::Send(..))).map(
+                |(_, since)| {
+                    let why =
+                        if self.accumulator.is_exhausted() { "buffer.memory is used up" } else { "it needs metadata" };
+                    format!("{why}, since {:.1} s", since.as_secs_f64())
+                },
+            ),
             partitioner: match (&settings.partitioner, settings.ignore_keys) {
                 (Class::BuiltIn, true) => "sticky: one partition until a batch is full",
                 (Class::BuiltIn, false) => "murmur2(key) mod partitions; without a key sticky",

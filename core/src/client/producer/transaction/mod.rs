@@ -182,6 +182,11 @@ impl TransactionManager {
         self.state == State::Aborting
     }
 
+    /// Nobody will make the call again that timed out.
+    pub fn forget_pending(&mut self) {
+        self.pending = None;
+    }
+
     /// Batches must not linger: their transaction is to end.
     pub fn is_completing(&self) -> bool {
         matches!(self.state, State::Committing | State::Aborting)
@@ -447,12 +452,9 @@ impl TransactionManager {
         }
     }
 
-    fn ensure_nothing_pends(&mut self, operation: &str) -> Result<(), Exception> {
+    /// A call that timed out pends until it is made again, even where its outcome has come.
+    fn ensure_nothing_pends(&self, operation: &str) -> Result<(), Exception> {
         let Some(pending) = &self.pending else { return Ok(()) };
-        if pending.outcome.is_some() {
-            self.pending = None;
-            return Ok(());
-        }
         Err(Exception::illegal_state(format!(
             "Cannot attempt operation `{operation}` because the previous call to `{}` timed out and must be retried",
             pending.operation
