@@ -254,6 +254,30 @@ fn a_producer_that_closes_sends_what_it_has_and_aborts_its_open_transaction() {
 }
 
 #[test]
+fn a_call_that_timed_out_is_to_be_made_again_and_abort_does_not_pass_for_its_commit() {
+    let mut fake = transactional("max.block.ms=1000", 2);
+    turn(&mut fake, Turn::Begin);
+    send(&mut fake, Some("k"), "hello");
+    let (_, conn, request) = fake.request();
+    answer(&mut fake, conn, &request, 0, 5);
+    turn(&mut fake, Turn::Commit);
+    fake.pass(1_001);
+    let timed_out = "TimeoutException: Timeout expired after 1000ms while awaiting EndTxn(true)";
+    assert_eq!(thrown(&fake), [format!("commitTransaction() throws {timed_out}")]);
+    ended(&mut fake, true, 0, Some(1));
+    // One that waits for a partition that is not there does not keep the producer busy with what nobody has collected.
+    let record = SendRecord { topic: "orders".to_owned(), partition: Some(99), ..SendRecord::default() };
+    fake.step(Event::Command(Command::Send(record)));
+    fake.pass(1_001);
+    turn(&mut fake, Turn::Abort);
+    let told = "IllegalStateException: Cannot attempt operation `abortTransaction` because the previous call to \
+                `commitTransaction` timed out and must be retried";
+    assert_eq!(thrown(&fake)[1..], [format!("abortTransaction() throws {told}")]);
+    turn(&mut fake, Turn::Commit);
+    assert_eq!(stages(&fake), [Stage::Begun, Stage::Committing, Stage::Committed]);
+}
+
+#[test]
 fn calls_in_the_wrong_state_throw_in_kafkas_words() {
     let mut fake = transactional("", 2);
     send(&mut fake, Some("k"), "early");
