@@ -217,13 +217,6 @@ mod tests {
             ),
             (
                 "",
-                "max.connections.per.ip=0",
-                "requirement failed: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides \
-                 property is set."
-                    .to_owned(),
-            ),
-            (
-                "",
                 "log.cleaner.dedupe.buffer.size=1000",
                 "requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.".to_owned(),
             ),

@@ -144,6 +144,9 @@ impl Writes {
                 self.change_config(&entity, old.is_some(), configs);
             }
         }
+        if before.group_configs.is_empty() && !after.group_configs.is_empty() {
+            self.create_empty(znode::GROUP_CONFIGS.into());
+        }
         for (group, configs) in &after.group_configs {
             let old = before.group_configs.get(group);
             if old != Some(configs) {

@@ -24,7 +24,7 @@ use crate::quota::Who;
 use crate::zookeeper::Path;
 
 /// What every broker makes sure of when it starts, parents first. They hold no data.
-pub const PERSISTENT: [&str; 19] = [
+pub const PERSISTENT: [&str; 18] = [
     "/consumers",
     "/brokers",
     "/brokers/ids",
@@ -37,7 +37,6 @@ pub const PERSISTENT: [&str; 19] = [
     USER_CONFIGS,
     "/config/brokers",
     "/config/ips",
-    GROUP_CONFIGS,
     "/admin",
     "/admin/delete_topics",
     ISR_CHANGES,
@@ -54,7 +53,7 @@ pub const TOPICS: &str = "/brokers/topics";
 pub const DELETE_TOPICS: &str = "/admin/delete_topics";
 pub const CONFIG_CHANGES: &str = "/config/changes";
 pub const BROKER_CONFIGS: &str = "/config/brokers";
-/// Kafka with ZooKeeper has no settings of groups; these lie where they would.
+/// Kafka with ZooKeeper has no settings of groups; these lie where they would, and the znode is made with the first of them.
 pub const GROUP_CONFIGS: &str = "/config/groups";
 pub const CLIENT_CONFIGS: &str = "/config/clients";
 pub const USER_CONFIGS: &str = "/config/users";
