@@ -8,6 +8,12 @@
 //!                           ↑                 │ throws            │ throws
 //!                           └──────── abortTransaction() ←────────┘      fenced: it closes the producer
 //! ```
+//!
+//! With `reads` it does so for what a consumer of the same application gives it, poll by poll:
+//!
+//! ```text
+//! poll() → beginTransaction() → send() for every record → sendOffsetsToTransaction() → commitTransaction() → poll()
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +23,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::settings::Settings;
-use crate::client::{Offsets, SendRecord, Turn};
+use crate::client::{Offsets, Polled, SendRecord, Turn};
 use crate::record::Header;
 use crate::rng::Stream;
 use crate::time::{Duration, Instant};
@@ -67,6 +73,8 @@ pub struct Application {
     sequence: u64,
     waiting: VecDeque<Call>,
     transactions: Option<Transactions>,
+    /// It works off what a consumer gives it.
+    reads: bool,
     /// It has closed its producer.
     closed: bool,
 }
@@ -93,8 +101,32 @@ impl Application {
             sequence: 0,
             waiting: begin.into_iter().collect(),
             transactions: (every > 0).then_some(Transactions { every, aborts, open: None, dice }),
+            reads: settings.reads.is_some(),
             closed: false,
         }
+    }
+
+    /// What a consumer gave is one transaction, with a record to `topic` for each of its own.
+    pub fn process(&mut self, polled: &Polled, topic: &TopicName) {
+        if self.closed {
+            return;
+        }
+        self.ask(What::Transaction(Turn::Begin));
+        for read in &polled.records {
+            // It says what it was made of, so that what arrives can be matched with what was read.
+            let value = format!("{}:{}-{}", polled.offsets.group, read.partition, read.offset);
+            let record = SendRecord {
+                topic: topic.to_string(),
+                key: read.key.as_ref().map(|key| key.to_vec()),
+                value: Some(value.into_bytes()),
+                ..SendRecord::default()
+            };
+            let chosen = Arc::new(Chosen { topic: topic.clone(), record, headers: Vec::new() });
+            let number = self.number();
+            self.ask(What::Send(number, Made::Chosen(chosen)));
+        }
+        self.ask(What::SendOffsets(Arc::new(polled.offsets.clone())));
+        self.ask(What::Transaction(Turn::Commit));
     }
 
     /// Changes the rate. The next record comes one interval from now; who makes no more ends what is open.
@@ -172,15 +204,22 @@ impl Application {
 
     /// A call threw. True if the application does something about it.
     pub fn thrown(&mut self, what: &What, fatal: bool) -> bool {
-        let Some(transactions) = &mut self.transactions else { return false };
+        if !self.recovers() {
+            return false;
+        }
         if fatal {
             self.closed = true;
             self.waiting.clear();
             return true;
         }
-        transactions.open = None;
         // What it was about to do in this transaction it does not.
-        self.waiting.retain(|call| !matches!(call.what, What::Transaction(_) | What::Send(_, Made::Numbered)));
+        match &mut self.transactions {
+            Some(transactions) => {
+                transactions.open = None;
+                self.waiting.retain(|call| !matches!(call.what, What::Transaction(_) | What::Send(_, Made::Numbered)));
+            }
+            None => self.waiting.clear(),
+        }
         let again = match what {
             What::InitTransactions => What::InitTransactions,
             _ => What::Transaction(Turn::Abort),
@@ -191,10 +230,15 @@ impl Application {
 
     /// A call timed out, and is made again.
     pub fn again(&mut self, what: What) -> bool {
-        if self.transactions.is_some() {
+        if self.recovers() {
             self.waiting.push_front(Call { what, blocked: None });
         }
-        self.transactions.is_some()
+        self.recovers()
+    }
+
+    /// It was written to go on where a call throws.
+    fn recovers(&self) -> bool {
+        self.transactions.is_some() || self.reads
     }
 
     /// Since when the foremost call blocks.

@@ -14,7 +14,7 @@ const LONG: i64 = i64::MAX;
 /// Brokers remember as many batches of a producer.
 const IN_FLIGHT_FOR_IDEMPOTENCE: usize = 5;
 
-/// Every setting of a producer; the last five are words of scenarios.
+/// Every setting of a producer; the last six are words of scenarios.
 pub const TABLE: &[Setting] = &[
     Setting {
         name: "acks",
@@ -169,6 +169,13 @@ pub const TABLE: &[Setting] = &[
         valid: Valid::Number(0, 100),
         doc: "Of a hundred of these transactions, how many the application aborts.",
     },
+    Setting {
+        name: "reads",
+        default: "",
+        valid: Valid::Text,
+        doc: "A consumer of the same application, with commit=transaction: for every record that it reads this producer \
+              writes one, and what one poll() gave is one transaction, the consumer's offsets included.",
+    },
 ];
 
 /// Whether `name=value` may be set.
@@ -206,6 +213,8 @@ pub struct Settings {
     pub transaction_every: u64,
     /// Of a hundred.
     pub transaction_aborts: u64,
+    /// The consumer whose records it works off.
+    pub reads: Option<String>,
     pub connection: connection::Settings,
 }
 
@@ -241,6 +250,7 @@ impl Settings {
             transaction_timeout: read.millis("transaction.timeout.ms"),
             transaction_every: read.number("transaction.every"),
             transaction_aborts: read.number("transaction.aborts"),
+            reads: set.get("reads").filter(|reads| !reads.is_empty()).cloned(),
             connection: connection::Settings::of(read),
         };
         // Kafka's `configureDeliveryTimeout`: what was set must fit, the default gives way.
@@ -290,6 +300,14 @@ impl Settings {
         }
         if self.transactional_id.is_none() && self.transaction_every > 0 {
             return Err("transaction.every needs a transactional.id, such as transactional.id=t1".to_owned());
+        }
+        if self.reads.is_some() && self.transactional_id.is_none() {
+            return Err("reads needs a transactional.id, such as transactional.id=t1".to_owned());
+        }
+        if self.reads.is_some() && (self.rate_milli > 0 || self.transaction_every > 0) {
+            return Err(
+                "a producer with reads sends for what it reads alone: without rate and transaction.every".to_owned()
+            );
         }
         Ok(())
     }

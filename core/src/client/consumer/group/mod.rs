@@ -39,7 +39,7 @@ use super::settings::{GroupSettings, Protocol};
 use super::{Settings, Tag};
 use crate::client::connection::{Answer, LinkId, Network};
 use crate::client::metadata::Metadata;
-use crate::client::{Effect, Report};
+use crate::client::{self, Effect, Report};
 use crate::id::TopicPartition;
 use crate::rng::Stream;
 use crate::sim::view::FactGroup;
@@ -158,6 +158,17 @@ impl Group {
 
     pub fn id(&self) -> &StrBytes {
         &self.shared.id
+    }
+
+    /// As whom an application commits with a transaction: Kafka's `ConsumerGroupMetadata`, and no offsets yet.
+    pub fn nothing(&self) -> client::Offsets {
+        let Identity { member_id, generation } = self.membership.identity();
+        client::Offsets {
+            group: self.shared.id.to_string(),
+            member: member_id.to_string(),
+            generation,
+            offsets: Vec::new(),
+        }
     }
 
     /// Whether the partitions that are owned may be others than at the last call.
