@@ -1,5 +1,5 @@
 //! `ottla search`, as its user runs it: it finds each of Kafka's historic mistakes and shrinks it, and finds nothing where
-//! there is nothing, in a swarm that holds faults of every kind.
+//! there is nothing, in a swarm that holds faults of every kind and in those of transactions.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,6 +11,8 @@ use ottla_tests::server::RELEASED;
 const SEEDS: u64 = 2_000;
 /// What CI plays of the swarm: each at least a minute of the cluster's time.
 const SWARM: u64 = 10_000;
+/// And of those of transactions.
+const TRANSACTIONS: u64 = 300;
 
 struct Searched {
     code: Option<i32>,
@@ -81,20 +83,46 @@ fn an_unclean_election_is_found() {
 
 #[test]
 fn three_brokers_survive_what_a_swarm_does_to_them() {
-    let searched = search(&scenario("search-three-brokers"), SWARM);
+    let counts = survives("search-three-brokers", SWARM);
+    for wanted in ["elections", "ISR changes", "truncations", "session losses", "kill", "crash", "pause", "cut", "slow"]
+    {
+        assert!(counts.iter().any(|(name, _)| name == wanted), "{wanted} are not counted");
+    }
+    assert!(counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
+}
+
+#[test]
+fn transactions_that_append_to_several_lists_are_seen_whole_or_not_at_all() {
+    let counts = survives("search-list-append", TRANSACTIONS);
+    held(&counts, &["commits", "aborts", "fenced", "timed-out transactions", "elections", "kill", "pause", "cut"]);
+}
+
+#[test]
+fn what_an_application_consumes_and_produces_counts_exactly_once() {
+    let counts = survives("search-exactly-once", TRANSACTIONS);
+    held(
+        &counts,
+        &["commits", "aborts", "fenced", "timed-out transactions", "rebalances", "elections", "kill", "pause"],
+    );
+}
+
+/// Each was there, and not once or twice in all these runs.
+fn held(counts: &[(String, u64)], wanted: &[&str]) {
+    for wanted in wanted {
+        let count = counts.iter().find(|(name, _)| name == wanted).map_or(0, |(_, count)| *count);
+        assert!(count > TRANSACTIONS / 10, "{count} {wanted} in {counts:?}");
+    }
+}
+
+/// Nothing breaks in so many seeds, each of them at least a minute; what they held.
+fn survives(name: &str, seeds: u64) -> Vec<(String, u64)> {
+    let searched = search(&scenario(name), seeds);
     assert_eq!(searched.code, Some(0), "{}", searched.out);
     let mut lines = searched.out.lines();
     let head: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
     let number = |place: usize| head[place].parse::<f64>().unwrap();
-    assert_eq!(number(0), SWARM as f64);
-    assert!(number(2) >= 60.0 * SWARM as f64, "{head:?}");
-    let counts: Vec<(&str, u64)> = lines
-        .map(|line| line.trim().split_once(' ').unwrap())
-        .map(|(count, name)| (name, count.parse().unwrap()))
-        .collect();
-    for wanted in ["elections", "ISR changes", "truncations", "session losses", "kill", "crash", "pause", "cut", "slow"]
-    {
-        assert!(counts.iter().any(|(name, _)| *name == wanted), "{wanted} are not counted");
-    }
-    assert!(counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
+    assert_eq!(number(0), seeds as f64);
+    assert!(number(2) >= 60.0 * seeds as f64, "{head:?}");
+    let count = |(count, name): (&str, &str)| (name.to_owned(), count.parse().unwrap());
+    lines.map(|line| count(line.trim().split_once(' ').unwrap())).collect()
 }

@@ -25,6 +25,9 @@ impl fmt::Display for Event {
             Event::Command(Command::Seek { name, offset }) => write!(f, "command seek {name} {offset}"),
             Event::Command(Command::Pause { name }) => write!(f, "command pause {name}"),
             Event::Command(Command::Resume { name }) => write!(f, "command resume {name}"),
+            Event::Process(polled) => write!(f, "process {}", polled.records.len()),
+            Event::Processed { well: true } => f.write_str("processed"),
+            Event::Processed { well: false } => f.write_str("processed in vain"),
         }
     }
 }
@@ -57,6 +60,10 @@ impl fmt::Display for Report {
                 }
                 write!(f, ": {}", self.why().unwrap_or_default())
             }
+            Report::Renumbered { topic, partition, sequences } => {
+                write!(f, "renumbered {} records for {}-{partition}:", sequences.len(), topic.0)?;
+                sequences.iter().try_for_each(|sequence| write!(f, " {sequence}"))
+            }
             Report::Received { topic, partition, offset, .. } => write!(f, "received {}-{partition}@{offset}", topic.0),
             Report::Transaction(stage) => write!(f, "transaction {stage:?}"),
             Report::Thrown { call, error } => write!(f, "{call}() throws {error}"),
@@ -74,6 +81,7 @@ impl fmt::Display for Report {
                 offsets.iter().try_for_each(|(partition, offset)| write!(f, " {partition}@{offset}"))
             }
             Report::Sought { partition, offset } => write!(f, "sought {partition}@{offset}"),
+            Report::Polled(polled) => write!(f, "polled {} for a transaction", polled.records.len()),
             Report::Closed => f.write_str("closed"),
             Report::Note(text) => f.write_str(text),
         }

@@ -22,6 +22,8 @@ pub use call::Call;
 pub use consumer::Consumer;
 pub use producer::Producer;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kafka_protocol::messages::{ResponseKind, TopicName};
 use kafka_protocol::protocol::StrBytes;
@@ -64,6 +66,12 @@ pub enum Event {
     Call {
         id: u64,
         call: Call,
+    },
+    /// Producers: what a consumer of the same application has read is to be worked off, in a transaction.
+    Process(Arc<Polled>),
+    /// Consumers: what poll() gave is worked off, or is to be read again.
+    Processed {
+        well: bool,
     },
 }
 
@@ -125,6 +133,22 @@ pub struct Offsets {
     pub offsets: Vec<(String, i32, i64)>,
 }
 
+/// What one poll() gave to an application that works it off in a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Polled {
+    /// Where the group is to have come to when that is done.
+    pub offsets: Offsets,
+    pub records: Vec<Read>,
+}
+
+/// A record that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub partition: TopicPartition,
+    pub offset: Offset,
+    pub key: Option<Bytes>,
+}
+
 /// One chosen record: `send orders key=4711 value=hello header=a:b partition=1 timestamp=…`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SendRecord {
@@ -163,6 +187,8 @@ pub enum Report {
     Acked { topic: TopicName, partition: i32, sequence: u64, offset: i64, log_append_time: i64 },
     /// Given up; partition −1 where it never got one. `thrown` by send() itself, that is.
     Failed { topic: TopicName, partition: i32, sequence: u64, thrown: bool, error: Exception },
+    /// These may be written already, and are sent again under other sequences: no leader knows them again.
+    Renumbered { topic: TopicName, partition: i32, sequences: Vec<u64> },
     /// A record reached the application.
     Received {
         topic: TopicName,
@@ -199,7 +225,9 @@ pub enum Report {
     Committed { group: StrBytes, generation: i32, asked: Instant, offsets: Vec<(TopicPartition, Offset)> },
     /// The application goes on reading there.
     Sought { partition: TopicPartition, offset: Offset },
-    /// The client is closed.
+    /// The application has what poll() gave, and works it off in a transaction: it calls poll() when that has ended.
+    Polled(Arc<Polled>),
+    /// The client is closed, or an application that cannot go on has closed its producer.
     Closed,
     /// A line for the event log.
     Note(String),

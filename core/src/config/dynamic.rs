@@ -210,15 +210,12 @@ mod tests {
                 "num.io.threads=17",
                 unfit(&format!("{threads}=17, value should not be greater than double the current value 8")),
             ),
-            (
-                "",
-                "num.io.threads=3",
-                unfit(&format!("{threads}=3, value should be at least half the current value 8")),
-            ),
+            ("", "num.io.threads=3", unfit(&format!("{threads}=3, value should be at least half the current value 8"))),
             (
                 "",
                 "log.cleaner.dedupe.buffer.size=1000",
-                "requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.".to_owned(),
+                "requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."
+                    .to_owned(),
             ),
         ] {
             let set = |text: &'static str| text.split_once('=').into_iter().collect::<Vec<_>>();

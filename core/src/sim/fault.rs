@@ -165,15 +165,23 @@ impl Simulation {
         }
     }
 
-    /// A client goes, in order.
     /// The process of a producer or consumer is gone: nobody is told, and its kernel resets its connections.
     pub(super) fn kill_client(&mut self, name: &str) -> Result<(), String> {
         let node = self.node(name)?;
-        self.stop_client(node)
+        for node in self.process_of(node) {
+            let client = self.client_mut(node);
+            client.failed = false;
+            if client.running {
+                self.stop_client(node)?;
+            }
+        }
+        Ok(())
     }
 
     /// A client closes in order: members of a group leave it first.
     pub(super) fn close_client(&mut self, node: NodeId) -> Result<(), String> {
+        // Of a process the consumer closes first, and then all of it ends.
+        let node = self.process_of(node)[0];
         let client = self.client_mut(node);
         if client.running && matches!(&client.app, App::Producer(_) | App::Consumer(_)) {
             self.tell_client(node, client::Event::Command(client::Command::Close));

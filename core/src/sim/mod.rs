@@ -11,12 +11,13 @@
 //!
 //! `network.rs` connections, `capacity.rs` how busy machines are | `disk.rs` what brokers write | `zookeeper.rs` the machine
 //! with ZooKeeper | `strike.rs` whom a fault strikes, `fault.rs` what breaks then, `tally.rs` how often | `workload.rs` who
-//! is there and what they do | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects,
+//! is there and what they do, `application.rs` with two clients in one process | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects,
 //! carried out | `observe.rs`, `check/` what must always hold |
 //! `story.rs` the event log | `trace.rs` every event as a line | `inspect.rs`, `detail.rs` what the page sees |
 //! `history.rs` time travel | `scenario/` runs as texts and links | `search.rs` for what breaks an invariant
 
 mod admin;
+mod application;
 mod capacity;
 pub mod check;
 pub mod detail;
@@ -53,6 +54,7 @@ use crate::time::{Duration, Instant, Now, Timestamp};
 
 use crate::view::{self, ReplicaView};
 use admin::Admin;
+use application::Passing;
 use check::{Checks, Violation};
 use disk::Disk;
 use network::{Arrival, Network, NodeId};
@@ -89,6 +91,8 @@ pub struct Simulation {
     done: usize,
     /// Clients that start as soon as the topics that were asked for before them stand.
     waiting: VecDeque<Action>,
+    /// What clients of one process tell each other at this moment.
+    passing: VecDeque<Passing>,
     outcomes: Vec<Outcome>,
     checks: Checks,
     /// When what a client hears now was said.
@@ -231,6 +235,12 @@ enum What {
     Silence {
         conn: ConnId,
     },
+    /// A client hears from another one of its process.
+    Passed,
+    /// A process that ended by itself is started again.
+    Restart {
+        producer: NodeId,
+    },
 }
 
 /// Sinks for effects, kept for their room.
@@ -265,6 +275,7 @@ impl Simulation {
             actions: Arc::new(scenario.timeline()),
             done: 0,
             waiting: VecDeque::new(),
+            passing: VecDeque::new(),
             outcomes: Vec::new(),
             checks: Checks::default(),
             said: Instant::ZERO,
@@ -425,6 +436,8 @@ impl Simulation {
             What::Arrive(arrival) => self.arrive(arrival),
             What::Timer { node } => self.timer(node),
             What::Silence { conn } => self.silence(conn),
+            What::Passed => self.passed(),
+            What::Restart { producer } => self.restart(producer),
             What::Logged { incarnation } => self.logged(incarnation),
             What::Wrote { node, incarnation, log } => {
                 let now = self.time_of(node);

@@ -11,11 +11,14 @@ use super::scenario::{Expectation, GROUP_COUNTS};
 use super::workload::App;
 use super::{Actor, Process, Simulation, story};
 use crate::broker;
-use crate::client;
+use crate::client::{self, Stage};
 use crate::id::TopicPartition;
 use crate::protocol::znode::BROKER_IDS;
 use crate::view::{Health, Level, View};
 use crate::zookeeper::txn::{self, LOG_HEADER, Txn};
+
+/// What calls of a producer throw that was fenced.
+const FENCED: [&str; 2] = ["ProducerFencedException", "InvalidProducerEpochException"];
 
 impl Simulation {
     pub(super) fn report(&mut self, node: NodeId, report: client::Report) {
@@ -40,10 +43,26 @@ impl Simulation {
         let before = self.checks.violations().len();
         self.checks.report(self.now, self.said, &name, alone, &report);
         self.tell_violations(before);
-        if report == client::Report::Closed
-            && let Err(why) = self.stop_client(node)
-        {
-            self.story.say(self.now, &name, Level::Bad, why);
+        self.count_in_tally(&name, &report);
+        self.pass_on(node, &report);
+        if report == client::Report::Closed {
+            if let Err(why) = self.stop_client(node) {
+                self.story.say(self.now, &name, Level::Bad, why);
+            }
+            self.closed_of_process(node);
+        }
+    }
+
+    fn count_in_tally(&mut self, name: &str, report: &client::Report) {
+        match report {
+            client::Report::Transaction(Stage::Committed) => self.tally.committed += 1,
+            client::Report::Transaction(Stage::Aborted) => self.tally.aborted += 1,
+            client::Report::Thrown { error, .. } if FENCED.iter().any(|fenced| error.starts_with(fenced)) => {
+                self.tally.fenced += 1;
+                self.tally.timed_out += u64::from(self.checks.is_overdue(self.now, name));
+            }
+            client::Report::Assigned { .. } => self.tally.rebalances = self.checks.groups().rebalances(),
+            _ => {}
         }
     }
 
@@ -168,12 +187,10 @@ impl Simulation {
                 let owner = owner.map_or(NOBODY, |owner| owner);
                 (owner == consumer, format!("{owner} reads {partition}"))
             }
-            Expectation::Settled => {
-                match settled(&self.view()).and_then(|()| self.checks.no_transaction_hangs(self.now)) {
-                    Ok(()) => (true, "every write is accepted or refused, and every replica has it".to_owned()),
-                    Err(why) => (false, why),
-                }
-            }
+            Expectation::Settled => match settled(&self.view()).and_then(|()| self.checks.settled(self.now)) {
+                Ok(()) => (true, "every write is accepted or refused, and every replica has it".to_owned()),
+                Err(why) => (false, why),
+            },
             Expectation::Count { what, op, value } => match self.count(what) {
                 Some(count) => (op.holds(count, *value), format!("{what} is {count}")),
                 None => (false, format!("there is no {what} to count")),

@@ -129,7 +129,11 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
         Report::Transaction(Stage::Committed) => Some((Level::Good, "has committed its transaction".to_owned())),
         Report::Transaction(Stage::Aborted) => Some((Level::Warn, "has aborted its transaction".to_owned())),
         Report::Transaction(Stage::Committing | Stage::Aborting) => None,
-        Report::Committed { .. } | Report::Sought { .. } => None,
+        Report::Committed { .. } | Report::Sought { .. } | Report::Polled(_) => None,
+        Report::Renumbered { topic, partition, sequences } => {
+            let text = format!("writes {} records to {}-{partition} once more, perhaps", sequences.len(), topic.0);
+            Some((Level::Warn, text))
+        }
         Report::Sent { .. } | Report::Acked { .. } | Report::Received { .. } | Report::Returned { .. } => None,
     }
 }

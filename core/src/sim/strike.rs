@@ -101,7 +101,8 @@ impl Simulation {
                 let node = self.host_node(*id)?;
                 Ok(vec![node])
             }
-            Who::Client(name) => Ok(vec![self.node(name)?]),
+            // What strikes a machine strikes all of a process.
+            Who::Client(name) => Ok(self.process_of(self.node(name)?)),
             Who::ZooKeeper => Ok(vec![self.zookeeper_node()]),
             Who::Controller => {
                 let state = self.cluster_state().filter(|state| state.controller != BrokerId::NONE);

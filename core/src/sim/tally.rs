@@ -12,6 +12,15 @@ pub struct Tally {
     pub truncations: u64,
     /// Sessions with ZooKeeper that ended because nothing was heard of the broker.
     pub sessions_lost: u64,
+    /// Transactions that applications committed, and aborted.
+    pub committed: u64,
+    pub aborted: u64,
+    /// Producers that were told that another one has their place, or their coordinator.
+    pub fenced: u64,
+    /// Of these, the ones whose transaction had taken too long.
+    pub timed_out: u64,
+    /// Generations of groups.
+    pub rebalances: u64,
     /// Lines about faults that struck, in the order of [`FAULTS`].
     faults: [u64; FAULTS.len()],
 }
@@ -25,15 +34,20 @@ impl Tally {
     }
 
     pub fn add(&mut self, other: &Tally) {
-        let Tally { elections, isr_changes, truncations, sessions_lost, faults } = other;
+        let Tally { elections, isr_changes, truncations, sessions_lost, faults, .. } = other;
         self.elections += elections;
         self.isr_changes += isr_changes;
         self.truncations += truncations;
         self.sessions_lost += sessions_lost;
+        self.committed += other.committed;
+        self.aborted += other.aborted;
+        self.fenced += other.fenced;
+        self.timed_out += other.timed_out;
+        self.rebalances += other.rebalances;
         self.faults.iter_mut().zip(faults).for_each(|(all, one)| *all += one);
     }
 
-    /// Names and numbers, faults last.
+    /// Names and numbers, faults last; of transactions and groups where there are any.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let rest = [
             ("elections", self.elections),
@@ -41,6 +55,14 @@ impl Tally {
             ("truncations", self.truncations),
             ("session losses", self.sessions_lost),
         ];
-        rest.into_iter().chain(FAULTS.into_iter().zip(self.faults))
+        let clients = [
+            ("commits", self.committed),
+            ("aborts", self.aborted),
+            ("fenced", self.fenced),
+            ("timed-out transactions", self.timed_out),
+            ("rebalances", self.rebalances),
+        ];
+        let clients = clients.into_iter().filter(|(_, count)| *count > 0);
+        rest.into_iter().chain(clients).chain(FAULTS.into_iter().zip(self.faults))
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Client {
     pub line: Option<Arc<Action>>,
     /// How many processes there were, this one included.
     pub starts: u32,
+    /// It has closed itself, because it could not go on.
+    pub failed: bool,
 }
 
 #[derive(Clone)]
@@ -51,7 +53,7 @@ impl Client {
     }
 
     fn new(app: App) -> Client {
-        Client { app, running: true, line: None, starts: 1 }
+        Client { app, running: true, line: None, starts: 1, failed: false }
     }
 }
 
@@ -264,6 +266,7 @@ impl Simulation {
                     idempotent: producer.is_idempotent(),
                     transactional_id: producer.transactional_id().map(str::to_owned),
                     timeout: producer.transaction_timeout(),
+                    reads: producer.reads().map(str::to_owned),
                 },
                 App::Consumer(consumer) => Who::Consumer { read_committed: consumer.reads_committed() },
                 App::Admin(_) | App::Guest(_) => Who::Other,
@@ -272,13 +275,17 @@ impl Simulation {
         }
     }
 
-    /// It runs again, as its line says, and knows nothing of what was.
+    /// It runs again, as its line says, and knows nothing of what was; and so does what shares its process.
     pub(super) fn start_client(&mut self, name: &str) -> Result<(), String> {
-        let line = self.client_of(name).and_then(|client| client.line.clone());
-        match line {
-            Some(line) => self.try_act(Action::clone(&line)),
-            None => Err(format!("{name} cannot be started")),
+        let node = self.node(name)?;
+        for node in self.process_of(node) {
+            let client = self.client_mut(node);
+            let Some(line) = client.line.clone() else { return Err(format!("{name} cannot be started")) };
+            if !client.running {
+                self.try_act(Action::clone(&line))?;
+            }
         }
+        Ok(())
     }
 
     fn command(&mut self, node: NodeId, command: Command) -> Result<(), String> {

@@ -271,7 +271,7 @@ impl<C: Client> State<C> {
                     Stage::Answering => debug!("{host}:{port} is disconnected"),
                 }
             }
-            Event::Timer | Event::Command(_) | Event::Call { .. } => {}
+            Event::Timer | Event::Command(_) | Event::Call { .. } | Event::Process(_) | Event::Processed { .. } => {}
         }
     }
 }

@@ -163,7 +163,11 @@ impl Broker {
             client::Event::Response { conn, correlation_id, version, body } => {
                 network.response(now.instant, conn, correlation_id, version, *body, &mut wants)
             }
-            client::Event::Timer | client::Event::Command(_) | client::Event::Call { .. } => None,
+            client::Event::Timer
+            | client::Event::Command(_)
+            | client::Event::Call { .. }
+            | client::Event::Process(_)
+            | client::Event::Processed { .. } => None,
         };
         out.extend(wants.into_iter().map(Effect::Client));
         if let Some(answer) = answer {

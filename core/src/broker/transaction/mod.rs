@@ -93,7 +93,11 @@ fn conn(event: &client::Event) -> Option<ConnId> {
         client::Event::Opened { conn } | client::Event::Closed { conn } | client::Event::Response { conn, .. } => {
             Some(*conn)
         }
-        client::Event::Timer | client::Event::Command(_) | client::Event::Call { .. } => None,
+        client::Event::Timer
+        | client::Event::Command(_)
+        | client::Event::Call { .. }
+        | client::Event::Process(_)
+        | client::Event::Processed { .. } => None,
     }
 }
 
@@ -119,7 +123,11 @@ impl Line {
             client::Event::Response { conn, correlation_id, version, body } => {
                 return self.network.response(now, conn, correlation_id, version, *body, wants);
             }
-            client::Event::Timer | client::Event::Command(_) | client::Event::Call { .. } => {}
+            client::Event::Timer
+            | client::Event::Command(_)
+            | client::Event::Call { .. }
+            | client::Event::Process(_)
+            | client::Event::Processed { .. } => {}
         }
         None
     }

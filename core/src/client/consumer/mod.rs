@@ -16,7 +16,7 @@
 //! 1. One fetch at a time is on its way to a broker, and none while the application has records of that broker's
 //!    partitions to poll: a slow application is not buried.
 //! 2. The application is in poll(), but for the time that it takes for the records that it got (`rate`), and while it waits
-//!    for a commit. A program says itself when it is.
+//!    for a commit, or for the transaction in which it works them off. A program says itself when it is.
 //! 3. The position of a partition is the offset after the last record that was polled; it never goes back but by a
 //!    reset, a seek or another assignment; a reset is told in a note.
 //! 4. At a record that a deserializer refuses the position stays: poll() throws for it until the application seeks past it, or
@@ -42,15 +42,15 @@ use kafka_protocol::protocol::StrBytes;
 
 use self::fetched::Fetched;
 use self::group::{Around, Ask, Group};
-use self::positions::{Position, State};
+use self::positions::{Position, State, Tenure};
 use self::session::Session;
 pub use self::settings::Settings;
 use self::validate::{Asked, Validity};
 use super::connection::{LinkId, Network};
 use super::metadata::Metadata;
 use super::serdes::Serde;
-use super::{Command, Effect, Endpoint, Event, Report};
-use crate::id::TopicPartition;
+use super::{Command, Effect, Endpoint, Event, Polled, Read, Report};
+use crate::id::{Offset, TopicPartition};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant, Now, Timestamp};
@@ -85,6 +85,8 @@ pub struct Consumer {
     by_program: bool,
     /// It has picked its partitions by assign().
     picked: bool,
+    /// A transaction works off what poll() gave of that position, from that offset on.
+    working: Option<(Tenure, Offset)>,
     received: u64,
     /// When it last looked what there is to do.
     looked: Instant,
@@ -142,6 +144,7 @@ impl Consumer {
             group,
             by_program: false,
             picked: false,
+            working: None,
             received: 0,
             looked: Instant::ZERO,
             wall: Timestamp::NONE,
@@ -261,7 +264,7 @@ impl Consumer {
 
     /// (2)
     fn is_polling(&self, now: Instant) -> bool {
-        self.next_poll <= now && !self.group.as_ref().is_some_and(Group::is_committing)
+        self.next_poll <= now && self.working.is_none() && !self.group.as_ref().is_some_and(Group::is_committing)
     }
 
     fn with_group(
@@ -318,6 +321,8 @@ impl Consumer {
             if fetched.poison.is_some() {
                 return;
             }
+            let group = self.group.as_ref().zip(self.settings.group.as_ref().filter(|group| group.transactional));
+            let mut polled = group.map(|(group, _)| Polled { offsets: group.nothing(), records: Vec::new() });
             let mut count = 0;
             while count < self.settings.max_poll_records
                 && let Some(record) = fetched.records.pop_front()
@@ -337,6 +342,10 @@ impl Consumer {
                 // (3)
                 position.state = State::At(record.offset.wrapping_add(1));
                 position.epoch = fetched.epoch_of(record.offset);
+                if let Some(polled) = &mut polled {
+                    let (partition, offset, key) = (position.name(), record.offset, record.key.clone());
+                    polled.records.push(Read { partition, offset, key });
+                }
                 out.push(Effect::Report(Report::Received {
                     topic: position.topic.clone(),
                     partition: position.partition,
@@ -358,6 +367,7 @@ impl Consumer {
                 None if self.by_program && count > 0 => self.next_poll = NEVER,
                 None => {}
             }
+            let index = fetched.position;
             if fetched.records.is_empty() {
                 position.buffered = false;
                 position.state = match fetched.broken.take() {
@@ -369,11 +379,36 @@ impl Consumer {
                 };
                 self.fetched.remove(place);
             }
+            if let Some(polled) = polled.filter(|polled| !polled.records.is_empty()) {
+                self.work_off(index, polled, out);
+            }
             if let (Some(group), Some(settings)) = (&mut self.group, &self.settings.group) {
                 group.polled(settings);
                 return;
             }
         }
+    }
+
+    /// The application works off what poll() gave, in a transaction.
+    fn work_off(&mut self, index: usize, mut polled: Polled, out: &mut Vec<Effect>) {
+        let position = &self.positions[index];
+        let next = match position.state {
+            State::At(offset) => offset,
+            _ => polled.records[polled.records.len() - 1].offset + 1,
+        };
+        self.working = Some((Tenure { index, count: position.tenure }, polled.records[0].offset));
+        polled.offsets.offsets.push((position.topic.to_string(), position.partition, next));
+        out.push(Effect::Report(Report::Polled(Arc::new(polled))));
+    }
+
+    /// It has done so, or reads again what it has: from where its transaction began.
+    fn processed(&mut self, well: bool, out: &mut Vec<Effect>) {
+        let Some((tenure, offset)) = self.working.take() else { return };
+        let Some(position) = tenure.of(&mut self.positions).filter(|_| !well) else { return };
+        (position.state, position.epoch, position.validity) = (State::At(offset), -1, Validity::Valid);
+        position.buffered = false;
+        out.push(Effect::Report(Report::Sought { partition: position.name(), offset }));
+        self.fetched.retain(|fetched| fetched.position != tenure.index);
     }
 
     fn command(&mut self, now: Instant, command: Command, out: &mut Vec<Effect>) {
@@ -496,6 +531,9 @@ impl Node for Consumer {
             }
             Event::Command(command) => self.command(at, command, out),
             Event::Call { id, call } => self.called(at, id, call, out),
+            Event::Processed { well } => self.processed(well, out),
+            // That of producers.
+            Event::Process(_) => {}
         }
         self.run(at, out);
     }

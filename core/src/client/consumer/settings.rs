@@ -172,9 +172,9 @@ pub const TABLE: &[Setting] = &[
     Setting {
         name: "commit",
         default: "",
-        valid: Valid::Of(&["", "sync", "async"]),
+        valid: Valid::Of(&["", "sync", "async", "transaction"]),
         doc: "What the application calls when it has worked off what a poll() gave: commitSync(), which waits, or \
-              commitAsync(). A word of scenarios.",
+              commitAsync(), or sendOffsetsToTransaction() of the producer that reads it. A word of scenarios.",
     },
     Setting {
         name: "pattern",
@@ -232,6 +232,8 @@ pub struct GroupSettings {
     /// `None`: it is not enabled.
     pub auto_commit: Option<Duration>,
     pub commit: Option<Manual>,
+    /// A producer commits what it has read, with its transactions.
+    pub transactional: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -321,6 +323,10 @@ fn group(read: Reader<'_>) -> Result<Option<GroupSettings>, String> {
         }
         Protocol::Classic { strategies, session_timeout, heartbeat_interval }
     };
+    let transactional = read.text("commit") == "transaction";
+    if transactional && read.is(AUTO_COMMIT) {
+        return Err(format!("commit=transaction needs {AUTO_COMMIT}=false"));
+    }
     Ok(Some(GroupSettings {
         id,
         instance_id: text("group.instance.id"),
@@ -332,6 +338,7 @@ fn group(read: Reader<'_>) -> Result<Option<GroupSettings>, String> {
             "async" => Some(Manual::Async),
             _ => None,
         },
+        transactional,
     }))
 }
 

@@ -11,6 +11,12 @@
 //!                           ↑                 │ throws            │ throws
 //!                           └──────── abortTransaction() ←────────┘      fenced: it closes the producer
 //! ```
+//!
+//! With `reads` it does so for what a consumer of the same application gives it, poll by poll:
+//!
+//! ```text
+//! poll() → beginTransaction() → send() for every record → sendOffsetsToTransaction() → commitTransaction() → poll()
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +26,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::settings::Settings;
-use crate::client::{Offsets, SendRecord, Turn};
+use crate::client::{Offsets, Polled, SendRecord, Turn};
 use crate::record::Header;
 use crate::rng::Stream;
 use crate::time::{Duration, Instant};
@@ -79,6 +85,8 @@ pub struct Application {
     handlers: usize,
     handling: Duration,
     transactions: Option<Transactions>,
+    /// It works off what a consumer gives it.
+    reads: bool,
     /// It has closed its producer.
     closed: bool,
 }
@@ -116,6 +124,7 @@ impl Application {
             handlers: settings.handlers,
             handling: settings.handling,
             transactions: (every > 0).then_some(Transactions { every, aborts, open: None, dice }),
+            reads: settings.reads.is_some(),
             closed: false,
         }
     }
@@ -128,6 +137,29 @@ impl Application {
     /// Records that were handed over.
     pub fn sent(&self) -> u64 {
         self.sequence
+    }
+
+    /// What a consumer gave is one transaction, with a record to `topic` for each of its own.
+    pub fn process(&mut self, polled: &Polled, topic: &TopicName) {
+        if self.closed {
+            return;
+        }
+        self.ask(What::Transaction(Turn::Begin));
+        for read in &polled.records {
+            // It says what it was made of, so that what arrives can be matched with what was read.
+            let value = format!("{}:{}-{}", polled.offsets.group, read.partition, read.offset);
+            let record = SendRecord {
+                topic: topic.to_string(),
+                key: read.key.as_ref().map(|key| key.to_vec()),
+                value: Some(value.into_bytes()),
+                ..SendRecord::default()
+            };
+            let chosen = Arc::new(Chosen { topic: topic.clone(), record, headers: Vec::new() });
+            let number = self.number();
+            self.ask(What::Send(number, Made::Chosen(chosen)));
+        }
+        self.ask(What::SendOffsets(Arc::new(polled.offsets.clone())));
+        self.ask(What::Transaction(Turn::Commit));
     }
 
     /// Changes the rate. The next record comes one interval from now; who makes no more ends what is open.
@@ -261,15 +293,22 @@ impl Application {
 
     /// A call threw. True if the application does something about it.
     pub fn thrown(&mut self, what: &What, fatal: bool) -> bool {
-        let Some(transactions) = self.transactions.as_mut().filter(|_| !self.closed) else { return false };
+        if !self.recovers() {
+            return false;
+        }
         if fatal {
             self.closed = true;
             self.waiting.clear();
             return true;
         }
-        transactions.open = None;
         // What it was about to do in this transaction it does not.
-        self.waiting.retain(|call| !matches!(call.what, What::Transaction(_) | What::Send(_, Made::Numbered)));
+        match &mut self.transactions {
+            Some(transactions) => {
+                transactions.open = None;
+                self.waiting.retain(|call| !matches!(call.what, What::Transaction(_) | What::Send(_, Made::Numbered)));
+            }
+            None => self.waiting.clear(),
+        }
         let again = match what {
             What::InitTransactions => What::InitTransactions,
             _ => What::Transaction(Turn::Abort),
@@ -280,11 +319,16 @@ impl Application {
 
     /// A call timed out, and is made again.
     pub fn again(&mut self, what: What) -> bool {
-        let again = self.transactions.is_some() && !self.closed;
+        let again = self.recovers();
         if again {
             self.waiting.push_front(Call::new(what, None));
         }
         again
+    }
+
+    /// It was written to go on where a call throws.
+    fn recovers(&self) -> bool {
+        (self.transactions.is_some() || self.reads) && !self.closed
     }
 
     /// The foremost call, where it blocks, and since when.

@@ -153,6 +153,11 @@ impl Producer {
         self.settings.transactional_id.as_deref()
     }
 
+    /// The consumer whose records it works off.
+    pub fn reads(&self) -> Option<&str> {
+        self.settings.reads.as_deref()
+    }
+
     pub fn transaction_timeout(&self) -> Duration {
         match self.settings.transactional_id {
             Some(_) => self.settings.transaction_timeout,
@@ -302,6 +307,9 @@ impl Producer {
         }
         if self.application.thrown(&call.what, fatal) && fatal {
             out.push(Effect::Report(Report::Note("closes its producer".to_owned())));
+            if self.settings.reads.is_some() {
+                out.push(Effect::Report(Report::Closed));
+            }
         }
     }
 
@@ -463,6 +471,7 @@ impl Node for Producer {
             }
             Event::Command(Command::Transaction(turn)) => self.ask(What::Transaction(turn), out),
             Event::Command(Command::SendOffsets(offsets)) => self.ask(What::SendOffsets(Arc::new(offsets)), out),
+            Event::Process(polled) => self.application.process(&polled, &self.topics[0]),
             Event::Command(Command::Rate { milli_per_second }) => {
                 self.application.set_rate(now.instant, milli_per_second);
             }
@@ -479,7 +488,8 @@ impl Node for Producer {
             Event::Call { id, call } => self.called(id, call),
             Event::Command(Command::Close) => self.close(out),
             // Those of consumers.
-            Event::Command(Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. }) => {}
+            Event::Command(Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. })
+            | Event::Processed { .. } => {}
         }
         self.run(now, out);
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::accumulator::{Accumulator, ProducerBatch, QueueId};
 use super::sequences::Stamp;
 use super::settings::Settings;
-use super::transaction::{Batches, Refusal, TransactionManager};
+use super::transaction::{Batches, Bump, Refusal, TransactionManager};
 use super::{Counts, Tag};
 use crate::client::connection::{LinkId, Network};
 use crate::client::exception::Exception;
@@ -105,8 +105,8 @@ impl Sender {
             self.abort(around, &manager, true);
             true
         } else {
-            if let Some(note) = manager.bump_if_needed(&mut self.batches(around)) {
-                around.note(note);
+            if let Some(bump) = manager.bump_if_needed(&mut self.batches(around)) {
+                around.begun_anew(bump);
             }
             if manager.has_abortable_error() || manager.is_aborting() {
                 self.abort(around, &manager, false);
@@ -515,6 +515,16 @@ impl Around<'_> {
             let (topic, sequence, error) = (topic.clone(), *sequence, error(index));
             let report = Report::Failed { topic, partition, sequence, thrown: false, error };
             self.out.push(Effect::Report(report));
+        }
+    }
+
+    fn begun_anew(&mut self, bump: Bump) {
+        if bump.epoch >= 0 {
+            self.note(format!("raises its epoch to {}: its sequences begin anew", bump.epoch));
+        }
+        for (id, sequences) in bump.renumbered.into_iter().filter(|(_, sequences)| !sequences.is_empty()) {
+            let (topic, partition) = (self.topic(id), id.partition as i32);
+            self.out.push(Effect::Report(Report::Renumbered { topic, partition, sequences }));
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Stamp {
     pub transactional: bool,
     /// It was numbered anew after it had been sent.
     pub reset: bool,
+    /// How many batches of its partition were numbered before it.
+    pub place: u64,
 }
 
 /// One partition's.
@@ -43,6 +45,8 @@ pub struct Stamp {
 pub struct Sequences {
     pub producer: ProducerIdAndEpoch,
     pub next: i32,
+    /// Batches that were numbered.
+    pub numbered: u64,
     /// −1 before anything was acknowledged.
     pub last_acked: i32,
     pub last_acked_offset: i64,
@@ -55,6 +59,7 @@ impl Default for Sequences {
         Sequences {
             producer: ProducerIdAndEpoch::NONE,
             next: 0,
+            numbered: 0,
             last_acked: -1,
             last_acked_offset: -1,
             unresolved: None,
@@ -65,9 +70,10 @@ impl Default for Sequences {
 impl Sequences {
     /// The stamp of the next batch.
     pub fn take(&mut self, records: usize, transactional: bool) -> Stamp {
-        let stamp = Stamp { producer: self.producer, sequence: self.next, transactional, reset: false };
+        let (sequence, place) = (self.next, self.numbered);
         self.next = increment(self.next, records as i32);
-        stamp
+        self.numbered += 1;
+        Stamp { producer: self.producer, sequence, transactional, reset: false, place }
     }
 
     pub fn acked(&mut self, last_sequence: i32, last_offset: Option<i64>) {
@@ -91,8 +97,9 @@ impl Sequences {
         batches.sort_by_key(|batch| batch.stamp.map(|stamp| (stamp.producer, stamp.sequence)));
         let mut sequence = 0;
         for batch in batches {
-            let transactional = batch.stamp.is_some_and(|stamp| stamp.transactional);
-            batch.stamp = Some(Stamp { producer, sequence, transactional, reset: true });
+            let known = batch.stamp.map(|stamp| (stamp.transactional, stamp.place));
+            let (transactional, place) = known.unwrap_or((false, self.numbered));
+            batch.stamp = Some(Stamp { producer, sequence, transactional, reset: true, place });
             sequence = increment(sequence, batch.sequences.len() as i32);
         }
         (self.producer, self.next, self.last_acked) = (producer, sequence, -1);

@@ -18,7 +18,7 @@ const TABLE_PARTITIONER: &str = "TablePartitioner";
 /// Brokers remember as many batches of a producer.
 const IN_FLIGHT_FOR_IDEMPOTENCE: usize = 5;
 
-/// Every setting of a producer; the last seven are words of scenarios.
+/// Every setting of a producer; the last eight are words of scenarios.
 pub const TABLE: &[Setting] = &[
     Setting {
         name: "key.serializer",
@@ -203,6 +203,13 @@ pub const TABLE: &[Setting] = &[
         valid: Valid::Number(0, 100),
         doc: "Of a hundred of these transactions, how many the application aborts.",
     },
+    Setting {
+        name: "reads",
+        default: "",
+        valid: Valid::Text,
+        doc: "A consumer of the same application, with commit=transaction: for every record that it reads this producer \
+              writes one, and what one poll() gave is one transaction, the consumer's offsets included.",
+    },
 ];
 
 /// Whether `name=value` may be set.
@@ -245,6 +252,8 @@ pub struct Settings {
     pub transaction_every: u64,
     /// Of a hundred.
     pub transaction_aborts: u64,
+    /// The consumer whose records it works off.
+    pub reads: Option<String>,
     pub connection: connection::Settings,
 }
 
@@ -285,6 +294,7 @@ impl Settings {
             transaction_timeout: read.millis("transaction.timeout.ms"),
             transaction_every: read.number("transaction.every"),
             transaction_aborts: read.number("transaction.aborts"),
+            reads: set.get("reads").filter(|reads| !reads.is_empty()).cloned(),
             connection: connection::Settings::of(read),
         };
         // Kafka's `configureDeliveryTimeout`: what was set must fit, the default gives way.
@@ -337,6 +347,14 @@ impl Settings {
         }
         if self.transactional_id.is_none() && self.transaction_every > 0 {
             return Err("transaction.every needs a transactional.id, such as transactional.id=t1".to_owned());
+        }
+        if self.reads.is_some() && self.transactional_id.is_none() {
+            return Err("reads needs a transactional.id, such as transactional.id=t1".to_owned());
+        }
+        if self.reads.is_some() && (self.rate_milli > 0 || self.transaction_every > 0) {
+            return Err(
+                "a producer with reads sends for what it reads alone: without rate and transaction.every".to_owned()
+            );
         }
         Ok(())
     }

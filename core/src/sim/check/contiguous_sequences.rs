@@ -1,10 +1,12 @@
 //! **ContiguousSequences**: in one epoch of a producer the sequences of a partition follow each other without a gap, and a
-//! new epoch begins at 0.
+//! new epoch begins at 0. What a group's coordinator writes for a producer's transaction has none (`CoordinatorPartitionWriter`).
 
 use super::Verdict;
 use super::transactions::{Committed, Last};
 use crate::client::producer::sequences::increment;
+use crate::coordinator::topic::is_internal;
 use crate::id::TopicPartition;
+use crate::record::batch::NO_SEQUENCE;
 
 pub(super) fn check(name: &TopicPartition, committed: &Committed) -> Verdict {
     let header = committed.wrote.header;
@@ -17,7 +19,8 @@ pub(super) fn check(name: &TopicPartition, committed: &Committed) -> Verdict {
         // That is another checker's.
         _ => return Ok(()),
     };
-    if header.base_sequence == expected {
+    let is_coordinators = header.base_sequence == NO_SEQUENCE && is_internal(&name.topic);
+    if header.base_sequence == expected || is_coordinators {
         return Ok(());
     }
     let (id, epoch, found) = (header.producer_id, header.producer_epoch, header.base_sequence);

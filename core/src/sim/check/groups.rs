@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Received, Verdict, committed_offset_kept, monotonic_generation, one_owner, stale_commit, unseen};
-use crate::client::Report;
+use super::ranges::Ranges;
+use super::{
+    Received, Verdict, committed_offset_kept, consume_counts, monotonic_generation, one_owner, stale_commit, unseen,
+};
+use crate::client::{Polled, Report};
 use crate::id::{Offset, TopicPartition};
 use crate::time::{Duration, Instant};
 
@@ -60,11 +63,18 @@ pub(in crate::sim) struct Known {
     pub longest_idle: Duration,
     /// Its new reader has not got anything of it yet.
     pub fresh: bool,
+    /// What transactions have consumed that their applications know to be committed.
+    pub(super) consumed: Ranges,
 }
 
 impl Groups {
     pub fn get(&self, id: &str) -> Option<&Group> {
         self.groups.get(id.as_bytes())
+    }
+
+    /// How often the members of any of them came to be in another generation together.
+    pub fn rebalances(&self) -> u64 {
+        self.groups.values().map(|group| group.generations.len() as u64).sum()
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Group> {
@@ -149,12 +159,14 @@ impl Groups {
         }
     }
 
-    /// A record reached a member. `exempt` is why the group may have less than it was promised.
+    /// A record reached a member, which gets nothing at offsets that are hidden. `exempt` is why the group may have less than
+    /// it was promised.
     pub(super) fn received(
         &mut self,
         name: &Arc<str>,
         received: &Received<'_>,
         exempt: Option<&'static str>,
+        hides: impl Fn(Offset) -> bool,
     ) -> Vec<Verdict> {
         let Some(group) = self.members.get(name).and_then(|id| self.groups.get_mut(id)) else { return Vec::new() };
         let partition = TopicPartition::new(received.topic.clone(), received.partition);
@@ -162,10 +174,24 @@ impl Groups {
         let mut verdicts = Vec::new();
         if std::mem::take(&mut known.fresh) {
             verdicts.push(committed_offset_kept::check(received, name, known, exempt));
-            verdicts.push(unseen::check(received, name, known, exempt));
+            verdicts.push(unseen::check(received, name, known, exempt, hides));
         }
         group.redelivered += u64::from(received.offset < known.end);
         known.end = known.end.max(received.offset + 1);
+        verdicts
+    }
+
+    /// That transaction is committed, and with it how far its group has come.
+    pub(super) fn consumed(&mut self, polled: &Polled, exempt: Option<&'static str>) -> Vec<Verdict> {
+        let id = &polled.offsets.group;
+        let Some(group) = self.groups.get_mut(id.as_bytes()) else { return Vec::new() };
+        let mut verdicts = Vec::new();
+        for read in &polled.records {
+            let Some(known) = group.partitions.get_mut(&read.partition) else { continue };
+            verdicts.push(consume_counts::check(id, known, read, exempt));
+            known.consumed.insert(read.offset, read.offset + 1);
+            known.committed = known.committed.max(read.offset + 1);
+        }
         verdicts
     }
 
@@ -235,6 +261,7 @@ impl Default for Known {
             idle_since: None,
             longest_idle: Duration::ZERO,
             fresh: false,
+            consumed: Ranges::default(),
         }
     }
 }

@@ -59,6 +59,9 @@ pub(super) struct Ledger {
     pub deleted: Offset,
     /// When something committed was last lost as Kafka allows it, and from where on.
     pub torn: Option<(Instant, Offset)>,
+    /// A replica has started anew, or cut its log: it has its producers from a snapshot, as Kafka's, that holds the last
+    /// batch of each alone.
+    pub recalled: bool,
     /// Invariants that are broken here: each is told once.
     pub broken: Vec<&'static str>,
 }
@@ -196,6 +199,7 @@ impl Ledger {
             transactions: Transactions::default(),
             deleted: 0,
             torn: None,
+            recalled: false,
             broken: Vec::new(),
         }
     }

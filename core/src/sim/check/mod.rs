@@ -20,7 +20,8 @@
 //! | NoCommittedRecordLost | what is committed stays | `no_committed_record_lost.rs` |
 //! | ConsistentRead, InconsistentOffsets | an offset is one record | `consistent_read.rs` … |
 //! | LostWrite, PollSkip, NonmonotonicPoll | consumers get all, in order | `lost_write.rs` … |
-//! | Duplicate, G1a | once, and nothing of what was aborted | `duplicate.rs`, `g1a.rs` |
+//! | Duplicate | once | `duplicate.rs` |
+//! | G1a, G1b | nothing of what was aborted, or goes on | `g1a.rs`, `g1b.rs` |
 //!
 //! | of transactions | what logs and applications say of them, `transactions.rs`, `writers.rs` | |
 //! | --- | --- | --- |
@@ -32,6 +33,7 @@
 //! | --- | --- | --- |
 //! | OneOwner, MonotonicGeneration | who reads what, in which generation | `one_owner.rs` … |
 //! | StaleCommit, CommittedOffsetKept, Unseen | what is committed, and what reaches the group | `stale_commit.rs` … |
+//! | ConsumeCounts | exactly once, where transactions commit for a group | `consume_counts.rs` |
 //! | EventuallyOwned | all is read after the faults | `eventually_owned.rs` |
 //!
 //! As in Jepsen's table of what is allowed, a consumer whose group gives it a partition again may skip what others have read
@@ -40,12 +42,14 @@
 mod authority;
 mod committed_offset_kept;
 mod consistent_read;
+mod consume_counts;
 mod contiguous_sequences;
 mod duplicate;
 mod epoch_fenced_truncation;
 pub(super) mod eventually_owned;
 mod fenced_epoch;
 mod g1a;
+mod g1b;
 pub(super) mod groups;
 mod inconsistent_offsets;
 mod last_value_kept;
@@ -86,7 +90,7 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::TopicName;
 
-use crate::client::{Report, Stage};
+use crate::client::{Polled, Report, Stage};
 use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, Offset};
 use crate::time::{Duration, Instant};
@@ -98,7 +102,7 @@ use ledger::Ledger;
 pub(super) use replication::Death;
 use transactions::Committed;
 pub(super) use writers::Who;
-use writers::Writer;
+use writers::{Made, Writer};
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +124,7 @@ pub(super) struct Checks {
     /// Partitions that were ever there; those that are gone stay, unnamed.
     ledgers: Vec<Ledger>,
     /// Which ledger a partition has.
-    index: BTreeMap<TopicName, Vec<usize>>,
+    index: Index,
     /// Which ledger a broker's log has, by its slot.
     logs: BTreeMap<BrokerId, Vec<Option<usize>>>,
     /// What was set of topics, and what of all brokers while they run.
@@ -138,6 +142,8 @@ pub(super) struct Checks {
     /// Places at which a numbered record was read that had been read elsewhere.
     duplicates: BTreeSet<(usize, Offset)>,
     groups: Groups,
+    /// What a consumer's application works off in a transaction.
+    polled: BTreeMap<Arc<str>, Arc<Polled>>,
     violations: Vec<Arc<Violation>>,
     /// Acknowledged records that are gone, exempt or not.
     lost: u64,
@@ -161,6 +167,7 @@ impl Checks {
             Report::Acked { offset: -1, .. } => {}
             Report::Acked { topic, partition, sequence, offset, .. } => {
                 let Some(place) = self.place(topic, *partition) else { return };
+                self.writers.get_mut(name).into_iter().for_each(|writer| writer.acked(*sequence, place, *offset));
                 let ledger = &mut self.ledgers[place];
                 // The acknowledgement was on its way while the record was lost.
                 if ledger.is_torn(said, *offset) {
@@ -213,13 +220,16 @@ impl Checks {
                     poll_skip::check(ledger, &received, (name, committed), expected),
                     lost_write::check(ledger, &received, (name, committed), expected),
                     if committed { g1a::by_log(ledger, &received, name) } else { Ok(()) },
+                    if committed { g1b::by_log(ledger, &received, name) } else { Ok(()) },
                 ];
                 for verdict in verdicts {
                     self.judge(at, verdict);
                 }
                 self.numbered(at, place, &received, (name, committed), value.as_deref());
                 let exempt = deleted.or_else(|| self.lost_commits());
-                for verdict in self.groups.received(name, &received, exempt) {
+                let transactions = &self.ledgers[place].transactions;
+                let hides = |offset| transactions.hides(offset, committed);
+                for verdict in self.groups.received(name, &received, exempt, hides) {
                     self.judge(at, verdict);
                 }
             }
@@ -236,12 +246,16 @@ impl Checks {
             Report::Sent { sequence, .. } | Report::Failed { sequence, partition: -1, .. } => {
                 self.writers.get_mut(name).into_iter().for_each(|writer| writer.sent(*sequence));
             }
+            Report::Renumbered { sequences, .. } => {
+                self.writers.get_mut(name).into_iter().for_each(|writer| writer.renumbered(sequences));
+            }
             Report::Transaction(stage) => self.transaction(at, name, *stage),
             Report::Failed { .. } | Report::Thrown { .. } | Report::Returned { .. } | Report::Note(_) => {}
             Report::Sought { partition, offset } => {
                 self.groups.sought(name, partition, *offset);
                 *next(&mut self.next, name, &partition.topic, partition.partition) = -1;
             }
+            Report::Polled(polled) => self.polled(name, polled),
             Report::Closed => {}
         }
     }
@@ -250,12 +264,15 @@ impl Checks {
     pub fn began(&mut self, name: &Arc<str>, who: Who) {
         self.next.remove(name);
         match who {
-            // The numbers of one that was there before begin anew: they say nothing any more.
-            Who::Producer { .. } if self.writers.contains_key(name) => {
-                self.writers.insert(name.clone(), Writer::new(false, None, Duration::ZERO));
+            // The numbers of one that was there before begin anew: they say nothing any more. What works off a consumer's
+            // records does not go by numbers of its own.
+            Who::Producer { reads: None, .. } if self.writers.contains_key(name) => {
+                self.writers.insert(name.clone(), Writer::anew());
             }
-            Who::Producer { idempotent, transactional_id, timeout } => {
-                self.writers.insert(name.clone(), Writer::new(idempotent, transactional_id, timeout));
+            Who::Producer { idempotent, transactional_id, timeout, reads } => {
+                let mut writer = Writer::new(idempotent, transactional_id, timeout);
+                writer.reads = reads;
+                self.writers.insert(name.clone(), writer);
             }
             Who::Consumer { read_committed } => drop(self.readers.insert(name.clone(), read_committed)),
             Who::Other => {}
@@ -269,10 +286,60 @@ impl Checks {
             (Stage::Initialized, Some(id)) => drop(self.owners.insert(id.clone(), (name.clone(), at))),
             (Stage::Committed, _) => {
                 let verdict = live_epoch::check(&self.owners, name, writer);
+                let polled = writer.reads.as_deref().and_then(|consumer| self.polled.remove(consumer));
                 self.judge(at, verdict);
+                if let Some(polled) = polled {
+                    self.consumed(at, &polled);
+                }
+            }
+            (Stage::Aborted, _) => {
+                let consumer = writer.reads.as_deref();
+                consumer.into_iter().for_each(|consumer| drop(self.polled.remove(consumer)));
             }
             _ => {}
         }
+    }
+
+    /// An application begins to work off what its consumer has got.
+    fn polled(&mut self, name: &Arc<str>, polled: &Arc<Polled>) {
+        self.polled.insert(name.clone(), polled.clone());
+        // One poll gives records of one partition.
+        let Some(first) = polled.records.first() else { return };
+        let Some(place) = self.place(&first.partition.topic, first.partition.partition) else { return };
+        let name = format!("{}:{}", polled.offsets.group, first.partition);
+        match self.writers.get_mut(&*name).and_then(|writer| writer.made.as_mut()) {
+            Some(made) => made.from = made.from.min(first.offset),
+            None => {
+                let made = Made { place, from: first.offset };
+                self.writers.insert(name.into(), Writer::of_made(made));
+            }
+        }
+    }
+
+    fn consumed(&mut self, at: Instant, polled: &Polled) {
+        let place = polled.records.first().map(|read| &read.partition);
+        let place = place.and_then(|name| self.place(&name.topic, name.partition));
+        let exempt = place.and_then(|place| lost_transactions(&self.ledgers, &self.index, place));
+        for verdict in self.groups.consumed(polled, exempt) {
+            self.judge(at, verdict);
+        }
+    }
+
+    /// What must be so when all has settled, beyond what brokers and groups show.
+    pub fn settled(&self, now: Instant) -> Result<(), String> {
+        self.no_transaction_hangs(now)?;
+        self.writers.iter().try_for_each(|(name, writer)| {
+            lost_write::settled(name, writer, &self.ledgers)?;
+            consume_counts::settled(name, writer, &self.ledgers)
+        })
+    }
+
+    /// Whether a producer's transaction has taken longer than it may.
+    pub fn is_overdue(&self, now: Instant, name: &str) -> bool {
+        let writer = self.writers.get(name);
+        writer.is_some_and(|writer| {
+            writer.transactions.last().is_some_and(|last| now.since(last.begun) >= writer.timeout)
+        })
     }
 
     /// A record was read: whose it is, if it is a numbered one, and whether it was read elsewhere before.
@@ -285,16 +352,24 @@ impl Checks {
         value: Option<&[u8]>,
     ) {
         let Some((producer, writer, number)) = writers::numbered(&mut self.writers, value) else { return };
+        // A transaction that was aborted is done once more.
+        if writer.made.is_some() && !committed {
+            return;
+        }
         let before = writer.read(number, place, received.offset);
         let whose = (producer, &*writer, number);
-        let aborted = if committed { g1a::by_application(received, consumer, whose) } else { Ok(()) };
+        let (aborted, open) = match committed {
+            true => (g1a::by_application(received, consumer, whose), g1b::by_application(received, consumer, whose)),
+            false => (Ok(()), Ok(())),
+        };
         let twice = match before {
             Some((other, before)) if self.duplicates.insert((place, received.offset)) => {
-                duplicate::check((&self.ledgers[place], &self.ledgers[other]), received, whose, before)
+                let lost = writer.made.and_then(|made| lost_transactions(&self.ledgers, &self.index, made.place));
+                duplicate::check((&self.ledgers[place], &self.ledgers[other]), received, whose, before, lost)
             }
             _ => Ok(()),
         };
-        for verdict in [aborted, twice] {
+        for verdict in [aborted, open, twice] {
             self.judge(at, verdict);
         }
     }
@@ -329,8 +404,8 @@ impl Checks {
         known.is_some_and(|place| self.ledgers[place].topic_id == ledger.topic_id)
     }
 
-    /// Whether a transaction has outlived its time.
-    pub fn no_transaction_hangs(&self, now: Instant) -> Result<(), String> {
+    /// Whether no transaction has outlived its time.
+    fn no_transaction_hangs(&self, now: Instant) -> Result<(), String> {
         let longest = self.writers.values().map(|writer| writer.timeout).max().unwrap_or(Duration::ZERO);
         transaction_timeout::check(&self.ledgers, now, longest)
     }
@@ -360,8 +435,7 @@ impl Checks {
 
     /// What groups had committed may be gone, as Kafka allows it.
     fn lost_commits(&self) -> Option<&'static str> {
-        let places = self.index.get(&Internal::Groups.name())?;
-        places.iter().any(|place| self.ledgers[*place].torn.is_some()).then_some("commits were lost")
+        is_torn(&self.ledgers, &self.index, Internal::Groups).then_some("commits were lost")
     }
 
     fn place(&self, topic: &TopicName, partition: i32) -> Option<usize> {
@@ -374,6 +448,24 @@ impl Checks {
         {
             self.violations.push(Arc::new(Violation { invariant, at, found, exempt }));
         }
+    }
+}
+
+type Index = BTreeMap<TopicName, Vec<usize>>;
+
+fn is_torn(ledgers: &[Ledger], index: &Index, internal: Internal) -> bool {
+    index.get(&internal.name()).into_iter().flatten().any(|place| ledgers[*place].torn.is_some())
+}
+
+/// Why a transaction that has read of that partition may be done once more, if it may.
+fn lost_transactions(ledgers: &[Ledger], index: &Index, place: usize) -> Option<&'static str> {
+    match () {
+        () if ledgers[place].torn.is_some() => Some("what was read was lost"),
+        () if is_torn(ledgers, index, Internal::Transactions) => {
+            Some("what coordinators knew of transactions was lost")
+        }
+        () if is_torn(ledgers, index, Internal::Groups) => Some("commits were lost"),
+        () => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A set of offsets, as ranges: what is acknowledged comes almost in order, so there are few.
+//! A set of offsets, or of records' numbers, as ranges: what is acknowledged comes almost in order, so there are few.
 
 use crate::id::Offset;
 

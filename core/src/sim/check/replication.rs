@@ -82,6 +82,7 @@ impl Checks {
     /// A broker cuts a log back.
     pub fn truncated(&mut self, at: Instant, broker: BrokerId, log: LogId, end: Offset) {
         let Some(place) = self.log(broker, log) else { return };
+        self.ledgers[place].recalled = true;
         self.ledgers[place].replica(broker).cut(end);
         self.look_for_losses(at, place, None);
     }
@@ -111,6 +112,7 @@ impl Checks {
             let ledger = &mut self.ledgers[place];
             let end = end(&ledger.name);
             let Some(replica) = ledger.replicas.get_mut(&broker) else { continue };
+            ledger.recalled = true;
             replica.process = None;
             if how != Death::Killed {
                 replica.lost = replica.lost.max(Some(replica.marks.end()));

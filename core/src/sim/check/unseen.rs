@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use super::groups::Known;
 use super::{Received, Verdict};
+use crate::id::Offset;
 
 pub(super) fn check(
     received: &Received<'_>,
     consumer: &Arc<str>,
     known: &Known,
     exempt: Option<&'static str>,
+    hides: impl Fn(Offset) -> bool,
 ) -> Verdict {
     let Received { topic, partition, offset } = received;
     // Before a commit it is `auto.offset.reset` that decides.
-    // A commit may lie behind markers of transactions, which reach nobody.
-    if known.committed < 0 || known.end < 0 || *offset <= known.end.max(known.committed) {
+    // A commit may lie behind markers of transactions, and what was aborted, which reach nobody; and so may a record.
+    if known.committed < 0 || known.end < 0 || (known.end.max(known.committed)..*offset).all(hides) {
         return Ok(());
     }
     let found =

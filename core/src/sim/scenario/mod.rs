@@ -19,6 +19,8 @@
 //! @10s offsets p2 shop orders-0=42
 //! @11s commit p2
 //! @11s producer p3 topic=orders rate=10/s transactional.id=t2 transaction.every=5 transaction.aborts=20
+//! @11s consumer c2 topics=orders group.id=g enable.auto.commit=false commit=transaction isolation.level=read_committed
+//! @11s producer p4 topic=results reads=c2 transactional.id=t3
 //! @13s add broker
 //! @13s reassign orders-0 4,2
 //! @14s elect preferred orders-1
@@ -37,6 +39,9 @@
 //! @20s expect members:g = 2
 //! @20s expect owner:g:orders-0 = c1
 //! ```
+//!
+//! A producer that `reads` a consumer works off what that one gets, poll by poll, in transactions that commit the consumer's
+//! offsets too; both are one process, and whatever strikes one of them strikes both.
 //!
 //! A consumer with a `group.id` is a member of that group. `stop` closes it, so that it leaves in order; `kill` ends its
 //! process, and the group waits for it until its session ends; `start` begins another process, which knows nothing. A producer

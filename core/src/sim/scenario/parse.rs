@@ -415,6 +415,9 @@ impl Line<'_> {
                 topics.iter().try_for_each(|topic| topic_name(topic)).or_else(|message| self.at(&word, message))?;
             } else {
                 producer::settings::check(&property, &value).or_else(|message| self.at(&word, message))?;
+                if property == "reads" && self.names.is_some_and(|names| !names.consumers.contains(&value)) {
+                    return self.at(&word, format!("there is no consumer {value}"));
+                }
                 settings.insert(property, value);
             }
         }

@@ -100,6 +100,8 @@ prepared![
     SEARCHES;
     "For ottla search": [
         "search-three-brokers",
+        "search-list-append",
+        "search-exactly-once",
         "search-truncate-to-high-watermark",
         "search-kip-101-only",
         "search-kip-320-first-try",

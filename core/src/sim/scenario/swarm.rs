@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The words say what may happen; without any, all that Kafka should survive. Every seed takes some of them, as swarm
-//! testing does: a run in which everything happens at once hides what only a few faults do together.
+//! testing does: a run in which everything happens at once hides what only a few faults do together. `pause-clients` and
+//! `kill-clients` strike the processes of producers and consumers.
 //!
 //! 1. What is drawn depends on the seed, on this line and on who is there, and on nothing else: the text with the drawn
 //!    lines in the place of this one is the same run.
@@ -39,10 +40,14 @@ pub enum Kind {
     Corrupt,
     Wipe,
     Expire,
+    /// Producers and consumers stand still.
+    PauseClients,
+    /// Their processes die.
+    KillClients,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Kill,
         Kind::Crash,
         Kind::Pause,
@@ -56,7 +61,14 @@ impl Kind {
         Kind::Corrupt,
         Kind::Wipe,
         Kind::Expire,
+        Kind::PauseClients,
+        Kind::KillClients,
     ];
+
+    /// Whether it is among them where no kinds are named: not what costs data, nor what strikes those who look on.
+    fn is_usual(self) -> bool {
+        !matches!(self, Kind::Wipe | Kind::PauseClients | Kind::KillClients)
+    }
 
     pub fn word(self) -> &'static str {
         match self {
@@ -73,12 +85,18 @@ impl Kind {
             Kind::Corrupt => "corrupt",
             Kind::Wipe => "wipe",
             Kind::Expire => "expire",
+            Kind::PauseClients => "pause-clients",
+            Kind::KillClients => "kill-clients",
         }
     }
 
     /// Whether it strikes a machine; others strike a link, and some do both.
     fn strikes_machines(self) -> bool {
-        !matches!(self, Kind::Cut | Kind::Hold | Kind::Reset)
+        !matches!(self, Kind::Cut | Kind::Hold | Kind::Reset | Kind::PauseClients | Kind::KillClients)
+    }
+
+    fn strikes_clients(self) -> bool {
+        matches!(self, Kind::PauseClients | Kind::KillClients)
     }
 
     /// Whether the machine with ZooKeeper can be struck so.
@@ -93,7 +111,7 @@ impl Kind {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swarm {
-    /// Sorted; none means all but [`Kind::Wipe`].
+    /// Sorted; none means the usual ones.
     pub kinds: Vec<Kind>,
     /// Between two faults of one broker, about.
     pub every: Duration,
@@ -185,6 +203,15 @@ struct Drawing<'a> {
 }
 
 impl Scenario {
+    /// Whether a producer works off what that client reads.
+    fn is_read(&self, name: &str) -> bool {
+        let reads = |timed: &Timed| match &timed.action {
+            Action::Producer { settings, .. } => settings.get("reads").is_some_and(|reads| reads == name),
+            _ => false,
+        };
+        self.actions.iter().any(reads)
+    }
+
     /// All that happens, in order: the actions of the text, and what the seed draws where there is a swarm.
     pub fn timeline(&self) -> Vec<Timed> {
         let Some(swarm) = &self.swarm else { return self.actions.clone() };
@@ -219,6 +246,11 @@ impl Swarm {
         }
         for timed in &scenario.actions {
             let (Action::Producer { name, .. } | Action::Consumer { name, .. }) = &timed.action else { continue };
+            // What shares a process is struck once.
+            if !scenario.is_read(name) {
+                let from = self.from.max(timed.at + Duration::from_millis(1));
+                drawing.client(&Who::Client(name.clone()), from);
+            }
             for &broker in &brokers {
                 let client = Who::Client(name.clone());
                 let from = self.from.max(timed.at + Duration::from_millis(1));
@@ -234,7 +266,7 @@ impl Swarm {
     /// Some of the kinds, at least one.
     fn taken(&self, seed: Seed) -> Vec<Kind> {
         let all = match self.kinds.is_empty() {
-            true => Kind::ALL.into_iter().filter(|kind| *kind != Kind::Wipe).collect(),
+            true => Kind::ALL.into_iter().filter(|kind| kind.is_usual()).collect(),
             false => self.kinds.clone(),
         };
         let dice = &mut seed.stream("swarm");
@@ -282,7 +314,20 @@ impl Drawing<'_> {
                 lines.extend([(at, Fault::Kill(who())), (back, Fault::Wipe(who())), (back, Fault::Start(who()))]);
             }
             Kind::Expire => lines.push((at, Fault::Expire(who()))),
-            Kind::Cut | Kind::Hold | Kind::Reset => {}
+            Kind::Cut | Kind::Hold | Kind::Reset | Kind::PauseClients | Kind::KillClients => {}
+        });
+    }
+
+    /// What strikes the process of a client.
+    fn client(&mut self, client: &Who, from: Instant) {
+        let kinds: Vec<Kind> = self.kinds.iter().copied().filter(|kind| kind.strikes_clients()).collect();
+        let dice = &mut self.seed.stream(&format!("swarm {client}"));
+        self.one_after_the_other(dice, from, &kinds, 2, |_, kind, lines, at, back| {
+            let (bad, good): (fn(Who) -> Fault, fn(Who) -> Fault) = match kind {
+                Kind::KillClients => (Fault::Kill, Fault::Start),
+                _ => (Fault::Pause, Fault::Resume),
+            };
+            lines.extend([(at, bad(client.clone())), (back, good(client.clone()))]);
         });
     }
 

@@ -4,7 +4,8 @@
 //! and the steps go round until none of them helps.
 //!
 //! What an expectation asks for needs its time after the last fault: a scenario that leaves none, or somebody dead or cut
-//! off, fails for another reason, and is not offered.
+//! off, or a producer that goes on sending, fails for another reason, and is not offered. And one that fails without its
+//! faults and its bugs, too, does not show what they break, and is not taken.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,9 @@ pub fn shrink(
     judge: &mut dyn FnMut(&[Scenario]) -> Option<(usize, Finding)>,
 ) -> Shrunk {
     let start = scenario.up_to(finding);
-    let mut search = Search { best: start.clone(), finding: finding.clone(), runs: 0, most_runs, judge };
+    let mut search =
+        Search { best: start.clone(), finding: finding.clone(), controlled: false, runs: 0, most_runs, judge };
+    search.controlled = matches!(finding.what, Broken::Expectation(_)) && search.needs_faults(&start);
     if !search.try_all(vec![start]) {
         // The run as a text without dice is another one: that is worth knowing, and nothing can be left out of it.
         let (scenario, finding) = (scenario.clone(), finding.clone());
@@ -56,6 +59,8 @@ pub fn shrink(
 struct Search<'a> {
     best: Scenario,
     finding: Finding,
+    /// It breaks by faults or bugs alone.
+    controlled: bool,
     runs: usize,
     most_runs: usize,
     judge: &'a mut dyn FnMut(&[Scenario]) -> Option<(usize, Finding)>,
@@ -71,18 +76,30 @@ impl Search<'_> {
         let (places, candidates): (Vec<usize>, Vec<Scenario>) =
             candidates.into_iter().enumerate().filter(|(_, candidate)| self.may_be_tried(candidate)).unzip();
         for (chunk, places) in candidates.chunks(BATCH).zip(places.chunks(BATCH)) {
-            if self.runs >= self.most_runs {
-                return None;
-            }
-            self.runs += chunk.len();
-            if let Some((place, finding)) = (self.judge)(chunk) {
-                self.best = chunk[place].clone();
-                self.finding = finding;
-                self.end_early();
-                return Some(places[place]);
+            let mut from = 0;
+            while from < chunk.len() && self.runs < self.most_runs {
+                self.runs += chunk.len() - from;
+                let Some((place, finding)) = (self.judge)(&chunk[from..]) else { break };
+                let place = from + place;
+                if !self.controlled || self.needs_faults(&chunk[place]) {
+                    self.best = chunk[place].clone();
+                    self.finding = finding;
+                    self.end_early();
+                    return Some(places[place]);
+                }
+                from = place + 1;
             }
         }
         None
+    }
+
+    /// Whether it does not break when nothing strikes it.
+    fn needs_faults(&mut self, scenario: &Scenario) -> bool {
+        let mut spared = scenario.clone();
+        spared.actions.retain(|timed| !matches!(timed.action, Action::Fault(_)));
+        spared.bugs.clear();
+        self.runs += 1;
+        (self.judge)(&[spared]).is_none()
     }
 
     fn may_be_tried(&self, candidate: &Scenario) -> bool {
@@ -271,7 +288,7 @@ fn is_end(action: &Action) -> bool {
     matches!(action, Action::Expect(Expectation::InvariantsHold))
 }
 
-/// Whether all that was broken is put right so long before the end that everything can settle.
+/// Whether all that was broken is put right, and nobody sends any more, so long before the end that everything can settle.
 fn is_calm(scenario: &Scenario) -> bool {
     const SETTLING: Duration = Duration::from_secs(30);
     let faults = || {
@@ -288,12 +305,52 @@ fn is_calm(scenario: &Scenario) -> bool {
     });
     let last_to_last = faults().rfind(|(_, fault)| fault.lasts()).map(|(place, _)| place);
     let healed = last_to_last.is_none_or(|last| faults().any(|(at, fault)| at > last && *fault == Fault::HealAll));
+    let rests = |name: &str| {
+        scenario
+            .actions
+            .iter()
+            .any(|timed| matches!(&timed.action, Action::Rate { client, milli_per_second: 0 } if client == name))
+    };
+    let at_rest = scenario.actions.iter().all(|timed| match &timed.action {
+        Action::Producer { name, settings, .. } => !settings.contains_key("rate") || rests(name),
+        _ => true,
+    });
     let moves = scenario.actions.iter().filter(|timed| !matches!(timed.action, Action::Expect(_)));
     let quiet_since = moves.map(|timed| timed.at).max().unwrap_or(Instant::ZERO);
-    alive && healed && scenario.last() >= quiet_since + SETTLING
+    alive && healed && at_rest && scenario.last() >= quiet_since + SETTLING
 }
 
 /// (2)
 fn can_be_written(scenario: &Scenario) -> bool {
     parse::scenario(&scenario.to_string()).as_ref() == Ok(scenario)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that is only judged: what was sent has not settled where somebody still sends, and where a broker was killed.
+    fn judged(candidates: &[Scenario], finding: &Finding) -> Option<(usize, Finding)> {
+        let fails = |scenario: &Scenario| {
+            let any = |wanted: fn(&Action) -> bool| scenario.actions.iter().any(|timed| wanted(&timed.action));
+            let sends = any(|action| matches!(action, Action::Producer { .. } | Action::Send { .. }));
+            let rests = any(|action| matches!(action, Action::Rate { .. }));
+            sends && (!rests || any(|action| matches!(action, Action::Fault(Fault::Kill(_)))))
+        };
+        candidates.iter().position(fails).map(|place| (place, finding.clone()))
+    }
+
+    #[test]
+    fn what_faults_break_is_not_shrunk_to_what_breaks_without_them() {
+        let text = "cluster brokers=2\ntopic orders partitions=1\nproducer p1 topic=orders rate=10/s\n\
+                    @3s send orders value=a\n@5s kill broker-1\n@6s start broker-1\n@9s slow broker-1 disk 1s\n@9.5s heal\n\
+                    @10s rate p1 0/s\n@60s expect settled\n";
+        let scenario = parse::scenario(text).unwrap();
+        let (what, at) = (Broken::Expectation("settled".to_owned()), scenario.end());
+        let finding = Finding { what, at, found: "p1: 9 records sent, but 8 settled".to_owned() };
+        let shrunk = shrink(&scenario, &finding, 1_000, &mut |candidates| judged(candidates, &finding));
+        let left = shrunk.scenario.to_string();
+        assert!(left.contains("kill broker-1") && left.contains("rate p1 0/s"), "{left}");
+        assert!(!left.contains("slow") && !left.contains("send"), "{left}");
+    }
 }

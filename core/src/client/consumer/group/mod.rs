@@ -41,7 +41,7 @@ use super::settings::{GroupSettings, Protocol};
 use super::{Settings, Tag};
 use crate::client::connection::{Answer, LinkId, Network};
 use crate::client::metadata::Metadata;
-use crate::client::{Effect, Report};
+use crate::client::{self, Effect, Report};
 use crate::id::{Offset, TopicPartition};
 use crate::rng::Stream;
 use crate::time::{Duration, Instant};
@@ -64,6 +64,8 @@ pub struct Shared {
     topics: Vec<TopicName>,
     /// Sorted: what the consumer may read.
     owned: Vec<TopicPartition>,
+    /// As whom it was given something last.
+    joined: Identity,
     /// The application called poll() last, as far as it is not in it.
     polled: Instant,
     /// Since the last call of [`Group::take_moved`].
@@ -152,6 +154,7 @@ impl Group {
                 id: settings.id.clone(),
                 topics,
                 owned: Vec::new(),
+                joined: Identity { member_id: StrBytes::default(), generation: -1 },
                 polled: Instant::ZERO,
                 moved: false,
                 fatal: None,
@@ -162,6 +165,17 @@ impl Group {
 
     pub fn id(&self) -> &StrBytes {
         &self.shared.id
+    }
+
+    /// As whom an application commits with a transaction: Kafka's `ConsumerGroupMetadata`, and no offsets yet. Who is a
+    /// member no more says who it was last, so that it is refused: nobody's commit would be taken.
+    pub fn nothing(&self) -> client::Offsets {
+        let identity = match &self.membership {
+            Membership::Consumer(member) if member.identity().generation > 0 => member.identity(),
+            _ => self.shared.joined.clone(),
+        };
+        let (group, member) = (self.shared.id.to_string(), identity.member_id.to_string());
+        client::Offsets { group, member, generation: identity.generation, offsets: Vec::new() }
     }
 
     /// Whether the partitions that are owned may be others than at the last call.
@@ -489,6 +503,7 @@ impl Shared {
         let added: Vec<TopicPartition> = owned.iter().filter(|one| !self.owned.contains(one)).cloned().collect();
         positions::take(around.positions, around.metadata, &added);
         self.owned.clone_from(&owned);
+        self.joined = Identity { member_id: member_id.clone(), generation };
         self.moved = true;
         let instance_id = around.settings.group.as_ref().and_then(|group| group.instance_id.clone());
         let group = self.id.clone();

@@ -122,6 +122,39 @@ fn a_gap_raises_the_epoch_and_the_sequences_begin_anew() {
     assert_eq!(stamp(&request), (7, 1, 0, false));
     answer(&mut fake, conn, &request, 0, 1);
     assert_eq!(acked(&fake), [(0, 0), (1, 1)]);
+    let renumbered = Report::Renumbered { topic: topic(), partition: 0, sequences: vec![1] };
+    assert!(fake.reports.contains(&renumbered), "what was acknowledged is not sent again");
+}
+
+#[test]
+fn no_batch_goes_that_is_five_ahead_of_one_that_is_still_with_the_leader_before() {
+    let mut fake = producer("linger.ms=0 metadata.max.age.ms=1000", &[(1, 0), (2, 0)]);
+    let send = |fake: &mut Fake<Producer>, partition| {
+        let record = SendRecord { topic: "orders".to_owned(), partition: Some(partition), ..SendRecord::default() };
+        fake.step(Event::Command(Command::Send(record)));
+    };
+    fake.pass(1);
+    // Whoever is asked for metadata is one that nothing is asked of.
+    send(&mut fake, 1);
+    let (_, conn, request) = fake.request();
+    answer(&mut fake, conn, &request, 0, 0);
+    send(&mut fake, 0);
+    let (to, conn, first) = fake.request();
+    assert_eq!(to, endpoint(1));
+    fake.leaders = vec![(2, 1), (2, 0)];
+    fake.pass(1_500);
+    for number in 1..5 {
+        send(&mut fake, 0);
+        let (to, conn, request) = fake.request();
+        assert_eq!((to, stamp(&request).2), (endpoint(2), number));
+        answer(&mut fake, conn, &request, 0, i64::from(number));
+    }
+    // The new leader knows the last five batches: those four, and the one that hangs, which may be with it.
+    send(&mut fake, 0);
+    fake.pass(1_500);
+    assert!(fake.requests.is_empty());
+    answer(&mut fake, conn, &first, 0, 0);
+    assert_eq!(stamp(&fake.request().2), (7, 0, 5, false));
 }
 
 #[test]

@@ -28,6 +28,15 @@ pub struct Refusal {
     pub log_start_offset: i64,
 }
 
+/// What a producer begins anew with.
+#[derive(Clone, Debug)]
+pub struct Bump {
+    /// −1 where it needs another id.
+    pub epoch: i16,
+    /// Records of which it is not known whether they were written: they are sent under new sequences.
+    pub renumbered: Vec<(QueueId, Vec<u64>)>,
+}
+
 impl TransactionManager {
     fn sequences(&mut self, id: QueueId) -> &mut Sequences {
         self.partitions.entry(id).or_default()
@@ -42,12 +51,12 @@ impl TransactionManager {
         let mut others = others;
         let Some(stamp) = first.stamp else {
             let known = self.partitions.get(&id).copied().unwrap_or_default();
-            let on_their_way = others.count();
-            // (2) of the sequences: none of another epoch before those on their way have their end. And while some are still
-            // with the leader before, no more than the next one would know again.
-            return on_their_way > 0 && known.producer != self.producer
-                || on_their_way >= RECENT
-                || known.unresolved.is_some();
+            // (2) of the sequences: none of another epoch before those on their way have their end. And none that is so far
+            // ahead of the oldest of them, which may be with the leader before, that the next one would not know that again.
+            let oldest = others.map(|other| other.place).min();
+            return oldest.is_some_and(|oldest| {
+                known.producer != self.producer || known.numbered.saturating_sub(oldest) >= RECENT as u64
+            }) || known.unresolved.is_some();
         };
         // One that came back waits until it is the next: what follows it would be refused.
         others.any(|other| (other.producer, other.sequence) < (stamp.producer, stamp.sequence))
@@ -174,11 +183,11 @@ impl TransactionManager {
     }
 
     /// An idempotent producer raises its epoch by itself (KIP-360), and asks for an id where it has none.
-    pub fn bump_if_needed(&mut self, batches: &mut Batches<'_>) -> Option<String> {
+    pub fn bump_if_needed(&mut self, batches: &mut Batches<'_>) -> Option<Bump> {
         if self.is_transactional() {
             return None;
         }
-        let mut note = None;
+        let mut bump = None;
         if self.epoch_bump_required {
             self.epoch_bump_required = false;
             if self.producer.epoch == i16::MAX {
@@ -186,20 +195,22 @@ impl TransactionManager {
                 self.state = State::Uninitialized;
             } else {
                 self.producer.epoch += 1;
-                note = Some(format!("raises its epoch to {}: its sequences begin anew", self.producer.epoch));
             }
+            let mut renumbered = Vec::new();
             for id in std::mem::take(&mut self.to_rewrite) {
+                renumbered.push((id, batches.of(id).flat_map(|batch| &batch.sequences).copied().collect()));
                 let producer = self.producer;
                 let sequences = self.sequences(id);
                 sequences.restart(producer, batches.of(id));
                 sequences.unresolved = None;
             }
+            bump = Some(Bump { epoch: self.producer.epoch, renumbered });
         }
         if self.state != State::Initializing && !self.producer.is_valid() {
             self.state = State::Initializing;
             self.enqueue(super::Asked::InitProducerId { bump: false });
         }
-        note
+        bump
     }
 
     fn request_bump(&mut self, id: QueueId) {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
 
-pub use self::batches::{Batches, Refusal};
+pub use self::batches::{Batches, Bump, Refusal};
 pub use self::requests::Asked;
 use self::requests::Queued;
 use super::accumulator::QueueId;

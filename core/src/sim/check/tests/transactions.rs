@@ -8,7 +8,7 @@ use super::super::{
     contiguous_sequences, fenced_epoch, lost_write, poll_skip, same_marker, stable_offset, transaction_timeout,
 };
 use super::*;
-use crate::client::Stage;
+use crate::client::{Offsets, Polled, Read, Stage};
 use crate::record::{Marker, TimestampType};
 
 /// A log of one partition, all of it committed.
@@ -129,6 +129,7 @@ fn watching(idempotent: bool, commit: bool) -> Checks {
         idempotent,
         transactional_id: Some(id.to_owned()),
         timeout: Duration::from_secs(60),
+        reads: None,
     };
     checks.began(&Arc::from("p1"), producer("t1"));
     checks.began(&Arc::from("p2"), producer("t1"));
@@ -160,8 +161,8 @@ fn tells(checks: &mut Checks, name: &str, report: &Report) -> Vec<&'static str> 
 }
 
 #[test]
-fn a_record_of_an_aborted_or_an_open_transaction_breaks_g1a_for_who_reads_what_is_committed() {
-    for (commit, offset, told) in [(false, 0, &["G1a"][..]), (true, 0, &[]), (true, 3, &["G1a"])] {
+fn a_record_of_an_aborted_transaction_breaks_g1a_and_one_of_an_open_one_g1b_for_who_reads_what_is_committed() {
+    for (commit, offset, told) in [(false, 0, &["G1a"][..]), (true, 0, &[]), (true, 3, &["G1b"])] {
         let mut checks = watching(true, commit);
         assert_eq!(reads(&mut checks, "all", offset, "x"), [""; 0]);
         assert_eq!(reads(&mut checks, "committed", offset, "x"), told);
@@ -169,8 +170,8 @@ fn a_record_of_an_aborted_or_an_open_transaction_breaks_g1a_for_who_reads_what_i
 }
 
 #[test]
-fn a_record_that_its_application_has_aborted_breaks_g1a_whatever_the_log_says() {
-    for (stage, told) in [(Stage::Committed, &[][..]), (Stage::Aborted, &["G1a"]), (Stage::Begun, &["G1a"])] {
+fn a_record_that_its_application_has_aborted_breaks_g1a_whatever_the_log_says_and_before_it_commits_g1b() {
+    for (stage, told) in [(Stage::Committed, &[][..]), (Stage::Aborted, &["G1a"]), (Stage::Begun, &["G1b"])] {
         let mut checks = watching(true, true);
         for report in [
             Report::Transaction(Stage::Begun),
@@ -191,6 +192,20 @@ fn a_numbered_record_at_two_offsets_breaks_duplicate_if_its_producer_is_idempote
         assert_eq!(reads(&mut checks, "committed", 0, "p1-0"), [""; 0], "another consumer reads it, too");
         assert_eq!(reads(&mut checks, "all", 1, "p1-0"), told);
         assert_eq!(checks.duplicates(), 1);
+    }
+}
+
+#[test]
+fn a_duplicate_is_exempt_where_its_producer_had_to_renumber_it_and_a_replica_has_its_producers_from_a_snapshot() {
+    let renumbered = Report::Renumbered { topic: topic(), partition: 0, sequences: vec![3, 4] };
+    for (value, recalled, exempt) in [("p1-3", true, true), ("p1-3", false, false), ("p1-5", true, false)] {
+        let mut checks = watching(true, true);
+        tells(&mut checks, "p1", &renumbered);
+        checks.ledgers[0].recalled = recalled;
+        reads(&mut checks, "all", 0, value);
+        assert_eq!(reads(&mut checks, "all", 1, value), ["Duplicate"]);
+        let told = checks.violations().iter().find(|violation| violation.invariant == "Duplicate").unwrap();
+        assert_eq!(told.exempt.is_some(), exempt, "{value}");
     }
 }
 
@@ -221,4 +236,93 @@ fn what_is_acknowledged_and_read_by_nobody_is_unseen() {
     let Transactions { aborted, .. } = &mut checks.ledgers[0].transactions;
     aborted.insert(1, 2);
     assert_eq!(checks.unseen(), 0, "nobody need see what was aborted");
+}
+
+#[test]
+fn what_its_application_has_committed_and_the_log_calls_aborted_is_a_lost_write_when_all_has_settled() {
+    for (commit, lost) in [(true, false), (false, true)] {
+        let mut checks = watching(true, commit);
+        for report in [
+            Report::Transaction(Stage::Begun),
+            Report::Sent { topic: topic(), partition: 0, sequence: 0 },
+            Report::Acked { topic: topic(), partition: 0, sequence: 0, offset: 1, log_append_time: -1 },
+            Report::Transaction(Stage::Committed),
+        ] {
+            tells(&mut checks, "p1", &report);
+        }
+        // The transaction that is open in this log is another one's.
+        checks.ledgers[0].transactions.open.clear();
+        assert_eq!(checks.settled(NOW).is_err(), lost);
+    }
+}
+
+/// An application of two clients, c1 and e1, whose group has the partition; and orders 0 and 1 as its consumer gets them.
+fn working() -> (Checks, Report) {
+    let mut checks = watching(true, true);
+    let partition = TopicPartition::new(topic(), 0);
+    checks.ledgers[0].transactions.open.clear();
+    checks.began(&Arc::from("c1"), Who::Consumer { read_committed: true });
+    checks.began(
+        &Arc::from("e1"),
+        Who::Producer {
+            idempotent: true,
+            transactional_id: Some("e1".to_owned()),
+            timeout: Duration::from_secs(60),
+            reads: Some("c1".to_owned()),
+        },
+    );
+    let assigned = Report::Assigned {
+        group: "g".into(),
+        member_id: "m".into(),
+        instance_id: None,
+        generation: 1,
+        added: vec![partition.clone()],
+        owned: vec![partition.clone()],
+    };
+    assert_eq!(tells(&mut checks, "c1", &assigned), [""; 0]);
+    let read = |offset| Read { partition: partition.clone(), offset, key: None };
+    let offsets = Offsets {
+        group: "g".to_owned(),
+        member: "m".to_owned(),
+        generation: 1,
+        offsets: vec![(topic().to_string(), 0, 2)],
+    };
+    (checks, Report::Polled(Arc::new(Polled { offsets, records: vec![read(0), read(1)] })))
+}
+
+#[test]
+fn a_record_that_two_committed_transactions_have_consumed_breaks_consume_counts() {
+    for (stage, told) in [(Stage::Committed, &["ConsumeCounts"; 2][..]), (Stage::Aborted, &[])] {
+        let (mut checks, polled) = working();
+        let mut heard = Vec::new();
+        for stage in [stage, Stage::Committed] {
+            tells(&mut checks, "c1", &polled);
+            heard.extend(tells(&mut checks, "e1", &Report::Transaction(Stage::Begun)));
+            heard.extend(tells(&mut checks, "e1", &Report::Transaction(stage)));
+        }
+        assert_eq!(heard, told);
+    }
+}
+
+#[test]
+fn a_record_of_which_nothing_was_made_breaks_consume_counts_when_all_has_settled() {
+    let (mut checks, polled) = working();
+    tells(&mut checks, "c1", &polled);
+    assert_eq!(checks.settled(NOW), Ok(()), "nobody reads what is made");
+    reads(&mut checks, "committed", 0, "g:orders-0-0");
+    assert_eq!(checks.settled(NOW).unwrap_err(), "nothing was made of offset 1 by g:orders-0");
+    // Then comes a marker, and one more order.
+    reads(&mut checks, "committed", 1, "g:orders-0-1");
+    assert_eq!(checks.settled(NOW).unwrap_err(), "nothing was made of offset 3 by g:orders-0");
+    reads(&mut checks, "committed", 3, "g:orders-0-3");
+    assert_eq!(checks.settled(NOW), Ok(()));
+}
+
+#[test]
+fn two_results_of_one_order_break_duplicate_for_who_reads_what_is_committed() {
+    let (mut checks, polled) = working();
+    tells(&mut checks, "c1", &polled);
+    assert_eq!(reads(&mut checks, "all", 0, "g:orders-0-7"), [""; 0], "it may be aborted");
+    assert_eq!(reads(&mut checks, "committed", 0, "g:orders-0-7"), [""; 0]);
+    assert_eq!(reads(&mut checks, "committed", 1, "g:orders-0-7"), ["Duplicate"]);
 }
