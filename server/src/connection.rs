@@ -109,7 +109,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>,
     let conn = next_conn();
     if let Some(hello) = attend(&socket.stream, conn, peer, &listener, &used).await {
         used.protect();
-        // (5)
+        // (6)
         listener.exchange.accept(listener.broker.id, hello, &mut socket.stream).await;
     }
 }

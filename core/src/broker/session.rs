@@ -23,9 +23,6 @@ use crate::id::Offset;
 use crate::rng::Stream;
 use crate::time::{Duration, Instant};
 
-/// Kafka's `max.incremental.fetch.session.cache.slots`.
-pub const DEFAULT_SLOTS: usize = 1_000;
-
 /// Kafka's MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS.
 const EVICTION: Duration = Duration::from_millis(120_000);
 

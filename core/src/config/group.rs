@@ -118,8 +118,8 @@ pub fn validate(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Resu
         };
         return Err(ConfigError(format!("{name} must be {bound}")));
     }
-    let [(_, session_timeout), (_, heartbeat_interval), ..] = values[..] else { return Ok(()) };
-    if session_timeout <= heartbeat_interval {
+    let of = |wanted| values.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+    if of(SESSION_TIMEOUT) <= of(HEARTBEAT_INTERVAL) {
         return Err(ConfigError(format!("{SESSION_TIMEOUT} must be greater than {HEARTBEAT_INTERVAL}")));
     }
     Ok(())

@@ -1,5 +1,4 @@
-//! What a person holds, and all that there is to see of it: what needs bytes or message bodies and is not in the
-//! [`View`](super::View).
+//! What a person holds, and all that there is to see of it that is not in the [`View`](super::View).
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +51,7 @@ pub enum Target {
     },
 }
 
-/// What there is to see of a [`Target`]: everything that needs bytes or message bodies and is not in the [`View`].
+/// What there is to see of a [`Target`], and is not in the [`View`](super::View).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Detail {
     Message(MessageDetail),

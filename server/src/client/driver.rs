@@ -68,6 +68,8 @@ pub struct State<C> {
     waiting: usize,
     /// The program is done with it: nothing that goes wrong is worth a line.
     ending: bool,
+    /// Nothing happens any more.
+    stopped: bool,
 }
 
 /// A connection.
@@ -110,6 +112,7 @@ impl<C: Client> Driver<C> {
                 armed: None,
                 waiting: 0,
                 ending: false,
+                stopped: false,
             };
             Shared { state: Mutex::new(state), news: Condvar::new(), timer: timer.clone(), clock: Clock::start() }
         });
@@ -165,6 +168,9 @@ impl<C: Client> Entered<'_, C> {
 
     pub fn step(&mut self, event: Event) {
         let state = &mut *self.state;
+        if state.stopped {
+            return;
+        }
         let answers = matches!(event, Event::Response { .. } | Event::Closed { .. });
         state.look_at(&event);
         trace!(%event);
@@ -185,6 +191,16 @@ impl<C: Client> Entered<'_, C> {
         if news && state.waiting > 0 {
             self.shared.news.notify_all();
         }
+    }
+
+    /// Closes what is open. The node takes no steps from here on.
+    pub fn stop(&mut self) {
+        let state = &mut *self.state;
+        (state.ending, state.stopped) = (true, true);
+        for conn in std::mem::take(&mut state.links).into_keys() {
+            state.peers.execute(Effect::Close { conn });
+        }
+        self.shared.news.notify_all();
     }
 
     /// Waits until `done` gives something, or until then. (2)
@@ -283,6 +299,9 @@ async fn tick<C: Client>(shared: Weak<Shared<C>>, timer: Arc<Notify>) {
             let Some(shared) = shared.upgrade() else { return };
             let mut entered = shared.enter();
             let due = |entered: &mut Entered<'_, C>| entered.client.node().deadline();
+            if entered.stopped {
+                return;
+            }
             if due(&mut entered).is_some_and(|due| due <= shared.clock.instant()) {
                 entered.step(Event::Timer);
             }

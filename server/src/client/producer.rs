@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ottla_core::client::producer::Settings;
-use ottla_core::client::{self, Call, Event, Offsets, Report, SendRecord, Turn};
+use ottla_core::client::{self, Call, Command, Event, Offsets, Report, SendRecord, Turn};
 use tokio::sync::oneshot;
 use tracing::debug;
 
@@ -23,7 +23,8 @@ use super::driver::{Client, Driver, Entered};
 use super::{Config, Exception, TopicPartition};
 
 /// What a scenario says of its application.
-const WORDS: [&str; 5] = ["rate", "value.size", "keys", "transaction.every", "transaction.aborts"];
+const WORDS: [&str; 8] =
+    ["rate", "value.size", "keys", "transaction.every", "transaction.aborts", "handlers", "handler.ms", "reads"];
 /// Bytes of an answer, at most.
 const MAX_ANSWER: i32 = 100_000_000;
 /// How often a thread looks whether a connection has written what waits.
@@ -119,7 +120,6 @@ pub struct Producer {
 
 struct Shared {
     driver: Driver<Producing>,
-    transactional: bool,
     max_block: Duration,
     /// Bytes that may wait for their connection, where no answer says that they have arrived.
     unanswered: Option<usize>,
@@ -137,7 +137,10 @@ struct Producing {
     calls: u64,
     awaited: BTreeSet<u64>,
     returned: BTreeMap<u64, Result<(), Exception>>,
+    /// close() was called: nothing else can be.
     closed: bool,
+    /// It has sent what it had.
+    ended: bool,
     /// The topic that was acknowledged last: one text for all its records.
     topic: Arc<str>,
 }
@@ -175,6 +178,7 @@ impl Client for Producing {
                 }
             }
             Report::Returned { call, result } if self.awaited.remove(&call) => drop(self.returned.insert(call, result)),
+            Report::Closed => self.ended = true,
             report => debug!("{report}"),
         }
     }
@@ -199,13 +203,13 @@ impl Producer {
             awaited: BTreeSet::new(),
             returned: BTreeMap::new(),
             closed: false,
+            ended: false,
             topic: "".into(),
         };
         let unanswered = (settings.acks == 0).then_some(settings.buffer_memory as usize);
         Ok(Producer {
             shared: Arc::new(Shared {
                 driver: Driver::start("ottla-producer", client, MAX_ANSWER)?,
-                transactional: settings.transactional_id.is_some(),
                 max_block: settings.max_block,
                 unanswered,
             }),
@@ -250,7 +254,7 @@ impl Producer {
     pub fn flush(&self) -> Result<(), Exception> {
         let entered = self.shared.driver.enter();
         entered.client.ensure_open()?;
-        self.shared.flush(entered, None);
+        self.shared.flush(entered);
         Ok(())
     }
 
@@ -286,7 +290,7 @@ impl Producer {
     fn call(&self, call: Call) -> Result<(), Exception> {
         let entered = self.shared.driver.enter();
         entered.client.ensure_open()?;
-        made(entered, call).1
+        made(entered, call)
     }
 
     /// Sends what is left, and aborts a transaction that is open.
@@ -294,21 +298,26 @@ impl Producer {
         self.close_within(Duration::from_secs(24 * 3600));
     }
 
-    /// The same, but what has no end by then is given up.
+    /// The same, but what has no end by then is given up, and is not sent any more. Whoever closes it again waits as long.
     pub fn close_within(&self, most: Duration) {
+        let until = Instant::now().checked_add(most);
         let mut entered = self.shared.driver.enter();
-        if std::mem::replace(&mut entered.client.closed, true) {
-            return;
+        if !std::mem::replace(&mut entered.client.closed, true) {
+            entered.step(Event::Command(Command::Close));
         }
-        let mut entered = self.shared.flush(entered, Some(Instant::now() + most));
-        if self.shared.transactional && entered.client.node.is_in_transaction() {
-            (entered, _) = made(entered, Call::Transaction(Turn::Abort));
+        let (mut entered, _) = entered.wait(until, |client| client.ended.then_some(()));
+        while self.shared.unanswered.is_some() && entered.unsent() > 0 && is_before(until) {
+            entered = entered.pause(LOOK);
         }
         let client = &mut entered.client;
+        client.ended = true;
         let left = std::mem::take(&mut client.entering).into_values();
         for Pending { tell, .. } in left.chain(std::mem::take(&mut client.placed).into_values()) {
             let _ = tell.send(Err(given_up()));
         }
+        let calls = std::mem::take(&mut client.awaited).into_iter();
+        client.returned.extend(calls.map(|call| (call, Err(given_up()))));
+        entered.stop();
     }
 }
 
@@ -331,17 +340,20 @@ impl Shared {
         Ok(entered)
     }
 
-    fn flush<'a>(&self, mut entered: Entered<'a, Producing>, until: Option<Instant>) -> Entered<'a, Producing> {
+    fn flush(&self, mut entered: Entered<'_, Producing>) {
         let (id, mark) = (entered.client.number(), entered.client.sent);
         entered.step(Event::Call { id, call: Call::Flush });
         let done =
             |client: &mut Producing| client.placed.keys().next().is_none_or(|first| *first >= mark).then_some(());
-        let (mut entered, _) = entered.wait(until, done);
-        while self.unanswered.is_some() && entered.unsent() > 0 && until.is_none_or(|until| Instant::now() < until) {
+        let (mut entered, _) = entered.wait(None, done);
+        while self.unanswered.is_some() && entered.unsent() > 0 {
             entered = entered.pause(LOOK);
         }
-        entered
     }
+}
+
+fn is_before(until: Option<Instant>) -> bool {
+    until.is_none_or(|until| Instant::now() < until)
 }
 
 impl Producing {
@@ -359,10 +371,10 @@ impl Producing {
 }
 
 /// Makes a call, and waits for what becomes of it.
-fn made(mut entered: Entered<'_, Producing>, call: Call) -> (Entered<'_, Producing>, Result<(), Exception>) {
+fn made(mut entered: Entered<'_, Producing>, call: Call) -> Result<(), Exception> {
     let id = entered.client.number();
     entered.client.awaited.insert(id);
     entered.step(Event::Call { id, call });
-    let (entered, returned) = entered.wait(None, |client| client.returned.remove(&id));
-    (entered, returned.unwrap_or_else(|| Err(given_up())))
+    let (_, returned) = entered.wait(None, |client| client.returned.remove(&id));
+    returned.unwrap_or_else(|| Err(given_up()))
 }

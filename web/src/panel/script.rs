@@ -2,7 +2,7 @@
 
 use leptos::html::Textarea;
 use leptos::prelude::*;
-use ottla_core::sim::scenario::{ParseError, parse};
+use ottla_core::sim::scenario::{ParseError, breaks, parse};
 
 use crate::store::Session;
 
@@ -98,10 +98,6 @@ fn line_view(line: &str, number: usize, errors: &[ParseError]) -> AnyView {
     view! { {colour(right)}<span class="wavy">{wrong}</span>{rest.to_string()}"\n" }.into_any()
 }
 
-/// Lines that begin so break something.
-const BREAKS: [&str; 11] =
-    ["kill", "crash", "pause", "cut", "slow", "hold", "reset", "fill", "wipe", "tear", "corrupt"];
-
 /// A line of a scenario: its time, its verb, its names of properties, its comment.
 pub fn colour(line: &str) -> AnyView {
     if line.trim_start().starts_with('#') {
@@ -118,7 +114,7 @@ pub fn colour(line: &str) -> AnyView {
             parts.push(view! { <span class="a">{text}</span> }.into_any());
         } else if verb {
             verb = false;
-            let class = if BREAKS.contains(&bare) { "f" } else { "k" };
+            let class = if breaks(bare) { "f" } else { "k" };
             parts.push(view! { <span class=class>{text}</span> }.into_any());
         } else if let Some((name, value)) =
             word.split_once('=').filter(|(name, _)| !name.is_empty() && !name.starts_with('"'))

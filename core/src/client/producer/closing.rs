@@ -37,8 +37,8 @@ impl Producer {
             };
             match &call.what {
                 What::Send(..) => self.refuse(&call, -1, (false, &exception), out),
-                // Whoever waits for its transactional id is not told any more.
-                What::InitTransactions => {}
+                // An application by itself asks for its transactional id, and is not told any more.
+                What::InitTransactions if call.id.is_none() => {}
                 _ => program::thrown(&call, &exception, out),
             }
         }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::application::{Application, What};
-use super::transaction::TransactionManager;
 use super::{Producer, application, name_of};
 use crate::client::exception::Exception;
 use crate::client::{Call, Effect, Report};
@@ -13,11 +12,6 @@ impl Producer {
     /// Nothing is sent, nor any transaction made, but by [`Call`]s.
     pub fn for_program(self) -> Producer {
         Producer { application: Application::of_program(self.application), ..self }
-    }
-
-    /// Whether it has a transaction that was neither committed nor aborted.
-    pub fn is_in_transaction(&self) -> bool {
-        self.sender.transactions.as_ref().is_some_and(TransactionManager::is_in_transaction)
     }
 
     pub(super) fn called(&mut self, id: u64, call: Call) {

@@ -55,6 +55,11 @@ pub const WORDS: [&str; 17] = [
     "tear", "corrupt", "skew", "expire",
 ];
 
+/// Whether a line that begins so breaks something.
+pub fn breaks(word: &str) -> bool {
+    WORDS.contains(&word) && !matches!(word, "start" | "resume" | "heal" | "free")
+}
+
 /// Names that nobody can be given, because lines about faults use them.
 pub(super) const RESERVED: [&str; 6] = ["controller", "zookeeper", "rack", "disk", "off", "broker"];
 

@@ -79,7 +79,7 @@ pub mod swarm;
 mod text;
 
 pub use cluster::{Capacity, Cluster};
-pub use fault::{Fault, Link, WORDS as FAULTS, Who};
+pub use fault::{Fault, Link, WORDS as FAULTS, Who, breaks};
 pub use swarm::Swarm;
 pub(super) use text::Span;
 pub(crate) use text::properties;

@@ -170,10 +170,6 @@ impl TransactionManager {
         self.state == State::FatalError
     }
 
-    pub fn is_in_transaction(&self) -> bool {
-        matches!(self.state, State::InTransaction | State::AbortableError)
-    }
-
     pub fn has_abortable_error(&self) -> bool {
         self.state == State::AbortableError
     }
