@@ -68,6 +68,10 @@ unsafe impl GlobalAlloc for Allocator {
 
 #[cfg(test)]
 mod tests {
+    /// As the program has it.
+    #[global_allocator]
+    static ALLOCATOR: super::Allocator = super::Allocator;
+
     #[test]
     fn a_terabyte_that_nobody_touches_is_granted() {
         let mut lie: Vec<[u64; 32]> = Vec::with_capacity(u32::MAX as usize);

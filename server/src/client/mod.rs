@@ -21,6 +21,10 @@
 //! ```
 //!
 //! `config.rs` settings | `driver.rs` what runs a node | `producer.rs`, `consumer.rs` the handles
+//!
+//! An answer whose lengths lie may ask for more memory than there is. A program that reads from brokers that it does not trust
+//! installs the allocator that grants what nobody touches, so that such an answer ends its connection and nothing else:
+//! `#[global_allocator] static ALLOCATOR: ottla_server::alloc::Allocator = ottla_server::alloc::Allocator;`
 
 mod config;
 mod consumer;
