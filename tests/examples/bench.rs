@@ -46,8 +46,9 @@ fn start() {
 
 fn started() -> Duration {
     let data = tempfile::tempdir().unwrap();
-    // Three free ports in a row, most likely.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Not of those from which the system takes a client's own port: who tries often enough to connect there meets itself.
+    let is_free = |port: u16| (port..port + 3).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let port = (20_000..30_000).step_by(3).find(|port| is_free(*port)).expect("three free ports in a row");
     let begin = Instant::now();
     let mut process = Command::new(&*PROGRAM)
         .args(["serve", "--brokers", "3", "--http-port", "0", "--kafka-port", &port.to_string(), "--data"])
