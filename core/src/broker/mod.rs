@@ -6,9 +6,8 @@
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
 //! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
 //! `throttle.rs` what moving replicas may cost | `quota.rs` what clients may do |
-//! `coordinate.rs` the coordinators' shards, `gather.rs` answers of several of them | `transaction/` what it asks others
-//! for transactions |
-//! `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
+//! `coordinate.rs` the coordinators' shards, `loading.rs` how they are read, `gather.rs` answers of several of them |
+//! `transaction/` what it asks others for transactions | `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
 //! Request ──▶ handle/ ──▶ Reply                   Appended ──▶ partition ──▶ purgatory ──▶ Reply …

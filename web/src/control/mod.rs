@@ -1,4 +1,4 @@
-//! What the hand steers with: header, time, gallery, keys.
+//! What the hand steers with: header, time with its scrubber (`scrub.rs`), gallery, keys; `dialog.rs` a sheet over everything.
 
 pub mod dialog;
 pub mod gallery;

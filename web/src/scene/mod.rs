@@ -6,7 +6,7 @@
 //! `shape.rs` what of a view decides where things lie | `layout.rs` where they lie | `geometry.rs` paths |
 //! `camera.rs` pan and zoom | `strip.rs` a log as cells | `marks.rs` messages as marks, merged when many |
 //! `canvas.rs` draws them | `broker.rs` `client.rs` `zookeeper.rs` `link.rs` the SVG parts | `hand.rs` what the hand rests on and holds |
-//! `words.rs` the one-line texts | `sample.rs` `stress.rs` a made-up cluster, and how fast it is drawn
+//! `motion.rs` pans and zooms | `legend.rs` what the marks mean | `words.rs` the one-line texts | `sample.rs` `stress.rs` a made-up cluster, and how fast it is drawn
 //!
 //! 1. Nothing here changes the cluster: what the hand does leaves as an action line of a scenario.
 //! 2. Every message in flight is on the canvas: `data-marks` counts them, `data-drawn` the marks after merging.
