@@ -98,7 +98,7 @@ impl Answer {
             self.next = 0;
             encoded?;
         } else {
-            response.body.encode(&mut self.bytes, response.version)?;
+            response.encode(&mut self.bytes).map_err(anyhow::Error::msg)?;
         }
         if let Some(error) = self.failed.take() {
             return Err(error.into());

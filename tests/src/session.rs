@@ -4,6 +4,7 @@
 //! (`cargo run -p ottla-tests --example compare -- HOST:PORT HOST:PORT`); what may differ between two clusters (ports,
 //! ids, times) is masked, and everything else must be the same bytes.
 
+mod acls;
 mod admin;
 mod groups;
 mod mixed;
@@ -30,7 +31,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderP
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, StrBytes};
-use ottla_core::protocol::{by_id, version};
+use ottla_core::protocol::{by_id, log_dirs, version};
 use ottla_core::record::batch::{HEADER_LEN, computed_crc};
 use ottla_core::record::compress::compress;
 use ottla_core::record::{BatchBuilder, Compression, Header};
@@ -70,7 +71,7 @@ impl Exchange {
         let mut frame = BytesMut::new();
         header.encode(&mut frame, self.api.request_header_version(self.version)).expect("a header that can be encoded");
         // What only a version in range can carry; a version out of range is answered from its header alone.
-        let known = self.api.valid_versions();
+        let known = version::encodable(self.api);
         if (known.min..=known.max).contains(&self.version) {
             let mut body = (self.body)(learned);
             let encoded = match by_id::is_one(self.api, self.version) {
@@ -78,22 +79,34 @@ impl Exchange {
                     name_by_id(&mut body, learned);
                     by_id::encode(&body, &mut frame)
                 }
-                false => body.encode(&mut frame, self.version).map_err(|why| why.to_string()),
+                false => {
+                    let version = self.version.min(self.api.valid_versions().max);
+                    body.encode(&mut frame, version).map_err(|why| why.to_string())
+                }
             };
             encoded.unwrap_or_else(|why| panic!("{}: {why}", self.name));
         }
         frame.freeze()
     }
 
+    /// ApiVersions answers a version that it lacks in version 0.
+    pub fn response_version(&self) -> i16 {
+        let known = version::encodable(self.api);
+        if (known.min..=known.max).contains(&self.version) { self.version } else { 0 }
+    }
+
     /// A response frame, decoded; whatever differs between clusters is masked.
     pub fn understand(&self, mut frame: Bytes, learned: &mut Learned) -> Result<ResponseKind, String> {
-        // ApiVersions answers a version that it lacks in version 0.
-        let known = self.api.valid_versions();
-        let version = if (known.min..=known.max).contains(&self.version) { self.version } else { 0 };
+        let version = self.response_version();
         let fail = |why: &dyn std::fmt::Display| format!("{}: {why}", self.name);
         use kafka_protocol::protocol::Decodable;
         ResponseHeader::decode(&mut frame, self.api.response_header_version(version)).map_err(|why| fail(&why))?;
-        let mut body = ResponseKind::decode(self.api, &mut frame, version).map_err(|why| fail(&why))?;
+        let mut body = match (self.api, version) {
+            (ApiKey::DescribeLogDirs, log_dirs::LATEST) => {
+                log_dirs::decode(&mut frame).map_err(|why| fail(&why))?.into()
+            }
+            (api, version) => ResponseKind::decode(api, &mut frame, version).map_err(|why| fail(&why))?,
+        };
         if !frame.is_empty() {
             return Err(fail(&format!("{} bytes after the body", frame.len())));
         }
@@ -321,6 +334,7 @@ pub fn script() -> Vec<Exchange> {
     transactions::exchanges(&mut script);
     admin::exchanges(&mut script);
     quotas::exchanges(&mut script);
+    acls::exchanges(&mut script);
     unserved(&mut script);
     removal(&mut script);
     script
@@ -837,11 +851,10 @@ fn cluster(script: &mut Vec<Exchange>) {
 
 /// APIs that Kafka has and that are not served: answered in their own form, and the connection lives.
 fn unserved(script: &mut Vec<Exchange>) {
-    let api = ApiKey::DescribeAcls;
-    if version::of(api).is_none() {
-        let version = api.valid_versions().min;
-        ask(script, "not served", api, version, |_| DescribeAclsRequest::default());
-    }
+    let api = ApiKey::DescribeDelegationToken;
+    assert!(version::of(api).is_none(), "{api:?} is served");
+    let version = api.valid_versions().min;
+    ask(script, "not served", api, version, |_| DescribeDelegationTokenRequest::default());
 }
 
 fn removal(script: &mut Vec<Exchange>) {

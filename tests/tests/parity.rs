@@ -4,6 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::ResponseKind;
 use ottla_core::id::BrokerId;
+use ottla_core::protocol::Response;
 use ottla_core::sim::Simulation;
 use ottla_core::sim::scenario::parse;
 use ottla_core::time::Instant;
@@ -28,10 +29,10 @@ fn simulated(script: &[Exchange]) -> Vec<(String, Result<ResponseKind, String>)>
 
 /// The bytes of an answer whose ports, ids and times are masked.
 fn bytes(exchange: &Exchange, answer: &ResponseKind) -> Bytes {
-    let known = exchange.api.valid_versions();
-    let version = if (known.min..=known.max).contains(&exchange.version) { exchange.version } else { 0 };
     let mut bytes = BytesMut::new();
-    answer.encode(&mut bytes, version).expect("what was decoded can be encoded");
+    Response::new(exchange.response_version(), answer.clone())
+        .encode(&mut bytes)
+        .expect("what was decoded can be encoded");
     bytes.freeze()
 }
 

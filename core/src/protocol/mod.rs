@@ -3,13 +3,14 @@
 //! `request.rs`, `response.rs` a decoded message and its frame | `version.rs` which APIs at which versions |
 //! `cluster/` what brokers say to each other | `znode/` what Kafka keeps in ZooKeeper | `line.rs` one line for a
 //! message, for traces and for the page | `fields.rs` all its fields | `markers.rs` the newest WriteTxnMarkers, `by_id.rs`
-//! the newest OffsetCommit and OffsetFetch, of what `compact.rs` has
+//! the newest OffsetCommit and OffsetFetch, `log_dirs.rs` the newest DescribeLogDirs, of what `compact.rs` has
 
 pub mod by_id;
 pub mod cluster;
 mod compact;
 pub mod fields;
 pub mod line;
+pub mod log_dirs;
 pub mod markers;
 pub mod request;
 pub mod response;

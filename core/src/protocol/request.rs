@@ -8,7 +8,7 @@ use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, FetchRequest, Produce
 use kafka_protocol::protocol::buf::ByteBufMut;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use super::{by_id, markers};
+use super::{by_id, log_dirs, markers};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::record::check::{Checked, Invalid, check_within};
@@ -116,6 +116,9 @@ impl Request {
         match &self.body {
             RequestKind::WriteTxnMarkers(body) if self.version == markers::LATEST => markers::encode(body, frame),
             body if by_id::is_one(self.api_key, self.version) => by_id::encode(body, frame),
+            RequestKind::DescribeLogDirs(body) => {
+                body.encode(frame, self.version.min(log_dirs::KNOWN)).map_err(|error| error.to_string())
+            }
             body => body.encode(frame, self.version).map_err(|error| error.to_string()),
         }
     }
@@ -219,6 +222,9 @@ impl Unchecked {
             RequestKind::WriteTxnMarkers(markers::decode(&mut frame).map_err(malformed)?)
         } else if by_id::is_one(api_key, version) {
             by_id::decode(api_key, &mut frame).map_err(malformed)?
+        } else if api_key == ApiKey::DescribeLogDirs && version == log_dirs::LATEST {
+            // The request is the same.
+            RequestKind::decode(api_key, &mut frame, log_dirs::KNOWN).map_err(|error| malformed(error.to_string()))?
         } else if (versions.min..=versions.max).contains(&version) {
             RequestKind::decode(api_key, &mut frame, version).map_err(|error| malformed(error.to_string()))?
         } else if api_key == ApiKey::ApiVersions {

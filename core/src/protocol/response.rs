@@ -1,10 +1,10 @@
 //! A response to a [`Request`](super::Request), decoded.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ResponseHeader, ResponseKind};
 use kafka_protocol::protocol::Decodable;
 
-use super::markers;
+use super::{log_dirs, markers};
 use crate::broker::effect::Extent;
 use crate::error::ErrorCode;
 
@@ -36,6 +36,16 @@ impl Response {
         }
     }
 
+    /// Writes the body, as `version` says it.
+    ///
+    /// Errors: in words, where this version cannot carry what the body holds.
+    pub fn encode(&self, frame: &mut BytesMut) -> Result<(), String> {
+        match &self.body {
+            ResponseKind::DescribeLogDirs(body) if self.version == log_dirs::LATEST => log_dirs::encode(body, frame),
+            body => body.encode(frame, self.version).map_err(|error| error.to_string()),
+        }
+    }
+
     /// Decodes the answer to a request of that version: a frame without its length prefix. Gives the correlation id too;
     /// the record sets of a Fetch stay in the body, as slices of the frame.
     ///
@@ -46,6 +56,9 @@ impl Response {
         let words = |error: &dyn std::fmt::Display| error.to_string();
         let header = ResponseHeader::decode(&mut frame, api.response_header_version(version));
         let correlation_id = header.map_err(|error| words(&error))?.correlation_id;
+        if api == ApiKey::DescribeLogDirs && version == log_dirs::LATEST {
+            return Ok((correlation_id, Response::new(version, log_dirs::decode(&mut frame)?.into())));
+        }
         let body = frame.clone();
         let (version, decoded) = match ResponseKind::decode(api, &mut frame, version) {
             Err(_) if api == ApiKey::ApiVersions && version > 0 => (0, ResponseKind::decode(api, &mut body.clone(), 0)),

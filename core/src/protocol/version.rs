@@ -6,7 +6,7 @@
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::VersionRange;
 
-use super::{by_id, markers};
+use super::{by_id, log_dirs, markers};
 
 /// An API and the first and last version that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +47,13 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::EndTxn, 0, 5),
     served(ApiKey::WriteTxnMarkers, 1, 2),
     served(ApiKey::TxnOffsetCommit, 0, 5),
+    served(ApiKey::DescribeAcls, 1, 3),
+    served(ApiKey::CreateAcls, 1, 3),
+    served(ApiKey::DeleteAcls, 1, 3),
     served(ApiKey::DescribeConfigs, 1, 4),
     served(ApiKey::AlterConfigs, 0, 2),
     served(ApiKey::AlterReplicaLogDirs, 1, 2),
-    served(ApiKey::DescribeLogDirs, 1, 4),
+    served(ApiKey::DescribeLogDirs, 1, 5),
     served(ApiKey::CreatePartitions, 0, 3),
     served(ApiKey::DeleteGroups, 0, 2),
     served(ApiKey::ElectLeaders, 0, 2),
@@ -76,6 +79,7 @@ pub const SERVED: &[Served] = &[
 pub fn encodable(api: ApiKey) -> VersionRange {
     match api {
         ApiKey::WriteTxnMarkers => VersionRange { max: markers::LATEST, ..api.valid_versions() },
+        ApiKey::DescribeLogDirs => VersionRange { max: log_dirs::LATEST, ..api.valid_versions() },
         api => api.valid_versions(),
     }
 }

@@ -10,7 +10,7 @@ use super::{Actor, Simulation, workload};
 use crate::client::{Effect, Endpoint, Event};
 use crate::id::{BrokerId, ConnId};
 use crate::node::Node;
-use crate::protocol::Request;
+use crate::protocol::{Request, Response};
 use crate::time::{Duration, Instant, Now};
 
 const NAME: &str = "guest";
@@ -79,7 +79,7 @@ impl Simulation {
         self.enact_client(node, Effect::Send { conn, request: Box::new(request) });
         self.run_guest(|guest| guest.answer.is_some() || guest.link == Link::Closed);
         let (version, body) = self.guest().answer.take().ok_or("the connection was closed")?;
-        encode(api_key, correlation_id, version, &body).map_err(|error| error.to_string())
+        encode(api_key, correlation_id, &Response::new(version, *body))
     }
 
     fn run_guest(&mut self, done: impl Fn(&Guest) -> bool) {
@@ -96,12 +96,11 @@ impl Simulation {
     }
 }
 
-fn encode(api_key: ApiKey, correlation_id: i32, version: i16, body: &ResponseKind) -> Result<Bytes, String> {
+fn encode(api_key: ApiKey, correlation_id: i32, response: &Response) -> Result<Bytes, String> {
     let mut frame = BytesMut::new();
-    ResponseHeader::default()
-        .with_correlation_id(correlation_id)
-        .encode(&mut frame, api_key.response_header_version(version))
-        .and_then(|()| body.encode(&mut frame, version))
-        .map_err(|error| error.to_string())?;
+    let header = ResponseHeader::default().with_correlation_id(correlation_id);
+    let version = api_key.response_header_version(response.version);
+    header.encode(&mut frame, version).map_err(|error| error.to_string())?;
+    response.encode(&mut frame)?;
     Ok(frame.freeze())
 }

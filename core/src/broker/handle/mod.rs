@@ -13,11 +13,14 @@ pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
+pub mod create_acls;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_acls;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_acls;
 pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
@@ -156,6 +159,9 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
             describe_user_scram_credentials::handle(broker, asked, body, out);
         }
         RequestKind::AlterClientQuotas(body) => alter_client_quotas::handle(broker, asked, body, out),
+        RequestKind::DescribeAcls(body) => describe_acls::handle(broker, asked, body, out),
+        RequestKind::CreateAcls(body) => create_acls::handle(broker, asked, body, out),
+        RequestKind::DeleteAcls(body) => delete_acls::handle(broker, asked, body, out),
         RequestKind::UpdateFeatures(body) => update_features::handle(broker, asked, body, out),
 
         other => unsupported::handle(broker, asked, other, out),

@@ -32,17 +32,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         // Security.
         RequestKind::SaslHandshake(_) => plain!(SaslHandshakeResponse),
         RequestKind::SaslAuthenticate(_) => plain!(SaslAuthenticateResponse),
-        RequestKind::DescribeAcls(_) => plain!(DescribeAclsResponse),
-        RequestKind::CreateAcls(request) => {
-            use create_acls_response::AclCreationResult;
-            let result = |_: &_| AclCreationResult::default().with_error_code(CODE);
-            CreateAclsResponse::default().with_results(each(&request.creations, result)).into()
-        }
-        RequestKind::DeleteAcls(request) => {
-            use delete_acls_response::DeleteAclsFilterResult;
-            let result = |_: &_| DeleteAclsFilterResult::default().with_error_code(CODE);
-            DeleteAclsResponse::default().with_filter_results(each(&request.filters, result)).into()
-        }
         RequestKind::CreateDelegationToken(_) => plain!(CreateDelegationTokenResponse),
         RequestKind::RenewDelegationToken(_) => plain!(RenewDelegationTokenResponse),
         RequestKind::ExpireDelegationToken(_) => plain!(ExpireDelegationTokenResponse),

@@ -246,7 +246,7 @@ impl Room {
                     *file = [&file[..position as usize], &entries].concat().into();
                 }
                 Effect::Reply { ticket, response } => {
-                    response.body.encode(&mut BytesMut::new(), response.version).expect("a reply can be sent");
+                    response.encode(&mut BytesMut::new()).expect("a reply can be sent");
                     match ticket.conn {
                         CLIENT => drop(self.replies.insert(ticket.seq, *response)),
                         conn => self.said.push_back(answer_to_itself(conn, ticket.seq, *response)),
