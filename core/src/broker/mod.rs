@@ -35,7 +35,7 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 pub mod throttle;
-mod transaction;
+pub mod transaction;
 pub mod view;
 
 pub use effect::Effect;

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use kafka_protocol::messages::{RequestKind, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use ottla_core::broker::transaction::asker;
 use ottla_core::id::{BrokerId, ConnId, Offset};
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::request::follower;
@@ -57,8 +58,8 @@ pub struct Watched {
     pub peer: String,
     pub produced: Counts,
     pub fetched: Counts,
-    /// The broker that follows this one over the connection; −1 is none.
-    follower: AtomicI32,
+    /// The broker that it comes from, to follow this one or for a transaction; −1 is none.
+    asker: AtomicI32,
     said: Mutex<Said>,
 }
 
@@ -110,7 +111,7 @@ impl Live {
             peer,
             produced: Counts::default(),
             fetched: Counts::default(),
-            follower: AtomicI32::new(-1),
+            asker: AtomicI32::new(-1),
             said: Mutex::default(),
         });
         self.clients.lock().expect("not poisoned").insert(conn, watched.clone());
@@ -231,9 +232,14 @@ impl Watched {
         self.said.lock().expect("not poisoned").clone()
     }
 
-    /// The broker that follows this one over the connection, if one does.
-    pub fn follower(&self) -> Option<BrokerId> {
-        Some(BrokerId(self.follower.load(Ordering::Relaxed))).filter(|id| id.0 >= 0)
+    /// The broker that it comes from, if it comes from one.
+    pub fn asker(&self) -> Option<BrokerId> {
+        Some(BrokerId(self.asker.load(Ordering::Relaxed))).filter(|id| id.0 >= 0)
+    }
+
+    /// As the event log names whom it comes from.
+    fn name(&self) -> String {
+        self.asker().map_or_else(|| self.client_id(), |broker| broker.to_string())
     }
 
     /// A request was read. Gives its number among the messages, if it is kept.
@@ -241,7 +247,7 @@ impl Watched {
         let counts = match &request.body {
             RequestKind::Produce(_) => Some(&self.produced),
             RequestKind::Fetch(fetch) => {
-                self.follower.store(follower(fetch).unwrap_or(BrokerId::NONE).0, Ordering::Relaxed);
+                self.asker.store(follower(fetch).unwrap_or(BrokerId::NONE).0, Ordering::Relaxed);
                 Some(&self.fetched)
             }
             _ => None,
@@ -259,6 +265,9 @@ impl Watched {
             && said.client_id != id.as_str()
         {
             said.client_id = id.to_string();
+            if let Some(broker) = asker(id) {
+                self.asker.store(broker.0, Ordering::Relaxed);
+            }
             live.say(id, format!("connected to {} from {}", self.broker, self.peer), Level::Info);
         }
         if !live.is_watched() {
@@ -272,7 +281,7 @@ impl Watched {
         let line = messages.worth_a_line(id).map(|message| message.view.line.clone());
         drop(messages);
         if let Some(line) = line {
-            live.say(&self.client_id(), line, Level::Info);
+            live.say(&self.name(), line, Level::Info);
         }
         Some(id)
     }
@@ -313,6 +322,18 @@ impl Said {
                 self.topic = produce.topic_data.first().map(|topic| own(&topic.name));
             }
             RequestKind::Fetch(fetch) => {
+                // A session that begins is about what is named here and nothing else; one that goes on forgets by name
+                // (KIP-227). Without one, a client that pauses a partition leaves it out.
+                if fetch.session_epoch == 0 {
+                    self.positions.clear();
+                    self.positions_by_id.clear();
+                }
+                for topic in &fetch.forgotten_topics_data {
+                    for index in &topic.partitions {
+                        self.positions.remove(&(topic.topic.clone(), *index));
+                        self.positions_by_id.remove(&(topic.topic_id, *index));
+                    }
+                }
                 for topic in &fetch.topics {
                     for partition in &topic.partitions {
                         let (index, offset) = (partition.partition, partition.fetch_offset);
@@ -337,4 +358,40 @@ fn note<K: Ord>(positions: &mut BTreeMap<K, Offset>, partition: K, offset: Offse
 /// Without the request that it came in.
 fn own(name: &TopicName) -> TopicName {
     TopicName(StrBytes::from_string(name.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::FetchRequest;
+    use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn fetch(epoch: i32, wanted: &[(i32, Offset)], forgotten: &[i32]) -> RequestKind {
+        let partition = |(index, offset): &(i32, Offset)| {
+            FetchPartition::default().with_partition(*index).with_fetch_offset(*offset)
+        };
+        let wanted = wanted.iter().map(partition).collect();
+        let topic = FetchTopic::default().with_topic_id(Uuid::from_u128(7)).with_partitions(wanted);
+        let forgotten = ForgottenTopic::default().with_topic_id(Uuid::from_u128(7)).with_partitions(forgotten.to_vec());
+        FetchRequest::default()
+            .with_session_epoch(epoch)
+            .with_topics(vec![topic])
+            .with_forgotten_topics_data(vec![forgotten])
+            .into()
+    }
+
+    #[test]
+    fn positions_are_those_of_the_fetch_session() {
+        let mut said = Said::default();
+        let mut after = |request: RequestKind| {
+            said.hear(&request);
+            said.positions_by_id.iter().map(|((_, index), offset)| (*index, *offset)).collect::<Vec<_>>()
+        };
+        assert_eq!(after(fetch(0, &[(0, 5), (1, 6)], &[])), [(0, 5), (1, 6)]);
+        assert_eq!(after(fetch(1, &[(1, 9)], &[0])), [(1, 9)]);
+        assert_eq!(after(fetch(-1, &[(2, 3)], &[])), [(1, 9), (2, 3)], "without a session nothing is forgotten");
+        assert_eq!(after(fetch(0, &[(3, 1)], &[])), [(3, 1)]);
+    }
 }

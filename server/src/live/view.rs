@@ -17,8 +17,7 @@ use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::protocol::znode;
 use ottla_core::time::Instant;
 use ottla_core::view::{
-    BrokerView, ConsumerView, GroupView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
-    ZooKeeperView,
+    BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View, ZooKeeperView,
 };
 use ottla_core::zookeeper;
 use tokio::sync::watch;
@@ -130,10 +129,6 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         server.zookeeper.look(look).await.unwrap_or_else(|| (ZooKeeperView::dead(), BTreeSet::new()));
     view.zookeeper = zookeeper;
     clients(server, &mut view, passed, rates);
-    for consumer in &mut view.consumers {
-        let has = |group: &&GroupView| group.members.iter().any(|member| member.client_id == consumer.name);
-        consumer.group = view.groups.iter().find(has).map(|group| group.id.clone());
-    }
     view.links.extend(server.exchange.links(&connected));
     view.log = server.live.story().lines();
     view
@@ -158,20 +153,20 @@ enum Role {
 }
 
 /// Connections that are shown as one client.
-struct Group {
+struct Connections {
     members: Vec<(Arc<Watched>, Said)>,
 }
 
 /// Producers, consumers, their links, and the messages between them and the brokers.
 fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>, rates: &mut Rates) {
-    let mut groups: BTreeMap<(String, String, Role), Group> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, String, Role), Connections> = BTreeMap::new();
     let mut names: BTreeMap<ConnId, String> = BTreeMap::new();
     let mut links = BTreeSet::new();
     let members: BTreeSet<String> =
         view.groups.iter().flat_map(|group| &group.members).map(|member| member.client_id.clone()).collect();
     for watched in server.live.clients() {
-        if let Some(follower) = watched.follower() {
-            names.insert(watched.conn, follower.to_string());
+        if let Some(broker) = watched.asker() {
+            names.insert(watched.conn, broker.to_string());
             continue;
         }
         let said = watched.said();
@@ -185,7 +180,7 @@ fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>,
                 _ => Role::Producer,
             };
         let host = watched.peer.rsplit_once(':').map_or(&*watched.peer, |(host, _)| host).to_owned();
-        let group = groups.entry((said.client_id.clone(), host, role)).or_insert(Group { members: Vec::new() });
+        let group = groups.entry((said.client_id.clone(), host, role)).or_insert(Connections { members: Vec::new() });
         group.members.push((watched, said));
     }
     // A client's first connection only asks for metadata: it belongs to what the others show it to be.
@@ -205,7 +200,7 @@ fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>,
             links.insert(LinkView { from: name.clone(), to: member.broker.to_string(), cut: false });
         }
         match role {
-            Role::Consumer => view.consumers.push(consumer(server, view, name, &host, &group)),
+            Role::Consumer => view.consumers.push(consumer(server, view, &client_id, name, &host, &group)),
             _ => view.producers.push(producer(view.now, name, &host, &group, rates)),
         }
     }
@@ -241,7 +236,7 @@ fn name(client_id: &str, host: &str, role: Role, taken: &mut BTreeSet<String>) -
     choice
 }
 
-impl Group {
+impl Connections {
     fn sum(&self, count: impl Fn(&Watched) -> u64) -> u64 {
         self.members.iter().map(|(member, _)| count(member)).sum()
     }
@@ -254,7 +249,7 @@ impl Group {
     }
 }
 
-fn producer(now: Instant, name: String, host: &str, group: &Group, rates: &mut Rates) -> ProducerView {
+fn producer(now: Instant, name: String, host: &str, group: &Connections, rates: &mut Rates) -> ProducerView {
     let sent = group.sum(|member| member.produced.records.load(Ordering::Relaxed));
     let requests = group.sum(|member| member.produced.requests.load(Ordering::Relaxed));
     let answered = group.sum(|member| member.produced.answered.load(Ordering::Relaxed));
@@ -275,7 +270,14 @@ fn producer(now: Instant, name: String, host: &str, group: &Group, rates: &mut R
     }
 }
 
-fn consumer(server: &Server, view: &View, name: String, host: &str, group: &Group) -> ConsumerView {
+fn consumer(
+    server: &Server,
+    view: &View,
+    client_id: &str,
+    name: String,
+    host: &str,
+    group: &Connections,
+) -> ConsumerView {
     let names = server.live.names();
     let mut positions = BTreeMap::new();
     for (_, said) in &group.members {
@@ -295,7 +297,15 @@ fn consumer(server: &Server, view: &View, name: String, host: &str, group: &Grou
     let behind = |((topic, partition), offset): (&(String, i32), &i64)| {
         end(topic, *partition).map_or(0, |end| (end - offset).max(0) as u64)
     };
+    let of_group = view.groups.iter().find(|group| group.members.iter().any(|member| member.client_id == client_id));
+    if let Some(of_group) = of_group {
+        // What it once fetched and another member was given since is not its own any more.
+        let own = of_group.members.iter().filter(|member| member.client_id == client_id);
+        let assigned: BTreeSet<_> = own.flat_map(|member| &member.assigned).collect();
+        positions.retain(|partition, _| assigned.contains(partition));
+    }
     ConsumerView {
+        group: of_group.map(|group| group.id.clone()),
         settings: group.settings(host),
         lag: positions.iter().map(behind).sum(),
         received: group.sum(|member| member.fetched.records.load(Ordering::Relaxed)),

@@ -40,6 +40,9 @@ const RETRY: Duration = Duration::from_millis(50);
 /// Where the numbers of their connections begin; those over which it replicates are below.
 const MARKERS: ConnId = ConnId(1 << 32);
 const VERIFICATIONS: ConnId = ConnId(2 << 32);
+/// Behind the broker's name they are its client ids there.
+const MARKERS_NAME: &str = "txn-marker-sender";
+const VERIFICATIONS_NAME: &str = "add-partitions-manager";
 
 #[derive(Clone)]
 pub(super) struct Transacting {
@@ -56,11 +59,23 @@ struct Line {
     api: ApiKey,
 }
 
+fn client_id(broker: BrokerId, name: &str) -> StrBytes {
+    StrBytes::from_string(format!("{broker}-{name}"))
+}
+
+/// The broker that calls itself so where it asks others for transactions. Anybody can: good for a picture, not for trust.
+pub fn asker(client_id: &str) -> Option<BrokerId> {
+    let names = [MARKERS_NAME, VERIFICATIONS_NAME].into_iter();
+    let id =
+        names.filter_map(|name| client_id.strip_prefix("broker-")?.strip_suffix(name)?.strip_suffix('-')).next()?;
+    id.parse().ok().map(BrokerId)
+}
+
 impl Transacting {
     pub fn new(own: BrokerId, settings: &BrokerSettings, mut dice: impl FnMut(&str) -> Stream) -> Transacting {
         let mut line = |name: &str, first: ConnId, api: ApiKey| {
             let settings = Settings {
-                client_id: StrBytes::from_string(format!("{own}-{name}")),
+                client_id: client_id(own, name),
                 request_timeout: settings.request_timeout,
                 retry_backoff: RECONNECT,
                 reconnect_backoff: RECONNECT,
@@ -71,9 +86,9 @@ impl Transacting {
         };
         Transacting {
             markers: Markers::default(),
-            to_leaders: line("txn-marker-sender", MARKERS, ApiKey::WriteTxnMarkers),
+            to_leaders: line(MARKERS_NAME, MARKERS, ApiKey::WriteTxnMarkers),
             verifier: Verifier::default(),
-            to_coordinators: line("add-partitions-manager", VERIFICATIONS, ApiKey::AddPartitionsToTxn),
+            to_coordinators: line(VERIFICATIONS_NAME, VERIFICATIONS, ApiKey::AddPartitionsToTxn),
         }
     }
 
@@ -221,5 +236,20 @@ impl Broker {
         out.extend(wants.into_iter().map(Effect::Client));
         self.place_markers_anew(out);
         self.transact(now, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_is_known_by_the_client_ids_that_it_has_here() {
+        for name in [MARKERS_NAME, VERIFICATIONS_NAME] {
+            assert_eq!(asker(&client_id(BrokerId(12), name)), Some(BrokerId(12)));
+        }
+        for other in ["broker-12", "broker--txn-marker-sender", "shop", "broker-1-fetcher-0"] {
+            assert_eq!(asker(other), None, "{other}");
+        }
     }
 }
