@@ -247,7 +247,7 @@ pub struct ConsumerView {
     /// Partitions in which it does not know yet where to begin: the lag leaves them out.
     #[serde(default)]
     pub unplaced: u32,
-    /// How it stands with its group, in its own words: `stable`, `joins`; empty where nobody knows.
+    /// How it stands with its group, in its own words, or its coordinator's: `stable`, `joins`; empty where nobody knows.
     #[serde(default)]
     pub membership: String,
 }

@@ -17,7 +17,8 @@ use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::protocol::znode;
 use ottla_core::time::Instant;
 use ottla_core::view::{
-    BrokerView, ConsumerView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View, ZooKeeperView,
+    BrokerView, ConsumerView, GroupView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
+    ZooKeeperView,
 };
 use ottla_core::zookeeper;
 use tokio::sync::watch;
@@ -304,8 +305,20 @@ fn consumer(
         let assigned: BTreeSet<_> = own.flat_map(|member| &member.assigned).collect();
         positions.retain(|partition, _| assigned.contains(partition));
     }
+    let joined = |of_group: &GroupView| {
+        let mut own = of_group.members.iter().filter(|member| member.client_id == client_id);
+        own.all(|member| member.joined)
+    };
+    // As its coordinator sees it.
+    let membership = of_group.map_or("", |of_group| match &*of_group.state {
+        "PreparingRebalance" if joined(of_group) => "joins",
+        "PreparingRebalance" => "is to join again",
+        "CompletingRebalance" => "waits for its assignment",
+        _ => "stable",
+    });
     ConsumerView {
         group: of_group.map(|group| group.id.clone()),
+        membership: membership.to_owned(),
         settings: group.settings(host),
         lag: positions.iter().map(behind).sum(),
         received: group.sum(|member| member.fetched.records.load(Ordering::Relaxed)),

@@ -127,7 +127,8 @@ pub fn Consumer(name: String) -> impl IntoView {
         false => cut(&format!("{}; reads nothing", membership.get()), ((width() - 24.0) / 5.9) as usize),
     };
     let group_name = move || {
-        let room = (width() - group_x() - 12.0 - MONO * 9.0) / MONO;
+        let lag = lag.with(|lag| lag.as_ref().map_or(0, |lag| lag.chars().count())).max(9) as f64;
+        let room = (width() - group_x() - 12.0 - MONO * (lag + 1.0)) / MONO;
         group.get().filter(|_| room > 3.0).map(|group| cut(&group, room as usize))
     };
     let top = |line: usize| 34.0 + POSITION_HEIGHT * line as f64;
