@@ -183,8 +183,9 @@ mod tests {
         let ResponseKind::ShareGroupDescribe(answer) = answer else { panic!("{answer:?}") };
         assert_eq!((answer.groups[0].error_code, &answer.groups[0].group_id), (CODE, &group));
 
-        let answer = response(&CreateAclsRequest::default().with_creations(vec![Default::default()]).into());
-        let ResponseKind::CreateAcls(answer) = answer else { panic!("{answer:?}") };
+        let request = AlterUserScramCredentialsRequest::default().with_deletions(vec![Default::default()]);
+        let answer = response(&request.into());
+        let ResponseKind::AlterUserScramCredentials(answer) = answer else { panic!("{answer:?}") };
         assert_eq!(answer.results[0].error_code, CODE);
 
         let answer = response(&DescribeQuorumRequest::default().into());

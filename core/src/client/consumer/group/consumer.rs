@@ -212,7 +212,8 @@ impl Member {
         if self.asked || self.next > around.now {
             return;
         }
-        let joins = self.epoch == 0;
+        // With all that there is to say, so that it is told all: an answer may have been lost, and an assignment with it.
+        let full = self.epoch == 0 || self.told.owned.is_none();
         let topics = around.settings.pattern.is_none().then(|| shared.topics.clone());
         let told = Told { topics, owned: Some(shared.owned.clone()) };
         let mut body = ConsumerGroupHeartbeatRequest::default()
@@ -221,7 +222,7 @@ impl Member {
             .with_member_epoch(self.epoch)
             .with_instance_id(settings.instance_id.clone())
             .with_rebalance_timeout_ms(-1);
-        if joins {
+        if full {
             let rack = Some(&around.settings.rack).filter(|rack| !rack.is_empty());
             let pattern = around.settings.pattern.as_ref().map(|pattern| pattern.as_str());
             let Protocol::Consumer { remote_assignor } = &settings.protocol else { return };
@@ -231,10 +232,10 @@ impl Member {
                 .with_subscribed_topic_regex(pattern.map(|pattern| StrBytes::from_string(pattern.to_owned())))
                 .with_server_assignor(remote_assignor.clone());
         }
-        if joins || told.topics != self.told.topics {
+        if full || told.topics != self.told.topics {
             body = body.with_subscribed_topic_names(told.topics.clone());
         }
-        if joins || told.owned != self.told.owned {
+        if full || told.owned != self.told.owned {
             body = body.with_topic_partitions(Some(by_id(around, &shared.owned)));
         }
         if self.send(around, link, false, body) {
@@ -320,6 +321,7 @@ impl Member {
             }
             return;
         };
+        self.told = Told::default();
         if coordinator.is_elsewhere(error) {
             self.next = around.now;
             return;

@@ -68,7 +68,13 @@ impl Coordinator {
         match ErrorCode::try_from_code(code) {
             None => {
                 let to = Endpoint { host: host.to_string(), port: port as u16 };
-                self.link = Some(around.network.link_apart(&to));
+                let link = around.network.link_apart(&to);
+                if around.network.is_backing_off(around.now, link) {
+                    // Whoever answers does not know yet that it is gone: to ask again at once gives the same answer.
+                    self.lost(around);
+                    return false;
+                }
+                self.link = Some(link);
                 self.failures = 0;
                 true
             }

@@ -309,6 +309,40 @@ fn a_member_of_the_consumer_protocol_lets_go_says_so_and_takes() {
     assert_eq!(fourth.topic_partitions.unwrap()[0].partitions, [1]);
 }
 
+/// The coordinator repeats an assignment only to who tells it all (KIP-848); else what was in the lost answer would be
+/// nobody's for ever.
+#[test]
+fn after_an_error_a_member_of_the_consumer_protocol_tells_all_of_itself() {
+    let errors = [ErrorCode::CoordinatorLoadInProgress, ErrorCode::NotCoordinator].map(Some);
+    for error in errors.into_iter().chain([None]) {
+        let mut fake = member("group.protocol=consumer enable.auto.commit=false");
+        find(&mut fake);
+        heartbeat(&mut fake, 1, Some(vec![0]));
+        heartbeat(&mut fake, 1, None);
+        fake.pass(5_000);
+        match error {
+            Some(error) => {
+                let (_, conn, request) = asked(&mut fake, ApiKey::ConsumerGroupHeartbeat);
+                let body = ConsumerGroupHeartbeatResponse::default().with_error_code(error.code());
+                fake.answer(conn, &request, body.into());
+            }
+            None => fake.disconnect(2),
+        }
+        // Who is found again before a connection may be tried again is asked about once more.
+        for _ in 0..20 {
+            match [ApiKey::ConsumerGroupHeartbeat, ApiKey::FindCoordinator].map(|api| asks(&fake, api)) {
+                [0, 0] => fake.pass(100),
+                [0, _] => find(&mut fake),
+                _ => break,
+            }
+        }
+        let RequestKind::ConsumerGroupHeartbeat(body) = heartbeat(&mut fake, 1, None) else { unreachable!() };
+        assert_eq!((body.member_epoch, body.rebalance_timeout_ms), (1, 300_000), "{error:?}");
+        assert_eq!(body.subscribed_topic_names, Some(vec![topic()]));
+        assert_eq!(body.topic_partitions.unwrap()[0].partitions, [0]);
+    }
+}
+
 #[test]
 fn a_member_of_the_consumer_protocol_that_is_fenced_has_lost_all_and_joins_anew() {
     for error in [ErrorCode::FencedMemberEpoch, ErrorCode::UnknownMemberId] {
