@@ -377,7 +377,7 @@ impl Driver {
         }
     }
 
-    fn reply(&mut self, ticket: Ticket, mut response: Box<Response>, events: &mut Vec<Event>) {
+    fn reply(&mut self, ticket: Ticket, mut response: Response, events: &mut Vec<Event>) {
         let mut files = Vec::with_capacity(response.records.len());
         for at in 0..response.records.len() {
             let file = response.records[at].and_then(|extent| {

@@ -97,7 +97,10 @@ impl Request {
         client_id: Option<StrBytes>,
         body: RequestKind,
     ) -> Request {
-        Unchecked::new(api_key, version, correlation_id, client_id, body).check()
+        match body {
+            RequestKind::Produce(_) => Unchecked::new(api_key, version, correlation_id, client_id, body).check(),
+            _ => Request { api_key, version, correlation_id, client_id, len: 0, host: None, body, batches: Vec::new() },
+        }
     }
 
     /// Whether an answer comes: to all but a Produce that wants no acknowledgement.

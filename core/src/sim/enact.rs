@@ -246,8 +246,8 @@ impl Simulation {
                 let Some(Use::Client { own, .. }) = self.network.get(conn).map(|connection| &connection.use_) else {
                     return;
                 };
-                let Response { version, body, .. } = *response;
-                let event = client::Event::Response { conn: *own, correlation_id, version, body: Box::new(body) };
+                let Response { version, body, .. } = response;
+                let event = client::Event::Response { conn: *own, correlation_id, version, body };
                 self.said = message.departed;
                 self.tell_as_client(node, event);
             }
@@ -328,12 +328,12 @@ impl Simulation {
     }
 
     /// Puts the record sets of a Fetch into its body, as the client sees them.
-    fn materialise(&mut self, node: NodeId, mut response: Box<Response>) -> Box<Response> {
+    fn materialise(&mut self, node: NodeId, mut response: Response) -> Response {
         if response.records.is_empty() {
             return response;
         }
         let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return response };
-        let ResponseKind::Fetch(fetch) = &mut response.body else { return response };
+        let ResponseKind::Fetch(fetch) = &mut *response.body else { return response };
         let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
         for (partition, extent) in partitions.zip(response.records.drain(..)) {
             let bytes = extent.map_or_else(Bytes::new, |extent| host.disk.read(extent));

@@ -27,6 +27,7 @@ use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::protocol::{Request, Response};
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 use crate::view::MessageKind;
 use crate::zookeeper::{ToClient, ToServer};
 
@@ -64,7 +65,7 @@ pub struct Network {
     /// From, to: how much longer the next message takes.
     holds: BTreeMap<(NodeId, NodeId), Duration>,
     capacities: Capacities,
-    connections: BTreeMap<ConnId, Connection>,
+    connections: VecMap<ConnId, Box<Connection>>,
     /// Between brokers, by the pair in order.
     peers: BTreeMap<(NodeId, NodeId), ConnId>,
     next_conn: u64,
@@ -145,7 +146,7 @@ pub(super) struct Pending {
 pub(super) enum Answer {
     NotYet,
     /// It leaves when all before it have left.
-    Ready(Box<Response>),
+    Ready(Response),
     /// There will be none.
     None,
 }
@@ -182,7 +183,7 @@ pub(super) enum Body {
     Request(Box<Request>),
     Response {
         to: Header,
-        response: Box<Response>,
+        response: Response,
     },
     Call {
         call: CallId,
@@ -210,7 +211,7 @@ impl Body {
     fn load(&self) -> Load {
         let records = match self {
             Body::Request(request) => request.batches.iter().flatten().map(|one| one.batch.bytes.len()).sum(),
-            Body::Response { response, .. } => match &response.body {
+            Body::Response { response, .. } => match &*response.body {
                 ResponseKind::Fetch(fetch) => {
                     let partitions = fetch.responses.iter().flat_map(|topic| &topic.partitions);
                     partitions.filter_map(|partition| partition.records.as_ref()).map(|records| records.len()).sum()
@@ -242,7 +243,7 @@ impl Network {
             slow: BTreeMap::new(),
             holds: BTreeMap::new(),
             capacities: Capacities::new(cluster.capacity),
-            connections: BTreeMap::new(),
+            connections: VecMap::default(),
             peers: BTreeMap::new(),
             next_conn: 0,
             next_message: 0,
@@ -278,20 +279,21 @@ impl Network {
         };
         let pipes = [pipe(from, to), pipe(to, from)];
         let ends = [End { node: from, state }, End { node: to, state }];
-        self.connections.insert(conn, Connection { ends, pipes, use_, unacknowledged: false, died: None });
+        let connection = Connection { ends, pipes, use_, unacknowledged: false, died: None };
+        self.connections.insert(conn, Box::new(connection));
         conn
     }
 
     pub(super) fn get(&self, conn: ConnId) -> Option<&Connection> {
-        self.connections.get(&conn)
+        self.connections.get(&conn).map(|connection| &**connection)
     }
 
     pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
-        self.connections.get_mut(&conn)
+        self.connections.get_mut(&conn).map(|connection| &mut **connection)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection)> {
-        self.connections.iter().map(|(conn, connection)| (*conn, connection))
+        self.connections.iter().map(|(conn, connection)| (*conn, &**connection))
     }
 
     /// The connection between two brokers, and which end the first of them has.
@@ -447,7 +449,7 @@ impl Network {
 
     /// Connections that `node` has an end of, and which.
     pub(super) fn of(&self, node: NodeId) -> Vec<(ConnId, usize)> {
-        let ends = |(conn, connection): (&ConnId, &Connection)| {
+        let ends = |(conn, connection): (&ConnId, &Box<Connection>)| {
             let side = connection.ends.iter().position(|end| end.node == node)?;
             Some((*conn, side))
         };
@@ -472,11 +474,16 @@ impl Pipe {
         if self.loopback {
             return LOOPBACK;
         }
-        let latency = Duration::from_nanos(self.dice.between(least.as_nanos() as u64, most.as_nanos() as u64));
-        let mut delay = latency + self.slow;
+        let mut delay = Duration::from_nanos(self.dice.between(least.as_nanos() as u64, most.as_nanos() as u64));
+        if !self.slow.is_zero() {
+            delay += self.slow;
+        }
+        if loss_per_million == 0 {
+            return delay;
+        }
         let mut wait = RTO;
         for _ in 0..RETRANSMISSIONS {
-            if loss_per_million == 0 || !self.dice.chance(loss_per_million) {
+            if !self.dice.chance(loss_per_million) {
                 break;
             }
             delay += wait;

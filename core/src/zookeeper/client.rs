@@ -245,7 +245,10 @@ impl<T> Client<T> {
         match self.state {
             State::Resting { until } => Some(until),
             State::Opening { .. } | State::Connecting { .. } => Some(self.heard + self.patience()),
-            State::Connected { .. } => Some((self.heard + self.patience()).min(self.sent + self.patience() / 2)),
+            State::Connected { .. } => {
+                let patience = self.patience();
+                Some((self.heard + patience).min(self.sent + patience / 2))
+            }
             State::Closed => None,
         }
     }

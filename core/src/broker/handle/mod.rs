@@ -93,16 +93,22 @@ impl Asked {
 
     /// Answers, in the version that was asked in.
     pub fn reply(self, body: impl Into<ResponseKind>, out: &mut Vec<Effect>) {
-        let response = Box::new(Response::new(self.version, body.into()));
+        let response = Response::new(self.version, body.into());
         out.push(Effect::Reply { ticket: self.ticket, response });
     }
 }
 
 /// The table of contents: every API that is served and the file that serves it.
-pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, request: Request, out: &mut Vec<Effect>) {
-    let Request { version, client_id, host, .. } = request;
+pub(super) fn route(
+    broker: &mut Broker,
+    now: Now,
+    ticket: crate::id::Ticket,
+    request: Box<Request>,
+    out: &mut Vec<Effect>,
+) {
+    let Request { version, client_id, host, body, batches, .. } = *request;
     let asked = Asked { now, ticket, version, client_id, host };
-    match request.body {
+    match body {
         RequestKind::ApiVersions(body) => api_versions::handle(broker, asked, body, out),
         RequestKind::Metadata(body) => metadata::handle(broker, asked, body, out),
         RequestKind::DescribeCluster(body) => describe_cluster::handle(broker, asked, body, out),
@@ -110,7 +116,7 @@ pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, re
         RequestKind::DescribeTopicPartitions(body) => describe_topic_partitions::handle(broker, asked, body, out),
         RequestKind::DescribeLogDirs(body) => describe_log_dirs::handle(broker, asked, body, out),
 
-        RequestKind::Produce(body) => produce::handle(broker, asked, body, request.batches, out),
+        RequestKind::Produce(body) => produce::handle(broker, asked, body, batches, out),
         RequestKind::Fetch(body) => fetch::handle(broker, asked, body, out),
         RequestKind::ListOffsets(body) => list_offsets::handle(broker, asked, body, out),
         RequestKind::OffsetForLeaderEpoch(body) => offset_for_leader_epoch::handle(broker, asked, body, out),

@@ -50,7 +50,7 @@ use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
 use crate::error::ErrorCode;
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, sooner};
 
 const BUFFER_EXHAUSTED: &str = "BufferExhaustedException";
 
@@ -186,7 +186,8 @@ impl Producer {
         loop {
             self.call(now, out);
             self.metadata.poll(now.instant, &self.settings.connection, &mut self.network, Tag::Metadata, out);
-            let is_settled = |sender: &Sender| sender.transactions.as_ref().is_some_and(TransactionManager::is_settled);
+            let is_settled =
+                |sender: &Sender| sender.transactions.as_deref().is_some_and(TransactionManager::is_settled);
             let (reserved, before) = (self.accumulator.reserved(), is_settled(&self.sender));
             self.with_sender(now, out, Sender::send);
             if self.closing(out) {
@@ -300,7 +301,7 @@ impl Producer {
 
     /// A call throws, and the application does what it can do then.
     fn throw(&mut self, call: &Call, exception: Exception, out: &mut Vec<Effect>) {
-        let fatal = self.sender.transactions.as_ref().is_some_and(TransactionManager::has_fatal_error);
+        let fatal = self.sender.transactions.as_deref().is_some_and(TransactionManager::has_fatal_error);
         match &call.what {
             What::Send(..) => self.refuse(call, -1, (true, &exception), out),
             _ => program::thrown(call, &exception, out),
@@ -409,7 +410,7 @@ impl Producer {
     }
 
     fn answered(&mut self, now: Now, answer: Answer<Tag>, out: &mut Vec<Effect>) {
-        match (answer.tag, answer.body) {
+        match (answer.tag, *answer.body) {
             (Tag::Metadata, ResponseKind::Metadata(body)) => {
                 self.metadata.update(now.instant, &self.settings.connection, body, &mut self.network);
             }
@@ -465,7 +466,7 @@ impl Node for Producer {
             Event::Opened { conn } => self.network.opened(now.instant, conn, out),
             Event::Closed { conn } => self.network.closed(now.instant, conn),
             Event::Response { conn, correlation_id, version, body } => {
-                if let Some(answer) = self.network.response(now.instant, conn, correlation_id, version, *body, out) {
+                if let Some(answer) = self.network.response(now.instant, conn, correlation_id, version, body, out) {
                     self.answered(now, answer, out);
                 }
             }
@@ -499,16 +500,9 @@ impl Node for Producer {
             return None;
         }
         let blocked = self.application.blocked().map(|since| since + self.settings.max_block);
-        [
-            blocked,
-            self.application.deadline(),
-            self.sender.deadline(),
-            self.metadata.deadline(),
-            self.network.deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let deadline = sooner(blocked, self.application.deadline());
+        let deadline = sooner(deadline, self.sender.deadline());
+        sooner(deadline, sooner(self.metadata.deadline(), self.network.deadline()))
     }
 }
 
