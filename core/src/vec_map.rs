@@ -109,6 +109,20 @@ impl<K: Ord, V> VecMap<K, V> {
         self.entries.iter().map(|(key, _)| key)
     }
 
+    /// Where that key is in the order, looked for at `hint` first.
+    pub fn place_of(&self, key: &K, hint: usize) -> Option<usize> {
+        if self.key_at(hint) == Some(key) { Some(hint) } else { self.place(key).ok() }
+    }
+
+    /// The value with that place in the order.
+    pub fn value_at(&self, place: usize) -> Option<&V> {
+        self.entries.get(place).map(|(_, value)| value)
+    }
+
+    pub fn value_at_mut(&mut self, place: usize) -> Option<&mut V> {
+        self.entries.get_mut(place).map(|(_, value)| value)
+    }
+
     /// The key with that place in the order.
     pub fn key_at(&self, place: usize) -> Option<&K> {
         self.entries.get(place).map(|(key, _)| key)

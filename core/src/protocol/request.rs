@@ -90,6 +90,7 @@ pub fn follower(fetch: &FetchRequest) -> Option<BrokerId> {
 
 impl Request {
     /// Takes the records of a Produce out of the body and checks them.
+    #[inline]
     pub fn new(
         api_key: ApiKey,
         version: i16,

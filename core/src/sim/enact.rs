@@ -10,6 +10,7 @@ use crate::broker::{self, event};
 use crate::client;
 use crate::id::{CallId, ConnId, LogId, Ticket};
 use crate::protocol::{Request, Response, line};
+use crate::time::Instant;
 use crate::view::Level;
 use crate::zookeeper::{self, server};
 
@@ -161,7 +162,7 @@ impl Simulation {
 
     /// A message reaches the other end.
     pub(super) fn arrive(&mut self, arrival: Arrival) -> bool {
-        let Arrival { conn, side, .. } = arrival;
+        let (conn, side) = (arrival.conn, arrival.side as usize);
         let Some(message) = self.network.arrive(self.now, arrival) else { return false };
         let Some(connection) = self.network.get_mut(conn) else { return false };
         let end = 1 - side;
@@ -344,14 +345,14 @@ impl Simulation {
     }
 
     pub(super) fn send(&mut self, conn: ConnId, side: usize, body: Body) {
-        if let Some(arrival) = self.network.send(self.now, conn, side, body) {
-            self.schedule(arrival.at, What::Arrive(arrival));
+        if let Some((at, arrival)) = self.network.send(self.now, conn, side, body) {
+            self.schedule(at, What::Arrive(arrival));
         }
     }
 
-    pub(super) fn schedule_all(&mut self, arrivals: Vec<Arrival>) {
-        for arrival in arrivals {
-            self.schedule(arrival.at, What::Arrive(arrival));
+    pub(super) fn schedule_all(&mut self, arrivals: Vec<(Instant, Arrival)>) {
+        for (at, arrival) in arrivals {
+            self.schedule(at, What::Arrive(arrival));
         }
     }
 

@@ -255,7 +255,7 @@ impl<T> Client<T> {
 
     /// How long the server may say nothing. (4)
     fn patience(&self) -> Duration {
-        self.timeout * 2 / 3
+        Duration::from_nanos(self.timeout.as_nanos() as u64 * 2 / 3)
     }
 
     fn opened(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Effect>) {

@@ -106,9 +106,9 @@ pub(super) fn route(
     request: Box<Request>,
     out: &mut Vec<Effect>,
 ) {
-    let Request { version, client_id, host, body, batches, .. } = *request;
-    let asked = Asked { now, ticket, version, client_id, host };
-    match body {
+    let Request { version, .. } = *request;
+    let asked = Asked { now, ticket, version, client_id: request.client_id, host: request.host };
+    match request.body {
         RequestKind::ApiVersions(body) => api_versions::handle(broker, asked, body, out),
         RequestKind::Metadata(body) => metadata::handle(broker, asked, body, out),
         RequestKind::DescribeCluster(body) => describe_cluster::handle(broker, asked, body, out),
@@ -116,7 +116,7 @@ pub(super) fn route(
         RequestKind::DescribeTopicPartitions(body) => describe_topic_partitions::handle(broker, asked, body, out),
         RequestKind::DescribeLogDirs(body) => describe_log_dirs::handle(broker, asked, body, out),
 
-        RequestKind::Produce(body) => produce::handle(broker, asked, body, batches, out),
+        RequestKind::Produce(body) => produce::handle(broker, asked, body, request.batches, out),
         RequestKind::Fetch(body) => fetch::handle(broker, asked, body, out),
         RequestKind::ListOffsets(body) => list_offsets::handle(broker, asked, body, out),
         RequestKind::OffsetForLeaderEpoch(body) => offset_for_leader_epoch::handle(broker, asked, body, out),

@@ -246,7 +246,8 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         let until = self.after_backoff(now);
-        let Some(partition) = self.partition_mut(log) else { return };
+        self.touch(log);
+        let Some(partition) = self.slot(log) else { return };
         let batches = match batches {
             Ok(batches) => batches,
             Err(invalid) => {

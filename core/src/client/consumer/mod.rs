@@ -536,8 +536,8 @@ impl Node for Consumer {
                     self.answered(at, answer, out);
                 }
             }
-            Event::Command(command) => self.command(at, command, out),
-            Event::Call { id, call } => self.called(at, id, call, out),
+            Event::Command(command) => self.command(at, *command, out),
+            Event::Call { id, call } => self.called(at, id, *call, out),
             Event::Processed { well } => self.processed(well, out),
             // That of producers.
             Event::Process(_) => {}

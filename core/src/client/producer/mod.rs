@@ -201,6 +201,27 @@ impl Producer {
         }
     }
 
+    fn command(&mut self, now: Instant, command: Command, out: &mut Vec<Effect>) {
+        match command {
+            Command::Transaction(turn) => self.ask(What::Transaction(turn), out),
+            Command::SendOffsets(offsets) => self.ask(What::SendOffsets(Arc::new(offsets)), out),
+            Command::Rate { milli_per_second } => self.application.set_rate(now, milli_per_second),
+            Command::Send(record) => {
+                if let Err((sequence, chosen)) = self.application.choose(record) {
+                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
+                    let error = match self.application.is_closed() {
+                        true => closing::closed(),
+                        false => Exception::kafka("too many records wait behind one that blocks"),
+                    };
+                    self.refuse(&call, -1, (false, &error), out);
+                }
+            }
+            Command::Close => self.close(out),
+            // Those of consumers.
+            Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. } => {}
+        }
+    }
+
     /// Another call of the application's.
     fn ask(&mut self, what: What, out: &mut Vec<Effect>) {
         if self.application.is_closed() {
@@ -470,27 +491,11 @@ impl Node for Producer {
                     self.answered(now, answer, out);
                 }
             }
-            Event::Command(Command::Transaction(turn)) => self.ask(What::Transaction(turn), out),
-            Event::Command(Command::SendOffsets(offsets)) => self.ask(What::SendOffsets(Arc::new(offsets)), out),
             Event::Process(polled) => self.application.process(&polled, &self.topics[0]),
-            Event::Command(Command::Rate { milli_per_second }) => {
-                self.application.set_rate(now.instant, milli_per_second);
-            }
-            Event::Command(Command::Send(record)) => {
-                if let Err((sequence, chosen)) = self.application.choose(record) {
-                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
-                    let error = match self.application.is_closed() {
-                        true => closing::closed(),
-                        false => Exception::kafka("too many records wait behind one that blocks"),
-                    };
-                    self.refuse(&call, -1, (false, &error), out);
-                }
-            }
-            Event::Call { id, call } => self.called(id, call),
-            Event::Command(Command::Close) => self.close(out),
-            // Those of consumers.
-            Event::Command(Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. })
-            | Event::Processed { .. } => {}
+            Event::Command(command) => self.command(now.instant, *command, out),
+            Event::Call { id, call } => self.called(id, *call),
+            // That of consumers.
+            Event::Processed { .. } => {}
         }
         self.run(now, out);
     }

@@ -205,10 +205,18 @@ impl Checks {
             let has_all = returned && replica.agrees(&ledger.truth, Offset::MAX) >= ledger.truth.end();
             replica.lost = replica.lost.filter(|end| !has_all || replica.marks.end() < *end);
         }
-        for check in [valid_high_watermark::check, strong_isr::check, weak_isr::check, leader_completeness::check] {
-            let verdict = check(&self.ledgers[place]);
-            self.judge_once(at, place, verdict);
-        }
+        let ledger = &self.ledgers[place];
+        let high_watermark = valid_high_watermark::check(ledger);
+        let strong = strong_isr::check(ledger);
+        let isr = ledger.authority.as_ref().map(|authority| &authority.isr);
+        // Where leaders and ZooKeeper agree on who is in sync, both ask the same.
+        let same = strong.is_ok() && ledger.leaders().all(|(_, _, process)| isr == Some(&process.isr));
+        let weak = if same { Ok(()) } else { weak_isr::check(ledger) };
+        let complete = leader_completeness::check(ledger);
+        self.judge_once(at, place, high_watermark);
+        self.judge_once(at, place, strong);
+        self.judge_once(at, place, weak);
+        self.judge_once(at, place, complete);
     }
 
     fn look_for_losses(&mut self, at: Instant, place: usize, exempt: Option<&'static str>) {

@@ -148,8 +148,8 @@ impl Writer {
     }
 
     pub fn sent(&mut self, number: u64) {
-        if let Some(open) = Arc::make_mut(&mut self.transactions).last_mut()
-            && open.stage == Stage::Begun
+        if self.transactions.last().is_some_and(|last| last.stage == Stage::Begun)
+            && let Some(open) = Arc::make_mut(&mut self.transactions).last_mut()
         {
             let from = if open.records.0 == open.records.1 { number } else { open.records.0 };
             open.records = (from, number + 1);

@@ -121,6 +121,7 @@ impl Broker {
         asked.reply(body, out);
     }
 
+    #[inline]
     fn partition_data(
         &self,
         part: &Part,
