@@ -49,5 +49,6 @@ pub mod rng;
 pub mod shared_map;
 pub mod sim;
 pub mod time;
+mod vec_map;
 pub mod view;
 pub mod zookeeper;

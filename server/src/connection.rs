@@ -88,7 +88,7 @@ pub struct Listener {
 /// What a broker has to say to a connection.
 #[derive(Debug)]
 pub enum Outbound {
-    Reply { seq: u64, response: Box<Response>, files: Vec<Option<FileSlice>> },
+    Reply { seq: u64, response: Response, files: Vec<Option<FileSlice>> },
     NoReply { seq: u64 },
     Limit,
     Mute { until: Instant },
@@ -230,7 +230,7 @@ struct Place {
     message: Option<u64>,
     /// Of the answer, once it is there.
     unsent: usize,
-    reply: Option<Option<(Box<Response>, Vec<Option<FileSlice>>)>>,
+    reply: Option<Option<(Response, Vec<Option<FileSlice>>)>>,
 }
 
 impl Order {
@@ -251,10 +251,10 @@ impl Order {
         self.front + self.places.len() as u64 - 1
     }
 
-    fn fill(&mut self, seq: u64, reply: Option<(Box<Response>, Vec<Option<FileSlice>>)>) {
+    fn fill(&mut self, seq: u64, reply: Option<(Response, Vec<Option<FileSlice>>)>) {
         let at = seq.checked_sub(self.front).map(|at| at as usize);
         if let Some(place) = at.and_then(|at| self.places.get_mut(at)) {
-            place.unsent = match reply.as_ref().map(|(response, _)| (&response.body, response.version)) {
+            place.unsent = match reply.as_ref().map(|(response, _)| (&*response.body, response.version)) {
                 Some((ResponseKind::Fetch(fetch), version)) => fetch.compute_size(version).unwrap_or(0),
                 _ => 0,
             };
@@ -429,7 +429,7 @@ impl Connection<'_> {
         let live = &self.listener.broker.live;
         let kept = self.watched.response(live, place.message, place.correlation_id, &response, &files);
         answer
-            .push(place.api, place.correlation_id, *response, files)
+            .push(place.api, place.correlation_id, response, files)
             .map_err(|error| Why::Cut(format!("an answer to {:?} that cannot be encoded: {error}", place.api)))?;
         if let Some(kept) = kept {
             live.messages().weigh(kept, answer.encoded() - encoded);
@@ -490,8 +490,8 @@ mod tests {
         Place { api, correlation_id: 0, bytes: 100, since: Instant::now(), message: None, unsent: 0, reply: None }
     }
 
-    fn reply(body: impl Into<ResponseKind>) -> Option<(Box<Response>, Vec<Option<FileSlice>>)> {
-        Some((Box::new(Response::new(12, body.into())), Vec::new()))
+    fn reply(body: impl Into<ResponseKind>) -> Option<(Response, Vec<Option<FileSlice>>)> {
+        Some((Response::new(12, body.into()), Vec::new()))
     }
 
     #[test]

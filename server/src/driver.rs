@@ -377,7 +377,7 @@ impl Driver {
         }
     }
 
-    fn reply(&mut self, ticket: Ticket, mut response: Box<Response>, events: &mut Vec<Event>) {
+    fn reply(&mut self, ticket: Ticket, mut response: Response, events: &mut Vec<Event>) {
         let mut files = Vec::with_capacity(response.records.len());
         for at in 0..response.records.len() {
             let file = response.records[at].and_then(|extent| {
@@ -405,10 +405,10 @@ impl Driver {
             Ok(slice) => slice,
             Err(error) => {
                 self.storage.unread(extent, &error, events);
-                return events.push(Event::Worked { work, done: job.run(&Bytes::new()) });
+                return events.push(Event::Worked { work, done: job.run(&Bytes::new()).into() });
             }
         };
-        self.elsewhere(extent, slice, move |bytes| Event::Worked { work, done: job.run(&bytes) });
+        self.elsewhere(extent, slice, move |bytes| Event::Worked { work, done: job.run(&bytes).into() });
     }
 
     /// A few KiB that the broker must look into: at once where they are in memory, else by a thread that may wait.

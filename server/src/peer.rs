@@ -244,6 +244,6 @@ async fn receive(
             Err(_) => return Some(format!("an answer to {api:?} v{version} that cannot be decoded")),
         };
         let Response { version, body, .. } = response;
-        tell.tell(Event::Response { conn, correlation_id, version, body: Box::new(body) });
+        tell.tell(Event::Response { conn, correlation_id, version, body });
     }
 }

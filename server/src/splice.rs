@@ -86,7 +86,7 @@ impl Answer {
         if api.response_header_version(response.version) > 0 {
             self.bytes.put_u8(0);
         }
-        if let ResponseKind::Fetch(fetch) = &mut response.body {
+        if let ResponseKind::Fetch(fetch) = &mut *response.body {
             let mut files = files.into_iter();
             for partition in fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
                 let slice = files.next().flatten();

@@ -21,7 +21,7 @@ use crate::config::BrokerSettings;
 use crate::id::{LogId, Offset};
 use crate::log::checkpoint::{self, CLEANER, LOG_START, RECOVERY_POINT, REPLICATION};
 use crate::partition::Partition;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, sooner};
 
 /// Kafka begins its log chores this long after the start.
 const INITIAL_DELAY: Duration = Duration::from_millis(30_000);
@@ -103,9 +103,8 @@ impl Chores {
             Some(Stop::Handing { until } | Stop::Leaving { until }) => Some(until),
             Some(Stop::Flushing { .. } | Stop::Stopped) | None => None,
         };
-        let fixed =
-            [self.recovery_points, self.log_starts, self.retention, self.isrs, self.producers].into_iter().min();
-        [fixed, self.high_watermarks, flush, stop].into_iter().flatten().min()
+        let fixed = self.recovery_points.min(self.log_starts).min(self.retention).min(self.isrs).min(self.producers);
+        sooner(sooner(Some(fixed), self.high_watermarks), sooner(flush, stop))
     }
 
     pub fn flush_at(&mut self, instant: Instant, log: LogId) {

@@ -19,7 +19,7 @@ use crate::zookeeper;
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Answer a request. Drivers send the answers of one connection in the order of its requests.
-    Reply { ticket: Ticket, response: Box<Response> },
+    Reply { ticket: Ticket, response: Response },
     /// The request has no answer (Produce with acks=0): its place in the order is free.
     NoReply { ticket: Ticket },
     /// From here on take a request from a client only when all before it are answered: it has a quota.

@@ -33,7 +33,7 @@ pub enum Event {
     /// What a [`Read`](super::Effect::Read) asked for: as long as the extent, or shorter where the file ends.
     Loaded { read: ReadId, bytes: Bytes },
     /// What a [`Work`](super::Effect::Work) came to.
-    Worked { work: WorkId, done: Done },
+    Worked { work: WorkId, done: Box<Done> },
     /// What a [`Seal`](super::Effect::Seal) was about would survive the machine.
     Sealed { seal: WorkId },
     /// The disk failed under this log; it takes no more effects.

@@ -603,7 +603,7 @@ impl Broker {
     pub(super) fn admit(&mut self, now: Now, ticket: Ticket, request: Box<Request>, out: &mut Vec<Effect>) {
         let waits = self.cluster.version == 0 && !matches!(request.body, RequestKind::ApiVersions(_));
         if !waits {
-            return super::handle::route(self, now, ticket, *request, out);
+            return super::handle::route(self, now, ticket, request, out);
         }
         if self.membership.waiting.len() == MAX_WAITING {
             let why = "too many requests wait until this broker has joined its cluster".to_owned();
@@ -615,7 +615,7 @@ impl Broker {
     /// The first word of the cluster has come: whoever waited for it is served.
     pub(super) fn admit_those_who_waited(&mut self, now: Now, out: &mut Vec<Effect>) {
         for (ticket, request) in std::mem::take(&mut self.membership.waiting) {
-            super::handle::route(self, now, ticket, *request, out);
+            super::handle::route(self, now, ticket, request, out);
         }
     }
 

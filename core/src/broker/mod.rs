@@ -61,7 +61,7 @@ use crate::node::Node;
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
 use crate::rng::{Seed, Stream};
-use crate::time::{Instant, Now};
+use crate::time::{Instant, Now, sooner};
 use purgatory::{Parked, Reading, Until};
 
 /// How a broker is started.
@@ -343,7 +343,7 @@ impl Node for Broker {
             Event::Appended { log, end } => self.appended(log, end, out),
             Event::Flushed { log, end } => self.flushed(now, log, end, out),
             Event::Loaded { read, bytes } => self.loaded(now, read, &bytes, out),
-            Event::Worked { work, done } => self.worked(now, work, done, out),
+            Event::Worked { work, done } => self.worked(now, work, *done, out),
             Event::Sealed { seal } => self.sealed(now, seal, out),
             Event::Offline { log, cause } => self.offline(log, cause, out),
 
@@ -365,19 +365,16 @@ impl Node for Broker {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let parts = [
-            self.purgatory.deadline(),
-            self.membership.deadline(),
-            self.controller.as_ref().and_then(Controller::deadline),
-            self.chores.deadline(),
-            self.cleaner.deadline(),
-            self.groups.deadline(),
-            self.transactions.deadline(),
-            self.replication.deadline(),
-            self.transacting.deadline(),
-            self.holds.deadline(),
-        ];
-        parts.into_iter().flatten().min()
+        // Asked after every step: no detours.
+        let deadline = sooner(self.purgatory.deadline(), self.membership.deadline());
+        let deadline = sooner(deadline, self.controller.as_ref().and_then(Controller::deadline));
+        let deadline = sooner(deadline, self.chores.deadline());
+        let deadline = sooner(deadline, self.cleaner.deadline());
+        let deadline = sooner(deadline, self.groups.deadline());
+        let deadline = sooner(deadline, self.transactions.deadline());
+        let deadline = sooner(deadline, self.replication.deadline());
+        let deadline = sooner(deadline, self.transacting.deadline());
+        sooner(deadline, self.holds.deadline())
     }
 }
 

@@ -25,13 +25,14 @@ use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::{ReadSeek, Replay, TimeSeek};
 use crate::time::Instant;
+use crate::vec_map::VecMap;
 
 #[derive(Clone)]
 pub enum Parked {
-    Produce(Producing),
-    Markers(Marking),
-    Fetch(Fetching),
-    DeleteRecords(Deleting),
+    Produce(Box<Producing>),
+    Markers(Box<Marking>),
+    Fetch(Box<Fetching>),
+    DeleteRecords(Box<Deleting>),
 }
 
 impl Parked {
@@ -57,7 +58,7 @@ impl Parked {
 /// A request that goes on when bytes come.
 #[derive(Clone)]
 pub enum Reading {
-    Fetch(Fetching, ReadSeek),
+    Fetch(Box<Fetching>, ReadSeek),
     ListOffsets(Listing, TimeSeek),
     /// Not a client's: a follower that finds out where to cut.
     Cut(Cutting),
@@ -99,13 +100,16 @@ struct Waiting {
 struct Queues {
     written: VecDeque<Waiting>,
     committed: VecDeque<Waiting>,
-    fetches: BTreeSet<Ticket>,
+    /// In order.
+    fetches: Vec<Ticket>,
     deletes: BTreeSet<Ticket>,
 }
 
 #[derive(Clone, Default)]
 pub struct Purgatory {
-    parked: BTreeMap<Ticket, Parked>,
+    /// By connection, which has few; an entry stays until the connection is closed.
+    parked: BTreeMap<ConnId, VecMap<u64, Parked>>,
+    waiting: usize,
     /// When to give up.
     deadlines: BTreeSet<(Instant, Ticket)>,
     /// By [`LogId`].
@@ -117,7 +121,7 @@ pub struct Purgatory {
 impl Purgatory {
     /// Requests that wait.
     pub fn waiting(&self) -> usize {
-        self.parked.len() + self.reading.len()
+        self.waiting + self.reading.len()
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -140,27 +144,30 @@ impl Purgatory {
             queue.insert(at, Waiting { end, ticket, wait });
         }
         self.deadlines.extend(parked.deadline().map(|instant| (instant, ticket)));
-        self.parked.insert(ticket, parked);
+        self.put(ticket, parked);
     }
 
     /// Parks a Fetch until its deadline, or until it is taken because one of its logs moved on.
-    pub fn park_fetch(&mut self, fetching: Fetching) {
+    pub fn park_fetch(&mut self, fetching: Box<Fetching>) {
         let ticket = fetching.asked.ticket;
         for log in fetching.logs() {
-            self.queues(log).fetches.insert(ticket);
+            let fetches = &mut self.queues(log).fetches;
+            if let Err(place) = fetches.binary_search(&ticket) {
+                fetches.insert(place, ticket);
+            }
         }
         self.deadlines.insert((fetching.deadline, ticket));
-        self.parked.insert(ticket, Parked::Fetch(fetching));
+        self.put(ticket, Parked::Fetch(fetching));
     }
 
     /// Parks a DeleteRecords until its deadline, or until it is taken because one of its logs moved on.
-    pub fn park_delete(&mut self, deleting: Deleting) {
+    pub fn park_delete(&mut self, deleting: Box<Deleting>) {
         let ticket = deleting.asked.ticket;
         for log in deleting.logs() {
             self.queues(log).deletes.insert(ticket);
         }
         self.deadlines.insert((deleting.deadline, ticket));
-        self.parked.insert(ticket, Parked::DeleteRecords(deleting));
+        self.put(ticket, Parked::DeleteRecords(deleting));
     }
 
     /// The next batch of that log that is `until` below `end`: the request and which of its batches.
@@ -178,7 +185,14 @@ impl Purgatory {
 
     /// The parked fetches that watch `log`.
     pub fn fetches_of(&self, log: LogId) -> Vec<Ticket> {
-        self.logs.get(log.0 as usize).map(|queues| queues.fetches.iter().copied().collect()).unwrap_or_default()
+        self.logs.get(log.0 as usize).map(|queues| queues.fetches.clone()).unwrap_or_default()
+    }
+
+    /// The first parked fetch behind `ticket` that watches `log`.
+    pub fn fetch_after(&self, log: LogId, ticket: Option<Ticket>) -> Option<Ticket> {
+        let fetches = &self.logs.get(log.0 as usize)?.fetches;
+        let place = ticket.map_or(0, |ticket| fetches.partition_point(|other| *other <= ticket));
+        fetches.get(place).copied()
     }
 
     /// The parked DeleteRecords that wait for `log`.
@@ -187,15 +201,24 @@ impl Purgatory {
     }
 
     pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Parked> {
-        self.parked.get_mut(&ticket)
+        self.parked.get_mut(&ticket.conn)?.get_mut(&ticket.seq)
+    }
+
+    fn put(&mut self, ticket: Ticket, parked: Parked) {
+        let old = self.parked.entry(ticket.conn).or_default().insert(ticket.seq, parked);
+        self.waiting += usize::from(old.is_none());
     }
 
     /// Takes a request out, wherever it waits in queues.
     pub fn take(&mut self, ticket: Ticket) -> Option<Parked> {
-        let parked = self.parked.remove(&ticket)?;
+        let parked = self.parked.get_mut(&ticket.conn)?.remove(&ticket.seq)?;
+        self.waiting -= 1;
         if let Parked::Fetch(fetching) = &parked {
             for log in fetching.logs() {
-                self.queues(log).fetches.remove(&ticket);
+                let fetches = &mut self.queues(log).fetches;
+                if let Ok(place) = fetches.binary_search(&ticket) {
+                    fetches.remove(place);
+                }
             }
         }
         if let Parked::DeleteRecords(deleting) = &parked {
@@ -237,11 +260,10 @@ impl Purgatory {
 
     /// Nobody waits for answers on that connection any more.
     pub fn closed(&mut self, conn: ConnId) {
-        let all = Ticket { conn, seq: 0 }..=Ticket { conn, seq: u64::MAX };
-        let parked: Vec<Ticket> = self.parked.range(all).map(|(&ticket, _)| ticket).collect();
-        for ticket in parked {
-            self.take(ticket);
+        while let Some(&seq) = self.parked.get(&conn).and_then(|parked| parked.key_at(0)) {
+            self.take(Ticket { conn, seq });
         }
+        self.parked.remove(&conn);
         self.reading.retain(|_, reading| reading.ticket().is_none_or(|ticket| ticket.conn != conn));
     }
 

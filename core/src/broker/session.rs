@@ -109,13 +109,13 @@ struct Session {
 }
 
 impl Session {
-    fn put(&mut self, key: Key, wanted: Wanted, told: Told) {
-        if let Some(cached) = self.places.get(&key).and_then(|place| self.order.get_mut(place)) {
+    fn put(&mut self, key: &Key, wanted: Wanted, told: Told) {
+        if let Some(cached) = self.places.get(key).and_then(|place| self.order.get_mut(place)) {
             cached.wanted = wanted;
             return;
         }
         self.places.insert(key.clone(), self.next_place);
-        self.order.insert(self.next_place, Cached { key, wanted, told });
+        self.order.insert(self.next_place, Cached { key: key.clone(), wanted, told });
         self.next_place += 1;
     }
 
@@ -134,18 +134,21 @@ impl Session {
 
     /// Notes an outcome. True where the response must name the partition.
     fn answer(&mut self, key: &Key, outcome: &Outcome) -> bool {
-        let must = self.must_name(key, outcome);
-        let Some(&place) = self.places.get(key) else { return must };
-        let Some(cached) = self.order.get_mut(&place) else { return must };
+        let said = outcome.has_records || outcome.has_advice || outcome.has_error;
+        let Some(place) = self.places.get_mut(key) else { return true };
+        let Some(cached) = self.order.get_mut(place) else { return true };
+        let must = said || cached.told != outcome.told;
         cached.told = outcome.told;
         if outcome.has_error {
             // When the error goes away the partition is news.
             cached.told.high_watermark = -1;
         }
+        // (2) It may be the last already.
         if outcome.has_records
-            && let Some(cached) = self.order.remove(&place)
+            && *place + 1 != self.next_place
+            && let Some(cached) = self.order.remove(place)
         {
-            self.places.insert(key.clone(), self.next_place);
+            *place = self.next_place;
             self.order.insert(self.next_place, cached);
             self.next_place += 1;
         }
@@ -159,7 +162,6 @@ pub struct Sessions {
     slots: usize,
     ids: Stream,
     sessions: BTreeMap<i32, Session>,
-    last_used: BTreeSet<(Instant, i32)>,
     /// Who may be evicted by everybody, and by followers: worst first (privileged, partitions, id).
     evictable_by_all: BTreeSet<(bool, usize, i32)>,
     evictable_by_privileged: BTreeSet<(bool, usize, i32)>,
@@ -171,7 +173,6 @@ impl Sessions {
             slots,
             ids,
             sessions: BTreeMap::new(),
-            last_used: BTreeSet::new(),
             evictable_by_all: BTreeSet::new(),
             evictable_by_privileged: BTreeSet::new(),
         }
@@ -195,7 +196,7 @@ impl Sessions {
         id: i32,
         epoch: i32,
         uses_topic_ids: bool,
-        asked: Vec<(Key, Wanted)>,
+        mut asked: Vec<(Key, Wanted)>,
         forgotten: &[Key],
     ) -> Result<(Context, Vec<(Key, Wanted)>), ErrorCode> {
         if epoch == INITIAL_EPOCH || epoch == FINAL_EPOCH {
@@ -211,7 +212,7 @@ impl Sessions {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
         for (key, wanted) in &asked {
-            session.put(key.clone(), *wanted, Told::NOTHING);
+            session.put(key, *wanted, Told::NOTHING);
         }
         for key in forgotten {
             session.forget(key);
@@ -222,9 +223,10 @@ impl Sessions {
         }
         session.epoch = next_epoch(session.epoch);
         let context = Context::Incremental { id, epoch: session.epoch };
-        let reads = session.order.values().map(|cached| (cached.key.clone(), cached.wanted)).collect();
+        asked.clear();
+        asked.extend(session.order.values().map(|cached| (cached.key.clone(), cached.wanted)));
         self.touch(id, now);
-        Ok((context, reads))
+        Ok((context, asked))
     }
 
     /// Begins a session with what a full fetch was answered. 0 where there is no room.
@@ -252,30 +254,36 @@ impl Sessions {
             is_listed: (false, false),
         };
         for (key, wanted, outcome) in partitions {
-            session.put(key, wanted, outcome.told);
+            session.put(&key, wanted, outcome.told);
         }
         self.sessions.insert(id, session);
         self.touch(id, now);
         id
     }
 
-    /// Which partitions an incremental response must name, by their places in `outcomes`.
+    /// Sets which partitions an incremental response must name.
     ///
     /// Errors: `InvalidFetchSessionEpoch` where the session has moved on meanwhile.
-    pub fn answer(&mut self, id: i32, epoch: i32, outcomes: &[(&Key, Outcome)]) -> Result<Vec<bool>, ErrorCode> {
-        match self.sessions.get_mut(&id) {
-            Some(session) if session.epoch != epoch => Err(ErrorCode::InvalidFetchSessionEpoch),
-            Some(session) => Ok(outcomes.iter().map(|(key, outcome)| session.answer(key, outcome)).collect()),
-            // Evicted while the request waited: it is answered all the same.
-            None => Ok(vec![true; outcomes.len()]),
+    pub fn answer<'a>(
+        &mut self,
+        id: i32,
+        epoch: i32,
+        outcomes: impl Iterator<Item = (&'a Key, Outcome, &'a mut bool)>,
+    ) -> Result<(), ErrorCode> {
+        let mut session = self.sessions.get_mut(&id);
+        if session.as_ref().is_some_and(|session| session.epoch != epoch) {
+            return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
+        for (key, outcome, named) in outcomes {
+            // Evicted while the request waited: it is answered all the same.
+            *named = session.as_mut().is_none_or(|session| session.answer(key, &outcome));
+        }
+        Ok(())
     }
 
-    /// Which partitions an incremental response would have to name, by their places in `outcomes`.
-    pub fn would_name(&self, id: i32, outcomes: &[(&Key, Outcome)]) -> Vec<bool> {
-        let session = self.sessions.get(&id);
-        let must = |(key, outcome): &(&Key, Outcome)| session.is_none_or(|session| session.must_name(key, outcome));
-        outcomes.iter().map(must).collect()
+    /// Whether an incremental response would have to name the partition.
+    pub fn would_name(&self, id: i32, key: &Key, outcome: &Outcome) -> bool {
+        self.sessions.get(&id).is_none_or(|session| session.must_name(key, outcome))
     }
 
     /// At which epoch a session is.
@@ -294,7 +302,8 @@ impl Sessions {
 
     /// (3)
     fn evict(&mut self, now: Instant, privileged: bool, size: usize) -> bool {
-        let Some(&(last_used, oldest)) = self.last_used.first() else { return false };
+        let last_used = self.sessions.iter().map(|(id, session)| (session.last_used, *id));
+        let Some((last_used, oldest)) = last_used.min() else { return false };
         if now.since(last_used) > EVICTION {
             self.remove(oldest);
             return true;
@@ -317,15 +326,12 @@ impl Sessions {
 
     fn unlist(&mut self, id: i32, session: &Session) {
         let key = (session.privileged, session.listed_size, id);
-        self.last_used.remove(&(session.last_used, id));
         self.evictable_by_all.remove(&key);
         self.evictable_by_privileged.remove(&key);
     }
 
     fn touch(&mut self, id: i32, now: Instant) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        self.last_used.remove(&(session.last_used, id));
-        self.last_used.insert((now, id));
         session.last_used = now;
         let old = now.since(session.created) > EVICTION;
         let is_listed = (!session.privileged || old, old);
@@ -392,8 +398,10 @@ mod tests {
         assert_eq!(context, Context::Incremental { id, epoch: 2 });
         assert_eq!(reads.iter().map(|(key, _)| key.1).collect::<Vec<_>>(), [0, 1, 2]);
         let keys = [key(0), key(1), key(2)];
-        let outcomes = [(&keys[0], outcome(5, true)), (&keys[1], outcome(0, false)), (&keys[2], outcome(7, false))];
-        assert_eq!(sessions.answer(id, 2, &outcomes), Ok(vec![true, false, true]));
+        let outcomes = [outcome(5, true), outcome(0, false), outcome(7, false)];
+        let mut named = [false; 3];
+        let told = keys.iter().zip(outcomes).zip(&mut named).map(|((key, outcome), named)| (key, outcome, named));
+        assert_eq!((sessions.answer(id, 2, told), named), (Ok(()), [true, false, true]));
         let (_, reads) = sessions.open(now, id, 2, true, vec![], &[]).unwrap();
         assert_eq!(reads.iter().map(|(key, _)| key.1).collect::<Vec<_>>(), [1, 2, 0]);
     }

@@ -30,6 +30,9 @@ impl Throttle {
 
     /// When the rate is no more than `bytes_per_second`; `None` where it is not more now.
     pub fn exceeded_until(&self, now: Instant, bytes_per_second: u64, settings: &BrokerSettings) -> Option<Instant> {
+        if self.windows.is_empty() {
+            return None;
+        }
         let (length, kept) = (settings.replication_quota_window, settings.replication_quota_windows);
         let current = || self.windows.iter().filter(|(began, _)| now.since(*began) < length * kept);
         let (oldest, _) = *current().next()?;

@@ -24,7 +24,7 @@ use crate::error::ErrorCode;
 use crate::id::ConnId;
 use crate::protocol::{Request, version};
 use crate::rng::Stream;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, sooner};
 
 /// The APIs that a client speaks; WriteTxnMarkers is for brokers among themselves.
 const APIS: [ApiKey; 20] = [
@@ -178,7 +178,7 @@ struct InFlight<T> {
 pub struct Answer<T> {
     pub link: LinkId,
     pub version: i16,
-    pub body: ResponseKind,
+    pub body: Box<ResponseKind>,
     pub tag: T,
 }
 
@@ -331,7 +331,7 @@ impl<T> Network<T> {
         conn: ConnId,
         correlation_id: i32,
         version: i16,
-        body: ResponseKind,
+        body: Box<ResponseKind>,
         out: &mut Vec<Effect>,
     ) -> Option<Answer<T>> {
         let id = self.of(conn)?;
@@ -341,7 +341,7 @@ impl<T> Network<T> {
                 Some(Answer { link: id, version, body, tag })
             }
             Some(InFlight { correlation_id: awaited, tag: None, .. }) if awaited == correlation_id => {
-                match body {
+                match *body {
                     ResponseKind::ApiVersions(body) if body.error_code == 0 => {
                         self.learn_features(&body);
                         self.shake(now, id, &body.api_keys, out);
@@ -398,7 +398,7 @@ impl<T> Network<T> {
             State::Connecting { give_up } => Some(give_up),
             State::Handshaking | State::Ready => link.give_up(),
         };
-        self.links.iter().filter_map(of).min()
+        self.links.iter().map(of).fold(None, sooner)
     }
 
     /// For the page: the endpoint and how it stands, of every link.

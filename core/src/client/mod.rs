@@ -61,11 +61,11 @@ pub enum Event {
         body: Box<ResponseKind>,
     },
     /// What the application (a scenario, a hand on the page) wants.
-    Command(Command),
+    Command(Box<Command>),
     /// What a program wants that runs the client natively; what it returns has the same number.
     Call {
         id: u64,
-        call: Call,
+        call: Box<Call>,
     },
     /// Producers: what a consumer of the same application has read is to be worked off, in a transaction.
     Process(Arc<Polled>),

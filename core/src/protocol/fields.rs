@@ -25,7 +25,7 @@ pub fn of_request(body: &RequestKind) -> String {
 /// A Fetch's records travel beside the body, by partition; where there are none the wire has them empty, not null.
 pub fn of_response(response: &Response) -> String {
     let text = print(&response.body);
-    if !matches!(response.body, ResponseKind::Fetch(_)) {
+    if !matches!(*response.body, ResponseKind::Fetch(_)) {
         return text;
     }
     let mut extents = response.records.iter();

@@ -266,7 +266,7 @@ fn write_request(request: &Request, names: &Names, line: &mut String) {
 
 fn write_response(response: &Response, names: &Names, line: &mut String) {
     let _ = write!(line, "{} v{}", variant(&response.body), response.version);
-    match &response.body {
+    match &*response.body {
         ResponseKind::Produce(body) => {
             let partitions = body.responses.iter().flat_map(|topic| {
                 topic.partition_responses.iter().map(move |partition| (&topic.name, topic.topic_id, partition))

@@ -13,7 +13,7 @@ pub struct Response {
     /// The version to encode `body` with: the request's, but 0 where ApiVersions answers a version it lacks.
     pub version: i16,
     /// For Fetch the partitions' `records` are `None`: they are in `records`.
-    pub body: ResponseKind,
+    pub body: Box<ResponseKind>,
     /// For Fetch, one for each partition in the order of the body: what to send, straight from the log.
     /// `None` is an empty record set. Empty for every other API.
     pub records: Vec<Option<Extent>>,
@@ -21,14 +21,14 @@ pub struct Response {
 
 impl Response {
     pub fn new(version: i16, body: ResponseKind) -> Self {
-        Response { version, body, records: Vec::new() }
+        Response { version, body: Box::new(body), records: Vec::new() }
     }
 
     /// The records of a Fetch's partition, by its place in [`records`](Self::records), cannot be read: it is told
     /// KAFKA_STORAGE_ERROR, as Kafka answers a partition on which it meets an I/O error.
     pub fn withhold(&mut self, at: usize) {
         self.records[at] = None;
-        let ResponseKind::Fetch(fetch) = &mut self.body else { return };
+        let ResponseKind::Fetch(fetch) = &mut *self.body else { return };
         if let Some(partition) = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions).nth(at) {
             partition.error_code = ErrorCode::KafkaStorageError.code();
             (partition.high_watermark, partition.last_stable_offset, partition.log_start_offset) = (-1, -1, -1);

@@ -23,6 +23,9 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     pub fn new(compression: Compression) -> BatchBuilder {
+        // Few batches have less.
+        let mut bytes = Vec::with_capacity(512);
+        bytes.resize(HEADER_LEN, 0);
         BatchBuilder {
             compression,
             producer: None,
@@ -31,8 +34,13 @@ impl BatchBuilder {
             base_timestamp: Timestamp::NONE,
             max_timestamp: Timestamp::NONE,
             count: 0,
-            bytes: vec![0; HEADER_LEN],
+            bytes,
         }
+    }
+
+    /// All that it has; what is left builds no batch.
+    pub fn take(&mut self) -> BatchBuilder {
+        BatchBuilder { bytes: std::mem::take(&mut self.bytes), ..*self }
     }
 
     /// Makes it the batch of an idempotent producer; `base_sequence` is the first record's.

@@ -94,7 +94,7 @@ impl Simulation {
             self.client_mut(producer).failed = true;
         }
         match (runs(self, consumer), runs(self, producer)) {
-            (true, _) => self.pass(consumer, Event::Command(Command::Close)),
+            (true, _) => self.pass(consumer, Event::Command(Command::Close.into())),
             // It was closed in order.
             (false, true) => drop(self.stop_client(producer)),
             (false, false) if self.client_at(producer).is_some_and(|client| client.failed) => {

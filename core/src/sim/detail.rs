@@ -191,7 +191,7 @@ fn first_batch(body: &Body, names: &crate::protocol::line::Names) -> Option<(Str
             Some((name.0.to_string(), partition.index, checked.as_ref().ok()?.batch.clone()))
         }
         Body::Response { response, .. } => {
-            let ResponseKind::Fetch(fetch) = &response.body else { return None };
+            let ResponseKind::Fetch(fetch) = &*response.body else { return None };
             let mut partitions = (fetch.responses.iter())
                 .flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)));
             partitions.find_map(|(topic, partition)| {

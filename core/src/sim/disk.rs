@@ -33,6 +33,7 @@ use crate::record::batch::HEADER_LEN;
 use crate::record::{Batch, BatchHeader, Stamp};
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::vec_map::VecMap;
 use crate::view::BatchView;
 
 /// From a write's begin until it is in the page cache.
@@ -55,16 +56,11 @@ pub(super) struct Disk {
     files: BTreeMap<String, Bytes>,
     logs: BTreeMap<String, LogFiles>,
     /// Which directory a log of the running process is.
-    open: BTreeMap<LogId, String>,
+    open: VecMap<LogId, String>,
     reads: VecDeque<(ReadId, Bytes)>,
     works: VecDeque<(WorkId, Job, Bytes)>,
     seals: VecDeque<WorkId>,
-    /// Bytes that it writes in a second; `None` is without limit.
-    rate: Option<u64>,
-    /// When it has written what it was given. Stays at 0 without a limit.
-    busy: Instant,
-    /// How much longer everything takes.
-    pub slow: Duration,
+    pub drive: Drive,
     /// There is no room.
     pub full: bool,
     /// What the next crash does to what was not flushed.
@@ -72,6 +68,17 @@ pub(super) struct Disk {
     pub corrupts: bool,
     /// The machine died, or the disk is another one, since a broker last started over it.
     lost: bool,
+}
+
+/// How fast it is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Drive {
+    /// Bytes that it writes in a second; `None` is without limit.
+    rate: Option<u64>,
+    /// When it has written what it was given. Stays at 0 without a limit.
+    busy: Instant,
+    /// How much longer everything takes.
+    pub slow: Duration,
 }
 
 /// What a log has lost when a machine died.
@@ -155,7 +162,7 @@ pub(super) struct Written {
 
 impl Disk {
     pub fn new(rate: Option<u64>) -> Disk {
-        Disk { rate, ..Disk::default() }
+        Disk { drive: Drive { rate, ..Drive::default() }, ..Disk::default() }
     }
 
     /// Takes an effect on a log.
@@ -176,7 +183,7 @@ impl Disk {
 
     fn submit_op(&mut self, now: Now, log: LogId, op: Op) -> Written {
         let full = self.full;
-        let Some(files) = self.files_mut(log) else { return Written::default() };
+        let Some((files, drive)) = self.files_mut(log) else { return Written::default() };
         if files.failed {
             return Written::default();
         }
@@ -188,7 +195,7 @@ impl Disk {
             op => files.queue.push_back(op),
         }
         if idle {
-            self.go_on(now.instant, log, &mut written);
+            drive.go_on(now.instant, files, &mut written);
         }
         written
     }
@@ -196,7 +203,7 @@ impl Disk {
     /// The write of this log that was on its way is done.
     pub fn wrote(&mut self, now: Now, log: LogId) -> Option<Written> {
         let full = self.full;
-        let files = self.files_mut(log)?;
+        let (files, drive) = self.files_mut(log)?;
         if files.writing.is_empty() {
             return None;
         }
@@ -210,28 +217,17 @@ impl Disk {
                 all.failed = true;
             }
         }
-        self.go_on(now.instant, log, &mut all);
+        drive.go_on(now.instant, files, &mut all);
         Some(all)
     }
 
-    /// Begins to write what has come meanwhile, and says when that and what was begun before is done.
-    fn go_on(&mut self, now: Instant, log: LogId, written: &mut Written) {
-        let bytes = self.files_mut(log).and_then(LogFiles::begin);
-        if let (Some(bytes), Some(rate)) = (bytes, self.rate) {
-            self.busy = self.busy.max(now) + span(bytes, rate);
-        }
-        written.synced = self.done(now, SYNC);
-        written.again = bytes.map(|_| self.done(now, WRITE));
-    }
-
-    /// When what is begun now and takes so long by itself is done.
     fn done(&self, now: Instant, takes: Duration) -> Instant {
-        self.busy.max(now) + takes + self.slow
+        self.drive.done(now, takes)
     }
 
     /// The oldest sync of this log is done: everything below the offset survives.
     pub fn synced(&mut self, log: LogId) -> Option<Offset> {
-        let files = self.files_mut(log)?;
+        let (files, _) = self.files_mut(log)?;
         let (end, place) = files.syncs.pop_front()?;
         files.durable = files.durable.max(place);
         Some(end)
@@ -361,8 +357,7 @@ impl Disk {
     /// Another disk, empty, in its place. Gives how many bytes of logs there were.
     pub fn wipe(&mut self) -> u64 {
         let bytes = self.bytes();
-        *self =
-            Disk { lost: true, rate: self.rate, busy: self.busy, slow: self.slow, full: self.full, ..Disk::default() };
+        *self = Disk { lost: true, drive: self.drive, full: self.full, ..Disk::default() };
         bytes
     }
 
@@ -435,8 +430,25 @@ impl Disk {
         self.logs.values().map(|files| files.behind(Place::default())).sum()
     }
 
-    fn files_mut(&mut self, log: LogId) -> Option<&mut LogFiles> {
-        self.logs.get_mut(self.open.get(&log)?)
+    fn files_mut(&mut self, log: LogId) -> Option<(&mut LogFiles, &mut Drive)> {
+        Some((self.logs.get_mut(self.open.get(&log)?)?, &mut self.drive))
+    }
+}
+
+impl Drive {
+    /// Begins to write what has come meanwhile, and says when that and what was begun before is done.
+    fn go_on(&mut self, now: Instant, files: &mut LogFiles, written: &mut Written) {
+        let bytes = files.begin();
+        if let (Some(bytes), Some(rate)) = (bytes, self.rate) {
+            self.busy = self.busy.max(now) + span(bytes, rate);
+        }
+        written.synced = self.done(now, SYNC);
+        written.again = bytes.map(|_| self.done(now, WRITE));
+    }
+
+    /// When what is begun now and takes so long by itself is done.
+    fn done(&self, now: Instant, takes: Duration) -> Instant {
+        self.busy.max(now) + takes + self.slow
     }
 }
 

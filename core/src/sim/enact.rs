@@ -10,6 +10,7 @@ use crate::broker::{self, event};
 use crate::client;
 use crate::id::{CallId, ConnId, LogId, Ticket};
 use crate::protocol::{Request, Response, line};
+use crate::time::Instant;
 use crate::view::Level;
 use crate::zookeeper::{self, server};
 
@@ -161,7 +162,7 @@ impl Simulation {
 
     /// A message reaches the other end.
     pub(super) fn arrive(&mut self, arrival: Arrival) -> bool {
-        let Arrival { conn, side, .. } = arrival;
+        let (conn, side) = (arrival.conn, arrival.side as usize);
         let Some(message) = self.network.arrive(self.now, arrival) else { return false };
         let Some(connection) = self.network.get_mut(conn) else { return false };
         let end = 1 - side;
@@ -246,8 +247,8 @@ impl Simulation {
                 let Some(Use::Client { own, .. }) = self.network.get(conn).map(|connection| &connection.use_) else {
                     return;
                 };
-                let Response { version, body, .. } = *response;
-                let event = client::Event::Response { conn: *own, correlation_id, version, body: Box::new(body) };
+                let Response { version, body, .. } = response;
+                let event = client::Event::Response { conn: *own, correlation_id, version, body };
                 self.said = message.departed;
                 self.tell_as_client(node, event);
             }
@@ -328,12 +329,12 @@ impl Simulation {
     }
 
     /// Puts the record sets of a Fetch into its body, as the client sees them.
-    fn materialise(&mut self, node: NodeId, mut response: Box<Response>) -> Box<Response> {
+    fn materialise(&mut self, node: NodeId, mut response: Response) -> Response {
         if response.records.is_empty() {
             return response;
         }
         let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return response };
-        let ResponseKind::Fetch(fetch) = &mut response.body else { return response };
+        let ResponseKind::Fetch(fetch) = &mut *response.body else { return response };
         let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
         for (partition, extent) in partitions.zip(response.records.drain(..)) {
             let bytes = extent.map_or_else(Bytes::new, |extent| host.disk.read(extent));
@@ -344,14 +345,14 @@ impl Simulation {
     }
 
     pub(super) fn send(&mut self, conn: ConnId, side: usize, body: Body) {
-        if let Some(arrival) = self.network.send(self.now, conn, side, body) {
-            self.schedule(arrival.at, What::Arrive(arrival));
+        if let Some((at, arrival)) = self.network.send(self.now, conn, side, body) {
+            self.schedule(at, What::Arrive(arrival));
         }
     }
 
-    pub(super) fn schedule_all(&mut self, arrivals: Vec<Arrival>) {
-        for arrival in arrivals {
-            self.schedule(arrival.at, What::Arrive(arrival));
+    pub(super) fn schedule_all(&mut self, arrivals: Vec<(Instant, Arrival)>) {
+        for (at, arrival) in arrivals {
+            self.schedule(at, What::Arrive(arrival));
         }
     }
 

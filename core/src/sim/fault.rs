@@ -184,7 +184,7 @@ impl Simulation {
         let node = self.process_of(node)[0];
         let client = self.client_mut(node);
         if client.running && matches!(&client.app, App::Producer(_) | App::Consumer(_)) {
-            self.tell_client(node, client::Event::Command(client::Command::Close));
+            self.tell_client(node, client::Event::Command(client::Command::Close.into()));
             return Ok(());
         }
         self.stop_client(node)

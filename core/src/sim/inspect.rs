@@ -129,8 +129,8 @@ impl Simulation {
         if host.disk.full {
             faults.push("its disk is full".to_owned());
         }
-        if !host.disk.slow.is_zero() {
-            faults.push(format!("its disk takes {} longer", Span(host.disk.slow)));
+        if !host.disk.drive.slow.is_zero() {
+            faults.push(format!("its disk takes {} longer", Span(host.disk.drive.slow)));
         }
         if host.disk.tears {
             faults.push("a crash will tear what is not flushed".to_owned());

@@ -460,7 +460,7 @@ impl Simulation {
             What::Worked { node, incarnation } => {
                 let Some(host) = self.host_mut(node, incarnation) else { return false };
                 let Some((work, done)) = host.disk.worked() else { return false };
-                self.tell_broker(node, broker::Event::Worked { work, done });
+                self.tell_broker(node, broker::Event::Worked { work, done: done.into() });
                 true
             }
             What::Sealed { node, incarnation } => {
@@ -514,12 +514,15 @@ impl Simulation {
 
     fn enact_all(&mut self, node: NodeId, mut out: Vec<broker::Effect>) {
         self.observe_decisions(node);
-        for effect in out.drain(..) {
+        // Moved once each: a drain moves what it gives twice more.
+        for effect in &mut out {
+            let effect = std::mem::replace(effect, broker::Effect::Stopped);
             if self.trace.is_on() {
                 self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', &effect);
             }
             self.enact(node, effect);
         }
+        out.clear();
         self.scratch.broker = out;
         self.observe_step(node);
         self.set_timer(node);
@@ -542,12 +545,14 @@ impl Simulation {
         self.story.client_event(now.instant, &slot.name, &event);
         let mut out = std::mem::take(&mut self.scratch.client);
         client.app.step(now, event, &mut out);
-        for effect in out.drain(..) {
+        for effect in &mut out {
+            let effect = std::mem::replace(effect, client::Effect::Report(client::Report::Closed));
             if self.trace.is_on() {
                 self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', &effect);
             }
             self.enact_client(node, effect);
         }
+        out.clear();
         self.scratch.client = out;
         self.set_timer(node);
     }

@@ -27,6 +27,7 @@ use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::protocol::{Request, Response};
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 use crate::view::MessageKind;
 use crate::zookeeper::{ToClient, ToServer};
 
@@ -64,7 +65,9 @@ pub struct Network {
     /// From, to: how much longer the next message takes.
     holds: BTreeMap<(NodeId, NodeId), Duration>,
     capacities: Capacities,
-    connections: BTreeMap<ConnId, Connection>,
+    connections: VecMap<ConnId, Box<Connection>>,
+    /// Where in there somebody looked last: most look there again.
+    place: usize,
     /// Between brokers, by the pair in order.
     peers: BTreeMap<(NodeId, NodeId), ConnId>,
     next_conn: u64,
@@ -145,7 +148,7 @@ pub(super) struct Pending {
 pub(super) enum Answer {
     NotYet,
     /// It leaves when all before it have left.
-    Ready(Box<Response>),
+    Ready(Response),
     /// There will be none.
     None,
 }
@@ -182,7 +185,7 @@ pub(super) enum Body {
     Request(Box<Request>),
     Response {
         to: Header,
-        response: Box<Response>,
+        response: Response,
     },
     Call {
         call: CallId,
@@ -210,7 +213,7 @@ impl Body {
     fn load(&self) -> Load {
         let records = match self {
             Body::Request(request) => request.batches.iter().flatten().map(|one| one.batch.bytes.len()).sum(),
-            Body::Response { response, .. } => match &response.body {
+            Body::Response { response, .. } => match &*response.body {
                 ResponseKind::Fetch(fetch) => {
                     let partitions = fetch.responses.iter().flat_map(|topic| &topic.partitions);
                     partitions.filter_map(|partition| partition.records.as_ref()).map(|records| records.len()).sum()
@@ -226,10 +229,9 @@ impl Body {
 /// That a message will arrive: for the heap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
-    pub at: Instant,
     pub conn: ConnId,
-    pub side: usize,
     pub id: u64,
+    pub side: u8,
 }
 
 impl Network {
@@ -242,7 +244,8 @@ impl Network {
             slow: BTreeMap::new(),
             holds: BTreeMap::new(),
             capacities: Capacities::new(cluster.capacity),
-            connections: BTreeMap::new(),
+            connections: VecMap::default(),
+            place: 0,
             peers: BTreeMap::new(),
             next_conn: 0,
             next_message: 0,
@@ -278,20 +281,23 @@ impl Network {
         };
         let pipes = [pipe(from, to), pipe(to, from)];
         let ends = [End { node: from, state }, End { node: to, state }];
-        self.connections.insert(conn, Connection { ends, pipes, use_, unacknowledged: false, died: None });
+        let connection = Connection { ends, pipes, use_, unacknowledged: false, died: None };
+        self.connections.insert(conn, Box::new(connection));
         conn
     }
 
     pub(super) fn get(&self, conn: ConnId) -> Option<&Connection> {
-        self.connections.get(&conn)
+        let place = self.connections.place_of(&conn, self.place)?;
+        self.connections.value_at(place).map(|connection| &**connection)
     }
 
     pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
-        self.connections.get_mut(&conn)
+        self.place = self.connections.place_of(&conn, self.place)?;
+        self.connections.value_at_mut(self.place).map(|connection| &mut **connection)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection)> {
-        self.connections.iter().map(|(conn, connection)| (*conn, connection))
+        self.connections.iter().map(|(conn, connection)| (*conn, &**connection))
     }
 
     /// The connection between two brokers, and which end the first of them has.
@@ -302,11 +308,14 @@ impl Network {
     }
 
     /// Sends what the end `side` of `conn` says. `None` while the link holds it back.
-    pub(super) fn send(&mut self, now: Instant, conn: ConnId, side: usize, body: Body) -> Option<Arrival> {
-        let connection = self.connections.get_mut(&conn)?;
+    pub(super) fn send(&mut self, now: Instant, conn: ConnId, side: usize, body: Body) -> Option<(Instant, Arrival)> {
+        let latency = self.latency;
+        let loss_per_million = self.loss_per_million;
+        self.place = self.connections.place_of(&conn, self.place)?;
+        let connection = self.connections.value_at_mut(self.place)?;
         let (from, to) = (connection.ends[side].node, connection.ends[1 - side].node);
         let pipe = &mut connection.pipes[side];
-        let mut delay = pipe.delay(self.latency, self.loss_per_million);
+        let mut delay = pipe.delay(latency, loss_per_million);
         if !self.holds.is_empty() && body.is_message() {
             delay += self.holds.remove(&(from, to)).unwrap_or_default();
         }
@@ -319,41 +328,48 @@ impl Network {
         self.next_message += 1;
         pipe.clear = arrives;
         pipe.queue.push_back(Message { id, departed: now, arrives, tries: 0, body });
-        pipe.cut.is_none().then_some(Arrival { at: arrives, conn, side, id })
+        pipe.cut.is_none().then_some((arrives, Arrival { conn, id, side: side as u8 }))
     }
 
     /// Takes the message that arrives now, unless it is held back or was taken off.
     pub(super) fn arrive(&mut self, now: Instant, arrival: Arrival) -> Option<Message> {
-        let pipe = &mut self.connections.get_mut(&arrival.conn)?.pipes[arrival.side];
+        let pipe = &mut self.get_mut(arrival.conn)?.pipes[arrival.side as usize];
         let head = pipe.queue.front()?;
         let due = head.id == arrival.id && head.arrives == now && pipe.cut.is_none();
         if due { pipe.queue.pop_front() } else { None }
     }
 
     /// A call for a connection met a dead machine: TCP tries again. False where it gives up.
-    pub(super) fn retry(&mut self, now: Instant, arrival: Arrival, message: Message, out: &mut Vec<Arrival>) -> bool {
-        let Some(connection) = self.connections.get_mut(&arrival.conn) else { return true };
+    pub(super) fn retry(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        message: Message,
+        out: &mut Vec<(Instant, Arrival)>,
+    ) -> bool {
+        let Some(connection) = self.get_mut(arrival.conn) else { return true };
         if message.tries == SYN_RETRIES {
             return false;
         }
         let again = now + Duration::from_secs(1 << message.tries);
-        let pipe = &mut connection.pipes[arrival.side];
+        let side = arrival.side as usize;
+        let pipe = &mut connection.pipes[side];
         pipe.queue.push_front(Message { tries: message.tries + 1, arrives: again, ..message });
-        pipe.resend(again, arrival.conn, arrival.side, out);
+        pipe.resend(again, arrival.conn, side, out);
         true
     }
 
     /// The broker takes it later.
     pub(super) fn put_back(&mut self, conn: ConnId, message: Message) {
-        if let Some(connection) = self.connections.get_mut(&conn) {
+        if let Some(connection) = self.get_mut(conn) {
             connection.pipes[0].queue.push_front(message);
         }
     }
 
     /// A broker takes nothing more from a client before `until`: what the client sends meanwhile waits.
-    pub(super) fn mute(&mut self, conn: ConnId, until: Instant) -> Vec<Arrival> {
+    pub(super) fn mute(&mut self, conn: ConnId, until: Instant) -> Vec<(Instant, Arrival)> {
         let mut later = Vec::new();
-        if let Some(connection) = self.connections.get_mut(&conn) {
+        if let Some(connection) = self.get_mut(conn) {
             connection.pipes[0].resend(until, conn, 0, &mut later);
         }
         later
@@ -362,7 +378,7 @@ impl Network {
     /// Removes a connection that neither end holds any more.
     pub(super) fn sweep(&mut self, conn: ConnId) {
         let over = |end: &End| matches!(end.state, EndState::Closed | EndState::Gone);
-        if self.connections.get(&conn).is_some_and(|connection| connection.ends.iter().all(over)) {
+        if self.get(conn).is_some_and(|connection| connection.ends.iter().all(over)) {
             self.remove(conn);
         }
     }
@@ -391,7 +407,7 @@ impl Network {
     }
 
     /// What was held back on the way from `from` to `to` goes on, in order.
-    pub(super) fn heal(&mut self, now: Instant, from: NodeId, to: NodeId) -> Vec<Arrival> {
+    pub(super) fn heal(&mut self, now: Instant, from: NodeId, to: NodeId) -> Vec<(Instant, Arrival)> {
         self.cut.remove(&(from, to));
         let latency = self.latency;
         let mut arrivals = Vec::new();
@@ -447,11 +463,11 @@ impl Network {
 
     /// Connections that `node` has an end of, and which.
     pub(super) fn of(&self, node: NodeId) -> Vec<(ConnId, usize)> {
-        let ends = |(conn, connection): (&ConnId, &Connection)| {
+        let ends = |(conn, connection): (ConnId, &Connection)| {
             let side = connection.ends.iter().position(|end| end.node == node)?;
-            Some((*conn, side))
+            Some((conn, side))
         };
-        self.connections.iter().filter_map(ends).collect()
+        self.iter().filter_map(ends).collect()
     }
 
     fn pipes_mut(&mut self, from: NodeId, to: NodeId) -> impl Iterator<Item = (ConnId, usize, &mut Pipe)> {
@@ -472,11 +488,16 @@ impl Pipe {
         if self.loopback {
             return LOOPBACK;
         }
-        let latency = Duration::from_nanos(self.dice.between(least.as_nanos() as u64, most.as_nanos() as u64));
-        let mut delay = latency + self.slow;
+        let mut delay = Duration::from_nanos(self.dice.between(least.as_nanos() as u64, most.as_nanos() as u64));
+        if !self.slow.is_zero() {
+            delay += self.slow;
+        }
+        if loss_per_million == 0 {
+            return delay;
+        }
         let mut wait = RTO;
         for _ in 0..RETRANSMISSIONS {
-            if loss_per_million == 0 || !self.dice.chance(loss_per_million) {
+            if !self.dice.chance(loss_per_million) {
                 break;
             }
             delay += wait;
@@ -486,11 +507,11 @@ impl Pipe {
     }
 
     /// Gives all that waits a new arrival, not before `earliest`.
-    fn resend(&mut self, earliest: Instant, conn: ConnId, side: usize, out: &mut Vec<Arrival>) {
+    fn resend(&mut self, earliest: Instant, conn: ConnId, side: usize, out: &mut Vec<(Instant, Arrival)>) {
         for message in &mut self.queue {
             message.arrives = message.arrives.max(earliest);
             if self.cut.is_none() {
-                out.push(Arrival { at: message.arrives, conn, side, id: message.id });
+                out.push((message.arrives, Arrival { conn, id: message.id, side: side as u8 }));
             }
         }
         self.clear = self.clear.max(earliest);

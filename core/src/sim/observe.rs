@@ -22,11 +22,11 @@ const FENCED: [&str; 2] = ["ProducerFencedException", "InvalidProducerEpochExcep
 
 impl Simulation {
     pub(super) fn report(&mut self, node: NodeId, report: client::Report) {
-        let name = self.nodes[node.0 as usize].name.clone();
+        let slot = &self.nodes[node.0 as usize];
         if let Some((level, text)) = story::of_report(&report) {
-            self.story.say(self.now, &name, level, text);
+            self.story.say(self.now, &slot.name, level, text);
         }
-        let alone = match &self.nodes[node.0 as usize].actor {
+        let alone = match &slot.actor {
             Actor::Client(client) => match &client.app {
                 App::Producer(producer) => producer.acks() == 1,
                 _ => false,
@@ -41,8 +41,16 @@ impl Simulation {
             self.checks.groups_mut().assigned_again(&report, is_member);
         }
         let before = self.checks.violations().len();
-        self.checks.report(self.now, self.said, &name, alone, &report);
+        self.checks.report(self.now, self.said, &self.nodes[node.0 as usize].name, alone, &report);
         self.tell_violations(before);
+        // Most tell of single records, and mean no more than that.
+        if matches!(
+            report,
+            client::Report::Sent { .. } | client::Report::Acked { .. } | client::Report::Received { .. }
+        ) {
+            return;
+        }
+        let name = self.nodes[node.0 as usize].name.clone();
         self.count_in_tally(&name, &report);
         self.pass_on(node, &report);
         if report == client::Report::Closed {
@@ -68,10 +76,10 @@ impl Simulation {
 
     /// A broker has taken a step: if it is the controller it may have decided something.
     pub(super) fn observe_decisions(&mut self, node: NodeId) {
-        let Some(broker) = self.host(node).and_then(|host| host.broker()) else { return };
-        let Some(state) = broker.controller.as_ref().map(|controller| controller.committed().clone()) else { return };
+        let Actor::Broker(host) = &self.nodes[node.0 as usize].actor else { return };
+        let Some(controller) = host.broker().and_then(|broker| broker.controller.as_ref()) else { return };
         let before = self.checks.violations().len();
-        self.checks.placed(self.now, &state);
+        self.checks.placed(self.now, controller.committed());
         self.tell_violations(before);
     }
 
@@ -158,7 +166,15 @@ impl Simulation {
         self.tell_violations(before);
     }
 
+    #[inline]
     fn tell_violations(&mut self, before: usize) {
+        if self.checks.violations().len() > before {
+            self.say_violations(before);
+        }
+    }
+
+    #[cold]
+    fn say_violations(&mut self, before: usize) {
         for violation in &self.checks.violations()[before..] {
             let text = match violation.exempt {
                 None => format!("{} is violated: {}", violation.invariant, violation.found),

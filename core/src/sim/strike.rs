@@ -35,14 +35,14 @@ impl Simulation {
                 let link = Link { from: one.clone(), to: other.clone(), one_way: true };
                 self.each_way(&link, Simulation::reset_link)
             }
-            Fault::SlowDisk(who, by) => self.each_disk(who, |host| host.disk.slow = *by),
+            Fault::SlowDisk(who, by) => self.each_disk(who, |host| host.disk.drive.slow = *by),
             Fault::Fill(who) => self.each_disk(who, |host| host.disk.full = true),
             Fault::Free(who) => self.each_disk(who, |host| host.disk.full = false),
             Fault::Tear(who) => self.each_disk(who, |host| host.disk.tears = true),
             Fault::Corrupt(who) => self.each_disk(who, |host| host.disk.corrupts = true),
             Fault::Wipe(who) => self.each_host(who, is_down, Simulation::wipe),
             Fault::Quicken(who) => {
-                self.each_disk(who, |host| host.disk.slow = Duration::ZERO)?;
+                self.each_disk(who, |host| host.disk.drive.slow = Duration::ZERO)?;
                 let nodes = self.nodes_of(who)?;
                 let slowed: Vec<_> = self.network.slowed().collect();
                 for (from, to, _) in
@@ -225,7 +225,7 @@ impl Simulation {
             let slot = &mut self.nodes[node.0 as usize];
             slot.skew = 0;
             if let Actor::Broker(host) = &mut slot.actor {
-                (host.disk.slow, host.disk.full) = (Duration::ZERO, false);
+                (host.disk.drive.slow, host.disk.full) = (Duration::ZERO, false);
                 (host.disk.tears, host.disk.corrupts) = (false, false);
             }
             self.resume(node);

@@ -293,7 +293,7 @@ impl Simulation {
         match &self.nodes[node.0 as usize].actor {
             Actor::Client(client) if !client.running => Err(format!("{name} was stopped")),
             Actor::Client(client) if client.app.takes(&command) => {
-                self.tell_client(node, Event::Command(command));
+                self.tell_client(node, Event::Command(command.into()));
                 Ok(())
             }
             _ => Err(format!("{name} does no such thing")),

@@ -245,14 +245,17 @@ impl<T> Client<T> {
         match self.state {
             State::Resting { until } => Some(until),
             State::Opening { .. } | State::Connecting { .. } => Some(self.heard + self.patience()),
-            State::Connected { .. } => Some((self.heard + self.patience()).min(self.sent + self.patience() / 2)),
+            State::Connected { .. } => {
+                let patience = self.patience();
+                Some((self.heard + patience).min(self.sent + patience / 2))
+            }
             State::Closed => None,
         }
     }
 
     /// How long the server may say nothing. (4)
     fn patience(&self) -> Duration {
-        self.timeout * 2 / 3
+        Duration::from_nanos(self.timeout.as_nanos() as u64 * 2 / 3)
     }
 
     fn opened(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Effect>) {

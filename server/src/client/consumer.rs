@@ -236,7 +236,7 @@ impl Consumer {
         let polled = {
             let mut entered = self.driver()?.enter();
             let id = entered.client.number();
-            entered.step(Event::Call { id, call: Call::Poll });
+            entered.step(Event::Call { id, call: Call::Poll.into() });
             loop {
                 let look = until.min(Instant::now() + LOOK);
                 let (after, polled) = entered.wait(Some(look), Consuming::polled);
@@ -245,7 +245,7 @@ impl Consumer {
                     Some(Ok(records)) => break Ok(records),
                     None if look < until => {}
                     failed => {
-                        entered.step(Event::Call { id, call: Call::Leave });
+                        entered.step(Event::Call { id, call: Call::Leave.into() });
                         // What came in the last moment.
                         break failed.or_else(|| entered.client.polled()).unwrap_or(Ok(Vec::new()));
                     }
@@ -273,7 +273,7 @@ impl Consumer {
     pub fn commit_async(&mut self) -> Result<(), Exception> {
         let mut entered = self.driver()?.enter();
         let id = entered.client.number();
-        entered.step(Event::Call { id, call: Call::Commit { offsets: None, sync: false } });
+        entered.step(Event::Call { id, call: Call::Commit { offsets: None, sync: false }.into() });
         Ok(())
     }
 
@@ -312,7 +312,7 @@ impl Consumer {
         self.closed = true;
         if let Some(driver) = &self.driver {
             let mut entered = driver.enter();
-            entered.step(Event::Command(Command::Close));
+            entered.step(Event::Command(Command::Close.into()));
             let until = Instant::now() + PATIENCE;
             (entered, _) = entered.wait(Some(until), |client| client.closed.then_some(()));
             // The node does not wait for the answer, but what is not sent yet would go with the connection.
@@ -354,7 +354,7 @@ impl Consumer {
             let mut entered = self.driver()?.enter();
             let id = entered.client.number();
             entered.client.awaited.insert(id);
-            entered.step(Event::Call { id, call });
+            entered.step(Event::Call { id, call: call.into() });
             let until = Instant::now() + PATIENCE;
             let done = |client: &mut Consuming| match client.returned.remove(&id) {
                 None if client.closed => Some(Err(client.node.failure().unwrap_or_else(given_up))),
@@ -371,7 +371,7 @@ impl Consumer {
         if !entered.client.node.assignment().contains(partition) {
             return Err(Exception::illegal_state(format!("No current assignment for partition {partition}")));
         }
-        entered.step(Event::Command(command));
+        entered.step(Event::Command(command.into()));
         Ok(())
     }
 

@@ -245,7 +245,7 @@ impl Producer {
         entered.client.sent += 1;
         entered.client.entering.insert(sequence, Pending { tell, timestamp });
         let record = SendRecord { timestamp: Some(timestamp), ..record };
-        entered.step(Event::Call { id: sequence, call: Call::Send(record) });
+        entered.step(Event::Call { id: sequence, call: Call::Send(record).into() });
         entered.wait(None, |client| (!client.entering.contains_key(&sequence)).then_some(()));
         Ok(())
     }
@@ -303,7 +303,7 @@ impl Producer {
         let until = Instant::now().checked_add(most);
         let mut entered = self.shared.driver.enter();
         if !std::mem::replace(&mut entered.client.closed, true) {
-            entered.step(Event::Command(Command::Close));
+            entered.step(Event::Command(Command::Close.into()));
         }
         let (mut entered, _) = entered.wait(until, |client| client.ended.then_some(()));
         while self.shared.unanswered.is_some() && entered.unsent() > 0 && is_before(until) {
@@ -342,7 +342,7 @@ impl Shared {
 
     fn flush(&self, mut entered: Entered<'_, Producing>) {
         let (id, mark) = (entered.client.number(), entered.client.sent);
-        entered.step(Event::Call { id, call: Call::Flush });
+        entered.step(Event::Call { id, call: Call::Flush.into() });
         let done =
             |client: &mut Producing| client.placed.keys().next().is_none_or(|first| *first >= mark).then_some(());
         let (mut entered, _) = entered.wait(None, done);
@@ -374,7 +374,7 @@ impl Producing {
 fn made(mut entered: Entered<'_, Producing>, call: Call) -> Result<(), Exception> {
     let id = entered.client.number();
     entered.client.awaited.insert(id);
-    entered.step(Event::Call { id, call });
+    entered.step(Event::Call { id, call: call.into() });
     let (_, returned) = entered.wait(None, |client| client.returned.remove(&id));
     returned.unwrap_or_else(|| Err(given_up()))
 }

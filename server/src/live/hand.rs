@@ -54,7 +54,7 @@ pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, St
     let data = TopicProduceData::default().with_name(topic.clone()).with_partition_data(vec![data]);
     let body = ProduceRequest::default().with_acks(1).with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![data]);
     let (response, _) = ask(&broker, Some(CLIENT_ID), ApiKey::Produce, 9, RequestKind::Produce(body)).await?;
-    let ResponseKind::Produce(produce) = response.body else { return Err("no Produce response".into()) };
+    let ResponseKind::Produce(produce) = *response.body else { return Err("no Produce response".into()) };
     let answer = produce.responses.first().and_then(|topic| topic.partition_responses.first());
     let answer = answer.ok_or("an empty Produce response")?;
     match answer.error_code {
@@ -107,7 +107,7 @@ async fn leaders(server: &Arc<Server>, topic: &TopicName) -> Result<Vec<BrokerId
         let body = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(true);
         let body = RequestKind::Metadata(body);
         let (response, _) = ask(&anyone(server)?, Some(CLIENT_ID), ApiKey::Metadata, 12, body).await?;
-        let ResponseKind::Metadata(metadata) = response.body else { return Err("no Metadata response".into()) };
+        let ResponseKind::Metadata(metadata) = *response.body else { return Err("no Metadata response".into()) };
         let answer = metadata.topics.first().ok_or("an empty Metadata response")?;
         let mut partitions =
             answer.partitions.iter().map(|it| (it.partition_index, it.leader_id.0)).collect::<Vec<_>>();
@@ -165,7 +165,7 @@ async fn ask(
             if let Some(watched) = watched {
                 watched.response(&broker.live, message, 0, &response, &files);
             }
-            Ok((*response, files))
+            Ok((response, files))
         }
         Some(Outbound::NoReply { .. } | Outbound::Limit | Outbound::Mute { .. }) => Err("no answer".into()),
         Some(Outbound::Close { why }) => Err(why),

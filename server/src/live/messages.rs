@@ -42,7 +42,7 @@ pub struct Message {
 pub enum Kept {
     Request(Box<Request>),
     /// With the first run of records that it carries.
-    Response(Box<Response>, Option<FileSlice>),
+    Response(Response, Option<FileSlice>),
 }
 
 #[derive(Default)]
@@ -160,7 +160,7 @@ impl Messages {
             correlation_id,
             client_id: asked.client_id.clone(),
             passed: asked.passed,
-            kept: Kept::Response(Box::new(response.clone()), files.iter().flatten().next().cloned()),
+            kept: Kept::Response(response.clone(), files.iter().flatten().next().cloned()),
             bytes: 0,
         };
         Some(self.push(message))

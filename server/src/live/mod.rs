@@ -296,7 +296,7 @@ impl Watched {
         response: &Response,
         files: &[Option<FileSlice>],
     ) -> Option<u64> {
-        let counts = match &response.body {
+        let counts = match &*response.body {
             kafka_protocol::messages::ResponseKind::Produce(_) => Some(&self.produced),
             kafka_protocol::messages::ResponseKind::Fetch(_) => Some(&self.fetched),
             _ => None,

@@ -98,7 +98,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DeleteRecordsReque
         return asked.reply(response, out);
     }
     let deadline = asked.now.instant + Duration::from_millis(body.timeout_ms.max(0) as u64);
-    broker.purgatory.park_delete(Deleting { asked, deadline, response, waits });
+    broker.purgatory.park_delete(Box::new(Deleting { asked, deadline, response, waits }));
 }
 
 /// The log, where it is to begin, and where the replica's begins that begins first.

@@ -96,15 +96,21 @@ impl Asked {
 
     /// Answers, in the version that was asked in.
     pub fn reply(self, body: impl Into<ResponseKind>, out: &mut Vec<Effect>) {
-        let response = Box::new(Response::new(self.version, body.into()));
+        let response = Response::new(self.version, body.into());
         out.push(Effect::Reply { ticket: self.ticket, response });
     }
 }
 
 /// The table of contents: every API that is served and the file that serves it.
-pub(super) fn route(broker: &mut Broker, now: Now, ticket: crate::id::Ticket, request: Request, out: &mut Vec<Effect>) {
-    let Request { version, client_id, host, .. } = request;
-    let asked = Asked { now, ticket, version, client_id, host };
+pub(super) fn route(
+    broker: &mut Broker,
+    now: Now,
+    ticket: crate::id::Ticket,
+    request: Box<Request>,
+    out: &mut Vec<Effect>,
+) {
+    let Request { version, .. } = *request;
+    let asked = Asked { now, ticket, version, client_id: request.client_id, host: request.host };
     match request.body {
         RequestKind::ApiVersions(body) => api_versions::handle(broker, asked, body, out),
         RequestKind::Metadata(body) => metadata::handle(broker, asked, body, out),

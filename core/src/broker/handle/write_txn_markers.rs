@@ -96,7 +96,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: WriteTxnMarkersReq
         }
     }
     let deadline = asked.now.instant + broker.settings.request_timeout;
-    let marking = Marking { asked, deadline, response, left: waits.len(), waits };
+    let marking = Box::new(Marking { asked, deadline, response, left: waits.len(), waits });
     match marking.left {
         0 => marking.reply(out),
         _ => broker.purgatory.park(marking.asked.ticket, Parked::Markers(marking), Until::Committed),

@@ -36,7 +36,7 @@ impl Broker {
         };
         let until = self.after_backoff(now);
         let Some(fetcher) = self.replication.fetchers.get_mut(&leader) else { return };
-        match (fetcher.asked.take(), answer.body) {
+        match (fetcher.asked.take(), *answer.body) {
             (Some((_, Ask::Epochs(asked))), ResponseKind::OffsetForLeaderEpoch(body)) => {
                 self.epochs_answered(now, leader, &asked, body, out);
             }
@@ -177,14 +177,12 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         let mut batches = batches.into_iter();
+        let names = self.topic_names.clone();
         for topic in body.responses {
-            let name = if topic.topic_id.is_nil() { Some(&topic.topic) } else { self.topic_names.get(&topic.topic_id) };
-            let logs: Vec<Option<LogId>> = topic
-                .partitions
-                .iter()
-                .map(|answer| self.hosted.get(name?)?.get(&answer.partition_index).copied())
-                .collect();
-            for (answer, log) in topic.partitions.iter().zip(logs) {
+            let name = if topic.topic_id.is_nil() { Some(&topic.topic) } else { names.get(&topic.topic_id) };
+            for answer in &topic.partitions {
+                let of = |name| self.hosted.get(name)?.get(&answer.partition_index).copied();
+                let log = name.and_then(of);
                 // `Event::client` made one for each partition.
                 let batches = batches.next().unwrap_or_else(|| Ok(Vec::new()));
                 if let Some(log) = log.filter(|log| self.stands_as_told(leader, *log)) {
@@ -248,7 +246,8 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) {
         let until = self.after_backoff(now);
-        let Some(partition) = self.partition_mut(log) else { return };
+        self.touch(log);
+        let Some(partition) = self.slot(log) else { return };
         let batches = match batches {
             Ok(batches) => batches,
             Err(invalid) => {

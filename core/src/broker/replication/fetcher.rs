@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic, ReplicaState};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::{
@@ -20,6 +20,7 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, LogId, Offset, TopicPartition};
 use crate::partition::{Partition, Role};
 use crate::time::{Instant, Now};
+use crate::vec_map::VecMap;
 
 /// ListOffsets' timestamps that are none.
 pub const LATEST: i64 = -1;
@@ -30,7 +31,7 @@ const FIRST_WITH_REPLICA_STATE: i16 = 15;
 #[derive(Clone)]
 pub struct Fetcher {
     pub link: LinkId,
-    pub partitions: BTreeMap<LogId, Followed>,
+    pub partitions: VecMap<LogId, Followed>,
     /// What is on its way.
     pub asked: Option<(Tag, Ask)>,
     /// Logs that are being written or cut.
@@ -97,7 +98,7 @@ impl Fetcher {
     pub fn new(link: LinkId) -> Fetcher {
         Fetcher {
             link,
-            partitions: BTreeMap::new(),
+            partitions: VecMap::default(),
             asked: None,
             busy: BTreeSet::new(),
             resting: BTreeSet::new(),
@@ -262,8 +263,11 @@ impl Fetcher {
                 ),
             }
         }
+        if asked.is_empty() {
+            return None;
+        }
         let request = OffsetForLeaderEpochRequest::default().with_replica_id(WireBroker(own.0)).with_topics(topics);
-        (!asked.is_empty()).then(|| (request.into(), Ask::Epochs(asked)))
+        Some((request.into(), Ask::Epochs(asked)))
     }
 
     fn offsets(&self, own: BrokerId, timestamp: i64) -> Option<(RequestKind, Ask)> {
@@ -282,8 +286,11 @@ impl Fetcher {
                 ),
             }
         }
+        if asked.is_empty() {
+            return None;
+        }
         let request = ListOffsetsRequest::default().with_replica_id(WireBroker(own.0)).with_topics(topics);
-        (!asked.is_empty()).then(|| (request.into(), Ask::Offsets(asked, timestamp)))
+        Some((request.into(), Ask::Offsets(asked, timestamp)))
     }
 
     /// The next Fetch: in a session only what has changed.
@@ -298,7 +305,7 @@ impl Fetcher {
         let begins = self.session.epoch == 0;
         let mut topics: Vec<FetchTopic> = Vec::new();
         let mut wanted = 0;
-        for (&log, followed) in &mut self.partitions {
+        for (&log, followed) in self.partitions.iter_mut() {
             let ready = followed.rests_until.is_none() && followed.progress == Progress::Fetching;
             let Some(now) = stands(log, followed.epoch).filter(|_| ready) else {
                 if followed.told.take().is_some() && !begins {
@@ -313,21 +320,24 @@ impl Fetcher {
             if followed.told.replace(now) == Some(now) && !begins {
                 continue;
             }
-            let partition = FetchPartition::default()
-                .with_partition(followed.name.partition)
-                .with_current_leader_epoch(if bugs.fences_fetches() { now.epoch } else { -1 })
-                .with_fetch_offset(now.offset)
-                .with_last_fetched_epoch(if bugs.tells_last_epoch() { now.last_fetched_epoch } else { -1 })
-                .with_log_start_offset(now.log_start)
-                .with_partition_max_bytes(settings.replica_fetch_max_bytes);
+            let mut partition = FetchPartition::default();
+            partition.partition = followed.name.partition;
+            partition.current_leader_epoch = if bugs.fences_fetches() { now.epoch } else { -1 };
+            partition.fetch_offset = now.offset;
+            partition.last_fetched_epoch = if bugs.tells_last_epoch() { now.last_fetched_epoch } else { -1 };
+            partition.log_start_offset = now.log_start;
+            partition.partition_max_bytes = settings.replica_fetch_max_bytes;
             match topics.last_mut().filter(|topic| topic.topic == followed.name.topic) {
                 Some(topic) => topic.partitions.push(partition),
-                None => topics.push(
-                    FetchTopic::default()
-                        .with_topic(followed.name.topic.clone())
-                        .with_topic_id(followed.topic_id)
-                        .with_partitions(vec![partition]),
-                ),
+                None => {
+                    let mut topic = FetchTopic::default();
+                    (topic.topic, topic.topic_id) = (followed.name.topic.clone(), followed.topic_id);
+                    topic.partitions = vec![partition];
+                    match topics.is_empty() {
+                        true => topics = vec![topic],
+                        false => topics.push(topic),
+                    }
+                }
             }
         }
         if wanted == 0 {
@@ -337,16 +347,15 @@ impl Fetcher {
         if begins {
             forgotten.clear();
         }
-        let mut request = FetchRequest::default()
-            .with_max_wait_ms(i32::try_from(settings.replica_fetch_wait_max.as_millis()).unwrap_or(i32::MAX))
-            .with_min_bytes(settings.replica_fetch_min_bytes)
-            .with_max_bytes(settings.replica_fetch_response_max_bytes)
-            .with_session_id(self.session.id)
-            .with_session_epoch(self.session.epoch)
-            .with_topics(topics)
-            .with_forgotten_topics_data(grouped(forgotten));
+        let mut request = FetchRequest::default();
+        request.max_wait_ms = i32::try_from(settings.replica_fetch_wait_max.as_millis()).unwrap_or(i32::MAX);
+        request.min_bytes = settings.replica_fetch_min_bytes;
+        request.max_bytes = settings.replica_fetch_response_max_bytes;
+        (request.session_id, request.session_epoch) = (self.session.id, self.session.epoch);
+        request.topics = topics;
+        request.forgotten_topics_data = grouped(forgotten);
         if version >= FIRST_WITH_REPLICA_STATE {
-            request.replica_state = ReplicaState::default().with_replica_id(WireBroker(own.0));
+            request.replica_state.replica_id = WireBroker(own.0);
         } else {
             request.replica_id = WireBroker(own.0);
         }

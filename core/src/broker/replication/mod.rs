@@ -26,7 +26,6 @@ mod fetcher;
 mod truncate;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use kafka_protocol::protocol::StrBytes;
 
@@ -42,7 +41,8 @@ use crate::partition::{Partition, Role};
 use crate::record::Batch;
 use crate::record::check::Invalid;
 use crate::rng::Stream;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, sooner};
+use crate::vec_map::VecMap;
 
 use fetcher::Fetcher;
 pub use fetcher::Progress;
@@ -53,10 +53,12 @@ const SETUP_TIMEOUT: Backoff = Backoff { least: Duration::from_millis(10_000), m
 #[derive(Clone)]
 pub(super) struct Replication {
     network: Network<Tag>,
-    fetchers: BTreeMap<BrokerId, Fetcher>,
+    fetchers: VecMap<BrokerId, Fetcher>,
     /// (1)
     leaders: BTreeMap<LogId, BrokerId>,
     next_tag: u64,
+    /// A sink, kept for its room: empty between two steps.
+    wants: Vec<client::Effect>,
 }
 
 /// A request of a fetcher, counted over all of them.
@@ -85,12 +87,11 @@ impl Replication {
             metadata_max_age: Duration::MAX,
         };
         let network = Network::new(settings, dice);
-        Replication { network, fetchers: BTreeMap::new(), leaders: BTreeMap::new(), next_tag: 0 }
+        Replication { network, fetchers: VecMap::default(), leaders: BTreeMap::new(), next_tag: 0, wants: Vec::new() }
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        let retries = self.fetchers.values().filter_map(Fetcher::deadline).min();
-        retries.into_iter().chain(self.network.deadline()).min()
+        self.fetchers.values().map(Fetcher::deadline).fold(self.network.deadline(), sooner)
     }
 
     /// The log is none of this broker's to follow any more.
@@ -134,7 +135,7 @@ impl Broker {
             replication.leaders.insert(log, leader);
         }
         let link = replication.network.link(&endpoint);
-        let fetcher = replication.fetchers.entry(leader).or_insert_with(|| Fetcher::new(link));
+        let fetcher = replication.fetchers.get_or_insert_with(leader, || Fetcher::new(link));
         fetcher.follow(log, partition, epoch, self.config.bugs);
     }
 
@@ -149,7 +150,7 @@ impl Broker {
         if Transacting::owns(&event) {
             return self.as_transacting_client(now, event, out);
         }
-        let mut wants = Vec::new();
+        let mut wants = std::mem::take(&mut self.replication.wants);
         let network = &mut self.replication.network;
         let answer = match event {
             client::Event::Opened { conn } => {
@@ -161,7 +162,7 @@ impl Broker {
                 None
             }
             client::Event::Response { conn, correlation_id, version, body } => {
-                network.response(now.instant, conn, correlation_id, version, *body, &mut wants)
+                network.response(now.instant, conn, correlation_id, version, body, &mut wants)
             }
             client::Event::Timer
             | client::Event::Command(_)
@@ -169,7 +170,10 @@ impl Broker {
             | client::Event::Process(_)
             | client::Event::Processed { .. } => None,
         };
-        out.extend(wants.into_iter().map(Effect::Client));
+        if !wants.is_empty() {
+            out.extend(wants.drain(..).map(Effect::Client));
+        }
+        self.replication.wants = wants;
         if let Some(answer) = answer {
             self.leader_answered(now, answer, batches, out);
         }
@@ -181,7 +185,7 @@ impl Broker {
         if self.replication.fetchers.is_empty() {
             return;
         }
-        let mut wants = Vec::new();
+        let mut wants = std::mem::take(&mut self.replication.wants);
         let replication = &mut self.replication;
         replication.network.poll(now.instant, &mut wants);
         for (_, tag) in replication.network.take_lost() {
@@ -189,12 +193,16 @@ impl Broker {
                 fetcher.lost(tag, now.instant + self.settings.replica_fetch_backoff);
             }
         }
-        let mut from = Bound::Unbounded;
-        while let Some((&leader, _)) = self.replication.fetchers.range((from, Bound::Unbounded)).next() {
-            from = Bound::Excluded(leader);
+        let mut place = 0;
+        while let Some(&leader) = self.replication.fetchers.key_at(place) {
             self.ask_leader(now, leader, &mut wants, out);
+            // It is taken out where nothing is fetched from it any more.
+            place += usize::from(self.replication.fetchers.key_at(place) == Some(&leader));
         }
-        out.extend(wants.into_iter().map(Effect::Client));
+        if !wants.is_empty() {
+            out.extend(wants.drain(..).map(Effect::Client));
+        }
+        self.replication.wants = wants;
     }
 
     /// The driver has written what this follower gave it.

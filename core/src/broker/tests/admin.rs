@@ -40,7 +40,7 @@ impl Room {
             .with_configs(vec![config]);
         let body = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
         let seq = self.send(ApiKey::IncrementalAlterConfigs, 1, body);
-        let ResponseKind::IncrementalAlterConfigs(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::IncrementalAlterConfigs(body) = &*self.replies[&seq].body else { panic!() };
         body.responses[0].error_code
     }
 
@@ -55,7 +55,7 @@ impl Room {
             .with_configuration_keys(Some(vec![text(name)]));
         let body = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
         let seq = self.send(ApiKey::DescribeConfigs, 4, body);
-        let ResponseKind::DescribeConfigs(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::DescribeConfigs(body) = &*self.replies[&seq].body else { panic!() };
         body.results[0].configs.first().cloned()
     }
 }
@@ -104,7 +104,7 @@ fn what_is_set_of_a_group_stands_before_what_the_brokers_have_and_is_taken_back(
     let listed = |room: &mut Room| {
         let body = ListConfigResourcesRequest::default().with_resource_types(vec![GROUP]);
         let seq = room.send(ApiKey::ListConfigResources, 1, body);
-        let ResponseKind::ListConfigResources(body) = &room.replies[&seq].body else { panic!() };
+        let ResponseKind::ListConfigResources(body) = &*room.replies[&seq].body else { panic!() };
         body.config_resources.iter().map(|resource| resource.resource_name.to_string()).collect::<Vec<_>>()
     };
     // As Kafka 4.3 prints them.
@@ -130,7 +130,7 @@ fn a_broker_has_one_log_directory() {
         let dir = AlterReplicaLogDir::default().with_path(text(path)).with_topics(vec![topic]);
         let body = AlterReplicaLogDirsRequest::default().with_dirs(vec![dir]);
         let seq = room.send(ApiKey::AlterReplicaLogDirs, 2, body);
-        let ResponseKind::AlterReplicaLogDirs(body) = &room.replies[&seq].body else { panic!() };
+        let ResponseKind::AlterReplicaLogDirs(body) = &*room.replies[&seq].body else { panic!() };
         body.results[0].partitions[0].error_code
     };
     assert_eq!((put("/room", 0), put("/elsewhere", 0)), (0, code(ErrorCode::LogDirNotFound)));
@@ -149,7 +149,7 @@ fn one_feature_that_cannot_be_updated_fails_them_all() {
         });
         let body = UpdateFeaturesRequest::default().with_feature_updates(updates.collect());
         let seq = room.send(ApiKey::UpdateFeatures, version, body);
-        let ResponseKind::UpdateFeatures(body) = &room.replies[&seq].body else { panic!() };
+        let ResponseKind::UpdateFeatures(body) = &*room.replies[&seq].body else { panic!() };
         (body.error_code, body.error_message.as_deref().map(str::to_owned), body.results.len())
     };
     let refused = |why: &str| {
@@ -192,10 +192,10 @@ fn where_there_is_no_controller_that_is_the_answer() {
     room.broker.controller = None;
     room.step(Event::Call { from: BrokerId(2), call: CallId(9), request: ClusterRequest::Update(nobody.into()) });
     let seq = room.send(ApiKey::ElectLeaders, 2, ElectLeadersRequest::default().with_topic_partitions(None));
-    let ResponseKind::ElectLeaders(body) = &room.replies[&seq].body else { panic!() };
+    let ResponseKind::ElectLeaders(body) = &*room.replies[&seq].body else { panic!() };
     assert_eq!(body.error_code, code(ErrorCode::NotController));
     let seq = room.send(ApiKey::ListPartitionReassignments, 0, ListPartitionReassignmentsRequest::default());
-    let ResponseKind::ListPartitionReassignments(body) = &room.replies[&seq].body else { panic!() };
+    let ResponseKind::ListPartitionReassignments(body) = &*room.replies[&seq].body else { panic!() };
     assert_eq!(body.error_code, code(ErrorCode::NotController));
 }
 

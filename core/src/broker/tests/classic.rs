@@ -43,7 +43,7 @@ fn join(room: &mut Room, member: &str) -> u64 {
 }
 
 pub(super) fn joined(room: &Room, asked: u64) -> Option<&JoinGroupResponse> {
-    let ResponseKind::JoinGroup(body) = &room.replies.get(&asked)?.body else { panic!() };
+    let ResponseKind::JoinGroup(body) = &*room.replies.get(&asked)?.body else { panic!() };
     Some(body)
 }
 
@@ -72,7 +72,7 @@ fn sync(room: &mut Room, member: &str, generation: i32, assignments: &[(&str, &'
 }
 
 pub(super) fn synced(room: &Room, asked: u64) -> Option<&SyncGroupResponse> {
-    let ResponseKind::SyncGroup(body) = &room.replies.get(&asked)?.body else { panic!() };
+    let ResponseKind::SyncGroup(body) = &*room.replies.get(&asked)?.body else { panic!() };
     Some(body)
 }
 
@@ -88,7 +88,7 @@ pub(super) fn heartbeat(room: &mut Room, member: &str, generation: i32) -> i16 {
         .with_generation_id(generation)
         .with_member_id(text(member));
     let asked = room.send(ApiKey::Heartbeat, 4, body);
-    let ResponseKind::Heartbeat(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::Heartbeat(body) = &*room.replies[&asked].body else { panic!() };
     body.error_code
 }
 
@@ -96,14 +96,14 @@ pub(super) fn leave(room: &mut Room, member: &str, instance: Option<&str>) -> i1
     let member = MemberIdentity::default().with_member_id(text(member)).with_group_instance_id(instance.map(text));
     let body = LeaveGroupRequest::default().with_group_id(GroupId(text("g"))).with_members(vec![member]);
     let asked = room.send(ApiKey::LeaveGroup, 5, body);
-    let ResponseKind::LeaveGroup(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::LeaveGroup(body) = &*room.replies[&asked].body else { panic!() };
     body.members[0].error_code
 }
 
 pub(super) fn describe(room: &mut Room, version: i16) -> DescribedGroup {
     let body = DescribeGroupsRequest::default().with_groups(vec![GroupId(text("g"))]);
     let asked = room.send(ApiKey::DescribeGroups, version, body);
-    let ResponseKind::DescribeGroups(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::DescribeGroups(body) = &*room.replies[&asked].body else { panic!() };
     body.groups[0].clone()
 }
 
@@ -322,7 +322,7 @@ fn a_static_member_that_comes_again_takes_its_own_place_without_a_rebalance() {
         .with_member_id(text(&old))
         .with_group_instance_id(Some(text("one")));
     let asked = room.send(ApiKey::Heartbeat, 4, body);
-    let ResponseKind::Heartbeat(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::Heartbeat(body) = &*room.replies[&asked].body else { panic!() };
     assert_eq!(body.error_code, code(ErrorCode::FencedInstanceId));
     // An older client would assign, and must not believe that it leads.
     let older = come(&mut room, 5);
@@ -375,7 +375,7 @@ fn groups_are_listed_by_state_and_type_and_deleted_when_nobody_is_in_them() {
             .with_states_filter(states.iter().map(|it| text(it)).collect())
             .with_types_filter(types.iter().map(|it| text(it)).collect());
         let asked = room.send(ApiKey::ListGroups, 5, body);
-        let ResponseKind::ListGroups(body) = &room.replies[&asked].body else { panic!() };
+        let ResponseKind::ListGroups(body) = &*room.replies[&asked].body else { panic!() };
         body.groups
             .iter()
             .map(|it| format!("{} {} {}", it.group_id.0, it.group_state, it.protocol_type))
@@ -389,7 +389,7 @@ fn groups_are_listed_by_state_and_type_and_deleted_when_nobody_is_in_them() {
     let delete = |room: &mut Room| {
         let names = ["g", "offsets-only", "nowhere", "g"].map(|id| GroupId(text(id))).into();
         let asked = room.send(ApiKey::DeleteGroups, 2, DeleteGroupsRequest::default().with_groups_names(names));
-        let ResponseKind::DeleteGroups(body) = &room.replies[&asked].body else { panic!() };
+        let ResponseKind::DeleteGroups(body) = &*room.replies[&asked].body else { panic!() };
         body.results.iter().map(|it| (it.group_id.0.to_string(), it.error_code)).collect::<Vec<_>>()
     };
     let nowhere = ("nowhere".to_owned(), code(ErrorCode::GroupIdNotFound));
@@ -422,7 +422,7 @@ fn offsets_are_deleted_of_topics_that_nobody_in_the_group_reads() {
         let topics = vec![OffsetDeleteRequestTopic::default().with_name(topic(name)).with_partitions(vec![partition])];
         let body = OffsetDeleteRequest::default().with_group_id(GroupId(text("g"))).with_topics(topics);
         let asked = room.send(ApiKey::OffsetDelete, 0, body);
-        let ResponseKind::OffsetDelete(body) = &room.replies[&asked].body else { panic!() };
+        let ResponseKind::OffsetDelete(body) = &*room.replies[&asked].body else { panic!() };
         (body.error_code, body.topics[0].partitions[0].error_code)
     };
     assert_eq!(delete(&mut room, "orders"), (0, code(ErrorCode::GroupSubscribedToTopic)));

@@ -28,7 +28,7 @@ pub(super) fn request(member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest
 
 pub(super) fn send(room: &mut Room, body: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
     let asked = room.send(ApiKey::ConsumerGroupHeartbeat, 1, body);
-    let ResponseKind::ConsumerGroupHeartbeat(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::ConsumerGroupHeartbeat(body) = &*room.replies[&asked].body else { panic!() };
     body.clone()
 }
 
@@ -93,7 +93,7 @@ impl Player {
 pub(super) fn describe(room: &mut Room) -> DescribedGroup {
     let body = ConsumerGroupDescribeRequest::default().with_group_ids(vec![GroupId(text("g"))]);
     let asked = room.send(ApiKey::ConsumerGroupDescribe, 1, body);
-    let ResponseKind::ConsumerGroupDescribe(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::ConsumerGroupDescribe(body) = &*room.replies[&asked].body else { panic!() };
     body.groups[0].clone()
 }
 
@@ -134,7 +134,7 @@ fn a_partition_goes_from_one_member_to_another_when_the_first_has_let_go_of_it()
         5,
         ListGroupsRequest::default().with_types_filter(vec![text("consumer")]).with_states_filter(vec![text("stable")]),
     );
-    let ResponseKind::ListGroups(listed) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::ListGroups(listed) = &*room.replies[&asked].body else { panic!() };
     assert_eq!((listed.groups.len(), listed.groups[0].group_type.as_str()), (1, "consumer"));
 }
 
@@ -239,7 +239,7 @@ fn whoever_leaves_leaves_its_partitions_and_the_last_one_an_empty_group() {
     let delete = |room: &mut Room| {
         let body = DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text("g"))]);
         let asked = room.send(ApiKey::DeleteGroups, 2, body);
-        let ResponseKind::DeleteGroups(body) = &room.replies[&asked].body else { panic!() };
+        let ResponseKind::DeleteGroups(body) = &*room.replies[&asked].body else { panic!() };
         body.results[0].error_code
     };
     assert_eq!(delete(&mut room), code(ErrorCode::NonEmptyGroup));
@@ -517,7 +517,7 @@ fn what_makes_no_sense_is_refused() {
         )
     );
     let asked = room.send(ApiKey::ConsumerGroupHeartbeat, 0, joining.clone().with_member_id(text("")));
-    let ResponseKind::ConsumerGroupHeartbeat(given) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::ConsumerGroupHeartbeat(given) = &*room.replies[&asked].body else { panic!() };
     assert_eq!((given.error_code, given.member_id.as_ref().unwrap().len()), (0, 22), "before version 1 an id is given");
 
     let mut without = room_with(&[("group.coordinator.rebalance.protocols", "classic")]);

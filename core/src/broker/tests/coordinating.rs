@@ -25,7 +25,7 @@ pub(super) fn room_with(settings: &[(&str, &str)]) -> Room {
 fn find(room: &mut Room, group: &str) -> (i16, i32) {
     let body = FindCoordinatorRequest::default().with_key_type(0).with_coordinator_keys(vec![text(group)]);
     let asked = room.send(ApiKey::FindCoordinator, 6, body);
-    let ResponseKind::FindCoordinator(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::FindCoordinator(body) = &*room.replies[&asked].body else { panic!() };
     (body.coordinators[0].error_code, body.coordinators[0].node_id.0)
 }
 
@@ -50,7 +50,7 @@ pub(super) fn commit(room: &mut Room, group: &str, partition: i32, offset: i64) 
 
 /// What became of an OffsetCommit of one offset; `None` while it waits.
 pub(super) fn committed(room: &Room, asked: u64) -> Option<i16> {
-    let ResponseKind::OffsetCommit(body) = &room.replies.get(&asked)?.body else { panic!() };
+    let ResponseKind::OffsetCommit(body) = &*room.replies.get(&asked)?.body else { panic!() };
     Some(body.topics[0].partitions[0].error_code)
 }
 
@@ -65,7 +65,7 @@ pub(super) fn fetch_request(group: &str, require_stable: bool) -> OffsetFetchReq
 
 /// The group's error, and the two offsets of `orders`; `None` while the answer waits.
 pub(super) fn fetched(room: &Room, asked: u64) -> Option<(i16, Vec<i64>)> {
-    let ResponseKind::OffsetFetch(body) = &room.replies.get(&asked)?.body else { panic!() };
+    let ResponseKind::OffsetFetch(body) = &*room.replies.get(&asked)?.body else { panic!() };
     let group = &body.groups[0];
     let partitions = group.topics.iter().flat_map(|topic| &topic.partitions);
     Some((group.error_code, partitions.map(|partition| partition.committed_offset).collect()))
@@ -88,14 +88,14 @@ fn the_topic_of_groups_is_made_when_it_is_first_asked_for_and_with_kafkas_settin
         MetadataRequest::default()
             .with_topics(Some(vec![MetadataRequestTopic::default().with_name(Some(name.clone()))])),
     );
-    let ResponseKind::Metadata(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::Metadata(body) = &*room.replies[&asked].body else { panic!() };
     assert_eq!((body.topics[0].is_internal, body.topics[0].partitions.len()), (true, 3));
     let resource = DescribeConfigsResource::default()
         .with_resource_type(2)
         .with_resource_name(name.0)
         .with_configuration_keys(Some(["cleanup.policy", "segment.bytes", "compression.type"].map(text).into()));
     let asked = room.send(ApiKey::DescribeConfigs, 4, DescribeConfigsRequest::default().with_resources(vec![resource]));
-    let ResponseKind::DescribeConfigs(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::DescribeConfigs(body) = &*room.replies[&asked].body else { panic!() };
     let configs = body.results[0].configs.iter();
     let mut values: Vec<_> =
         configs.map(|config| (config.name.as_str(), config.value.as_deref().unwrap_or_default())).collect();
@@ -195,7 +195,7 @@ fn several_groups_are_answered_in_one() {
     let mut body = OffsetFetchRequest::default();
     body.groups = ["d", "a", "c", "b"].into_iter().flat_map(|group| fetch_request(group, false).groups).collect();
     let asked = room.send(ApiKey::OffsetFetch, 8, body);
-    let ResponseKind::OffsetFetch(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::OffsetFetch(body) = &*room.replies[&asked].body else { panic!() };
     let seen: Vec<_> = body
         .groups
         .iter()

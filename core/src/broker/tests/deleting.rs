@@ -19,7 +19,7 @@ impl Room {
 
     /// Error and low watermark of each partition; `None` while there is no reply.
     fn deleted(&self, seq: u64) -> Option<Vec<(i16, Offset)>> {
-        let ResponseKind::DeleteRecords(body) = &self.replies.get(&seq)?.body else { panic!() };
+        let ResponseKind::DeleteRecords(body) = &*self.replies.get(&seq)?.body else { panic!() };
         let told = |result: &DeleteRecordsPartitionResult| (result.error_code, result.low_watermark);
         Some(body.topics.iter().flat_map(|topic| topic.partitions.iter().map(told)).collect())
     }

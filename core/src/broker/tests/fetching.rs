@@ -163,7 +163,7 @@ fn offsets_are_listed_by_place_and_by_time() {
         let body =
             ListOffsetsRequest::default().with_replica_id(kafka_protocol::messages::BrokerId(-1)).with_topics(topics);
         let seq = room.send(ApiKey::ListOffsets, version, body);
-        let ResponseKind::ListOffsets(body) = &room.replies[&seq].body else { panic!() };
+        let ResponseKind::ListOffsets(body) = &*room.replies[&seq].body else { panic!() };
         let found = &body.topics[0].partitions[0];
         (found.error_code, found.offset, found.timestamp, found.leader_epoch)
     };

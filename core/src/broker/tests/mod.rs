@@ -248,8 +248,8 @@ impl Room {
                 Effect::Reply { ticket, response } => {
                     response.encode(&mut BytesMut::new()).expect("a reply can be sent");
                     match ticket.conn {
-                        CLIENT => drop(self.replies.insert(ticket.seq, *response)),
-                        conn => self.said.push_back(answer_to_itself(conn, ticket.seq, *response)),
+                        CLIENT => drop(self.replies.insert(ticket.seq, response)),
+                        conn => self.said.push_back(answer_to_itself(conn, ticket.seq, response)),
                     }
                 }
                 Effect::Note { level, text } => self.notes.push((level, text)),
@@ -360,7 +360,7 @@ impl Room {
             .with_replication_factor(1)
             .with_configs(configs.collect());
         let seq = self.send(ApiKey::CreateTopics, 7, CreateTopicsRequest::default().with_topics(vec![topic]));
-        let ResponseKind::CreateTopics(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::CreateTopics(body) = &*self.replies[&seq].body else { panic!() };
         assert_eq!(body.topics[0].error_code, error::NONE, "{body:?}");
         body.topics[0].topic_id
     }
@@ -379,14 +379,14 @@ impl Room {
 
     /// What the reply to a Produce of one batch says; `None` while there is none.
     fn produced(&self, seq: u64) -> Option<&PartitionProduceResponse> {
-        let ResponseKind::Produce(body) = &self.replies.get(&seq)?.body else { panic!() };
+        let ResponseKind::Produce(body) = &*self.replies.get(&seq)?.body else { panic!() };
         Some(&body.responses[0].partition_responses[0])
     }
 
     /// The body of a Fetch reply, and its record sets; `None` while there is none.
     fn fetched(&self, seq: u64) -> Option<(&FetchResponse, Vec<Bytes>)> {
         let reply = self.replies.get(&seq)?;
-        let ResponseKind::Fetch(body) = &reply.body else { panic!() };
+        let ResponseKind::Fetch(body) = &*reply.body else { panic!() };
         let partitions: usize = body.responses.iter().map(|topic| topic.partitions.len()).sum();
         assert_eq!(partitions, reply.records.len());
         Some((body, reply.records.iter().map(|extent| extent.map_or_else(Bytes::new, |it| self.bytes(it))).collect()))
@@ -401,7 +401,7 @@ impl Room {
 
 fn answer_to_itself(conn: ConnId, seq: u64, response: Response) -> Event {
     let Response { version, body, .. } = response;
-    let event = client::Event::Response { conn, correlation_id: seq as i32, version, body: Box::new(body) };
+    let event = client::Event::Response { conn, correlation_id: seq as i32, version, body };
     Event::Client { event, batches: Vec::new() }
 }
 

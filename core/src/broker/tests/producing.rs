@@ -134,7 +134,7 @@ fn producer_ids_are_never_given_twice() {
             .with_producer_id(kafka_protocol::messages::ProducerId(-1))
             .with_producer_epoch(-1);
         let seq = room.send(ApiKey::InitProducerId, 4, body);
-        let ResponseKind::InitProducerId(body) = &room.replies[&seq].body else { panic!() };
+        let ResponseKind::InitProducerId(body) = &*room.replies[&seq].body else { panic!() };
         assert_eq!((body.error_code, body.producer_epoch), (0, 0));
         body.producer_id.0
     };

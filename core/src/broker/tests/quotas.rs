@@ -17,7 +17,7 @@ fn quota(key: &str, value: f64) -> AlterClientQuotasRequest {
 impl Room {
     fn limit(&mut self, key: &str, value: f64) {
         let seq = self.send(ApiKey::AlterClientQuotas, 1, quota(key, value));
-        let ResponseKind::AlterClientQuotas(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::AlterClientQuotas(body) = &*self.replies[&seq].body else { panic!() };
         assert_eq!(body.entries[0].error_code, error::NONE, "{body:?}");
         assert!(self.muted().is_empty());
     }
@@ -130,7 +130,7 @@ fn what_the_controller_says_is_told_and_held_to() {
     };
     let ask = |room: &mut Room, (version, request)| {
         let seq = room.send(ApiKey::CreateTopics, version, request);
-        let ResponseKind::CreateTopics(body) = &room.replies[&seq].body else { panic!() };
+        let ResponseKind::CreateTopics(body) = &*room.replies[&seq].body else { panic!() };
         (body.topics[0].error_code, room.wait(seq), room.muted())
     };
     assert_eq!(ask(&mut room, create("one", 6)), (error::NONE, 0, vec![]));

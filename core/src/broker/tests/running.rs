@@ -173,7 +173,7 @@ fn who_asks_is_told_that_a_log_is_offline() {
     let log = room.broker.partition(&topic("orders"), 0).unwrap().log.id();
     room.step(Event::Offline { log, cause: "No space left on device".into() });
     let asked = room.send(ApiKey::Metadata, 12, MetadataRequest::default().with_topics(None));
-    let ResponseKind::Metadata(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::Metadata(body) = &*room.replies[&asked].body else { panic!() };
     let told = |index: usize| {
         let partition = &body.topics[0].partitions[index];
         (partition.error_code, partition.leader_id.0, partition.offline_replicas.iter().map(|id| id.0).collect())
@@ -189,7 +189,7 @@ fn a_hundred_thousand_unknown_names_are_answered_and_where_creation_is_off_none_
     let names = (0..100_000).map(|n| MetadataRequestTopic::default().with_name(Some(topic(&format!("t{n}")))));
     let body = MetadataRequest::default().with_topics(Some(names.collect())).with_allow_auto_topic_creation(true);
     let asked = room.send(ApiKey::Metadata, 12, body);
-    let ResponseKind::Metadata(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::Metadata(body) = &*room.replies[&asked].body else { panic!() };
     assert_eq!(body.topics.len(), 100_000);
     assert!(room.broker.cluster_state().topics.is_empty());
 }
@@ -200,7 +200,7 @@ fn a_name_that_is_asked_for_twice_is_made_once() {
     let names = ["a", "b", "a"].map(|name| MetadataRequestTopic::default().with_name(Some(topic(name))));
     let body = MetadataRequest::default().with_topics(Some(names.into())).with_allow_auto_topic_creation(true);
     let asked = room.send(ApiKey::Metadata, 12, body);
-    let ResponseKind::Metadata(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::Metadata(body) = &*room.replies[&asked].body else { panic!() };
     assert_eq!(body.topics.len(), 3);
     assert_eq!(room.broker.cluster_state().topics.keys().map(|name| name.0.as_str()).collect::<Vec<_>>(), ["a", "b"]);
 }
@@ -213,7 +213,7 @@ fn a_resource_is_described_once_however_often_it_is_asked_for() {
     let mut resources = vec![resource; 2_000];
     resources.push(one);
     let asked = room.send(ApiKey::DescribeConfigs, 4, DescribeConfigsRequest::default().with_resources(resources));
-    let ResponseKind::DescribeConfigs(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::DescribeConfigs(body) = &*room.replies[&asked].body else { panic!() };
     let configs = body.results.iter().map(|result| result.configs.len()).collect::<Vec<_>>();
     assert!(configs.len() == 2 && configs[0] > 50 && configs[1] <= 1, "{configs:?}");
 }
@@ -225,7 +225,7 @@ fn a_broker_says_where_its_logs_lie() {
     let resource = resource.with_configuration_keys(Some(vec![text("log.dirs")]));
     let body = DescribeConfigsRequest::default().with_resources(vec![resource]);
     let asked = room.send(ApiKey::DescribeConfigs, 4, body);
-    let ResponseKind::DescribeConfigs(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::DescribeConfigs(body) = &*room.replies[&asked].body else { panic!() };
     assert_eq!(body.results[0].configs[0].value, Some(text("/room")));
 }
 
@@ -239,7 +239,7 @@ fn what_has_settings_is_listed_by_kind() {
     let mut listed = |version: i16, kinds: &[i8]| {
         let body = ListConfigResourcesRequest::default().with_resource_types(kinds.to_vec());
         let asked = room.send(ApiKey::ListConfigResources, version, body);
-        let ResponseKind::ListConfigResources(body) = &room.replies[&asked].body else { panic!() };
+        let ResponseKind::ListConfigResources(body) = &*room.replies[&asked].body else { panic!() };
         let resources = body.config_resources.iter().map(|one| format!("{} {}", one.resource_type, one.resource_name));
         (body.error_code, resources.collect::<Vec<_>>().join(", "))
     };
@@ -255,20 +255,20 @@ fn what_is_not_there_is_told_in_kafkas_words_or_in_none() {
     let mut room = Room::new();
     let grow = CreatePartitionsTopic::default().with_name(topic("gone")).with_count(3);
     let asked = room.send(ApiKey::CreatePartitions, 3, CreatePartitionsRequest::default().with_topics(vec![grow]));
-    let ResponseKind::CreatePartitions(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::CreatePartitions(body) = &*room.replies[&asked].body else { panic!() };
     let told = (body.results[0].error_code, body.results[0].error_message.clone());
     assert_eq!(told, (code(ErrorCode::UnknownTopicOrPartition), None));
     let gone = DeleteTopicState::default().with_name(Some(topic("gone")));
     let asked = room.send(ApiKey::DeleteTopics, 6, DeleteTopicsRequest::default().with_topics(vec![gone]));
-    let ResponseKind::DeleteTopics(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::DeleteTopics(body) = &*room.replies[&asked].body else { panic!() };
     assert_eq!(body.responses[0].error_message.as_deref(), Some("This server does not host this topic-partition."));
     let nowhere = DescribeConfigsResource::default().with_resource_type(2).with_resource_name(text("gone"));
     let asked = room.send(ApiKey::DescribeConfigs, 4, DescribeConfigsRequest::default().with_resources(vec![nowhere]));
-    let ResponseKind::DescribeConfigs(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::DescribeConfigs(body) = &*room.replies[&asked].body else { panic!() };
     assert_eq!(body.results[0].error_message.as_deref(), Some(""));
     let new = CreatableTopic::default().with_name(topic("new")).with_num_partitions(1).with_replication_factor(1);
     let asked = room.send(ApiKey::CreateTopics, 7, CreateTopicsRequest::default().with_topics(vec![new]));
-    let ResponseKind::CreateTopics(body) = &room.replies[&asked].body else { panic!() };
+    let ResponseKind::CreateTopics(body) = &*room.replies[&asked].body else { panic!() };
     assert_eq!((body.topics[0].error_code, body.topics[0].error_message.clone()), (error::NONE, None));
 }
 
@@ -277,7 +277,7 @@ fn a_version_of_api_versions_that_does_not_exist_is_answered_in_version_0() {
     let mut room = Room::new();
     let seq = room.send(ApiKey::ApiVersions, 99, ApiVersionsRequest::default());
     let reply = &room.replies[&seq];
-    let ResponseKind::ApiVersions(body) = &reply.body else { panic!() };
+    let ResponseKind::ApiVersions(body) = &*reply.body else { panic!() };
     assert_eq!((reply.version, body.error_code), (0, code(ErrorCode::UnsupportedVersion)));
     let keys: Vec<_> = body.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
     assert_eq!(keys, [(18, 0, 4)]);
@@ -291,7 +291,7 @@ fn a_client_must_name_its_software_in_plain_words() {
             .with_client_software_name(text(name))
             .with_client_software_version(text("2.3.0-rc1"));
         let seq = room.send(ApiKey::ApiVersions, version, body);
-        let ResponseKind::ApiVersions(body) = &room.replies[&seq].body else { panic!() };
+        let ResponseKind::ApiVersions(body) = &*room.replies[&seq].body else { panic!() };
         body.error_code
     };
     assert_eq!(ask("librdkafka", 4), 0);

@@ -66,7 +66,7 @@ impl Room {
             .with_producer_epoch(producer.epoch)
             .with_group_id(GroupId(text("g")));
         let seq = self.send(ApiKey::AddOffsetsToTxn, 4, body);
-        let ResponseKind::AddOffsetsToTxn(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::AddOffsetsToTxn(body) = &*self.replies[&seq].body else { panic!() };
         body.error_code
     }
 
@@ -79,7 +79,7 @@ impl Room {
             .with_transactional_id(Some(id(name)))
             .with_transaction_timeout_ms(timeout_ms);
         let seq = self.send(ApiKey::InitProducerId, version, body);
-        let ResponseKind::InitProducerId(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::InitProducerId(body) = &*self.replies[&seq].body else { panic!() };
         (body.error_code, Producer { id: body.producer_id.0, epoch: body.producer_epoch })
     }
 
@@ -113,7 +113,7 @@ impl Room {
             .with_v3_and_below_producer_epoch(producer.epoch)
             .with_v3_and_below_topics(vec![topics]);
         let seq = self.send(ApiKey::AddPartitionsToTxn, 3, body);
-        let ResponseKind::AddPartitionsToTxn(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::AddPartitionsToTxn(body) = &*self.replies[&seq].body else { panic!() };
         let topics = body.results_by_topic_v3_and_below.iter();
         topics.flat_map(|topic| &topic.results_by_partition).map(|one| one.partition_error_code).collect()
     }
@@ -125,7 +125,7 @@ impl Room {
             .with_producer_epoch(producer.epoch)
             .with_committed(commit);
         let seq = self.send(ApiKey::EndTxn, version, body);
-        let ResponseKind::EndTxn(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::EndTxn(body) = &*self.replies[&seq].body else { panic!() };
         (body.error_code, Producer { id: body.producer_id.0, epoch: body.producer_epoch })
     }
 
@@ -155,7 +155,7 @@ impl Room {
     fn described(&mut self) -> (String, i16) {
         let body = DescribeTransactionsRequest::default().with_transactional_ids(vec![id("t")]);
         let seq = self.send(ApiKey::DescribeTransactions, 0, body);
-        let ResponseKind::DescribeTransactions(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::DescribeTransactions(body) = &*self.replies[&seq].body else { panic!() };
         let state = &body.transaction_states[0];
         assert_eq!(state.error_code, OK);
         (state.transaction_state.to_string(), state.producer_epoch)
@@ -163,7 +163,7 @@ impl Room {
 
     fn listed(&mut self, body: ListTransactionsRequest) -> (i16, Vec<TransactionState>) {
         let seq = self.send(ApiKey::ListTransactions, 2, body);
-        let ResponseKind::ListTransactions(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::ListTransactions(body) = &*self.replies[&seq].body else { panic!() };
         (body.error_code, body.transaction_states.clone())
     }
 
@@ -181,14 +181,14 @@ impl Room {
     }
 
     fn offset_committed(&self, seq: u64) -> Option<i16> {
-        let ResponseKind::TxnOffsetCommit(body) = &self.replies.get(&seq)?.body else { panic!() };
+        let ResponseKind::TxnOffsetCommit(body) = &*self.replies.get(&seq)?.body else { panic!() };
         Some(body.topics[0].partitions[0].error_code)
     }
 
     /// The error and the offset of `orders-0` that the group has.
     fn group_offset(&mut self, stable: bool) -> (i16, i64) {
         let seq = self.send(ApiKey::OffsetFetch, 9, fetch_request("g", stable));
-        let ResponseKind::OffsetFetch(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::OffsetFetch(body) = &*self.replies[&seq].body else { panic!() };
         let error = body.groups[0].topics[0].partitions[0].error_code;
         (error, fetched(self, seq).unwrap().1[0])
     }
@@ -506,7 +506,7 @@ fn transactions_are_listed_as_asked_for() {
     let (error, _) = room.listed(all.clone().with_transactional_id_pattern(Some(text("("))));
     assert_eq!(error, code(ErrorCode::InvalidRegularExpression));
     let seq = room.send(ApiKey::ListTransactions, 2, all.with_state_filters(vec![text("Asleep"), text("Dead")]));
-    let ResponseKind::ListTransactions(body) = &room.replies[&seq].body else { panic!() };
+    let ResponseKind::ListTransactions(body) = &*room.replies[&seq].body else { panic!() };
     assert_eq!((&body.unknown_state_filters[..], body.transaction_states.len()), (&[text("Asleep")][..], 0));
 }
 
@@ -519,7 +519,7 @@ fn the_level_of_transactions_is_told_to_clients() {
             .with_client_software_version(text("1"));
         for (version, supported) in [(4, supported), (3, 0)] {
             let seq = room.send(ApiKey::ApiVersions, version, body.clone());
-            let ResponseKind::ApiVersions(body) = &room.replies[&seq].body else { panic!() };
+            let ResponseKind::ApiVersions(body) = &*room.replies[&seq].body else { panic!() };
             let levels: Vec<i16> = body.finalized_features.iter().map(|feature| feature.max_version_level).collect();
             assert_eq!((body.supported_features.len(), &levels), (supported, &finalized));
             assert!(body.finalized_features_epoch > 0);

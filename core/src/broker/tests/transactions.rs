@@ -66,7 +66,7 @@ impl Room {
     }
 
     fn marked(&self, seq: u64) -> Option<[i16; 2]> {
-        let ResponseKind::WriteTxnMarkers(body) = &self.replies.get(&seq)?.body else { panic!() };
+        let ResponseKind::WriteTxnMarkers(body) = &*self.replies.get(&seq)?.body else { panic!() };
         let partitions = &body.markers[0].topics[0].partitions;
         Some([0, 1].map(|at| partitions[at].error_code))
     }
@@ -90,7 +90,7 @@ impl Room {
             .with_isolation_level(read_committed.into())
             .with_topics(vec![topics]);
         let seq = self.send(ApiKey::ListOffsets, 7, body);
-        let ResponseKind::ListOffsets(body) = &self.replies[&seq].body else { panic!() };
+        let ResponseKind::ListOffsets(body) = &*self.replies[&seq].body else { panic!() };
         body.topics[0].partitions[0].offset
     }
 }
@@ -211,7 +211,7 @@ fn every_producer_of_a_partition_is_described() {
         .map(|name| TopicRequest::default().with_name(topic(name)).with_partition_indexes(vec![0]));
     let body = DescribeProducersRequest::default().with_topics(topics.to_vec());
     let seq = room.send(ApiKey::DescribeProducers, 0, body);
-    let ResponseKind::DescribeProducers(body) = &room.replies[&seq].body else { panic!() };
+    let ResponseKind::DescribeProducers(body) = &*room.replies[&seq].body else { panic!() };
     let codes: Vec<i16> = body.topics.iter().map(|topic| topic.partitions[0].error_code).collect();
     assert_eq!(codes, [0, code(ErrorCode::UnknownTopicOrPartition), code(ErrorCode::InvalidTopicException)]);
     let [one] = &body.topics[0].partitions[0].active_producers[..] else { panic!() };

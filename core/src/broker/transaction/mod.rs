@@ -27,7 +27,7 @@ use crate::config::BrokerSettings;
 use crate::id::{BrokerId, ConnId};
 use crate::protocol::cluster::Registration;
 use crate::rng::Stream;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, sooner};
 
 use markers::Markers;
 use verify::Verifier;
@@ -98,8 +98,8 @@ impl Transacting {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        let lines = [self.to_leaders.network.deadline(), self.to_coordinators.network.deadline()];
-        lines.into_iter().chain([self.markers.deadline()]).flatten().min()
+        let lines = sooner(self.to_leaders.network.deadline(), self.to_coordinators.network.deadline());
+        sooner(lines, self.markers.deadline())
     }
 }
 
@@ -136,7 +136,7 @@ impl Line {
             client::Event::Opened { conn } => self.network.opened(now, conn, wants),
             client::Event::Closed { conn } => self.network.closed(now, conn),
             client::Event::Response { conn, correlation_id, version, body } => {
-                return self.network.response(now, conn, correlation_id, version, *body, wants);
+                return self.network.response(now, conn, correlation_id, version, body, wants);
             }
             client::Event::Timer
             | client::Event::Command(_)
@@ -192,7 +192,7 @@ impl Broker {
         let line = if verifies { to_coordinators } else { to_leaders };
         let answer = line.happened(now.instant, event, &mut wants);
         out.extend(wants.into_iter().map(Effect::Client));
-        match answer.map(|Answer { tag, body, .. }| (tag, body)) {
+        match answer.map(|Answer { tag, body, .. }| (tag, *body)) {
             Some((from, ResponseKind::WriteTxnMarkers(body))) => self.markers_answered(from, Some(body), out),
             Some((from, ResponseKind::AddPartitionsToTxn(body))) => self.verification_answered(from, Some(body), out),
             // Of another kind it cannot be: it has the request's correlation id, and was decoded as its answer.

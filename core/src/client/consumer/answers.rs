@@ -24,7 +24,7 @@ impl Consumer {
             }
             Err(answer) => answer,
         };
-        match (answer.tag, answer.body) {
+        match (answer.tag, *answer.body) {
             (Tag::Metadata, ResponseKind::Metadata(body)) => {
                 self.metadata.update(now, &self.settings.connection, body, &mut self.network);
             }

@@ -141,6 +141,10 @@ pub fn decode(
         let batch = bytes.slice_ref(batch);
         if !aborted.has(&header, &batch) && !header.is_control() {
             match Record::decode(&Batch { header, bytes: batch }) {
+                // As they are, where there are none yet.
+                Ok(records) if fetched.records.is_empty() && records.first().is_none_or(|one| one.offset >= offset) => {
+                    fetched.records = records.into();
+                }
                 Ok(records) => fetched.records.extend(records.into_iter().filter(|record| record.offset >= offset)),
                 Err(malformed) => {
                     fetched.broken = Some(format!(
@@ -154,6 +158,7 @@ pub fn decode(
         }
         let written = (header.partition_leader_epoch, header.timestamp_type());
         if fetched.epochs.back().is_none_or(|(_, epoch, of)| (*epoch, *of) != written) {
+            fetched.epochs.reserve_exact(1);
             fetched.epochs.push_back((header.base_offset, written.0, written.1));
         }
         fetched.next_offset = header.next_offset();

@@ -53,7 +53,7 @@ use super::{Command, Effect, Endpoint, Event, Polled, Read, Report};
 use crate::id::{Offset, TopicPartition};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
-use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::time::{Duration, Instant, Now, Timestamp, sooner};
 use crate::view::{ConsumerView, FactGroup, Health, PositionView};
 
 /// An application that is stuck calls poll() no more.
@@ -251,13 +251,20 @@ impl Consumer {
             }
         }
         self.find_leaders();
-        let homeless = |position: &Position| position.leader.is_none() && position.state != State::Free;
+        let homeless = |position: &Position| position.leader.is_none() && !matches!(position.state, State::Free);
         if self.positions.iter().any(homeless) {
             self.metadata.stale(now);
         }
+        // Of all sessions at once: almost always there are none of either.
+        let unknown = self.positions.iter().any(|position| matches!(position.state, State::Unknown));
+        let doubtful = self.positions.iter().any(|position| position.is_doubtful(now));
         for at in 0..self.sessions.len() {
-            self.ask(now, at, out);
-            self.validate(now, at, out);
+            if unknown {
+                self.ask(now, at, out);
+            }
+            if doubtful {
+                self.validate(now, at, out);
+            }
             self.fetch(now, at, out);
         }
     }
@@ -525,12 +532,12 @@ impl Node for Consumer {
             Event::Opened { conn } => self.network.opened(at, conn, out),
             Event::Closed { conn } => self.network.closed(at, conn),
             Event::Response { conn, correlation_id, version, body } => {
-                if let Some(answer) = self.network.response(at, conn, correlation_id, version, *body, out) {
+                if let Some(answer) = self.network.response(at, conn, correlation_id, version, body, out) {
                     self.answered(at, answer, out);
                 }
             }
-            Event::Command(command) => self.command(at, command, out),
-            Event::Call { id, call } => self.called(at, id, call, out),
+            Event::Command(command) => self.command(at, *command, out),
+            Event::Call { id, call } => self.called(at, id, *call, out),
             Event::Processed { well } => self.processed(well, out),
             // That of producers.
             Event::Process(_) => {}
@@ -551,6 +558,6 @@ impl Node for Consumer {
         let retries = self.positions.iter().map(|position| position.retry_at);
         let retries = retries.chain(self.sessions.iter().map(|session| session.retry_at));
         let retry = retries.filter(|at| *at > self.looked).min();
-        [poll, group, retry, self.metadata.deadline(), self.network.deadline()].into_iter().flatten().min()
+        sooner(sooner(poll, sooner(group, retry)), sooner(self.metadata.deadline(), self.network.deadline()))
     }
 }

@@ -78,19 +78,22 @@ impl Session {
                     epoch,
                 }),
             }
-            let partition = FetchPartition::default()
-                .with_partition(position.partition)
-                .with_current_leader_epoch(epoch)
-                .with_fetch_offset(offset)
-                .with_partition_max_bytes(settings.max_partition_bytes);
+            let mut partition = FetchPartition::default();
+            partition.partition = position.partition;
+            partition.current_leader_epoch = epoch;
+            partition.fetch_offset = offset;
+            partition.partition_max_bytes = settings.max_partition_bytes;
             match topics.last_mut().filter(|topic| topic.topic == position.topic) {
                 Some(topic) => topic.partitions.push(partition),
-                None => topics.push(
-                    FetchTopic::default()
-                        .with_topic(position.topic.clone())
-                        .with_topic_id(position.topic_id)
-                        .with_partitions(vec![partition]),
-                ),
+                None => {
+                    let mut topic = FetchTopic::default();
+                    (topic.topic, topic.topic_id) = (position.topic.clone(), position.topic_id);
+                    topic.partitions = vec![partition];
+                    match topics.is_empty() {
+                        true => topics = vec![topic],
+                        false => topics.push(topic),
+                    }
+                }
             }
         }
         if wanted == 0 {
@@ -110,18 +113,14 @@ impl Session {
             });
         }
         self.in_flight = true;
-        Some(
-            FetchRequest::default()
-                .with_max_wait_ms(settings.max_wait.as_millis() as i32)
-                .with_min_bytes(settings.min_bytes)
-                .with_max_bytes(settings.max_bytes)
-                .with_isolation_level(settings.isolation_level)
-                .with_session_id(self.id)
-                .with_session_epoch(self.epoch)
-                .with_topics(topics)
-                .with_forgotten_topics_data(forgotten)
-                .with_rack_id(StrBytes::from_string(settings.rack.clone())),
-        )
+        let mut request = FetchRequest::default();
+        request.max_wait_ms = settings.max_wait.as_millis() as i32;
+        (request.min_bytes, request.max_bytes) = (settings.min_bytes, settings.max_bytes);
+        request.isolation_level = settings.isolation_level;
+        (request.session_id, request.session_epoch) = (self.id, self.epoch);
+        (request.topics, request.forgotten_topics_data) = (topics, forgotten);
+        request.rack_id = StrBytes::from_string(settings.rack.clone());
+        Some(request)
     }
 
     /// Whether the fetch on its way, or the last one, asked for the offset where that position is.

@@ -114,11 +114,11 @@ fn at_a_record_that_a_deserializer_refuses_the_position_stays_until_the_applicat
     assert_eq!(fake.node.view().positions.iter().map(|position| position.offset).collect::<Vec<_>>(), [100, 98]);
     assert!(fake.requests.is_empty());
     let name = TopicPartition::new(topic(), 0);
-    fake.step(Event::Command(Command::Pause { name: name.clone() }));
+    fake.step(Event::Command(Command::Pause { name: name.clone() }.into()));
     // The other partition was waiting behind it.
     assert_eq!(received(&fake), [98, 99, 98]);
-    fake.step(Event::Command(Command::Resume { name: name.clone() }));
-    fake.step(Event::Command(Command::Seek { name, offset: 102 }));
+    fake.step(Event::Command(Command::Resume { name: name.clone() }.into()));
+    fake.step(Event::Command(Command::Seek { name, offset: 102 }.into()));
     let (_, conn, request) = fake.request();
     assert_eq!(asked(&request), [(1, 99)]);
     answer(&mut fake, conn, &request, 77, vec![]);

@@ -322,7 +322,7 @@ impl ProducerBatch {
     /// Ready to be sent, with its sequence in its header.
     pub fn close(&mut self) {
         if let Body::Open(builder) = &mut self.body {
-            let mut builder = std::mem::replace(builder.as_mut(), BatchBuilder::new(Default::default()));
+            let mut builder = builder.take();
             if let Some(Stamp { producer: ProducerIdAndEpoch { id, epoch }, sequence, transactional, .. }) = self.stamp
             {
                 builder.set_producer(id, epoch, sequence);

@@ -54,7 +54,7 @@ impl Producer {
                 if waits || self.sender.in_flight() > 0 || self.network.all_in_flight() > 0 {
                     return false;
                 }
-                if let Some(manager) = self.sender.transactions.as_mut().filter(open) {
+                if let Some(manager) = self.sender.transactions.as_deref_mut().filter(open) {
                     // What was asked for comes to its end, although the call for it timed out.
                     if manager.is_completing() {
                         return false;
@@ -71,7 +71,7 @@ impl Producer {
                 }
             }
             Life::Aborting => {
-                let Some(outcome) = self.sender.transactions.as_mut().map(TransactionManager::abort) else {
+                let Some(outcome) = self.sender.transactions.as_deref_mut().map(TransactionManager::abort) else {
                     return false;
                 };
                 match outcome {

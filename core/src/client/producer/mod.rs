@@ -50,7 +50,7 @@ use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
 use crate::error::ErrorCode;
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Duration, Instant, Now, sooner};
 
 const BUFFER_EXHAUSTED: &str = "BufferExhaustedException";
 
@@ -186,7 +186,8 @@ impl Producer {
         loop {
             self.call(now, out);
             self.metadata.poll(now.instant, &self.settings.connection, &mut self.network, Tag::Metadata, out);
-            let is_settled = |sender: &Sender| sender.transactions.as_ref().is_some_and(TransactionManager::is_settled);
+            let is_settled =
+                |sender: &Sender| sender.transactions.as_deref().is_some_and(TransactionManager::is_settled);
             let (reserved, before) = (self.accumulator.reserved(), is_settled(&self.sender));
             self.with_sender(now, out, Sender::send);
             if self.closing(out) {
@@ -197,6 +198,27 @@ impl Producer {
             if self.application.blocked().is_none() || !settled && self.accumulator.reserved() >= reserved {
                 break;
             }
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command, out: &mut Vec<Effect>) {
+        match command {
+            Command::Transaction(turn) => self.ask(What::Transaction(turn), out),
+            Command::SendOffsets(offsets) => self.ask(What::SendOffsets(Arc::new(offsets)), out),
+            Command::Rate { milli_per_second } => self.application.set_rate(now, milli_per_second),
+            Command::Send(record) => {
+                if let Err((sequence, chosen)) = self.application.choose(record) {
+                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
+                    let error = match self.application.is_closed() {
+                        true => closing::closed(),
+                        false => Exception::kafka("too many records wait behind one that blocks"),
+                    };
+                    self.refuse(&call, -1, (false, &error), out);
+                }
+            }
+            Command::Close => self.close(out),
+            // Those of consumers.
+            Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. } => {}
         }
     }
 
@@ -300,7 +322,7 @@ impl Producer {
 
     /// A call throws, and the application does what it can do then.
     fn throw(&mut self, call: &Call, exception: Exception, out: &mut Vec<Effect>) {
-        let fatal = self.sender.transactions.as_ref().is_some_and(TransactionManager::has_fatal_error);
+        let fatal = self.sender.transactions.as_deref().is_some_and(TransactionManager::has_fatal_error);
         match &call.what {
             What::Send(..) => self.refuse(call, -1, (true, &exception), out),
             _ => program::thrown(call, &exception, out),
@@ -409,7 +431,7 @@ impl Producer {
     }
 
     fn answered(&mut self, now: Now, answer: Answer<Tag>, out: &mut Vec<Effect>) {
-        match (answer.tag, answer.body) {
+        match (answer.tag, *answer.body) {
             (Tag::Metadata, ResponseKind::Metadata(body)) => {
                 self.metadata.update(now.instant, &self.settings.connection, body, &mut self.network);
             }
@@ -465,31 +487,15 @@ impl Node for Producer {
             Event::Opened { conn } => self.network.opened(now.instant, conn, out),
             Event::Closed { conn } => self.network.closed(now.instant, conn),
             Event::Response { conn, correlation_id, version, body } => {
-                if let Some(answer) = self.network.response(now.instant, conn, correlation_id, version, *body, out) {
+                if let Some(answer) = self.network.response(now.instant, conn, correlation_id, version, body, out) {
                     self.answered(now, answer, out);
                 }
             }
-            Event::Command(Command::Transaction(turn)) => self.ask(What::Transaction(turn), out),
-            Event::Command(Command::SendOffsets(offsets)) => self.ask(What::SendOffsets(Arc::new(offsets)), out),
             Event::Process(polled) => self.application.process(&polled, &self.topics[0]),
-            Event::Command(Command::Rate { milli_per_second }) => {
-                self.application.set_rate(now.instant, milli_per_second);
-            }
-            Event::Command(Command::Send(record)) => {
-                if let Err((sequence, chosen)) = self.application.choose(record) {
-                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
-                    let error = match self.application.is_closed() {
-                        true => closing::closed(),
-                        false => Exception::kafka("too many records wait behind one that blocks"),
-                    };
-                    self.refuse(&call, -1, (false, &error), out);
-                }
-            }
-            Event::Call { id, call } => self.called(id, call),
-            Event::Command(Command::Close) => self.close(out),
-            // Those of consumers.
-            Event::Command(Command::Seek { .. } | Command::Pause { .. } | Command::Resume { .. })
-            | Event::Processed { .. } => {}
+            Event::Command(command) => self.command(now.instant, *command, out),
+            Event::Call { id, call } => self.called(id, *call),
+            // That of consumers.
+            Event::Processed { .. } => {}
         }
         self.run(now, out);
     }
@@ -499,16 +505,9 @@ impl Node for Producer {
             return None;
         }
         let blocked = self.application.blocked().map(|since| since + self.settings.max_block);
-        [
-            blocked,
-            self.application.deadline(),
-            self.sender.deadline(),
-            self.metadata.deadline(),
-            self.network.deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let deadline = sooner(blocked, self.application.deadline());
+        let deadline = sooner(deadline, self.sender.deadline());
+        sooner(deadline, sooner(self.metadata.deadline(), self.network.deadline()))
     }
 }
 

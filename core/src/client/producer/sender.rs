@@ -36,7 +36,7 @@ const LAST_BEFORE_KIP_890: i16 = 11;
 #[derive(Clone, Debug)]
 pub struct Sender {
     /// With idempotence.
-    pub transactions: Option<TransactionManager>,
+    pub transactions: Option<Box<TransactionManager>>,
     /// The producer is being closed: nobody lingers.
     pub hurries: bool,
     /// By number, as the requests' tags name them.
@@ -62,6 +62,7 @@ pub struct Around<'a> {
 
 impl Sender {
     pub fn new(transactions: Option<TransactionManager>, dice: Stream) -> Self {
+        let transactions = transactions.map(Box::new);
         Sender { transactions, hurries: false, in_flight: BTreeMap::new(), next: 0, turn: 0, wake: None, dice }
     }
 
@@ -82,7 +83,7 @@ impl Sender {
     /// Asks coordinators what must be asked first, gives up what is too old and sends what is ready.
     pub fn send(&mut self, around: &mut Around<'_>) {
         if self.transact(around) {
-            let retry = self.transactions.as_ref().and_then(TransactionManager::deadline);
+            let retry = self.transactions.as_deref().and_then(TransactionManager::deadline);
             self.wake = retry.filter(|at| *at > around.now);
             return;
         }
@@ -151,7 +152,7 @@ impl Sender {
 
     /// Nobody lingers: a call waits for memory, or for the end of the transaction.
     fn hurries(&self, around: &Around<'_>) -> bool {
-        let completing = self.transactions.as_ref().is_some_and(TransactionManager::is_completing);
+        let completing = self.transactions.as_deref().is_some_and(TransactionManager::is_completing);
         self.hurries || around.accumulator.is_exhausted() || completing
     }
 
@@ -255,7 +256,7 @@ impl Sender {
         self.turn += 1;
         let first = self.turn % led.len();
         led.rotate_left(first);
-        let (mut size, mut batches) = (0, Vec::new());
+        let (mut size, mut batches) = (0, Vec::with_capacity(led.len()));
         for id in led {
             let next = around.accumulator.queue_mut(id).first().map_or(0, ProducerBatch::size);
             if size + next > around.settings.max_request_size && !batches.is_empty() {
@@ -284,18 +285,22 @@ impl Sender {
         };
         // Batches of one topic stand together.
         batches.sort_by_key(|(id, _)| id.topic);
-        let mut topics: Vec<TopicProduceData> = Vec::new();
+        let mut topics: Vec<TopicProduceData> = Vec::with_capacity(batches.len());
         let mut last = usize::MAX;
         for (id, batch) in &batches {
             if id.topic != last {
                 last = id.topic;
                 let name = around.accumulator.queues(id.topic).topic.clone();
                 let topic_id = around.metadata.topic(&name).map_or(Uuid::nil(), |topic| topic.id);
-                topics.push(TopicProduceData::default().with_name(name).with_topic_id(topic_id));
+                let mut topic = TopicProduceData::default();
+                (topic.name, topic.topic_id) = (name, topic_id);
+                topic.partition_data.reserve_exact(batches.len());
+                topics.push(topic);
             }
             if let Some(topic) = topics.last_mut() {
-                let data = PartitionProduceData::default();
-                topic.partition_data.push(data.with_index(id.partition as i32).with_records(Some(batch.bytes())));
+                let mut data = PartitionProduceData::default();
+                (data.index, data.records) = (id.partition as i32, Some(batch.bytes()));
+                topic.partition_data.push(data);
             }
         }
         let ids = topics.iter().all(|topic| !topic.topic_id.is_nil());

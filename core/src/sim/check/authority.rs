@@ -74,7 +74,7 @@ impl Checks {
             Txn::SetData { path, data, version } => self.wrote(path, data, *version, given, changed),
             Txn::Delete { path } => {
                 if let Some(Located::Topic(name)) = znode::locate(path) {
-                    self.index.remove(&name);
+                    self.forget_topic(&name);
                 }
             }
             Txn::Multi(txns) => txns.iter().for_each(|txn| self.read(txn, given, changed)),
@@ -113,7 +113,7 @@ impl Checks {
                 let _ = znode::parse_state(data, version, now);
             }
             // Whatever becomes of it from here on is nobody's loss.
-            Located::Mark(name) => drop(self.index.remove(&name)),
+            Located::Mark(name) => self.forget_topic(&name),
             Located::BrokersConfig => {
                 let Ok(config) = znode::parse_config(data) else { return };
                 let inherited = Promises::of(&config, given);

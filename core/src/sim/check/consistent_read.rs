@@ -57,8 +57,10 @@ pub(super) fn hash(timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> 
     let mut mix = |word: u64| hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     for part in [key, value] {
         mix(part.map_or(u64::MAX, |part| part.len() as u64));
-        for word in part.unwrap_or_default().chunks(8) {
-            mix(word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        let (words, rest) = part.unwrap_or_default().as_chunks();
+        words.iter().for_each(|word| mix(u64::from_be_bytes(*word)));
+        if !rest.is_empty() {
+            mix(rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
         }
     }
     hash | 1

@@ -15,7 +15,7 @@ pub(super) fn appends(ledger: &Ledger, id: BrokerId, base: Offset) -> Verdict {
     if process.leads || base == 0 {
         return Ok(());
     }
-    let leader = ledger.leaders.get(&process.epoch).and_then(|leader| ledger.replicas.get_key_value(leader));
+    let leader = ledger.leaders.get(&process.epoch).and_then(|leader| Some((leader, ledger.replicas.get(leader)?)));
     // One that leads no more may have cut its log back since it sent this.
     let still = |log: &Replica| log.process.as_ref().is_some_and(|it| it.leads && it.epoch == process.epoch);
     let Some((leader, log)) = leader.filter(|(_, log)| still(log)) else { return Ok(()) };

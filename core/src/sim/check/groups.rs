@@ -165,7 +165,7 @@ impl Groups {
         &mut self,
         name: &Arc<str>,
         received: &Received<'_>,
-        exempt: Option<&'static str>,
+        exempt: impl FnOnce() -> Option<&'static str>,
         hides: impl Fn(Offset) -> bool,
     ) -> Vec<Verdict> {
         let Some(group) = self.members.get(name).and_then(|id| self.groups.get_mut(id)) else { return Vec::new() };
@@ -173,6 +173,7 @@ impl Groups {
         let Some(known) = group.partitions.get_mut(&partition) else { return Vec::new() };
         let mut verdicts = Vec::new();
         if std::mem::take(&mut known.fresh) {
+            let exempt = exempt();
             verdicts.push(committed_offset_kept::check(received, name, known, exempt));
             verdicts.push(unseen::check(received, name, known, exempt, hides));
         }

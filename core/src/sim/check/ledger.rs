@@ -19,11 +19,14 @@ use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::Assignment;
 use crate::time::Instant;
+use crate::vec_map::VecMap;
 
 #[derive(Clone)]
 pub(super) struct Ledger {
     pub name: TopicPartition,
     pub topic_id: Uuid,
+    /// There is no such topic any more, or another one of that name.
+    pub gone: bool,
     /// What the topic says of `unclean.leader.election.enable`.
     pub unclean: bool,
     /// An operator has asked for an unclean election.
@@ -42,7 +45,7 @@ pub(super) struct Ledger {
     pub placed: bool,
     /// Who led in an epoch, as far as anybody believed it of itself.
     pub leaders: BTreeMap<LeaderEpoch, BrokerId>,
-    pub replicas: BTreeMap<BrokerId, Replica>,
+    pub replicas: VecMap<BrokerId, Replica>,
     /// What is committed.
     pub truth: Marks,
     /// What was acknowledged and is not known to be gone.
@@ -180,6 +183,7 @@ impl Ledger {
         Ledger {
             name,
             topic_id,
+            gone: false,
             unclean: false,
             unclean_asked: false,
             min_insync: 1,
@@ -189,7 +193,7 @@ impl Ledger {
             authority: None,
             placed: false,
             leaders: BTreeMap::new(),
-            replicas: BTreeMap::new(),
+            replicas: VecMap::default(),
             truth: Marks::default(),
             acked: Ranges::default(),
             single: Ranges::default(),
@@ -266,7 +270,7 @@ impl Ledger {
     }
 
     pub fn replica(&mut self, id: BrokerId) -> &mut Replica {
-        self.replicas.entry(id).or_default()
+        self.replicas.get_or_insert_with(id, Replica::default)
     }
 
     /// Those that believe to lead, with the high watermark that they must answer for.
@@ -296,6 +300,10 @@ impl Ledger {
         true
     }
 
+    pub fn is_lossy(&self) -> bool {
+        self.replicas.values().any(Replica::is_lossy)
+    }
+
     /// Replicas whose machines may have lost something, and that are not known to have it back.
     pub fn lossy(&self) -> usize {
         self.replicas.values().filter(|replica| replica.is_lossy()).count()
@@ -313,7 +321,7 @@ impl Ledger {
         self.transactions.forget(end);
         self.promised = self.promised.min(end);
         self.torn = Some((at, end));
-        for (id, replica) in &mut self.replicas {
+        for (id, replica) in self.replicas.iter_mut() {
             replica.agrees.set(replica.agrees.get().min(end));
             if heirs.contains(id) {
                 replica.trust();

@@ -53,11 +53,12 @@ impl Marks {
         while self.end < to {
             let place = self.end as usize;
             let (chunk, place) = (place / CHUNK, place % CHUNK);
+            let count = ((to - self.end) as usize).min(CHUNK - place);
             while self.chunks.len() <= chunk {
                 self.chunks.push(Arc::new([0; CHUNK]));
             }
-            Arc::make_mut(&mut self.chunks[chunk])[place] = mark;
-            self.end += 1;
+            Arc::make_mut(&mut self.chunks[chunk])[place..place + count].fill(mark);
+            self.end += count as Offset;
         }
     }
 

@@ -94,6 +94,7 @@ use crate::client::{Polled, Report, Stage};
 use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, Offset};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 pub(super) use authority::Promises;
 pub(super) use groups::Groups;
@@ -133,10 +134,10 @@ pub(super) struct Checks {
     /// The version of the controller's decisions that was seen last.
     version: u64,
     /// By consumer, topic and partition: the offset that comes next; −1 where any may.
-    next: BTreeMap<Arc<str>, BTreeMap<TopicName, Vec<Offset>>>,
+    next: Next,
     /// Producers, and whether a consumer reads what is committed alone.
-    writers: BTreeMap<Arc<str>, Writer>,
-    readers: BTreeMap<Arc<str>, bool>,
+    writers: VecMap<Arc<str>, Writer>,
+    readers: VecMap<Arc<str>, bool>,
     owners: live_epoch::Owners,
     ends: same_marker::Ends,
     /// Places at which a numbered record was read that had been read elsewhere.
@@ -156,7 +157,9 @@ struct Received<'a> {
     offset: Offset,
 }
 
-type Verdict = Result<(), (&'static str, String, Option<&'static str>)>;
+/// The invariant, what was found, and why Kafka allows it, where it does.
+type Breach = (&'static str, String, Option<&'static str>);
+type Verdict = Result<(), Breach>;
 
 impl Checks {
     /// `said` is when the broker said what the client reports of now; `alone` is that it asked for the leader's
@@ -213,7 +216,7 @@ impl Checks {
                 let expected = *next;
                 *next = offset + 1;
                 let committed = self.readers.get(name).copied().unwrap_or(false);
-                let deleted = (*offset > ledger.deleted && ledger.deleted > 0).then_some("retention removed them");
+                let deleted = *offset > ledger.deleted && ledger.deleted > 0;
                 let verdicts = [
                     consistent_read::check(ledger, &received, hash),
                     nonmonotonic_poll::check(&received, name, expected),
@@ -226,9 +229,11 @@ impl Checks {
                     self.judge(at, verdict);
                 }
                 self.numbered(at, place, &received, (name, committed), value.as_deref());
-                let exempt = deleted.or_else(|| self.lost_commits());
-                let transactions = &self.ledgers[place].transactions;
-                let hides = |offset| transactions.hides(offset, committed);
+                let (ledgers, index) = (&self.ledgers, &self.index);
+                // What groups had committed may be gone, as Kafka allows it.
+                let lost = || is_torn(ledgers, index, Internal::Groups).then_some("commits were lost");
+                let exempt = || deleted.then_some("retention removed them").or_else(lost);
+                let hides = |offset| ledgers[place].transactions.hides(offset, committed);
                 for verdict in self.groups.received(name, &received, exempt, hides) {
                     self.judge(at, verdict);
                 }
@@ -433,25 +438,27 @@ impl Checks {
         &self.groups
     }
 
-    /// What groups had committed may be gone, as Kafka allows it.
-    fn lost_commits(&self) -> Option<&'static str> {
-        is_torn(&self.ledgers, &self.index, Internal::Groups).then_some("commits were lost")
-    }
-
     fn place(&self, topic: &TopicName, partition: i32) -> Option<usize> {
         self.index.get(topic)?.get(usize::try_from(partition).ok()?).copied()
     }
 
+    #[inline]
     fn judge(&mut self, at: Instant, verdict: Verdict) {
-        if let Err((invariant, found, exempt)) = verdict
-            && self.violations.len() < MOST
-        {
+        if let Err(breach) = verdict {
+            self.breached(at, breach);
+        }
+    }
+
+    #[cold]
+    fn breached(&mut self, at: Instant, (invariant, found, exempt): Breach) {
+        if self.violations.len() < MOST {
             self.violations.push(Arc::new(Violation { invariant, at, found, exempt }));
         }
     }
 }
 
 type Index = BTreeMap<TopicName, Vec<usize>>;
+type Next = VecMap<Arc<str>, VecMap<TopicName, Vec<Offset>>>;
 
 fn is_torn(ledgers: &[Ledger], index: &Index, internal: Internal) -> bool {
     index.get(&internal.name()).into_iter().flatten().any(|place| ledgers[*place].torn.is_some())
@@ -469,20 +476,9 @@ fn lost_transactions(ledgers: &[Ledger], index: &Index, place: usize) -> Option<
     }
 }
 
-fn next<'a>(
-    next: &'a mut BTreeMap<Arc<str>, BTreeMap<TopicName, Vec<Offset>>>,
-    name: &Arc<str>,
-    topic: &TopicName,
-    partition: i32,
-) -> &'a mut Offset {
-    if !next.contains_key(name) {
-        next.insert(name.clone(), BTreeMap::new());
-    }
-    let topics = next.get_mut(name).expect("it was put in");
-    if !topics.contains_key(topic) {
-        topics.insert(topic.clone(), Vec::new());
-    }
-    let offsets = topics.get_mut(topic).expect("it was put in");
+fn next<'a>(next: &'a mut Next, name: &Arc<str>, topic: &TopicName, partition: i32) -> &'a mut Offset {
+    let topics = next.get_or_insert_entry(name, || (name.clone(), VecMap::default()));
+    let offsets = topics.get_or_insert_entry(topic, || (topic.clone(), Vec::new()));
     let place = partition as usize;
     if offsets.len() <= place {
         offsets.resize(place + 1, -1);

@@ -1,9 +1,11 @@
 //! What the checkers of replication are told of brokers: what they write and believe, how they die.
 
+use kafka_protocol::messages::TopicName;
+
 use super::ledger::Ledger;
 use super::transactions::Wrote;
 use super::{
-    Checks, Replacement, Verdict, epoch_fenced_truncation, last_value_kept, leader_completeness, log_matching,
+    Breach, Checks, Replacement, Verdict, epoch_fenced_truncation, last_value_kept, leader_completeness, log_matching,
     monotonic_epochs, no_committed_record_lost, stable_offset, strong_isr, valid_fetcher_state, valid_high_watermark,
     weak_isr,
 };
@@ -136,29 +138,30 @@ impl Checks {
             }
             let is_shorter = end < replica.marks.end();
             replica.cut(end);
-            let before = replica.process.take();
-            let changes = before.as_ref().is_none_or(|before| before.is_changed_by(partition));
-            let epoch_before = before.as_ref().map(|before| before.epoch);
-            let mut now = before.unwrap_or_default();
+            let changes = replica.process.as_ref().is_none_or(|before| before.is_changed_by(partition));
+            let epoch_before = replica.process.as_ref().map(|before| before.epoch);
+            let now = replica.process.get_or_insert_default();
             let believes = now.set(partition) || epoch_before.is_none();
-            let verdict = match changes {
-                true => monotonic_epochs::believed(ledger, id, epoch_before, &now),
-                false => Ok(()),
-            };
+            let leads = now.leads;
+            if changes {
+                let now = now.clone();
+                let verdict = monotonic_epochs::believed(ledger, id, epoch_before, &now);
+                self.judge_once(at, place, verdict);
+            }
+            let ledger = &self.ledgers[place];
             let stable = partition.log.last_stable_offset();
-            let stable = match now.leads {
+            let stable = match leads {
                 true => stable_offset::check(&ledger.name, (stable, partition.log.high_watermark(), end)),
                 false => Ok(()),
             };
-            let fetches = valid_fetcher_state::check(ledger, id, now.leads, broker.fetchers_of(log));
+            let fetches = valid_fetcher_state::check(ledger, id, leads, broker.fetchers_of(log));
             let rises = epoch_fenced_truncation::epochs(ledger, id, partition.log.epochs());
-            ledger.replica(id).process = Some(now);
-            for verdict in [verdict, fetches, rises, stable] {
-                self.judge_once(at, place, verdict);
-            }
+            self.judge_once(at, place, fetches);
+            self.judge_once(at, place, rises);
+            self.judge_once(at, place, stable);
             let ledger = &mut self.ledgers[place];
             // A log that has only grown breaks nothing.
-            if !believes && !is_shorter && ledger.lossy() == 0 {
+            if !believes && !is_shorter && !ledger.is_lossy() {
                 continue;
             }
             let chosen = ledger.authority.as_ref().map(|authority| (authority.leader, authority.leader_epoch));
@@ -202,15 +205,18 @@ impl Checks {
             let has_all = returned && replica.agrees(&ledger.truth, Offset::MAX) >= ledger.truth.end();
             replica.lost = replica.lost.filter(|end| !has_all || replica.marks.end() < *end);
         }
-        let verdicts = [
-            valid_high_watermark::check(ledger),
-            strong_isr::check(ledger),
-            weak_isr::check(ledger),
-            leader_completeness::check(ledger),
-        ];
-        for verdict in verdicts {
-            self.judge_once(at, place, verdict);
-        }
+        let ledger = &self.ledgers[place];
+        let high_watermark = valid_high_watermark::check(ledger);
+        let strong = strong_isr::check(ledger);
+        let isr = ledger.authority.as_ref().map(|authority| &authority.isr);
+        // Where leaders and ZooKeeper agree on who is in sync, both ask the same.
+        let same = strong.is_ok() && ledger.leaders().all(|(_, _, process)| isr == Some(&process.isr));
+        let weak = if same { Ok(()) } else { weak_isr::check(ledger) };
+        let complete = leader_completeness::check(ledger);
+        self.judge_once(at, place, high_watermark);
+        self.judge_once(at, place, strong);
+        self.judge_once(at, place, weak);
+        self.judge_once(at, place, complete);
     }
 
     fn look_for_losses(&mut self, at: Instant, place: usize, exempt: Option<&'static str>) {
@@ -241,20 +247,33 @@ impl Checks {
     }
 
     /// The same invariant is told once for a partition: what is broken stays so for a while.
+    #[inline]
     pub(super) fn judge_once(&mut self, at: Instant, place: usize, verdict: Verdict) {
-        let Err((invariant, ..)) = &verdict else { return };
+        if let Err(breach) = verdict {
+            self.breached_once(at, place, breach);
+        }
+    }
+
+    #[cold]
+    fn breached_once(&mut self, at: Instant, place: usize, breach: Breach) {
         let broken = &mut self.ledgers[place].broken;
-        if !broken.contains(invariant) {
-            broken.push(invariant);
-            self.judge(at, verdict);
+        if !broken.contains(&breach.0) {
+            broken.push(breach.0);
+            self.breached(at, breach);
         }
     }
 
     /// The ledger of a broker's log, unless its topic is gone.
     fn log(&self, broker: BrokerId, log: LogId) -> Option<usize> {
         let place = (*self.logs.get(&broker)?.get(log.0 as usize)?)?;
-        let name = &self.ledgers[place].name;
-        (self.place(&name.topic, name.partition) == Some(place)).then_some(place)
+        (!self.ledgers[place].gone).then_some(place)
+    }
+
+    /// The topic is gone, or will be.
+    pub(super) fn forget_topic(&mut self, name: &TopicName) {
+        for place in self.index.remove(name).into_iter().flatten() {
+            self.ledgers[place].gone = true;
+        }
     }
 
     /// A topic of the same name and another id is another one.
@@ -264,15 +283,14 @@ impl Checks {
             return place;
         }
         let place = self.ledgers.len();
-        let places = self.index.entry(name.topic.clone()).or_default();
         if name.partition == 0 {
-            places.clear();
+            self.forget_topic(&name.topic);
             let topic: &str = &name.topic.0;
             for topics in self.next.values_mut() {
-                topics.retain(|known, _| &*known.0 != topic);
+                topics.retain(|known| &*known.0 != topic);
             }
         }
-        places.push(place);
+        self.index.entry(name.topic.clone()).or_default().push(place);
         self.ledgers.push(Ledger::new(name, topic_id));
         place
     }

@@ -91,7 +91,9 @@ impl Transactions {
             offset = wrote.header.next_offset();
             news.push(self.understand(at, wrote));
         }
-        Arc::make_mut(&mut self.ahead).retain(|_, wrote| wrote.header.next_offset() > truth.end());
+        if !self.ahead.is_empty() {
+            Arc::make_mut(&mut self.ahead).retain(|_, wrote| wrote.header.next_offset() > truth.end());
+        }
         news
     }
 

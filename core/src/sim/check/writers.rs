@@ -1,13 +1,13 @@
 //! What is known of producers by their own reports: which of their records belong to which transaction, how that went, and
 //! where their numbered records were read.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ranges::Ranges;
 use crate::client::Stage;
 use crate::id::Offset;
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 const CHUNK: usize = 1024;
 /// Records of a producer of which it is known where they were read.
@@ -148,8 +148,8 @@ impl Writer {
     }
 
     pub fn sent(&mut self, number: u64) {
-        if let Some(open) = Arc::make_mut(&mut self.transactions).last_mut()
-            && open.stage == Stage::Begun
+        if self.transactions.last().is_some_and(|last| last.stage == Stage::Begun)
+            && let Some(open) = Arc::make_mut(&mut self.transactions).last_mut()
         {
             let from = if open.records.0 == open.records.1 { number } else { open.records.0 };
             open.records = (from, number + 1);
@@ -203,16 +203,17 @@ impl Writer {
 
 /// Whose numbered record that is, and which: `p1-42`, filled up with dots.
 pub(super) fn numbered<'a>(
-    writers: &'a mut BTreeMap<Arc<str>, Writer>,
+    writers: &'a mut VecMap<Arc<str>, Writer>,
     value: Option<&[u8]>,
 ) -> Option<(&'a Arc<str>, &'a mut Writer, u64)> {
-    let value = value?;
+    let mut value = value?;
+    while let Some((before, last)) = value.split_last_chunk()
+        && *last == [b'.'; 16]
+    {
+        value = before;
+    }
     let end = value.iter().rposition(|byte| *byte != b'.')? + 1;
     let (name, number) = std::str::from_utf8(&value[..end]).ok()?.rsplit_once('-')?;
     let number = number.parse().ok()?;
-    // The one with the name, whose key is shared with what is told of it.
-    writers
-        .range_mut::<str, _>((std::ops::Bound::Included(name), std::ops::Bound::Included(name)))
-        .next()
-        .map(|(name, writer)| (name, writer, number))
+    writers.get_entry_mut(name).map(|(name, writer)| (name, writer, number))
 }

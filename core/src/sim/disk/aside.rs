@@ -21,13 +21,13 @@ impl Disk {
     pub fn write_aside(&mut self, now: Now, effect: Effect) -> Written {
         match effect {
             Effect::Clean { log, segment, position, batches } => {
-                if let Some(files) = self.files_mut(log) {
+                if let Some((files, _)) = self.files_mut(log) {
                     files.write_aside(segment, position, batches);
                 }
                 Written::default()
             }
             Effect::Discard { log, segment } => {
-                if let Some(files) = self.files_mut(log) {
+                if let Some((files, _)) = self.files_mut(log) {
                     files.aside.remove(&segment);
                 }
                 Written::default()
@@ -62,7 +62,7 @@ impl Disk {
         aborted: Bytes,
         modified: Timestamp,
     ) -> Option<Instant> {
-        let files = self.files_mut(log)?;
+        let (files, _) = self.files_mut(log)?;
         let aside = files.aside.entry(segment).or_insert_with(|| Segment::new(segment));
         (aside.aborted, aside.modified) = (aborted, modified);
         self.seals.push_back(seal);

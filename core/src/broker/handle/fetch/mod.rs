@@ -74,6 +74,8 @@ struct Part {
     seen: Result<Seen, ErrorCode>,
     /// Bytes that were there when it was last looked at.
     available: u64,
+    /// The response names it.
+    named: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -179,7 +181,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
     let replica = follower(&body);
     let reference =
         |name: TopicName, id: Uuid| if uses_ids { TopicRef::Id(id) } else { TopicRef::Name(broker.own_name(name)) };
-    let mut wanted = Vec::new();
+    let mut wanted = Vec::with_capacity(body.topics.iter().map(|topic| topic.partitions.len()).sum());
     for topic in body.topics {
         let topic_ref = reference(topic.topic, topic.topic_id);
         wanted.extend(topic.partitions.iter().map(|partition| {
@@ -224,7 +226,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
         // More would never be given.
         max_bytes = max_bytes.min(most);
     }
-    let mut fetching = Fetching {
+    let mut fetching = Box::new(Fetching {
         deadline: now + Duration::from_millis(body.max_wait_ms.max(0) as u64),
         context,
         replica,
@@ -235,7 +237,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
         parts,
         pass: Pass { next: 0, left: 0, min_one: true, urgent: false, last: false, resumed: false },
         asked,
-    };
+    });
     fetching.begin_pass(body.max_wait_ms <= 0);
     broker.pass(fetching, out);
 }
@@ -247,7 +249,7 @@ fn part(broker: &Broker, key: Key, wanted: Wanted) -> Part {
     };
     let log = name.as_ref().map_err(|error| *error).and_then(|name| broker.hosted(name, key.1));
     let seen = Err(ErrorCode::UnknownServerError);
-    Part { key, name: name.unwrap_or_default(), wanted, log, seen, available: 0 }
+    Part { key, name: name.unwrap_or_default(), wanted, log, seen, available: 0, named: true }
 }
 
 impl Broker {
@@ -260,7 +262,7 @@ impl Broker {
     }
 
     /// Reads the partitions from where the pass stands, then responds or parks.
-    fn pass(&mut self, mut fetching: Fetching, out: &mut Vec<Effect>) {
+    fn pass(&mut self, mut fetching: Box<Fetching>, out: &mut Vec<Effect>) {
         while let Some(part) = fetching.parts.get(fetching.pass.next) {
             let found = match part.log.and_then(|log| self.looked_at(log, part, &fetching)) {
                 Ok((_, seen)) if seen.diverges.is_some() || seen.preferred.is_some() => Ok((Slice::default(), seen)),
@@ -312,7 +314,7 @@ impl Broker {
     /// Bytes came that a look-up asked for.
     pub(in crate::broker) fn resume_fetch(
         &mut self,
-        mut fetching: Fetching,
+        mut fetching: Box<Fetching>,
         seek: ReadSeek,
         bytes: &Bytes,
         out: &mut Vec<Effect>,
@@ -335,14 +337,16 @@ impl Broker {
     }
 
     /// The time is up, or what it waits for is not what it was: whatever is there now is the answer.
-    pub(in crate::broker) fn finish_fetch(&mut self, mut fetching: Fetching, out: &mut Vec<Effect>) {
+    pub(in crate::broker) fn finish_fetch(&mut self, mut fetching: Box<Fetching>, out: &mut Vec<Effect>) {
         fetching.begin_pass(true);
         self.pass(fetching, out);
     }
 
     /// A log has moved on: fetches that have enough now are answered.
     pub(in crate::broker) fn wake_fetches(&mut self, log: LogId, out: &mut Vec<Effect>) {
-        for ticket in self.purgatory.fetches_of(log) {
+        let mut after = None;
+        while let Some(ticket) = self.purgatory.fetch_after(log, after) {
+            after = Some(ticket);
             let Some(partition) = self.partitions[log.0 as usize].as_deref() else { return };
             let Some(Parked::Fetch(fetching)) = self.purgatory.get_mut(ticket) else { continue };
             let held_back =

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Fetching, Part};
 use crate::broker::effect::Extent;
-use crate::broker::session::{Context, Key, Outcome, Told, TopicRef};
+use crate::broker::session::{Context, Outcome, Told, TopicRef};
 use crate::broker::{Broker, Effect};
 use crate::error::{self, ErrorCode};
 use crate::id::BrokerId;
@@ -17,7 +17,7 @@ use crate::protocol::Response;
 use crate::time::Duration;
 
 impl Broker {
-    pub(super) fn respond(&mut self, fetching: Fetching, out: &mut Vec<Effect>) {
+    pub(super) fn respond(&mut self, fetching: Box<Fetching>, out: &mut Vec<Effect>) {
         if fetching.replica.is_none() && self.quotas.is_enabled() {
             let bytes = self.answer_len(&fetching);
             let wait = self.quotas.fetched(self.now.instant, fetching.asked.ticket, bytes);
@@ -25,26 +25,27 @@ impl Broker {
                 return self.silence(fetching, wait, out);
             }
         }
-        let Fetching { asked, context, replica, read_committed, parts, .. } = fetching;
-        let outcomes: Vec<(&Key, Outcome)> = parts.iter().map(|part| (&part.key, part.outcome())).collect();
-        let (session_id, named) = match context {
-            Context::Sessionless => (0, None),
+        let Fetching { asked, context, replica, read_committed, mut parts, .. } = *fetching;
+        let session_id = match context {
+            Context::Sessionless => 0,
             Context::Full => {
-                let remembered =
-                    parts.iter().zip(&outcomes).map(|(part, (_, outcome))| (part.key.clone(), part.wanted, *outcome));
-                let now = asked.now.instant;
-                (self.sessions.begin(now, replica.is_some(), asked.version >= 13, remembered.collect()), None)
+                let remembered = parts.iter().map(|part| (part.key.clone(), part.wanted, part.outcome()));
+                self.sessions.begin(asked.now.instant, replica.is_some(), asked.version >= 13, remembered.collect())
             }
-            Context::Incremental { id, epoch } => match self.sessions.answer(id, epoch, &outcomes) {
-                Ok(named) => (id, Some(named)),
-                Err(error) => {
+            Context::Incremental { id, epoch } => {
+                let outcomes = parts.iter_mut().map(|part| {
+                    let outcome = part.outcome();
+                    (&part.key, outcome, &mut part.named)
+                });
+                if let Err(error) = self.sessions.answer(id, epoch, outcomes) {
                     let body = FetchResponse::default().with_error_code(error.code()).with_session_id(id);
                     return asked.reply(body, out);
                 }
-            },
+                id
+            }
         };
-        drop(outcomes);
-        let (mut body, records) = self.body(&parts, named.as_deref(), asked.version, read_committed, replica);
+        let named = parts.iter().filter(|part| part.named);
+        let (mut body, records) = self.body(named, asked.version, read_committed, replica);
         body.session_id = session_id;
         for extent in records.iter().flatten() {
             let bytes = u64::from(extent.len);
@@ -53,25 +54,21 @@ impl Broker {
                 self.leader_throttle.record(self.now.instant, bytes, &self.settings);
             }
         }
-        let response = Box::new(Response { version: asked.version, body: body.into(), records });
+        let response = Response { version: asked.version, body: Box::new(body.into()), records };
         out.push(Effect::Reply { ticket: asked.ticket, response });
     }
 
-    /// What is told of the parts, of those that are `named` only; and the records that belong to it.
-    fn body(
+    /// What is told of the parts, and the records that belong to it.
+    fn body<'a>(
         &self,
-        parts: &[Part],
-        named: Option<&[bool]>,
+        parts: impl Iterator<Item = &'a Part> + Clone,
         version: i16,
         read_committed: bool,
         replica: Option<BrokerId>,
     ) -> (FetchResponse, Vec<Option<Extent>>) {
         let mut body = FetchResponse::default();
-        let mut records = Vec::new();
-        for (index, part) in parts.iter().enumerate() {
-            if named.is_some_and(|named| !named[index]) {
-                continue;
-            }
+        let mut records = Vec::with_capacity(parts.clone().count());
+        for part in parts {
             records.push(part.seen.ok().and_then(|seen| seen.extent));
             let data = self.partition_data(part, version, read_committed, replica, &mut body.node_endpoints);
             let (name, id) = match &part.key.0 {
@@ -80,9 +77,15 @@ impl Broker {
             };
             match body.responses.last_mut().filter(|last| last.topic == name && last.topic_id == id) {
                 Some(topic) => topic.partitions.push(data),
-                None => body.responses.push(
-                    FetchableTopicResponse::default().with_topic(name).with_topic_id(id).with_partitions(vec![data]),
-                ),
+                None => {
+                    let mut topic = FetchableTopicResponse::default();
+                    (topic.topic, topic.topic_id) = (name, id);
+                    topic.partitions = vec![data];
+                    match body.responses.is_empty() {
+                        true => body.responses = vec![topic],
+                        false => body.responses.push(topic),
+                    }
+                }
             }
         }
         (body, records)
@@ -91,19 +94,18 @@ impl Broker {
     /// Bytes of the answer that there would be, as Kafka counts them against quotas.
     fn answer_len(&self, fetching: &Fetching) -> u64 {
         let Fetching { asked, context, replica, read_committed, parts, .. } = fetching;
-        let outcomes: Vec<(&Key, Outcome)> = parts.iter().map(|part| (&part.key, part.outcome())).collect();
-        let named = match *context {
-            Context::Sessionless | Context::Full => None,
-            Context::Incremental { id, .. } => Some(self.sessions.would_name(id, &outcomes)),
-        };
-        let (body, records) = self.body(parts, named.as_deref(), asked.version, *read_committed, *replica);
+        let named = parts.iter().filter(|part| match *context {
+            Context::Sessionless | Context::Full => true,
+            Context::Incremental { id, .. } => self.sessions.would_name(id, &part.key, &part.outcome()),
+        });
+        let (body, records) = self.body(named, asked.version, *read_committed, *replica);
         let records: u64 = records.iter().flatten().map(|extent| u64::from(extent.len)).sum();
         4 + body.compute_size(asked.version).unwrap_or(0) as u64 + records
     }
 
     /// The client must wait: it is given nothing, and its session stays where it is.
-    fn silence(&mut self, fetching: Fetching, wait: Duration, out: &mut Vec<Effect>) {
-        let Fetching { asked, context, .. } = fetching;
+    fn silence(&mut self, fetching: Box<Fetching>, wait: Duration, out: &mut Vec<Effect>) {
+        let Fetching { asked, context, .. } = *fetching;
         let (session_id, code) = match context {
             Context::Sessionless | Context::Full => (0, error::NONE),
             Context::Incremental { id, epoch } => {
@@ -119,6 +121,7 @@ impl Broker {
         asked.reply(body, out);
     }
 
+    #[inline]
     fn partition_data(
         &self,
         part: &Part,
@@ -127,14 +130,15 @@ impl Broker {
         replica: Option<BrokerId>,
         endpoints: &mut Vec<NodeEndpoint>,
     ) -> PartitionData {
-        let data = PartitionData::default().with_partition_index(part.key.1).with_records(None);
+        let mut data = PartitionData::default();
+        data.partition_index = part.key.1;
+        data.records = None;
         match part.seen {
             Ok(seen) => {
-                let mut data = data
-                    .with_high_watermark(seen.high_watermark)
-                    .with_last_stable_offset(seen.last_stable_offset)
-                    .with_log_start_offset(if version >= 5 { seen.log_start_offset } else { -1 })
-                    .with_aborted_transactions(read_committed.then(|| self.aborted_transactions(part)));
+                data.high_watermark = seen.high_watermark;
+                data.last_stable_offset = seen.last_stable_offset;
+                data.log_start_offset = if version >= 5 { seen.log_start_offset } else { -1 };
+                data.aborted_transactions = read_committed.then(|| self.aborted_transactions(part));
                 if let Some((epoch, end_offset)) = seen.diverges {
                     data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
                 }

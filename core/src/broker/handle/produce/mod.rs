@@ -192,7 +192,7 @@ fn append_all(broker: &mut Broker, held: Held, before: Before<'_>, out: &mut Vec
             let (ticket, left) = (asked.ticket, waits.len());
             let twins: Vec<(usize, LogId, Offset)> =
                 (0..).zip(&waits).filter(|(_, one)| one.is_twin).map(|(at, one)| (at, one.log, one.end)).collect();
-            let producing = Producing { asked, deadline, response, waits, left };
+            let producing = Box::new(Producing { asked, deadline, response, waits, left });
             broker.purgatory.park(ticket, Parked::Produce(producing), until);
             for (wait, log, end) in twins {
                 if let Some(result) = broker.slot(log).and_then(|partition| partition.has(until, end)) {
@@ -334,7 +334,7 @@ fn name_leader(
 
 impl Broker {
     /// All batches of a Produce are done.
-    pub(in crate::broker) fn produced(&self, mut producing: Producing, out: &mut Vec<Effect>) {
+    pub(in crate::broker) fn produced(&self, mut producing: Box<Producing>, out: &mut Vec<Effect>) {
         if producing.asked.version >= 10 {
             self.name_leaders(&mut producing);
         }

@@ -548,7 +548,7 @@ impl Around<'_> {
 /// An answer that is the group's.
 pub fn of(answer: Answer<Tag>) -> Result<(LinkId, Ask, ResponseKind), Answer<Tag>> {
     match answer.tag {
-        Tag::Group(ask) => Ok((answer.link, ask, answer.body)),
+        Tag::Group(ask) => Ok((answer.link, ask, *answer.body)),
         tag => Err(Answer { tag, ..answer }),
     }
 }

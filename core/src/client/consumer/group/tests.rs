@@ -247,7 +247,7 @@ fn a_coordinator_that_is_none_any_more_is_looked_for_and_the_member_stays_one() 
 fn an_application_that_is_stuck_leaves_and_finds_out_when_it_goes_on() {
     let mut fake = member("max.poll.interval.ms=10000");
     member_of(&mut fake);
-    fake.step(Event::Command(Command::Rate { milli_per_second: 0 }));
+    fake.step(Event::Command(Command::Rate { milli_per_second: 0 }.into()));
     for _ in 0..3 {
         fake.pass(3_000);
         beat(&mut fake, 0);
@@ -257,7 +257,7 @@ fn an_application_that_is_stuck_leaves_and_finds_out_when_it_goes_on() {
     let RequestKind::LeaveGroup(body) = request.body else { unreachable!() };
     assert_eq!(body.members[0].reason, Some(text("consumer poll timeout has expired.")));
     assert_eq!((told(&fake).len(), asks(&fake, ApiKey::JoinGroup)), (1, 0));
-    fake.step(Event::Command(Command::Rate { milli_per_second: 1_000_000 }));
+    fake.step(Event::Command(Command::Rate { milli_per_second: 1_000_000 }.into()));
     assert_eq!((&told(&fake)[1..], asks(&fake, ApiKey::JoinGroup)), (&["lost 2".to_owned()][..], 1));
 }
 
@@ -266,7 +266,7 @@ fn closing_commits_lets_go_and_leaves_unless_the_member_is_static() {
     for (instance, leaves) in [("", 1), ("group.instance.id=one", 0)] {
         let mut fake = member(instance);
         member_of(&mut fake);
-        fake.step(Event::Command(Command::Close));
+        fake.step(Event::Command(Command::Close.into()));
         let (_, conn, request) = asked(&mut fake, ApiKey::OffsetCommit);
         committed(&mut fake, conn, &request, 0);
         assert_eq!(told(&fake), ["assigned 2 in 1", "revoked 2", "closed"]);
@@ -372,7 +372,7 @@ fn a_member_of_the_consumer_protocol_says_that_it_leaves() {
         find(&mut fake);
         heartbeat(&mut fake, 1, Some(vec![0, 1]));
         heartbeat(&mut fake, 1, None);
-        fake.step(Event::Command(Command::Close));
+        fake.step(Event::Command(Command::Close.into()));
         let RequestKind::ConsumerGroupHeartbeat(body) = heartbeat(&mut fake, epoch, None) else { unreachable!() };
         assert_eq!(body.member_epoch, epoch);
         assert_eq!(told(&fake), ["assigned 2 in 1", "revoked 2", "closed"]);
@@ -397,16 +397,16 @@ fn a_program_takes_part_in_poll_alone_and_its_commits_return_once() {
     fake.pass(500);
     assert_eq!(asks(&fake, ApiKey::JoinGroup), 0, "it is not in poll()");
     let commit = |sync| Call::Commit { offsets: Some(vec![(TopicPartition::new(topic(), 0), 3)]), sync };
-    fake.step(Event::Call { id: 1, call: commit(true) });
+    fake.step(Event::Call { id: 1, call: commit(true).into() });
     assert_eq!(returned(&fake), [(1, Some("CommitFailedException".to_string()))]);
-    fake.step(Event::Call { id: 2, call: Call::Poll });
+    fake.step(Event::Call { id: 2, call: Call::Poll.into() });
     refuse_join(&mut fake, ErrorCode::MemberIdRequired, "m");
     join(&mut fake, 1);
     fetch_offsets(&mut fake, 7);
 
     // commitSync() is tried again where that may help, commitAsync() is not.
     for (id, sync) in [(3, true), (4, false)] {
-        fake.step(Event::Call { id, call: commit(sync) });
+        fake.step(Event::Call { id, call: commit(sync).into() });
         let (_, conn, request) = asked(&mut fake, ApiKey::OffsetCommit);
         committed(&mut fake, conn, &request, ErrorCode::CoordinatorLoadInProgress.code());
         fake.pass(200);
@@ -420,7 +420,7 @@ fn a_program_takes_part_in_poll_alone_and_its_commits_return_once() {
     assert_eq!(returned(&fake)[1..], [(3, None), lost]);
 
     // Nor is one that is refused.
-    fake.step(Event::Call { id: 5, call: commit(true) });
+    fake.step(Event::Call { id: 5, call: commit(true).into() });
     let (_, conn, request) = asked(&mut fake, ApiKey::OffsetCommit);
     committed(&mut fake, conn, &request, ErrorCode::IllegalGeneration.code());
     assert_eq!(returned(&fake).last(), Some(&(5, Some("CommitFailedException".to_string()))));
@@ -432,16 +432,16 @@ fn a_program_that_picks_its_partitions_is_nobodys_member_and_commits_all_the_sam
     let mut fake = member("enable.auto.commit=false");
     fake.node = fake.node.for_program();
     let partitions = (0..2).map(|partition| TopicPartition::new(topic(), partition)).collect();
-    fake.step(Event::Call { id: 1, call: Call::Assign(partitions) });
+    fake.step(Event::Call { id: 1, call: Call::Assign(partitions).into() });
     find(&mut fake);
     fetch_offsets(&mut fake, 7);
-    fake.step(Event::Call { id: 2, call: Call::Commit { offsets: None, sync: true } });
+    fake.step(Event::Call { id: 2, call: Call::Commit { offsets: None, sync: true }.into() });
     let (_, conn, request) = asked(&mut fake, ApiKey::OffsetCommit);
     let RequestKind::OffsetCommit(body) = &request.body else { unreachable!() };
     assert_eq!((body.generation_id_or_member_epoch, &*body.member_id), (-1, ""));
     committed(&mut fake, conn, &request, 0);
     assert_eq!(returned(&fake), [(1, None), (2, None)]);
     assert_eq!((asks(&fake, ApiKey::JoinGroup), fake.node.assignment().len()), (0, 2));
-    fake.step(Event::Command(Command::Close));
+    fake.step(Event::Command(Command::Close.into()));
     assert_eq!(asks(&fake, ApiKey::LeaveGroup), 0);
 }

@@ -34,7 +34,7 @@ fn send(fake: &mut Fake<Producer>, key: Option<&str>, value: &str) {
         value: Some(value.as_bytes().to_vec()),
         ..SendRecord::default()
     };
-    fake.step(Event::Command(Command::Send(record)));
+    fake.step(Event::Command(Command::Send(record).into()));
 }
 
 /// What a Produce carries: partition and values.
@@ -147,7 +147,7 @@ fn a_partition_that_a_partitioner_makes_up_is_waited_for_until_delivery_times_ou
 fn a_producer_that_closes_sends_what_lingers_and_refuses_what_comes() {
     let mut fake = producer("linger.ms=60000 rate=100/s", &[(1, 0)]);
     fake.pass(25);
-    fake.step(Event::Command(Command::Close));
+    fake.step(Event::Command(Command::Close.into()));
     fake.pass(1_000);
     send(&mut fake, None, "late");
     let late = "Cannot perform operation after producer has been closed";
@@ -165,7 +165,7 @@ fn a_call_that_blocks_is_told_when_its_producer_closes() {
     fake.pass(1);
     send(&mut fake, None, "blocks");
     send(&mut fake, None, "waits");
-    fake.step(Event::Command(Command::Close));
+    fake.step(Event::Command(Command::Close.into()));
     assert_eq!(
         failures(&fake),
         [
@@ -364,7 +364,7 @@ fn an_unknown_topic_fails_after_max_block() {
     let mut fake = producer("max.block.ms=3000", &[(1, 0)]);
     fake.pass(1);
     let record = SendRecord { topic: "payments".to_string(), ..SendRecord::default() };
-    fake.step(Event::Command(Command::Send(record)));
+    fake.step(Event::Command(Command::Send(record).into()));
     fake.pass(2_900);
     assert!(failures(&fake).is_empty());
     fake.pass(200);

@@ -11,7 +11,7 @@ fn program(settings: &str) -> Fake<Producer> {
 }
 
 fn call(fake: &mut Fake<Producer>, id: u64, call: Call) {
-    fake.step(Event::Call { id, call });
+    fake.step(Event::Call { id, call: call.into() });
 }
 
 fn record(topic: &str, size: usize) -> Call {

@@ -30,7 +30,7 @@ fn refuse(fake: &mut Fake<Producer>, conn: ConnId, request: &Request, error: Err
 }
 
 fn turn(fake: &mut Fake<Producer>, turn: Turn) {
-    fake.step(Event::Command(Command::Transaction(turn)));
+    fake.step(Event::Command(Command::Transaction(turn).into()));
 }
 
 fn thrown(fake: &Fake<Producer>) -> Vec<String> {
@@ -131,7 +131,7 @@ fn no_batch_goes_that_is_five_ahead_of_one_that_is_still_with_the_leader_before(
     let mut fake = producer("linger.ms=0 metadata.max.age.ms=1000", &[(1, 0), (2, 0)]);
     let send = |fake: &mut Fake<Producer>, partition| {
         let record = SendRecord { topic: "orders".to_owned(), partition: Some(partition), ..SendRecord::default() };
-        fake.step(Event::Command(Command::Send(record)));
+        fake.step(Event::Command(Command::Send(record).into()));
     };
     fake.pass(1);
     // Whoever is asked for metadata is one that nothing is asked of.
@@ -260,7 +260,7 @@ fn a_producer_that_closes_sends_what_it_has_and_aborts_its_open_transaction() {
     turn(&mut fake, Turn::Begin);
     send(&mut fake, Some("k"), "hello");
     assert!(fake.requests.is_empty());
-    fake.step(Event::Command(Command::Close));
+    fake.step(Event::Command(Command::Close.into()));
     let (_, conn, request) = fake.request();
     assert!(fake.requests.is_empty());
     answer(&mut fake, conn, &request, 0, 5);
@@ -278,7 +278,7 @@ fn a_producer_that_closes_sends_what_it_has_and_aborts_its_open_transaction() {
     send(&mut fake, Some("k"), "hello");
     let (_, conn, request) = fake.request();
     turn(&mut fake, Turn::Commit);
-    fake.step(Event::Command(Command::Close));
+    fake.step(Event::Command(Command::Close.into()));
     answer(&mut fake, conn, &request, 0, 5);
     assert!(!fake.reports.contains(&Report::Closed));
     ended(&mut fake, true, 0, Some(1));
@@ -300,7 +300,7 @@ fn a_call_that_timed_out_is_to_be_made_again_and_abort_does_not_pass_for_its_com
     ended(&mut fake, true, 0, Some(1));
     // One that waits for a partition that is not there does not keep the producer busy with what nobody has collected.
     let record = SendRecord { topic: "orders".to_owned(), partition: Some(99), ..SendRecord::default() };
-    fake.step(Event::Command(Command::Send(record)));
+    fake.step(Event::Command(Command::Send(record).into()));
     fake.pass(1_001);
     turn(&mut fake, Turn::Abort);
     let told = "IllegalStateException: Cannot attempt operation `abortTransaction` because the previous call to \
@@ -402,7 +402,7 @@ fn offsets_become_part_of_a_transaction() {
     turn(&mut fake, Turn::Begin);
     let (group, member) = ("shop".to_owned(), String::new());
     let offsets = vec![("orders".to_owned(), 0, 42)];
-    fake.step(Event::Command(Command::SendOffsets(Offsets { group, member, generation: -1, offsets })));
+    fake.step(Event::Command(Command::SendOffsets(Offsets { group, member, generation: -1, offsets }).into()));
     let (_, conn, request) = fake.request();
     let RequestKind::FindCoordinator(asked) = &request.body else { panic!("{request:?}") };
     fake.answer(conn, &request, coordinator(asked));

@@ -445,7 +445,7 @@ fn committed(generation: i32, asked: Instant, offset: Offset) -> Report {
 
 fn gets(groups: &mut Groups, name: &str, offset: Offset) -> Vec<Verdict> {
     let topic = topic();
-    groups.received(&name.into(), &Received { topic: &topic, partition: 0, offset }, None, |_| false)
+    groups.received(&name.into(), &Received { topic: &topic, partition: 0, offset }, || None, |_| false)
 }
 
 fn all_hold(verdicts: Vec<Verdict>) -> bool {
