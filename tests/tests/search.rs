@@ -83,7 +83,7 @@ fn an_unclean_election_is_found() {
 
 #[test]
 fn three_brokers_survive_what_a_swarm_does_to_them() {
-    let counts = survives("search-three-brokers", SWARM);
+    let counts = survives(&scenario("search-three-brokers"), SWARM);
     for wanted in ["elections", "ISR changes", "truncations", "session losses", "kill", "crash", "pause", "cut", "slow"]
     {
         assert!(counts.iter().any(|(name, _)| name == wanted), "{wanted} are not counted");
@@ -93,17 +93,31 @@ fn three_brokers_survive_what_a_swarm_does_to_them() {
 
 #[test]
 fn transactions_that_append_to_several_lists_are_seen_whole_or_not_at_all() {
-    let counts = survives("search-list-append", TRANSACTIONS);
+    let counts = survives(&scenario("search-list-append"), TRANSACTIONS);
     held(&counts, &["commits", "aborts", "fenced", "timed-out transactions", "elections", "kill", "pause", "cut"]);
 }
 
 #[test]
 fn what_an_application_consumes_and_produces_counts_exactly_once() {
-    let counts = survives("search-exactly-once", TRANSACTIONS);
+    let counts = survives(&scenario("search-exactly-once"), TRANSACTIONS);
     held(
         &counts,
         &["commits", "aborts", "fenced", "timed-out transactions", "rebalances", "elections", "kill", "pause"],
     );
+}
+
+/// The same where the coordinator assigns (KIP-848).
+#[test]
+fn it_counts_exactly_once_under_the_consumer_protocol_too() {
+    let classic = scenario("search-exactly-once");
+    let paced = " session.timeout.ms=6000 heartbeat.interval.ms=1000";
+    assert_eq!(classic.matches(paced).count(), 2, "both applications are members");
+    let pace = "group.consumer.session.timeout.ms=6000 group.consumer.min.session.timeout.ms=6000 \
+                group.consumer.heartbeat.interval.ms=1000 group.consumer.min.heartbeat.interval.ms=1000";
+    let text = classic.replace(paced, " group.protocol=consumer");
+    let text = text.replacen("cluster brokers=3", &format!("cluster brokers=3 {pace}"), 1);
+    let counts = survives(&text, TRANSACTIONS);
+    held(&counts, &["commits", "aborts", "fenced", "rebalances", "elections", "kill", "pause"]);
 }
 
 /// Each was there, and not once or twice in all these runs.
@@ -115,8 +129,8 @@ fn held(counts: &[(String, u64)], wanted: &[&str]) {
 }
 
 /// Nothing breaks in so many seeds, each of them at least a minute; what they held.
-fn survives(name: &str, seeds: u64) -> Vec<(String, u64)> {
-    let searched = search(&scenario(name), seeds);
+fn survives(text: &str, seeds: u64) -> Vec<(String, u64)> {
+    let searched = search(text, seeds);
     assert_eq!(searched.code, Some(0), "{}", searched.out);
     let mut lines = searched.out.lines();
     let head: Vec<&str> = lines.next().unwrap().split_whitespace().collect();

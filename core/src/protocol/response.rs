@@ -40,7 +40,7 @@ impl Response {
     ///
     /// Errors: in words, where this version cannot carry what the body holds.
     pub fn encode(&self, frame: &mut BytesMut) -> Result<(), String> {
-        match &self.body {
+        match &*self.body {
             ResponseKind::DescribeLogDirs(body) if self.version == log_dirs::LATEST => log_dirs::encode(body, frame),
             body => body.encode(frame, self.version).map_err(|error| error.to_string()),
         }
