@@ -23,7 +23,7 @@ use super::handle::{
 use super::loading::Loading;
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
-use crate::log::{ReadSeek, Replay, TimeSeek};
+use crate::log::{LogTable, ReadSeek, Replay, TimeSeek};
 use crate::time::Instant;
 
 #[derive(Clone)]
@@ -108,8 +108,7 @@ pub struct Purgatory {
     parked: BTreeMap<Ticket, Parked>,
     /// When to give up.
     deadlines: BTreeSet<(Instant, Ticket)>,
-    /// By [`LogId`].
-    logs: Vec<Queues>,
+    logs: LogTable<Queues>,
     reading: BTreeMap<ReadId, Reading>,
     next_read: u64,
 }
@@ -120,14 +119,30 @@ impl Purgatory {
         self.parked.len() + self.reading.len()
     }
 
+    /// The logs that requests can wait for.
+    #[cfg(test)]
+    pub fn logs(&self) -> Vec<LogId> {
+        self.logs.logs().collect()
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(instant, _)| instant)
+    }
+
+    /// From now on requests can wait for that log.
+    pub fn insert(&mut self, log: LogId) {
+        self.logs.insert(log, Queues::default());
+    }
+
+    /// The log is gone, and whoever waited for it was told: see [`forsake`](Self::forsake).
+    pub fn remove(&mut self, log: LogId) {
+        self.logs.remove(log);
     }
 
     /// Parks what has written until all its batches are `until`.
     pub fn park(&mut self, ticket: Ticket, parked: Parked, until: Until) {
         for (wait, (log, end)) in parked.ends().into_iter().enumerate() {
-            let queues = self.queues(log);
+            let Some(queues) = self.logs.get_mut(log) else { continue };
             let queue = match until {
                 Until::Written => &mut queues.written,
                 Until::Committed => &mut queues.committed,
@@ -146,9 +161,7 @@ impl Purgatory {
     /// Parks a Fetch until its deadline, or until it is taken because one of its logs moved on.
     pub fn park_fetch(&mut self, fetching: Fetching) {
         let ticket = fetching.asked.ticket;
-        for log in fetching.logs() {
-            self.queues(log).fetches.insert(ticket);
-        }
+        self.in_logs(fetching.logs(), |queues| queues.fetches.insert(ticket));
         self.deadlines.insert((fetching.deadline, ticket));
         self.parked.insert(ticket, Parked::Fetch(fetching));
     }
@@ -156,16 +169,14 @@ impl Purgatory {
     /// Parks a DeleteRecords until its deadline, or until it is taken because one of its logs moved on.
     pub fn park_delete(&mut self, deleting: Deleting) {
         let ticket = deleting.asked.ticket;
-        for log in deleting.logs() {
-            self.queues(log).deletes.insert(ticket);
-        }
+        self.in_logs(deleting.logs(), |queues| queues.deletes.insert(ticket));
         self.deadlines.insert((deleting.deadline, ticket));
         self.parked.insert(ticket, Parked::DeleteRecords(deleting));
     }
 
     /// The next batch of that log that is `until` below `end`: the request and which of its batches.
     pub fn due(&mut self, log: LogId, until: Until, end: Offset) -> Option<(Ticket, usize)> {
-        let queues = self.logs.get_mut(log.0 as usize)?;
+        let queues = self.logs.get_mut(log)?;
         let queue = match until {
             Until::Written => &mut queues.written,
             Until::Committed => &mut queues.committed,
@@ -178,12 +189,12 @@ impl Purgatory {
 
     /// The parked fetches that watch `log`.
     pub fn fetches_of(&self, log: LogId) -> Vec<Ticket> {
-        self.logs.get(log.0 as usize).map(|queues| queues.fetches.iter().copied().collect()).unwrap_or_default()
+        self.logs.get(log).map(|queues| queues.fetches.iter().copied().collect()).unwrap_or_default()
     }
 
     /// The parked DeleteRecords that wait for `log`.
     pub fn deletes_of(&self, log: LogId) -> Vec<Ticket> {
-        self.logs.get(log.0 as usize).map(|queues| queues.deletes.iter().copied().collect()).unwrap_or_default()
+        self.logs.get(log).map(|queues| queues.deletes.iter().copied().collect()).unwrap_or_default()
     }
 
     pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Parked> {
@@ -194,14 +205,10 @@ impl Purgatory {
     pub fn take(&mut self, ticket: Ticket) -> Option<Parked> {
         let parked = self.parked.remove(&ticket)?;
         if let Parked::Fetch(fetching) = &parked {
-            for log in fetching.logs() {
-                self.queues(log).fetches.remove(&ticket);
-            }
+            self.in_logs(fetching.logs(), |queues| queues.fetches.remove(&ticket));
         }
         if let Parked::DeleteRecords(deleting) = &parked {
-            for log in deleting.logs() {
-                self.queues(log).deletes.remove(&ticket);
-            }
+            self.in_logs(deleting.logs(), |queues| queues.deletes.remove(&ticket));
         }
         if let Some(instant) = parked.deadline() {
             self.deadlines.remove(&(instant, ticket));
@@ -217,7 +224,7 @@ impl Purgatory {
 
     /// The log is gone or is led elsewhere: every batch that waits for it. Fetches and deletes stay until they are taken.
     pub fn forsake(&mut self, log: LogId) -> Vec<(Ticket, usize)> {
-        let Some(queues) = self.logs.get_mut(log.0 as usize) else { return Vec::new() };
+        let Some(queues) = self.logs.get_mut(log) else { return Vec::new() };
         let batches = queues.written.drain(..).chain(queues.committed.drain(..));
         batches.map(|waiting| (waiting.ticket, waiting.wait)).collect()
     }
@@ -245,11 +252,10 @@ impl Purgatory {
         self.reading.retain(|_, reading| reading.ticket().is_none_or(|ticket| ticket.conn != conn));
     }
 
-    fn queues(&mut self, log: LogId) -> &mut Queues {
-        let slot = log.0 as usize;
-        if self.logs.len() <= slot {
-            self.logs.resize_with(slot + 1, Queues::default);
+    /// A log that has gone meanwhile has nobody who could be woken.
+    fn in_logs(&mut self, logs: impl Iterator<Item = LogId>, act: impl Fn(&mut Queues) -> bool) {
+        for log in logs {
+            self.logs.get_mut(log).map(&act);
         }
-        &mut self.logs[slot]
     }
 }

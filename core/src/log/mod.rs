@@ -26,7 +26,7 @@
 //! transaction, `verification.rs` transactions that are being verified, `aborted.rs` those that were aborted,
 //! `snapshot.rs` what is saved of all that, `replay.rs` how it is found out again |
 //! `recover.rs` from bytes to an image | `open.rs` from an image to a log | `checkpoint.rs` the small text files |
-//! `chunks.rs` a vector that is cheap to clone
+//! `chunks.rs` a vector that is cheap to clone | `table.rs` what others keep of every log
 
 pub mod aborted;
 mod admit;
@@ -46,6 +46,7 @@ mod retention;
 mod seek_time;
 mod segment;
 pub mod snapshot;
+mod table;
 pub mod verification;
 mod walk;
 
@@ -72,6 +73,7 @@ pub use lookup::{Cut, CutSeek, Found, Locate, Place, ReadSeek, Slice};
 pub use recover::{LogImage, SegmentImage};
 pub use replay::Replay;
 pub use seek_time::{TimeSeek, TimestampedOffset};
+pub use table::LogTable;
 pub use verification::Guard;
 
 /// In memory the index of a segment that is no longer written to keeps entries at least so far apart.

@@ -343,7 +343,7 @@ impl Broker {
     /// A log has moved on: fetches that have enough now are answered.
     pub(in crate::broker) fn wake_fetches(&mut self, log: LogId, out: &mut Vec<Effect>) {
         for ticket in self.purgatory.fetches_of(log) {
-            let Some(partition) = self.partitions[log.0 as usize].as_deref() else { return };
+            let Some(partition) = self.partitions.get(log) else { return };
             let Some(Parked::Fetch(fetching)) = self.purgatory.get_mut(ticket) else { continue };
             let held_back =
                 is_held_back(&self.leader_throttle, &self.settings, self.now.instant, partition, fetching.replica);
@@ -362,8 +362,8 @@ impl Broker {
 
     /// The partition, if this client may read it, and what there is to tell of it before it is read.
     fn looked_at(&self, log: LogId, part: &Part, fetching: &Fetching) -> Result<(&Partition, Seen), ErrorCode> {
-        let partition = self.partitions[log.0 as usize]
-            .as_deref()
+        let partition = self
+            .slot(log)
             .ok_or_else(|| self.hosted(&part.name, part.key.1).err().unwrap_or(ErrorCode::NotLeaderOrFollower))?;
         let (version, wanted) = (fetching.asked.version, &part.wanted);
         if fetching.replica.is_some() || version < FIRST_FROM_FOLLOWERS {
