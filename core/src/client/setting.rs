@@ -83,6 +83,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether clients of that kind have it.
+    pub fn has(&self, name: &str) -> bool {
+        self.table.iter().any(|setting| setting.name == name)
+    }
+
     pub fn number(&self, name: &str) -> u64 {
         self.text(name).parse().unwrap_or(0)
     }

@@ -360,7 +360,10 @@ impl Consumer {
                 None if client.closed => Some(Err(client.node.failure().unwrap_or_else(given_up))),
                 returned => returned,
             };
-            entered.wait(Some(until), done).1
+            let (mut entered, returned) = entered.wait(Some(until), done);
+            // Where nobody waits for it any more, what it returns is not kept.
+            entered.client.awaited.remove(&id);
+            returned
         };
         self.tell();
         returned.unwrap_or_else(|| Err(given_up()))
