@@ -35,7 +35,10 @@ impl Consumer {
                 Err(Exception::new("InvalidGroupIdException", NO_GROUP))
             }
             // Those of producers.
-            (Call::Send(_) | Call::InitTransactions | Call::Transaction(_) | Call::SendOffsets(_) | Call::Flush, _) => {
+            (
+                Call::Send { .. } | Call::InitTransactions | Call::Transaction(_) | Call::SendOffsets(_) | Call::Flush,
+                _,
+            ) => {
                 return;
             }
         };

@@ -234,7 +234,7 @@ impl Producer {
                         What::Send(..) => self.fail(&call, -1, &exception, out),
                         what => {
                             program::thrown(&call, &exception, out);
-                            self.application.again(what.clone());
+                            self.application.again(what);
                         }
                     }
                 }
