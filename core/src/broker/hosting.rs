@@ -18,7 +18,6 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
-use super::purgatory::Until;
 use super::{Broker, Effect, Image};
 use crate::config::TopicConfig;
 use crate::error::ErrorCode;
@@ -27,7 +26,7 @@ use crate::log::checkpoint::{self, CLEANER, LOG_START, PARTITION_METADATA, RECOV
 use crate::log::epoch::EpochCache;
 use crate::log::snapshot::{SUFFIX, Snapshots};
 use crate::log::{Checkpoints, Log, LogImage};
-use crate::partition::{Around, Follower, Partition, Role, Settings};
+use crate::partition::{Around, Follower, Partition, Role, Settings, Until};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
 use crate::time::Now;
 use crate::view::Level;

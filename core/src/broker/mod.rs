@@ -58,11 +58,11 @@ use crate::error::ErrorCode;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::{LogImage, LogTable};
 use crate::node::Node;
-use crate::partition::{Partition, Role};
+use crate::partition::{Partition, Role, Until};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
 use crate::rng::{Seed, Stream};
 use crate::time::{Instant, Now};
-use purgatory::{Parked, Reading, Until};
+use purgatory::{Parked, Reading};
 
 /// How a broker is started.
 #[derive(Clone, Debug)]

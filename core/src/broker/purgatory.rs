@@ -24,6 +24,7 @@ use super::loading::Loading;
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::{LogTable, ReadSeek, Replay, TimeSeek};
+use crate::partition::Until;
 use crate::time::Instant;
 
 #[derive(Clone)]
@@ -75,15 +76,6 @@ impl Reading {
             Reading::Cut(_) | Reading::Replay(..) | Reading::Load(_) => None,
         }
     }
-}
-
-/// What a batch of a Produce waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// The driver has written it (acks=1).
-    Written,
-    /// The high watermark is past it (acks=all).
-    Committed,
 }
 
 /// A place in a log's queue.

@@ -19,7 +19,7 @@
 //! by [`raise_log_start`](Log::raise_log_start) and [`retain`](Log::retain); [`truncate`](Log::truncate) lowers them all, and
 //! [`truncate_fully_and_start_at`](Log::truncate_fully_and_start_at) sets them all.
 //!
-//! `segment.rs` one file and when to leave it | `index.rs` its sparse offset and time index | `newest.rs` the dense table
+//! `extent.rs` a run of bytes | `segment.rs` one file and when to leave it | `index.rs` its sparse offset and time index | `newest.rs` the dense table
 //! of the newest batches | `lookup.rs` where an offset lies, `seek_time.rs` where a timestamp lies, `walk.rs` from batch to
 //! batch | `epoch.rs` which leader wrote what | `follow.rs` what a leader says | `retention.rs` what may go |
 //! `compact/` of every key the last | `admit.rs` what is appended | `producer.rs` who writes in which epoch, sequence and
@@ -34,6 +34,7 @@ pub mod checkpoint;
 mod chunks;
 pub mod compact;
 pub mod epoch;
+mod extent;
 mod follow;
 mod index;
 pub mod lookup;
@@ -54,7 +55,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::effect::{Effect, Extent, IndexEntry};
+use crate::broker::Effect;
 use crate::id::{LeaderEpoch, LogId, Offset};
 use crate::record::check::Invalid;
 use crate::record::{Batch, Marker, Stamp};
@@ -69,6 +70,8 @@ use segment::Segment;
 use snapshot::Snapshots;
 
 pub use admit::{Origin, Verified};
+pub use extent::Extent;
+pub use index::{IndexEntry, TimeEntry};
 pub use lookup::{Cut, CutSeek, Found, Locate, Place, ReadSeek, Slice};
 pub use recover::{LogImage, SegmentImage};
 pub use replay::Replay;

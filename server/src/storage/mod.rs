@@ -39,11 +39,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_core::broker::Effect;
 use ottla_core::broker::Event;
-use ottla_core::broker::effect::{Effect, Extent, TimeEntry};
 use ottla_core::id::{LogId, Offset};
-use ottla_core::log::LogTable;
 use ottla_core::log::checkpoint::{DELETE, STRAY};
+use ottla_core::log::{Extent, LogTable, TimeEntry};
 use ottla_core::time::Instant;
 
 use crate::driver::Clock;

@@ -95,7 +95,7 @@ impl Display for ParseError {
 }
 
 /// ` name=value` for each.
-pub(crate) fn properties<'a>(
+pub(super) fn properties<'a>(
     f: &mut Formatter<'_>,
     mut properties: impl Iterator<Item = (&'a String, &'a str)>,
 ) -> fmt::Result {

@@ -27,7 +27,6 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::Asked;
-use crate::broker::effect::Extent;
 use crate::broker::purgatory::{Parked, Reading};
 use crate::broker::session::{Context, Key, TopicRef, Wanted};
 use crate::broker::throttle::Throttle;
@@ -35,6 +34,7 @@ use crate::broker::{Broker, Effect};
 use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, LogId, Offset};
+use crate::log::Extent;
 use crate::log::{Found, ReadSeek, Slice};
 use crate::partition::Partition;
 use crate::protocol::request::follower;
