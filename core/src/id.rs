@@ -54,7 +54,7 @@ impl fmt::Display for Ticket {
     }
 }
 
-/// A log of one broker: its slot, given out by the broker when it opens or creates the log.
+/// A log of one broker, numbered by it when it opens or creates the log and never reused within a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogId(pub u32);
 

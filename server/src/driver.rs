@@ -25,12 +25,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use ottla_core::broker::effect::Extent;
 use ottla_core::broker::event::Unreachable;
 use ottla_core::broker::{Broker, Effect, Event};
 use ottla_core::client;
 use ottla_core::config::ConnectionLimits;
 use ottla_core::id::{BrokerId, ConnId, ReadId, Ticket, WorkId};
+use ottla_core::log::Extent;
 use ottla_core::log::compact::Job;
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};

@@ -160,7 +160,7 @@ impl Broker {
     }
 
     fn retain(&mut self, now: Now, out: &mut Vec<Effect>) {
-        for slot in self.partitions.iter_mut().flatten() {
+        for slot in self.partitions.rows_mut() {
             // Of compacted logs the cleaner takes care.
             if slot.offline.is_none() && !slot.log.config().cleanup_compact {
                 Arc::make_mut(slot).log.retain(now, out);
@@ -170,7 +170,7 @@ impl Broker {
 
     fn expire_producers(&mut self, now: Now) {
         let expiration_ms = self.settings.producer_id_expiration_ms;
-        for slot in self.partitions.iter_mut().flatten() {
+        for slot in self.partitions.rows_mut() {
             if slot.log.producers().has_expired(now.wall, expiration_ms) {
                 Arc::make_mut(slot).log.producers_mut().expire(now.wall, expiration_ms);
             }
@@ -247,7 +247,7 @@ impl Broker {
     pub(super) fn handed_over(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(Stop::Handing { .. }) = self.chores.stop else { return };
         let mut waiting = BTreeMap::new();
-        for slot in self.partitions.iter_mut().flatten().filter(|slot| slot.offline.is_none()) {
+        for slot in self.partitions.rows_mut().filter(|slot| slot.offline.is_none()) {
             Arc::make_mut(slot).log.take_snapshot(out);
             if slot.log.recovery_point() < slot.log.end() {
                 let partition = Arc::make_mut(slot);

@@ -14,10 +14,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::effect::Extent;
 use super::{Broker, Effect};
 use crate::config::BrokerSettings;
 use crate::id::{LogId, WorkId};
+use crate::log::Extent;
 use crate::log::Log;
 use crate::log::compact::{Cleanable, Cleaned, Cleaning, Done, Job, Over, Step};
 use crate::time::{Duration, Instant, Now};

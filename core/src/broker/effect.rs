@@ -9,6 +9,7 @@ use crate::client;
 use crate::config::BrokerSettings;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket, WorkId};
 use crate::log::compact::Job;
+use crate::log::{Extent, IndexEntry, TimeEntry};
 use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
 use crate::record::{Batch, Stamp};
@@ -102,33 +103,6 @@ pub enum Effect {
     Stopped,
 }
 
-/// A run of bytes of one segment of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
-    pub log: LogId,
-    /// Base offset of the segment.
-    pub segment: Offset,
-    /// First byte in the segment's file.
-    pub position: u32,
-    /// Bytes.
-    pub len: u32,
-}
-
-/// What an append adds to the segment's two indexes, in Kafka's file formats: `.index` takes (relative offset i32,
-/// position i32), `.timeindex` (timestamp i64, relative offset i32), big-endian, relative to the segment's base.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IndexEntry {
-    pub offset: Offset,
-    pub position: u32,
-    pub time: Option<TimeEntry>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeEntry {
-    pub timestamp: Timestamp,
-    pub offset: Offset,
-}
-
 /// One line each: golden traces, the page's event log and the server's debug log.
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,11 +166,5 @@ impl fmt::Display for Effect {
             Effect::Fail { why } => write!(f, "fail: {why}"),
             Effect::Stopped => f.write_str("stopped"),
         }
-    }
-}
-
-impl fmt::Display for Extent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} segment {} byte {} {} B", self.log, self.segment, self.position, self.len)
     }
 }

@@ -18,7 +18,6 @@ use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
-use super::purgatory::Until;
 use super::{Broker, Effect, Image};
 use crate::config::TopicConfig;
 use crate::error::ErrorCode;
@@ -27,7 +26,7 @@ use crate::log::checkpoint::{self, CLEANER, LOG_START, PARTITION_METADATA, RECOV
 use crate::log::epoch::EpochCache;
 use crate::log::snapshot::{SUFFIX, Snapshots};
 use crate::log::{Checkpoints, Log, LogImage};
-use crate::partition::{Around, Follower, Partition, Role, Settings};
+use crate::partition::{Around, Follower, Partition, Role, Settings, Until};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
 use crate::time::Now;
 use crate::view::Level;
@@ -194,7 +193,7 @@ impl Broker {
         let mut removed = Vec::with_capacity(gone.len());
         for &log in &gone {
             self.stop_cleaning(log, out);
-            let Some(partition) = self.partitions[log.0 as usize].take() else { continue };
+            let Some(partition) = self.partitions.remove(log) else { continue };
             if let Some(topic) = self.hosted.get_mut(&partition.name.topic) {
                 topic.remove(&partition.name.partition);
                 if topic.is_empty() {
@@ -212,6 +211,7 @@ impl Broker {
         for (&log, name) in gone.iter().zip(&removed) {
             let error = self.hosted(&name.topic, name.partition).err().unwrap_or(ErrorCode::NotLeaderOrFollower);
             self.forsake(log, error, out);
+            self.purgatory.remove(log);
             self.look_after_none(name, out);
             self.stopped_waiting_for(self.now, log, out);
             out.push(Effect::Remove { log });
@@ -245,8 +245,7 @@ impl Broker {
         // (3)
         self.save_checkpoints(out);
         for (_, directory) in gone {
-            let log = self.next_slot();
-            self.partitions.push(None);
+            let log = self.next_log();
             out.push(Effect::Open { log, directory, base: 0, found: true });
             out.push(Effect::Remove { log });
         }
@@ -377,7 +376,7 @@ impl Broker {
             }
             (image, _) => image,
         };
-        let id = self.next_slot();
+        let id = self.next_log();
         let log = match image {
             Some(mut image) => {
                 image.snapshots = snapshots;
@@ -392,7 +391,8 @@ impl Broker {
         }
         let cluster = self.cluster.clone();
         partition.assume(assignment, &self.around(now, &cluster), out);
-        self.partitions.push(Some(Arc::new(partition)));
+        self.partitions.insert(id, Arc::new(partition));
+        self.purgatory.insert(id);
         self.touch(id);
         self.hosted.entry(name.topic).or_default().insert(name.partition, id);
         self.set_cleaned(now, id, out);
@@ -401,8 +401,9 @@ impl Broker {
         self.look_after(id, out);
     }
 
-    fn next_slot(&self) -> LogId {
-        LogId(self.partitions.len() as u32)
+    fn next_log(&mut self) -> LogId {
+        self.next_log += 1;
+        LogId(self.next_log - 1)
     }
 }
 

@@ -56,13 +56,13 @@ use crate::coordinator::topic::Internal;
 use crate::coordinator::transaction::Transactions;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket};
-use crate::log::LogImage;
+use crate::log::{LogImage, LogTable};
 use crate::node::Node;
-use crate::partition::{Partition, Role};
+use crate::partition::{Partition, Role, Until};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
 use crate::rng::{Seed, Stream};
 use crate::time::{Instant, Now, sooner};
-use purgatory::{Parked, Reading, Until};
+use purgatory::{Parked, Reading};
 
 /// How a broker is started.
 #[derive(Clone, Debug)]
@@ -111,11 +111,11 @@ pub struct Broker {
     calls: BTreeMap<CallId, cluster::Pending>,
     next_call: u64,
 
-    /// Which slot a partition has here, by topic and partition index; no entry where another broker hosts it.
+    /// Which log a partition has here, by topic and partition index; no entry where another broker hosts it.
     hosted: BTreeMap<TopicName, BTreeMap<i32, LogId>>,
-    /// By [`LogId`]. Slots are not used twice, so that late answers about a removed log find nothing. Shared until
-    /// written to, so that a broker is cheap to clone.
-    partitions: Vec<Option<Arc<Partition>>>,
+    /// Shared until written to, so that a broker is cheap to clone.
+    partitions: LogTable<Arc<Partition>>,
+    next_log: u32,
     /// What was found on disk and is not hosted (yet): the cluster's state says later what to open.
     found: Arc<hosting::Found>,
 
@@ -189,7 +189,8 @@ impl Broker {
             calls: BTreeMap::new(),
             next_call: 0,
             hosted: BTreeMap::new(),
-            partitions: Vec::new(),
+            partitions: LogTable::default(),
+            next_log: 0,
             found: Arc::new(found),
             purgatory: purgatory::Purgatory::default(),
             leader_throttle: throttle::Throttle::default(),
@@ -241,12 +242,12 @@ impl Broker {
     }
 
     pub(crate) fn slot(&self, log: LogId) -> Option<&Partition> {
-        self.partitions.get(log.0 as usize)?.as_deref()
+        self.partitions.get(log).map(Arc::as_ref)
     }
 
     /// From now on [`Broker::take_touched`] tells which logs to look at: all of them, then those that change.
     pub(crate) fn watch(&mut self) {
-        self.touched = Some((0..self.partitions.len() as u32).map(LogId).collect());
+        self.touched = Some(self.partitions.logs().collect());
     }
 
     /// Which logs may have changed since the last time.
@@ -269,7 +270,7 @@ impl Broker {
 
     fn partition_mut(&mut self, log: LogId) -> Option<&mut Partition> {
         self.touch(log);
-        self.partitions.get_mut(log.0 as usize)?.as_mut().map(Arc::make_mut)
+        self.partitions.get_mut(log).map(Arc::make_mut)
     }
 
     /// The topic that a request names, by its id where `by_id`.

@@ -6,12 +6,11 @@
 
 use std::collections::VecDeque;
 
-use kafka_protocol::messages::{InitProducerIdResponse, ProducerId};
-
 use super::handle::Asked;
 use super::membership::Purpose;
 use super::{Broker, Effect};
 use crate::coordinator::Event;
+use crate::coordinator::transaction::init::given;
 use crate::coordinator::transaction::{Ask, Transactions};
 use crate::error::ErrorCode;
 use crate::protocol::znode;
@@ -119,14 +118,5 @@ impl Broker {
         for wanted in std::mem::take(&mut self.producer_ids.waiting) {
             self.producer_id_found(wanted, Err(ErrorCode::CoordinatorLoadInProgress), out);
         }
-    }
-}
-
-/// The answer to InitProducerId.
-pub fn given(id: Result<i64, ErrorCode>) -> InitProducerIdResponse {
-    let response = InitProducerIdResponse::default();
-    match id {
-        Ok(id) => response.with_producer_id(ProducerId(id)).with_producer_epoch(0),
-        Err(error) => response.with_error_code(error.code()).with_producer_id(ProducerId(-1)).with_producer_epoch(-1),
     }
 }

@@ -23,7 +23,8 @@ use super::handle::{
 use super::loading::Loading;
 use super::replication::Cutting;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
-use crate::log::{ReadSeek, Replay, TimeSeek};
+use crate::log::{LogTable, ReadSeek, Replay, TimeSeek};
+use crate::partition::Until;
 use crate::time::Instant;
 use crate::vec_map::VecMap;
 
@@ -78,15 +79,6 @@ impl Reading {
     }
 }
 
-/// What a batch of a Produce waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// The driver has written it (acks=1).
-    Written,
-    /// The high watermark is past it (acks=all).
-    Committed,
-}
-
 /// A place in a log's queue.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -112,8 +104,7 @@ pub struct Purgatory {
     waiting: usize,
     /// When to give up.
     deadlines: BTreeSet<(Instant, Ticket)>,
-    /// By [`LogId`].
-    logs: Vec<Queues>,
+    logs: LogTable<Queues>,
     reading: BTreeMap<ReadId, Reading>,
     next_read: u64,
 }
@@ -124,14 +115,30 @@ impl Purgatory {
         self.waiting + self.reading.len()
     }
 
+    /// The logs that requests can wait for.
+    #[cfg(test)]
+    pub fn logs(&self) -> Vec<LogId> {
+        self.logs.logs().collect()
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(instant, _)| instant)
+    }
+
+    /// From now on requests can wait for that log.
+    pub fn insert(&mut self, log: LogId) {
+        self.logs.insert(log, Queues::default());
+    }
+
+    /// The log is gone, and whoever waited for it was told: see [`forsake`](Self::forsake).
+    pub fn remove(&mut self, log: LogId) {
+        self.logs.remove(log);
     }
 
     /// Parks what has written until all its batches are `until`.
     pub fn park(&mut self, ticket: Ticket, parked: Parked, until: Until) {
         for (wait, (log, end)) in parked.ends().into_iter().enumerate() {
-            let queues = self.queues(log);
+            let Some(queues) = self.logs.get_mut(log) else { continue };
             let queue = match until {
                 Until::Written => &mut queues.written,
                 Until::Committed => &mut queues.committed,
@@ -150,12 +157,11 @@ impl Purgatory {
     /// Parks a Fetch until its deadline, or until it is taken because one of its logs moved on.
     pub fn park_fetch(&mut self, fetching: Box<Fetching>) {
         let ticket = fetching.asked.ticket;
-        for log in fetching.logs() {
-            let fetches = &mut self.queues(log).fetches;
-            if let Err(place) = fetches.binary_search(&ticket) {
-                fetches.insert(place, ticket);
+        self.in_logs(fetching.logs(), |queues| {
+            if let Err(place) = queues.fetches.binary_search(&ticket) {
+                queues.fetches.insert(place, ticket);
             }
-        }
+        });
         self.deadlines.insert((fetching.deadline, ticket));
         self.put(ticket, Parked::Fetch(fetching));
     }
@@ -163,16 +169,16 @@ impl Purgatory {
     /// Parks a DeleteRecords until its deadline, or until it is taken because one of its logs moved on.
     pub fn park_delete(&mut self, deleting: Box<Deleting>) {
         let ticket = deleting.asked.ticket;
-        for log in deleting.logs() {
-            self.queues(log).deletes.insert(ticket);
-        }
+        self.in_logs(deleting.logs(), |queues| {
+            queues.deletes.insert(ticket);
+        });
         self.deadlines.insert((deleting.deadline, ticket));
         self.put(ticket, Parked::DeleteRecords(deleting));
     }
 
     /// The next batch of that log that is `until` below `end`: the request and which of its batches.
     pub fn due(&mut self, log: LogId, until: Until, end: Offset) -> Option<(Ticket, usize)> {
-        let queues = self.logs.get_mut(log.0 as usize)?;
+        let queues = self.logs.get_mut(log)?;
         let queue = match until {
             Until::Written => &mut queues.written,
             Until::Committed => &mut queues.committed,
@@ -185,19 +191,19 @@ impl Purgatory {
 
     /// The parked fetches that watch `log`.
     pub fn fetches_of(&self, log: LogId) -> Vec<Ticket> {
-        self.logs.get(log.0 as usize).map(|queues| queues.fetches.clone()).unwrap_or_default()
+        self.logs.get(log).map(|queues| queues.fetches.clone()).unwrap_or_default()
     }
 
     /// The first parked fetch behind `ticket` that watches `log`.
     pub fn fetch_after(&self, log: LogId, ticket: Option<Ticket>) -> Option<Ticket> {
-        let fetches = &self.logs.get(log.0 as usize)?.fetches;
+        let fetches = &self.logs.get(log)?.fetches;
         let place = ticket.map_or(0, |ticket| fetches.partition_point(|other| *other <= ticket));
         fetches.get(place).copied()
     }
 
     /// The parked DeleteRecords that wait for `log`.
     pub fn deletes_of(&self, log: LogId) -> Vec<Ticket> {
-        self.logs.get(log.0 as usize).map(|queues| queues.deletes.iter().copied().collect()).unwrap_or_default()
+        self.logs.get(log).map(|queues| queues.deletes.iter().copied().collect()).unwrap_or_default()
     }
 
     pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Parked> {
@@ -214,17 +220,16 @@ impl Purgatory {
         let parked = self.parked.get_mut(&ticket.conn)?.remove(&ticket.seq)?;
         self.waiting -= 1;
         if let Parked::Fetch(fetching) = &parked {
-            for log in fetching.logs() {
-                let fetches = &mut self.queues(log).fetches;
-                if let Ok(place) = fetches.binary_search(&ticket) {
-                    fetches.remove(place);
+            self.in_logs(fetching.logs(), |queues| {
+                if let Ok(place) = queues.fetches.binary_search(&ticket) {
+                    queues.fetches.remove(place);
                 }
-            }
+            });
         }
         if let Parked::DeleteRecords(deleting) = &parked {
-            for log in deleting.logs() {
-                self.queues(log).deletes.remove(&ticket);
-            }
+            self.in_logs(deleting.logs(), |queues| {
+                queues.deletes.remove(&ticket);
+            });
         }
         if let Some(instant) = parked.deadline() {
             self.deadlines.remove(&(instant, ticket));
@@ -240,7 +245,7 @@ impl Purgatory {
 
     /// The log is gone or is led elsewhere: every batch that waits for it. Fetches and deletes stay until they are taken.
     pub fn forsake(&mut self, log: LogId) -> Vec<(Ticket, usize)> {
-        let Some(queues) = self.logs.get_mut(log.0 as usize) else { return Vec::new() };
+        let Some(queues) = self.logs.get_mut(log) else { return Vec::new() };
         let batches = queues.written.drain(..).chain(queues.committed.drain(..));
         batches.map(|waiting| (waiting.ticket, waiting.wait)).collect()
     }
@@ -267,11 +272,12 @@ impl Purgatory {
         self.reading.retain(|_, reading| reading.ticket().is_none_or(|ticket| ticket.conn != conn));
     }
 
-    fn queues(&mut self, log: LogId) -> &mut Queues {
-        let slot = log.0 as usize;
-        if self.logs.len() <= slot {
-            self.logs.resize_with(slot + 1, Queues::default);
+    /// A log that has gone meanwhile has nobody who could be woken.
+    fn in_logs(&mut self, logs: impl Iterator<Item = LogId>, act: impl Fn(&mut Queues)) {
+        for log in logs {
+            if let Some(queues) = self.logs.get_mut(log) {
+                act(queues);
+            }
         }
-        &mut self.logs[slot]
     }
 }

@@ -259,47 +259,6 @@ fn name(topic: &str) -> TopicName {
     TopicName(text(topic))
 }
 
-impl Display for Errand {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        use crate::sim::scenario::properties;
-        match self {
-            Errand::Create { topic, partitions, replication_factor, configs } => {
-                write!(f, "topic {topic} partitions={partitions} replication.factor={replication_factor}")?;
-                properties(f, configs.iter().map(|(name, value)| (name, value.as_str())))
-            }
-            Errand::Delete { topic } => write!(f, "delete {topic}"),
-            Errand::Grow { topic, partitions } => write!(f, "grow {topic} partitions={partitions}"),
-            Errand::Reassign { topic, partition, target: Some(ids) } => {
-                let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
-                write!(f, "reassign {topic}-{partition} {}", ids.join(","))
-            }
-            Errand::Reassign { topic, partition, target: None } => write!(f, "reassign {topic}-{partition} cancel"),
-            Errand::Elect { election, topic, partition } => {
-                write!(f, "elect {} {topic}-{partition}", election.name())
-            }
-            Errand::Configure { whose, configs } => {
-                write!(f, "config {whose}")?;
-                properties(f, configs.iter().map(|(name, value)| (name, value.as_deref().unwrap_or_default())))
-            }
-            Errand::DeleteRecords { topic, partition, before } => {
-                write!(f, "delete-records {topic}-{partition} before={before}")
-            }
-            Errand::Quota { whose, quotas } => {
-                f.write_str("quota")?;
-                for (kind, who) in [("user", &whose.user), ("client", &whose.client)] {
-                    match who {
-                        Some(Who::Default) => write!(f, " {kind}=*")?,
-                        Some(Who::Named(name)) => properties(f, [(&kind.to_owned(), name.as_str())].into_iter())?,
-                        None => {}
-                    }
-                }
-                let texts: Vec<_> = quotas.iter().map(|(key, value)| (key.name().to_owned(), value)).collect();
-                properties(f, texts.iter().map(|(name, value)| (name, value.as_deref().unwrap_or_default())))
-            }
-        }
-    }
-}
-
 impl Display for Whose {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {

@@ -10,11 +10,16 @@ use kafka_protocol::messages::TopicName;
 use super::line::List;
 use super::{Offsets, SendRecord, Turn};
 use crate::id::{Offset, TopicPartition};
+use crate::time::Instant;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// send() of a producer that many threads share: one that blocks keeps none of the others waiting.
-    Send(SendRecord),
+    Send {
+        record: SendRecord,
+        /// Since when it blocks, for memory that the node does not know of.
+        blocked: Option<Instant>,
+    },
     InitTransactions,
     Transaction(Turn),
     SendOffsets(Offsets),
@@ -38,7 +43,7 @@ pub enum Call {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Call::Send(record) => write!(f, "send {}", record.topic),
+            Call::Send { record, .. } => write!(f, "send {}", record.topic),
             Call::InitTransactions => f.write_str("initTransactions"),
             Call::Transaction(turn) => f.write_str(turn.word()),
             Call::SendOffsets(offsets) => write!(f, "offsets of {}", offsets.group),

@@ -56,6 +56,12 @@ pub(super) const METADATA_MAX_AGE: Setting = Setting {
     valid: Valid::Number(0, i64::MAX),
     doc: "After how long metadata is asked for again although nothing went wrong.",
 };
+pub(super) const METADATA_MAX_IDLE: Setting = Setting {
+    name: "metadata.max.idle.ms",
+    default: "300000",
+    valid: Valid::Number(5_000, i64::MAX),
+    doc: "After how long metadata of a topic to which nothing was sent is not asked for any more.",
+};
 pub(super) const RECONNECT_BACKOFF: Setting = Setting {
     name: "reconnect.backoff.ms",
     default: "50",
@@ -90,6 +96,8 @@ pub struct Settings {
     pub reconnect_backoff: Backoff,
     pub setup_timeout: Backoff,
     pub metadata_max_age: Duration,
+    /// Of producers.
+    pub metadata_max_idle: Option<Duration>,
 }
 
 impl Settings {
@@ -102,6 +110,7 @@ impl Settings {
             reconnect_backoff: backoff(RECONNECT_BACKOFF.name, RECONNECT_BACKOFF_MAX.name),
             setup_timeout: backoff(SETUP_TIMEOUT.name, SETUP_TIMEOUT_MAX.name),
             metadata_max_age: read.millis(METADATA_MAX_AGE.name),
+            metadata_max_idle: read.has(METADATA_MAX_IDLE.name).then(|| read.millis(METADATA_MAX_IDLE.name)),
         }
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! 1. A leader is replaced only by one of the same or a later leader epoch (KIP-320): answers from brokers that lag
 //!    behind do not turn time back. A topic with another id is another topic.
+//! 2. A producer forgets a topic to which it has sent nothing for `metadata.max.idle.ms` when it asks next (KIP-526).
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{ApiKey, MetadataRequest, MetadataResponse, RequestKind, TopicName};
@@ -61,6 +62,8 @@ pub struct Topic {
     replicas: Vec<Vec<BrokerId>>,
     /// What the broker said of it last.
     pub error: Option<ErrorCode>,
+    /// When it was wanted last; `None` before a broker was asked about it.
+    wanted: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,7 @@ pub struct Partition {
 
 impl Topic {
     fn unknown(name: TopicName) -> Topic {
-        Topic { name, id: Uuid::nil(), partitions: Vec::new(), replicas: Vec::new(), error: None }
+        Topic { name, id: Uuid::nil(), partitions: Vec::new(), replicas: Vec::new(), error: None, wanted: None }
     }
 }
 
@@ -107,12 +110,20 @@ impl Metadata {
         self.topics.iter().find(|topic| topic.name == *name)
     }
 
-    /// Asks for one more topic from now on.
+    /// Asks for one more topic from now on, for as long as `metadata.max.idle.ms` say where that is set.
     pub fn want(&mut self, now: Instant, name: &TopicName) {
-        if self.topic(name).is_none() {
-            self.topics.push(Topic::unknown(name.clone()));
-            self.due = self.due.min(now);
+        match self.topics.iter_mut().find(|topic| topic.name == *name) {
+            Some(topic) => topic.wanted = topic.wanted.map(|_| now),
+            None => {
+                self.topics.push(Topic::unknown(name.clone()));
+                self.due = self.due.min(now);
+            }
         }
+    }
+
+    /// Asks for no others any more.
+    pub fn keep(&mut self, needs: impl Fn(&TopicName) -> bool) {
+        self.topics.retain(|topic| needs(&topic.name));
     }
 
     /// The connection to the leader of a partition, and its epoch.
@@ -234,6 +245,11 @@ impl Metadata {
                 }
             }
         }
+        // (2)
+        self.topics.retain_mut(|topic| {
+            let wanted = *topic.wanted.get_or_insert(now);
+            settings.metadata_max_idle.is_none_or(|most| now < wanted + most)
+        });
         self.failures = if complete || changed { 0 } else { self.failures + 1 };
         self.not_before = now + settings.retry_backoff.after(self.failures, &mut self.dice);
         self.due = if complete { now + settings.metadata_max_age } else { self.not_before };

@@ -1,6 +1,8 @@
 //! Settings of clients, by Kafka's names: what may stand behind each, its default, and what it is for.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use crate::near::hint;
 
@@ -83,6 +85,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether clients of that kind have it.
+    pub fn has(&self, name: &str) -> bool {
+        self.table.iter().any(|setting| setting.name == name)
+    }
+
     pub fn number(&self, name: &str) -> u64 {
         self.text(name).parse().unwrap_or(0)
     }
@@ -126,15 +133,36 @@ pub fn decimal(text: &str, unit: u64) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
 }
 
-/// What was set, as it is written: `acks=1 linger.ms=5`.
-pub(super) fn text(set: &BTreeMap<String, String>) -> String {
-    set.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+/// A decimal number, given how many of the digits of the whole one are behind the point.
+pub(crate) struct Decimal(pub u64, pub u32);
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = 10_u64.pow(self.1);
+        write!(f, "{}", self.0 / unit)?;
+        if !self.0.is_multiple_of(unit) {
+            let places = format!("{:0width$}", self.0 % unit, width = self.1 as usize);
+            write!(f, ".{}", places.trim_end_matches('0'))?;
+        }
+        Ok(())
+    }
 }
 
-/// Every setting with its value, what was set marked; `set` is what [`text`] gave, and `name` the client's, which is its
-/// client.id where none is set.
-pub(super) fn facts(table: &[Setting], set: &str, name: &str) -> Vec<(String, String)> {
-    let set: BTreeMap<&str, &str> = set.split(' ').filter_map(|pair| pair.split_once('=')).collect();
+/// What was set, by name, for the page.
+pub(super) type Set = Arc<BTreeMap<String, String>>;
+
+/// A hand has changed the rate.
+pub(super) fn set_rate(set: &mut Set, milli_per_second: u64) {
+    Arc::make_mut(set).insert("rate".to_owned(), format!("{}/s", Decimal(milli_per_second, 3)));
+}
+
+/// As it is written: `acks=1 linger.ms=5`.
+pub(super) fn text<'a>(set: impl Iterator<Item = (&'a String, &'a String)>) -> String {
+    set.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Every setting with its value, what was set marked; `name` is the client's, which is its client.id where none is set.
+pub(super) fn facts(table: &[Setting], set: &BTreeMap<String, String>, name: &str) -> Vec<(String, String)> {
     let value = |setting: &Setting| match set.get(setting.name) {
         Some(value) => format!("{value} (set)"),
         None if setting.name == "client.id" => name.to_string(),

@@ -7,9 +7,40 @@ use std::ops::RangeInclusive;
 use super::broker::{BrokerSettings, Reader};
 use super::setting::{ConfigError, Value};
 use super::table::GROUP;
-use crate::coordinator::group::consumer::assignor::Assignor;
 use crate::record::Compression;
 use crate::time::Duration;
+
+/// Who shares the partitions out among the members of a group, where the coordinator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assignor {
+    /// Everybody has as many partitions as the others, and keeps what it has as far as possible.
+    Uniform,
+    /// Of each topic the first member has the first partitions, and so on, so that what belongs together in several topics
+    /// comes to the same member.
+    Range,
+}
+
+impl Assignor {
+    pub const ALL: [Assignor; 2] = [Assignor::Uniform, Assignor::Range];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Assignor::Uniform => "uniform",
+            Assignor::Range => "range",
+        }
+    }
+
+    /// As settings name it: Kafka takes the names of its own classes, too.
+    pub fn parse(name: &str) -> Option<Assignor> {
+        Assignor::ALL.into_iter().find(|assignor| {
+            match name.strip_prefix("org.apache.kafka.coordinator.group.assignor.") {
+                Some("UniformAssignor") => *assignor == Assignor::Uniform,
+                Some("RangeAssignor") => *assignor == Assignor::Range,
+                _ => name == assignor.name(),
+            }
+        })
+    }
+}
 
 pub(super) const ASSIGNORS: &str = "group.consumer.assignors";
 

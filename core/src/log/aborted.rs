@@ -9,10 +9,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::Log;
 use super::chunks::Chunks;
 use super::segment::Segment;
-use crate::broker::effect::{Effect, Extent};
+use super::{Extent, Log};
+use crate::broker::Effect;
 use crate::id::Offset;
 
 /// Bytes of an entry.

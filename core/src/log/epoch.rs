@@ -78,12 +78,6 @@ impl EpochCache {
         Some((found, end))
     }
 
-    /// Who wrote `offset`.
-    pub fn epoch_for(&self, offset: Offset) -> Option<LeaderEpoch> {
-        let after = self.entries.partition_point(|entry| entry.start_offset <= offset);
-        after.checked_sub(1).map(|at| self.entries[at].epoch)
-    }
-
     /// The log now ends at `end`. True if that changed anything.
     pub fn truncate_from_end(&mut self, end: Offset) -> bool {
         let kept = self.entries.partition_point(|entry| entry.start_offset < end);
@@ -127,7 +121,6 @@ mod tests {
         let end = |epoch| cache.end_offset_for(epoch, 20);
         assert_eq!([end(-1), end(1), end(2), end(3)], [None, Some((1, 6)), Some((2, 7)), Some((2, 7))]);
         assert_eq!([end(5), end(6), end(7), end(8)], [Some((5, 12)), Some((5, 12)), Some((7, 20)), None]);
-        assert_eq!([5, 6, 11, 12].map(|offset| cache.epoch_for(offset)), [None, Some(2), Some(5), Some(7)]);
     }
 
     #[test]

@@ -10,12 +10,26 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::chunks::Chunks;
-use crate::broker::effect::TimeEntry;
 use crate::id::Offset;
 use crate::time::Timestamp;
 
 const OFFSET_ENTRY_LEN: usize = 8;
 const TIME_ENTRY_LEN: usize = 12;
+
+/// What an append adds to the segment's two indexes, in Kafka's file formats: `.index` takes (relative offset i32,
+/// position i32), `.timeindex` (timestamp i64, relative offset i32), big-endian, relative to the segment's base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    pub offset: Offset,
+    pub position: u32,
+    pub time: Option<TimeEntry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeEntry {
+    pub timestamp: Timestamp,
+    pub offset: Offset,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OffsetEntry {

@@ -6,9 +6,8 @@
 
 use bytes::Bytes;
 
-use super::Log;
 use super::walk::{Cursor, Walked};
-use crate::broker::effect::{Extent, TimeEntry};
+use super::{Extent, Log, TimeEntry};
 use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, Offset};
 use crate::time::Timestamp;

@@ -19,14 +19,14 @@
 //! by [`raise_log_start`](Log::raise_log_start) and [`retain`](Log::retain); [`truncate`](Log::truncate) lowers them all, and
 //! [`truncate_fully_and_start_at`](Log::truncate_fully_and_start_at) sets them all.
 //!
-//! `segment.rs` one file and when to leave it | `index.rs` its sparse offset and time index | `newest.rs` the dense table
+//! `extent.rs` a run of bytes | `segment.rs` one file and when to leave it | `index.rs` its sparse offset and time index | `newest.rs` the dense table
 //! of the newest batches | `lookup.rs` where an offset lies, `seek_time.rs` where a timestamp lies, `walk.rs` from batch to
 //! batch | `epoch.rs` which leader wrote what | `follow.rs` what a leader says | `retention.rs` what may go |
 //! `compact/` of every key the last | `admit.rs` what is appended | `producer.rs` who writes in which epoch, sequence and
 //! transaction, `verification.rs` transactions that are being verified, `aborted.rs` those that were aborted,
 //! `snapshot.rs` what is saved of all that, `replay.rs` how it is found out again |
 //! `recover.rs` from bytes to an image | `open.rs` from an image to a log | `checkpoint.rs` the small text files |
-//! `chunks.rs` a vector that is cheap to clone
+//! `chunks.rs` a vector that is cheap to clone | `table.rs` what others keep of every log
 
 pub mod aborted;
 mod admit;
@@ -34,6 +34,7 @@ pub mod checkpoint;
 mod chunks;
 pub mod compact;
 pub mod epoch;
+mod extent;
 mod follow;
 mod index;
 pub mod lookup;
@@ -46,6 +47,7 @@ mod retention;
 mod seek_time;
 mod segment;
 pub mod snapshot;
+mod table;
 pub mod verification;
 mod walk;
 
@@ -53,7 +55,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::effect::{Effect, Extent, IndexEntry};
+use crate::broker::Effect;
 use crate::id::{LeaderEpoch, LogId, Offset};
 use crate::record::check::Invalid;
 use crate::record::{Batch, Marker, Stamp};
@@ -68,10 +70,13 @@ use segment::Segment;
 use snapshot::Snapshots;
 
 pub use admit::{Origin, Verified};
+pub use extent::Extent;
+pub use index::{IndexEntry, TimeEntry};
 pub use lookup::{Cut, CutSeek, Found, Locate, Place, ReadSeek, Slice};
 pub use recover::{LogImage, SegmentImage};
 pub use replay::Replay;
 pub use seek_time::{TimeSeek, TimestampedOffset};
+pub use table::LogTable;
 pub use verification::Guard;
 
 /// In memory the index of a segment that is no longer written to keeps entries at least so far apart.

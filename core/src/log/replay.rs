@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Log;
 use super::aborted::Aborted;
 use super::lookup::Found;
-use crate::broker::effect::{Effect, Extent};
+use super::{Extent, Log};
+use crate::broker::Effect;
 use crate::id::Offset;
 use crate::record::batch::HEADER_LEN;
 use crate::record::{Batch, BatchHeader, Marker};

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 
-use super::Log;
 use super::lookup::{Found, Place};
 use super::walk::{Cursor, Walked};
-use crate::broker::effect::Extent;
+use super::{Extent, Log};
 use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, Offset};
 use crate::record::{Batch, Record};

@@ -3,9 +3,8 @@
 use super::LogConfig;
 use super::aborted::Aborted;
 use super::chunks::Chunks;
-use super::index::SegmentIndex;
+use super::index::{IndexEntry, SegmentIndex, TimeEntry};
 use super::lookup::Place;
-use crate::broker::effect::{IndexEntry, TimeEntry};
 use crate::id::Offset;
 use crate::rng::Seed;
 use crate::time::Timestamp;

@@ -1,9 +1,8 @@
 //! Going from batch to batch by their headers: through the dense table where it knows the way, through bytes elsewhere.
 
-use super::Log;
 use super::lookup::Place;
 use super::segment::Segment;
-use crate::broker::effect::Extent;
+use super::{Extent, Log};
 use crate::id::Offset;
 use crate::record::BatchHeader;
 use crate::record::batch::HEADER_LEN;

@@ -26,7 +26,6 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::Effect;
-use crate::broker::purgatory::Until;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::log::checkpoint::{self, PARTITION_METADATA};
@@ -71,6 +70,15 @@ pub struct IsrChange {
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: i32,
     pub isr: Vec<BrokerId>,
+}
+
+/// What a batch of a Produce waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The driver has written it (acks=1).
+    Written,
+    /// The high watermark is past it (acks=all).
+    Committed,
 }
 
 /// What a leader tells with the batches that it sends.

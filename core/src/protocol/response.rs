@@ -5,8 +5,8 @@ use kafka_protocol::messages::{ApiKey, ResponseHeader, ResponseKind};
 use kafka_protocol::protocol::Decodable;
 
 use super::{log_dirs, markers};
-use crate::broker::effect::Extent;
 use crate::error::ErrorCode;
+use crate::log::Extent;
 
 #[derive(Clone, Debug)]
 pub struct Response {

@@ -22,9 +22,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::capacity::span;
+use crate::broker::Effect;
 use crate::broker::Image;
-use crate::broker::effect::{Effect, Extent};
 use crate::id::{LogId, Offset, ReadId, WorkId};
+use crate::log::Extent;
 use crate::log::LogImage;
 use crate::log::checkpoint::STRAY;
 use crate::log::compact::Job;

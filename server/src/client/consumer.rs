@@ -84,7 +84,6 @@ pub struct Consumer {
     driver: Option<Driver<Consuming>>,
     /// It is a member of its group.
     subscribed: bool,
-    closed: bool,
     listener: Option<Box<dyn FnMut(&Rebalance) + Send>>,
 }
 
@@ -174,7 +173,7 @@ impl Consumer {
         };
         let Parts { settings, bootstrap, seed } = config.default_to("client.id", &id).parts(&WORDS)?;
         Settings::of(&settings).map_err(refused)?;
-        Ok(Consumer { settings, bootstrap, seed, driver: None, subscribed: false, closed: false, listener: None })
+        Ok(Consumer { settings, bootstrap, seed, driver: None, subscribed: false, listener: None })
     }
 
     /// Is told in poll() and close() what the group does with the member.
@@ -184,7 +183,6 @@ impl Consumer {
 
     /// Shares these topics with the other members of `group.id`; in the place of those it had.
     pub fn subscribe(&mut self, topics: &[&str]) -> Result<(), Exception> {
-        self.ensure_open()?;
         if self.settings.get("group.id").is_none_or(|id| id.is_empty()) {
             return Err(Exception::new(
                 "InvalidGroupIdException",
@@ -203,7 +201,6 @@ impl Consumer {
 
     /// The same with all topics whose whole names match, those to come too.
     pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), Exception> {
-        self.ensure_open()?;
         self.ensure_free(true)?;
         self.start(&[], Some(pattern))?;
         self.subscribed = self.settings.contains_key("group.id");
@@ -212,7 +209,6 @@ impl Consumer {
 
     /// Reads these partitions, whoever else does; in the place of those it had.
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<(), Exception> {
-        self.ensure_open()?;
         self.ensure_free(self.subscribed)?;
         if self.driver.is_none() {
             self.start(&[], None)?;
@@ -222,7 +218,6 @@ impl Consumer {
 
     /// Reads all partitions of these topics, as many as there come to be; without a group.
     pub fn assign_topics(&mut self, topics: &[&str]) -> Result<(), Exception> {
-        self.ensure_open()?;
         if self.settings.contains_key("group.id") {
             return Err(Exception::illegal_state("a member of a group subscribes to topics"));
         }
@@ -309,7 +304,6 @@ impl Consumer {
 
     /// With `enable.auto.commit` commits what poll() gave; leaves the group.
     pub fn close(mut self) {
-        self.closed = true;
         if let Some(driver) = &self.driver {
             let mut entered = driver.enter();
             entered.step(Event::Command(Command::Close.into()));
@@ -360,7 +354,10 @@ impl Consumer {
                 None if client.closed => Some(Err(client.node.failure().unwrap_or_else(given_up))),
                 returned => returned,
             };
-            entered.wait(Some(until), done).1
+            let (mut entered, returned) = entered.wait(Some(until), done);
+            // Where nobody waits for it any more, what it returns is not kept.
+            entered.client.awaited.remove(&id);
+            returned
         };
         self.tell();
         returned.unwrap_or_else(|| Err(given_up()))
@@ -381,13 +378,6 @@ impl Consumer {
         let rebalances = std::mem::take(&mut driver.enter().client.rebalances);
         if let Some(listener) = &mut self.listener {
             rebalances.iter().for_each(listener);
-        }
-    }
-
-    fn ensure_open(&self) -> Result<(), Exception> {
-        match self.closed {
-            true => Err(Exception::illegal_state("This consumer has already been closed.")),
-            false => Ok(()),
         }
     }
 

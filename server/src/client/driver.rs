@@ -161,6 +161,11 @@ impl<C: Client> DerefMut for Entered<'_, C> {
 }
 
 impl<C: Client> Entered<'_, C> {
+    /// By the node's clock.
+    pub fn now(&self) -> ottla_core::time::Instant {
+        self.shared.clock.instant()
+    }
+
     /// Milliseconds since 1970.
     pub fn wall(&self) -> i64 {
         self.shared.clock.now().wall.0

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use ottla_core::client::producer::Settings;
 use ottla_core::client::{self, Call, Command, Event, Offsets, Report, SendRecord, Turn};
+use ottla_core::time::Instant as NodeInstant;
 use tokio::sync::oneshot;
 use tracing::debug;
 
@@ -237,7 +238,7 @@ impl Producer {
             let message = format!("Invalid timestamp: {timestamp}. Timestamp should always be non-negative or null.");
             return Err(Exception::new("IllegalArgumentException", message));
         }
-        let mut entered = self.shared.room()?;
+        let (mut entered, blocked) = self.shared.room()?;
         entered.client.ensure_open()?;
         let timestamp = record.timestamp.unwrap_or_else(|| entered.wall());
         // The same number as the node gives it.
@@ -245,7 +246,7 @@ impl Producer {
         entered.client.sent += 1;
         entered.client.entering.insert(sequence, Pending { tell, timestamp });
         let record = SendRecord { timestamp: Some(timestamp), ..record };
-        entered.step(Event::Call { id: sequence, call: Call::Send(record).into() });
+        entered.step(Event::Call { id: sequence, call: Call::Send { record, blocked }.into() });
         entered.wait(None, |client| (!client.entering.contains_key(&sequence)).then_some(()));
         Ok(())
     }
@@ -322,11 +323,12 @@ impl Producer {
 }
 
 impl Shared {
-    /// Enters where there is room for one more record: without answers no memory is freed by them.
-    fn room(&self) -> Result<Entered<'_, Producing>, Exception> {
+    /// Enters where there is room for one more record: without answers no memory is freed by them. Where it had to wait it
+    /// says since when, for the node waits for metadata within the same time.
+    fn room(&self) -> Result<(Entered<'_, Producing>, Option<NodeInstant>), Exception> {
         let mut entered = self.driver.enter();
-        let Some(most) = self.unanswered else { return Ok(entered) };
-        let until = Instant::now() + self.max_block;
+        let Some(most) = self.unanswered.filter(|most| entered.unsent() > *most) else { return Ok((entered, None)) };
+        let (since, until) = (entered.now(), Instant::now() + self.max_block);
         while entered.unsent() > most {
             if Instant::now() >= until {
                 let max_block = self.max_block.as_millis();
@@ -337,7 +339,7 @@ impl Shared {
             }
             entered = entered.pause(LOOK);
         }
-        Ok(entered)
+        Ok((entered, Some(since)))
     }
 
     fn flush(&self, mut entered: Entered<'_, Producing>) {

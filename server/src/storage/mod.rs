@@ -39,10 +39,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_core::broker::Effect;
 use ottla_core::broker::Event;
-use ottla_core::broker::effect::{Effect, Extent, TimeEntry};
 use ottla_core::id::{LogId, Offset};
 use ottla_core::log::checkpoint::{DELETE, STRAY};
+use ottla_core::log::{Extent, LogTable, TimeEntry};
 use ottla_core::time::Instant;
 
 use crate::driver::Clock;
@@ -58,8 +59,7 @@ static STORAGES: AtomicUsize = AtomicUsize::new(0);
 /// The files of all logs of one broker.
 pub struct Storage {
     root: PathBuf,
-    /// By [`LogId`].
-    logs: Vec<Option<LogFiles>>,
+    logs: LogTable<LogFiles>,
     /// Logs with gathered appends.
     gathered: Vec<LogId>,
     flusher: Flusher,
@@ -108,7 +108,7 @@ impl Storage {
         let max_open = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize) / 2;
         Storage {
             root,
-            logs: Vec::new(),
+            logs: LogTable::default(),
             gathered: Vec::new(),
             flusher,
             unsaved: BTreeMap::new(),
@@ -198,7 +198,7 @@ impl Storage {
         if let Effect::Open { directory, base, found, .. } = effect {
             return self.open(log, &directory, base, found);
         }
-        let Some(files) = self.logs.get_mut(log.0 as usize).and_then(Option::as_mut) else { return Ok(()) };
+        let Some(files) = self.logs.get_mut(log) else { return Ok(()) };
         match effect {
             Effect::Append { stamp, batch, index, .. } => {
                 let next = stamp.base_offset + i64::from(batch.header.last_offset_delta) + 1;
@@ -271,7 +271,7 @@ impl Storage {
                     let inside = format!("{}/", name.display());
                     self.unsaved.retain(|file, _| !file.starts_with(&inside));
                 }
-                self.logs[log.0 as usize] = None;
+                self.logs.remove(log);
                 self.flusher.send(Job::RemoveDirectory(gone));
             }
             _ => unreachable!("no effect on a log"),
@@ -294,12 +294,8 @@ impl Storage {
         if segments.is_empty() {
             segments.push(Segment::create(&directory, base, &self.ledger)?);
         }
-        let slot = log.0 as usize;
-        if self.logs.len() <= slot {
-            self.logs.resize_with(slot + 1, || None);
-        }
         let aside = BTreeMap::new();
-        self.logs[slot] = Some(LogFiles { directory, segments, aside, end: base, is_gathered: false });
+        self.logs.insert(log, LogFiles { directory, segments, aside, end: base, is_gathered: false });
         Ok(())
     }
 
@@ -334,7 +330,7 @@ impl Storage {
     fn close_files(&mut self, keep: usize) {
         self.opened = OPENED.load(Ordering::Relaxed);
         let mut close = |even_used| {
-            let segments = self.logs.iter_mut().flatten().flat_map(|files| &mut files.segments);
+            let segments = self.logs.rows_mut().flat_map(|files| &mut files.segments);
             segments.map(|segment| segment.close(even_used)).sum::<usize>()
         };
         if close(false) > keep {
@@ -343,7 +339,7 @@ impl Storage {
     }
 
     fn write_log(&mut self, log: LogId, events: &mut Vec<Event>) {
-        let Some(files) = self.logs.get_mut(log.0 as usize).and_then(Option::as_mut) else { return };
+        let Some(files) = self.logs.get_mut(log) else { return };
         if !std::mem::replace(&mut files.is_gathered, false) {
             return;
         }
@@ -363,7 +359,7 @@ impl Storage {
     }
 
     fn fail(&mut self, log: LogId, error: &io::Error, events: &mut Vec<Event>) {
-        match self.logs.get_mut(log.0 as usize).and_then(Option::take) {
+        match self.logs.remove(log) {
             Some(files) => {
                 tracing::error!(directory = %files.directory.display(), %error, "the log's files fail; it goes offline");
             }
@@ -375,7 +371,7 @@ impl Storage {
     /// A run of a segment's file cannot be read. (6)
     pub fn unread(&mut self, extent: Extent, error: &io::Error, events: &mut Vec<Event>) {
         // One that has failed already has told so; one that was removed has nobody who waits.
-        let Some(files) = self.logs.get(extent.log.0 as usize).and_then(Option::as_ref) else { return };
+        let Some(files) = self.logs.get(extent.log) else { return };
         let file = files.directory.join(format!("{:020}.log", extent.segment));
         let told = format!("{}, byte {}: {error}", file.display(), extent.position);
         self.fail(extent.log, &io::Error::new(error.kind(), told), events);
@@ -398,7 +394,7 @@ impl Storage {
 
     /// The run of a segment's file that an extent means.
     pub fn slice(&mut self, extent: Extent) -> io::Result<FileSlice> {
-        let files = self.logs.get_mut(extent.log.0 as usize).and_then(Option::as_mut);
+        let files = self.logs.get_mut(extent.log);
         let files = files.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the log is gone"))?;
         let at = files.find(extent.segment)?;
         let file = files.segments[at].file()?;
@@ -409,7 +405,7 @@ impl Storage {
     pub fn close(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
         self.write(events);
         let mut dirty = Vec::new();
-        for segment in self.logs.iter_mut().flatten().flat_map(|files| &mut files.segments) {
+        for segment in self.logs.rows_mut().flat_map(|files| &mut files.segments) {
             segment.take_dirty(&mut dirty)?;
         }
         flusher::sync(&dirty, &self.ledger)?;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use ottla_core::broker::effect::TimeEntry;
 use ottla_core::id::Offset;
+use ottla_core::log::TimeEntry;
 use ottla_core::record::batch::HEADER_LEN;
 use ottla_core::record::{Batch, Stamp};
 

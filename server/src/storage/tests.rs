@@ -64,6 +64,21 @@ fn a_topic_with_the_longest_name_can_be_removed_and_made_again() {
 }
 
 #[test]
+fn logs_that_come_and_go_leave_nothing_behind() {
+    let root = tempfile::tempdir().unwrap();
+    let mut storage = storage(root.path());
+    enact(&mut storage, [open("stays-0", false)]);
+    for id in 1..1_000 {
+        let log = LogId(id);
+        let open = Effect::Open { log, directory: "passes-0".into(), base: 0, found: false };
+        enact(&mut storage, [open, append_to(log, 0), Effect::Remove { log }]);
+    }
+    assert_eq!(storage.logs.logs().collect::<Vec<_>>(), [LOG]);
+    storage.flusher.finish();
+    assert_eq!(names(root.path()), ["stays-0"]);
+}
+
+#[test]
 fn a_log_that_cannot_be_read_goes_offline_and_says_what_failed() {
     let root = tempfile::tempdir().unwrap();
     let mut before = storage(root.path());

@@ -5,9 +5,9 @@ use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeart
 
 use super::Asked;
 use crate::broker::{Broker, Effect};
+use crate::config::group::Assignor;
 use crate::controller::Refusal;
 use crate::coordinator::group::Ask;
-use crate::coordinator::group::consumer::assignor::Assignor;
 use crate::coordinator::group::consumer::heartbeat::{self, Heartbeat};
 use crate::coordinator::group::consumer::{LEAVE, LEAVE_STATIC};
 use crate::error::ErrorCode;

@@ -4,11 +4,12 @@
 use kafka_protocol::messages::InitProducerIdRequest;
 
 use super::Asked;
-use crate::broker::producer_id::{Wanted, given};
+use crate::broker::producer_id::Wanted;
 use crate::broker::{Broker, Effect};
 use crate::coordinator::Producer;
 use crate::coordinator::transaction::Ask;
 use crate::coordinator::transaction::init::Init;
+use crate::coordinator::transaction::init::given;
 use crate::error::ErrorCode;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: InitProducerIdRequest, out: &mut Vec<Effect>) {

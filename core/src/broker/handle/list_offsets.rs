@@ -150,7 +150,7 @@ impl Broker {
 
     fn listed(&self, topic: &TopicName, asked: &ListOffsetsPartition) -> Result<&Partition, ErrorCode> {
         let log = self.hosted(topic, asked.partition_index)?;
-        let partition = self.partitions[log.0 as usize].as_deref().ok_or(ErrorCode::NotLeaderOrFollower)?;
+        let partition = self.slot(log).ok_or(ErrorCode::NotLeaderOrFollower)?;
         partition.led_in(asked.current_leader_epoch)?;
         Ok(partition)
     }

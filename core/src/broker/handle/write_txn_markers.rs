@@ -13,11 +13,12 @@ use kafka_protocol::messages::write_txn_markers_response::{
 use kafka_protocol::messages::{ProducerId, TopicName, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 
 use super::Asked;
-use crate::broker::purgatory::{Parked, Until};
+use crate::broker::purgatory::Parked;
 use crate::broker::{Broker, Effect};
 use crate::coordinator::Producer;
 use crate::error::{self, ErrorCode};
 use crate::id::{LogId, Offset};
+use crate::partition::Until;
 use crate::protocol::markers;
 use crate::record::Marker;
 use crate::time::Instant;

@@ -1,6 +1,7 @@
 //! One leader's fetcher: which of its partitions stand where, and the request that comes next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -411,7 +412,7 @@ impl Broker {
         if let Some(until) = self.follower_throttle.exceeded_until(now.instant, rate, &self.settings) {
             // The rate may be another by then.
             let until = until.min(now.instant + self.settings.replica_fetch_backoff);
-            fetcher.hold_back(until, |log| slots.get(log.0 as usize).and_then(Option::as_deref));
+            fetcher.hold_back(until, |log| slots.get(log).map(Arc::as_ref));
         }
         // (2)
         if fetcher.asked.is_some() || !fetcher.busy.is_empty() || fetcher.resting.len() == fetcher.partitions.len() {
@@ -424,7 +425,7 @@ impl Broker {
         if !replication.network.connect(now.instant, link, wants) {
             return;
         }
-        let slot = |log: LogId| slots.get(log.0 as usize).and_then(Option::as_deref);
+        let slot = |log: LogId| slots.get(log).map(Arc::as_ref);
         let latest = |log| slot(log).and_then(|partition| partition.log.epochs().latest()).map(|latest| latest.epoch);
         let asked = fetcher
             .epochs(own, latest)

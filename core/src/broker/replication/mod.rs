@@ -85,6 +85,7 @@ impl Replication {
             reconnect_backoff: backoff,
             setup_timeout: SETUP_TIMEOUT,
             metadata_max_age: Duration::MAX,
+            metadata_max_idle: None,
         };
         let network = Network::new(settings, dice);
         Replication { network, fetchers: VecMap::default(), leaders: BTreeMap::new(), next_tag: 0, wants: Vec::new() }
@@ -128,7 +129,7 @@ impl Broker {
             return self.replication.unfollow(log);
         };
         let endpoint = Endpoint { host: registration.host.clone(), port: registration.port };
-        let Some(partition) = self.partitions[log.0 as usize].as_deref() else { return };
+        let Some(partition) = self.partitions.get(log) else { return };
         let replication = &mut self.replication;
         if replication.leaders.get(&log) != Some(&leader) {
             replication.unfollow(log);
@@ -211,7 +212,7 @@ impl Broker {
         let is_written = |partition: &Partition| {
             partition.log.appended_end() == partition.log.end() && !partition.log.is_replaying()
         };
-        let written = self.partitions[log.0 as usize].as_deref().is_none_or(is_written);
+        let written = self.slot(log).is_none_or(is_written);
         let Some(fetcher) = self.replication.fetchers.get_mut(leader).filter(|_| written) else { return };
         if fetcher.free(log) {
             self.replicate(now, out);

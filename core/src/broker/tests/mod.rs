@@ -30,11 +30,11 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::{Broker, BrokerConfig, Effect, Event, Image};
-use crate::broker::effect::Extent;
 use crate::bug::Bugs;
 use crate::client;
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, ConnId, LogId, Offset, Ticket};
+use crate::log::Extent;
 use crate::log::LogImage;
 use crate::log::recover::scan;
 use crate::node::Node;

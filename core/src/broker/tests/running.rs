@@ -299,3 +299,28 @@ fn a_client_must_name_its_software_in_plain_words() {
     assert_eq!(ask("", 3), code(ErrorCode::InvalidRequest));
     assert_eq!(ask("", 2), 0);
 }
+
+#[test]
+fn topics_that_come_and_go_leave_nothing_behind() {
+    let mut room = Room::new();
+    room.create("stays", &[]);
+    let kept = |room: &Room| {
+        let logs: Vec<LogId> = room.broker.partitions.logs().collect();
+        assert_eq!(room.broker.purgatory.logs(), logs);
+        (logs.len(), room.broker.purgatory.waiting(), room.logs.len(), room.files.len(), room.broker.hosted.len())
+    };
+    let mut before = None;
+    for _ in 0..1_000 {
+        room.create("passes", &[("cleanup.policy", "compact")]);
+        room.produce("passes", -1, &batch(&["a"]));
+        let waits = room.send(ApiKey::Fetch, 12, fetch("passes", &[(0, 1)]));
+        let gone = DeleteTopicsRequest::default().with_topic_names(vec![topic("passes")]);
+        room.send(ApiKey::DeleteTopics, 5, gone);
+        assert_eq!(room.fetched_one(waits).unwrap().0.error_code, code(ErrorCode::UnknownTopicOrPartition));
+        // Checkpoints are written with the first.
+        assert_eq!(kept(&room), *before.get_or_insert_with(|| kept(&room)));
+    }
+    room.produce("stays", 1, &batch(&["a"]));
+    let seq = room.send(ApiKey::Fetch, 12, fetch("stays", &[(0, 0)]));
+    assert_eq!(room.fetched_one(seq).unwrap().1, ["a"]);
+}

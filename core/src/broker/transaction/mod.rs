@@ -81,6 +81,7 @@ impl Transacting {
                 reconnect_backoff: RECONNECT,
                 setup_timeout: SETUP_TIMEOUT,
                 metadata_max_age: Duration::MAX,
+                metadata_max_idle: None,
             };
             Line { network: Network::new(settings, dice(name)).numbered_from(first), api }
         };

@@ -49,6 +49,7 @@ use self::validate::{Asked, Validity};
 use super::connection::{LinkId, Network};
 use super::metadata::Metadata;
 use super::serdes::Serde;
+use super::setting;
 use super::{Command, Effect, Endpoint, Event, Polled, Read, Report};
 use crate::id::{Offset, TopicPartition};
 use crate::node::Node;
@@ -66,8 +67,7 @@ const LAST_WITH_NAMES: i16 = 12;
 #[derive(Clone, Debug)]
 pub struct Consumer {
     name: String,
-    /// As they were set, for the page.
-    set: Arc<str>,
+    set: setting::Set,
     settings: Arc<Settings>,
     metadata: Metadata,
     network: Network<Tag>,
@@ -119,7 +119,7 @@ impl Consumer {
         bootstrap: Vec<Endpoint>,
         seed: Seed,
     ) -> Result<Consumer, String> {
-        let set = super::setting::text(settings);
+        let set = Arc::new(settings.clone());
         let mut settings = Settings::of(settings)?;
         if settings.connection.client_id.is_empty() {
             settings.connection.client_id = StrBytes::from_string(name.to_string());
@@ -132,7 +132,7 @@ impl Consumer {
         let metadata = Metadata::new(bootstrap, topics, settings.auto_create, stream("metadata"));
         Ok(Consumer {
             name: name.to_string(),
-            set: set.into(),
+            set,
             metadata: metadata.matching(settings.pattern.clone()),
             network: Network::new(settings.connection.clone(), stream("network")),
             assigned: 0,
@@ -167,7 +167,7 @@ impl Consumer {
         };
         ConsumerView {
             name: self.name.clone(),
-            settings: self.set.to_string(),
+            settings: setting::text(self.set.iter()),
             group: self.group.as_ref().map(|group| group.id().to_string()),
             topics: self.metadata.topics().iter().map(|topic| topic.name.to_string()).collect(),
             health: Health::Running,
@@ -220,7 +220,7 @@ impl Consumer {
             group("Fetched", vec![("records that wait for poll()".to_string(), waiting.to_string())]),
             group("Fetch sessions", sessions.collect()),
             group("Connections", self.network.facts()),
-            group("Settings", super::setting::facts(settings::TABLE, &self.set, &self.name)),
+            group("Settings", setting::facts(settings::TABLE, &self.set, &self.name)),
         ]);
         facts
     }
@@ -426,6 +426,7 @@ impl Consumer {
                 // What it is busy with it is done with at the new pace.
                 self.next_poll = if milli_per_second == 0 { NEVER } else { self.next_poll.min(now) };
                 self.rate_milli = Some(milli_per_second);
+                setting::set_rate(&mut self.set, milli_per_second);
             }
             Command::Close => match &mut self.group {
                 Some(group) => group.close(now),

@@ -27,7 +27,7 @@ impl Consumer {
             }
             (Call::Subscribe(topics), Some(group)) => {
                 topics.iter().for_each(|topic| self.metadata.want(now, topic));
-                group.subscribe(now, topics);
+                group.subscribe(now, topics, &mut self.metadata);
                 Ok(())
             }
             (Call::Commit { offsets, sync }, Some(group)) => return group.commit(now, id, offsets, sync),
@@ -35,7 +35,10 @@ impl Consumer {
                 Err(Exception::new("InvalidGroupIdException", NO_GROUP))
             }
             // Those of producers.
-            (Call::Send(_) | Call::InitTransactions | Call::Transaction(_) | Call::SendOffsets(_) | Call::Flush, _) => {
+            (
+                Call::Send { .. } | Call::InitTransactions | Call::Transaction(_) | Call::SendOffsets(_) | Call::Flush,
+                _,
+            ) => {
                 return;
             }
         };
@@ -44,6 +47,7 @@ impl Consumer {
 
     /// assign()
     fn pick(&mut self, now: Instant, partitions: Vec<TopicPartition>) {
+        self.metadata.keep(|topic| partitions.iter().any(|partition| partition.topic == *topic));
         partitions.iter().for_each(|partition| self.metadata.want(now, &partition.topic));
         let (kept, gone): (Vec<_>, Vec<_>) = self.assignment().into_iter().partition(|own| partitions.contains(own));
         positions::release(&mut self.positions, &mut self.fetched, &gone);

@@ -380,3 +380,14 @@ fn a_slow_application_polls_in_its_own_time_and_no_fetch_buries_it() {
     assert_eq!(received(&fake), [0, 1, 2, 3, 4]);
     assert_eq!(asked(&fake.request().2), [(0, 5)]);
 }
+
+#[test]
+fn settings_are_shown_as_they_are_now_whatever_their_values_are() {
+    let mut fake = consumer("rate=5/s", &[(1, 0)]);
+    Arc::make_mut(&mut fake.node.set).insert("client.id".to_owned(), "the shop's own".to_owned());
+    fake.step(Event::Command(Command::Rate { milli_per_second: 2_500 }.into()));
+    assert_eq!(fake.node.view().settings, "client.id=the shop's own rate=2.5/s");
+    let settings = fake.node.facts().pop().unwrap().facts;
+    let shown = |name: &str| settings.iter().find(|(of, _)| of == name).unwrap().1.as_str();
+    assert_eq!((shown("rate"), shown("client.id")), ("2.5/s (set)", "the shop's own (set)"));
+}

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
+use uuid::Uuid;
 
 use super::partitioner::Partitioner;
 use super::sequences::{ProducerIdAndEpoch, Stamp, increment};
@@ -61,6 +62,8 @@ pub struct ProducerBatch {
     /// It came back: not before this, unless its partition has a newer leader than it was sent to.
     pub retry_at: Instant,
     pub sent_to: LeaderEpoch,
+    /// Of the topic to which it was sent, where that has one.
+    pub topic_id: Uuid,
     /// Of an idempotent producer's, once it has been sent.
     pub stamp: Option<Stamp>,
 }
@@ -164,6 +167,7 @@ impl Accumulator {
             attempts: 0,
             retry_at: Instant::ZERO,
             sent_to: -1,
+            topic_id: Uuid::nil(),
             stamp: None,
         };
         let bytes = batch.append(sequence, record).unwrap_or(0);

@@ -186,10 +186,10 @@ impl Application {
         Ok(())
     }
 
-    /// A thread's record.
-    pub fn send(&mut self, record: SendRecord) {
+    /// A thread's record, and since when it blocks if it does already.
+    pub fn send(&mut self, record: SendRecord, blocked: Option<Instant>) {
         let (number, chosen) = self.chosen(record);
-        self.waiting.push_back(Call::new(What::Send(number, Made::Chosen(chosen)), None));
+        self.waiting.push_back(Call { blocked, ..Call::new(What::Send(number, Made::Chosen(chosen)), None) });
     }
 
     fn chosen(&mut self, record: SendRecord) -> (u64, Arc<Chosen>) {
@@ -317,13 +317,11 @@ impl Application {
         true
     }
 
-    /// A call timed out, and is made again.
-    pub fn again(&mut self, what: What) -> bool {
-        let again = self.recovers();
-        if again {
-            self.waiting.push_front(Call::new(what, None));
+    /// A call timed out: it is made again, where the application was written to.
+    pub fn again(&mut self, what: &What) {
+        if self.recovers() {
+            self.waiting.push_front(Call::new(what.clone(), None));
         }
-        again
     }
 
     /// It was written to go on where a call throws.
@@ -337,8 +335,9 @@ impl Application {
         Some((&call.what, call.blocked?))
     }
 
+    /// Since when the one blocks that has done so for longest.
     pub fn blocked(&self) -> Option<Instant> {
-        self.blocking().map(|(_, since)| since)
+        self.blocked.iter().chain(self.waiting.front()).filter_map(|call| call.blocked).min()
     }
 
     /// Handlers that work on a record.

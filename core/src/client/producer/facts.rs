@@ -10,8 +10,8 @@ impl Producer {
     pub fn view(&self) -> ProducerView {
         ProducerView {
             name: self.name.clone(),
-            // The rate of the moment stands beside it, and a hand may have changed it.
-            settings: self.set.split(' ').filter(|pair| !pair.starts_with("rate=")).collect::<Vec<_>>().join(" "),
+            // The rate stands beside it.
+            settings: setting::text(self.set.iter().filter(|(name, _)| *name != "rate")),
             topic: self.topics.iter().map(|topic| &*topic.0).collect::<Vec<_>>().join(","),
             health: Health::Running,
             rate: self.application.rate(),

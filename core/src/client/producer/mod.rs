@@ -46,6 +46,7 @@ use self::transaction::TransactionManager;
 use super::connection::{Answer, Network};
 use super::exception::Exception;
 use super::metadata::Metadata;
+use super::setting;
 use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
 use crate::error::ErrorCode;
 use crate::node::Node;
@@ -58,8 +59,7 @@ const BUFFER_EXHAUSTED: &str = "BufferExhaustedException";
 #[derive(Clone, Debug)]
 pub struct Producer {
     name: String,
-    /// As they were set, for the page.
-    set: Arc<str>,
+    set: setting::Set,
     /// Numbered records go to them in turn.
     topics: Arc<[TopicName]>,
     settings: Arc<Settings>,
@@ -119,7 +119,7 @@ impl Producer {
         bootstrap: Vec<Endpoint>,
         seed: Seed,
     ) -> Result<Producer, String> {
-        let set = super::setting::text(settings);
+        let set = Arc::new(settings.clone());
         let mut settings = Settings::of(settings)?;
         if settings.connection.client_id.is_empty() {
             settings.connection.client_id = StrBytes::from_string(name.to_string());
@@ -129,7 +129,7 @@ impl Producer {
             topics.iter().map(|topic| TopicName(StrBytes::from_string(topic.clone()))).collect();
         Ok(Producer {
             name: name.to_string(),
-            set: set.into(),
+            set,
             application: Application::new(&settings, stream("application")),
             serializer: Serializer::new(name),
             accumulator: Accumulator::default(),
@@ -205,7 +205,10 @@ impl Producer {
         match command {
             Command::Transaction(turn) => self.ask(What::Transaction(turn), out),
             Command::SendOffsets(offsets) => self.ask(What::SendOffsets(Arc::new(offsets)), out),
-            Command::Rate { milli_per_second } => self.application.set_rate(now, milli_per_second),
+            Command::Rate { milli_per_second } => {
+                self.application.set_rate(now, milli_per_second);
+                setting::set_rate(&mut self.set, milli_per_second);
+            }
             Command::Send(record) => {
                 if let Err((sequence, chosen)) = self.application.choose(record) {
                     let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
@@ -256,7 +259,7 @@ impl Producer {
                         What::Send(..) => self.fail(&call, -1, &exception, out),
                         what => {
                             program::thrown(&call, &exception, out);
-                            self.application.again(what.clone());
+                            self.application.again(what);
                         }
                     }
                 }

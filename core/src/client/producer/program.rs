@@ -16,7 +16,7 @@ impl Producer {
 
     pub(super) fn called(&mut self, id: u64, call: Call) {
         match call {
-            Call::Send(record) => self.application.send(record),
+            Call::Send { record, blocked } => self.application.send(record, blocked),
             Call::InitTransactions => self.application.call(id, What::InitTransactions),
             Call::Transaction(turn) => self.application.call(id, What::Transaction(turn)),
             Call::SendOffsets(offsets) => self.application.call(id, What::SendOffsets(Arc::new(offsets))),

@@ -217,10 +217,10 @@ impl Sender {
     /// The links over which a batch can go now; others are being connected to.
     fn ready(&mut self, around: &mut Around<'_>) -> Vec<LinkId> {
         let hurry = self.hurries(around);
-        let (mut links, mut leaderless) = (Vec::new(), false);
+        let (mut links, mut leaderless) = (Vec::new(), Vec::new());
         for (id, topic, queue) in around.accumulator.waiting() {
             let Some((link, epoch)) = around.metadata.leader(topic, id.partition as i32) else {
-                leaderless = true;
+                leaderless.push(topic);
                 continue;
             };
             let hurry = hurry || around.accumulator.is_flushed(queue);
@@ -230,7 +230,8 @@ impl Sender {
                 links.push(link);
             }
         }
-        if leaderless {
+        if !leaderless.is_empty() {
+            leaderless.into_iter().for_each(|topic| around.metadata.want(around.now, topic));
             around.metadata.stale(around.now);
         }
         links.retain(|link| around.network.connect(around.now, *link, around.out));
@@ -287,16 +288,18 @@ impl Sender {
         batches.sort_by_key(|(id, _)| id.topic);
         let mut topics: Vec<TopicProduceData> = Vec::with_capacity(batches.len());
         let mut last = usize::MAX;
-        for (id, batch) in &batches {
+        let count = batches.len();
+        for (id, batch) in &mut batches {
             if id.topic != last {
                 last = id.topic;
                 let name = around.accumulator.queues(id.topic).topic.clone();
                 let topic_id = around.metadata.topic(&name).map_or(Uuid::nil(), |topic| topic.id);
                 let mut topic = TopicProduceData::default();
                 (topic.name, topic.topic_id) = (name, topic_id);
-                topic.partition_data.reserve_exact(batches.len());
+                topic.partition_data.reserve_exact(count);
                 topics.push(topic);
             }
+            batch.topic_id = topics.last().map_or(Uuid::nil(), |topic| topic.topic_id);
             if let Some(topic) = topics.last_mut() {
                 let mut data = PartitionProduceData::default();
                 (data.index, data.records) = (id.partition as i32, Some(batch.bytes()));
@@ -335,19 +338,17 @@ impl Sender {
         let mut batches: Vec<(QueueId, ProducerBatch)> =
             numbers.filter_map(|number| self.in_flight.remove(&number)).collect();
         for topic in &response.responses {
-            let name = match topic.topic_id.is_nil() {
-                true => topic.name.clone(),
-                false => match around.metadata.topics().iter().find(|known| known.id == topic.topic_id) {
-                    Some(known) => known.name.clone(),
-                    None => continue,
-                },
-            };
             for answer in &topic.partition_responses {
-                let of = |(id, _): &(QueueId, ProducerBatch)| {
-                    id.partition as i32 == answer.index && around.accumulator.queues(id.topic).topic == name
+                let of = |(id, batch): &(QueueId, ProducerBatch)| {
+                    let same = match topic.topic_id.is_nil() {
+                        true => around.accumulator.queues(id.topic).topic == topic.name,
+                        false => batch.topic_id == topic.topic_id,
+                    };
+                    same && id.partition as i32 == answer.index
                 };
                 let Some(at) = batches.iter().position(of) else { continue };
                 let (id, batch) = batches.remove(at);
+                let name = around.accumulator.queues(id.topic).topic.clone();
                 let leader = &answer.current_leader;
                 let endpoint = response.node_endpoints.iter().find(|node| node.node_id == leader.leader_id);
                 let endpoint = endpoint.map(|node| Endpoint { host: node.host.to_string(), port: node.port as u16 });

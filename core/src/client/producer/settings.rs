@@ -138,6 +138,7 @@ pub const TABLE: &[Setting] = &[
     },
     Setting { name: "client.id", default: "", valid: Valid::Text, doc: "What the producer calls itself to brokers." },
     connection::METADATA_MAX_AGE,
+    connection::METADATA_MAX_IDLE,
     connection::RECONNECT_BACKOFF,
     connection::RECONNECT_BACKOFF_MAX,
     connection::SETUP_TIMEOUT,

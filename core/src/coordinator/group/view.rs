@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::classic::ClassicState;
 use super::consumer::assignment;
-use super::consumer::assignor::Assignor;
 use super::consumer::protocol::Assignment;
 use super::{Group, Groups, State};
+use crate::config::group::Assignor;
 use crate::view::{CommittedView, GroupView, MemberView};
 
 impl Groups {

@@ -9,7 +9,6 @@ use kafka_protocol::messages::{InitProducerIdResponse, ProducerId};
 
 use super::record::{Stage, Transaction};
 use super::{Ask, Order, Transactions, told};
-use crate::broker::producer_id::given;
 use crate::coordinator::{Around, Decision, Producer, Reply, Waiter};
 use crate::error::ErrorCode;
 
@@ -135,5 +134,14 @@ impl Transaction {
             Some(expected) if expected == self.last_producer_epoch => Ok((epoch, expected)),
             Some(_) => Err(ErrorCode::ProducerFenced),
         }
+    }
+}
+
+/// The answer to InitProducerId, whoever gives the id.
+pub fn given(id: Result<i64, ErrorCode>) -> InitProducerIdResponse {
+    let response = InitProducerIdResponse::default();
+    match id {
+        Ok(id) => response.with_producer_id(ProducerId(id)).with_producer_epoch(0),
+        Err(error) => response.with_error_code(error.code()).with_producer_id(ProducerId(-1)).with_producer_epoch(-1),
     }
 }

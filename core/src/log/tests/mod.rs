@@ -13,7 +13,6 @@ use bytes::Bytes;
 
 use super::recover::{Scanner, SegmentFiles};
 use super::*;
-use crate::broker::effect::{Extent, TimeEntry};
 use crate::error::ErrorCode;
 use crate::record::batch::HEADER_LEN;
 use crate::record::{BatchBuilder, Compression};

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Chunk, Disk, LogFiles, Op, Place, READ, SYNC, Segment, Written};
-use crate::broker::effect::{Effect, Extent};
+use crate::broker::Effect;
 use crate::id::{LogId, Offset, WorkId};
+use crate::log::Extent;
 use crate::log::compact::{Done, Job};
 use crate::record::Batch;
 use crate::sim::check::Replacement;

@@ -13,8 +13,8 @@ use std::fmt::{self, Display, Formatter};
 use super::ParseError;
 use super::names::{broker_setting, is_name};
 use super::parse::{Line, MAX_BROKERS, duration};
-use super::text::{Decimal, Span};
-use crate::client::setting::decimal;
+use super::text::Span;
+use crate::client::setting::{Decimal, decimal};
 use crate::time::Duration;
 
 /// Those that are ours; all others are Kafka's broker settings.

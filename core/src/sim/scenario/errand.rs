@@ -16,10 +16,12 @@
 //! | `quota user=u client=* …` | the same of every client of that user that has no quota by name |
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 
 use super::ParseError;
 use super::names::{topic_config, topic_name};
 use super::parse::{Line, MAX_PARTITIONS};
+use super::text::properties;
 use crate::client::admin::{Election, Errand, Whose};
 use crate::config::dynamic;
 use crate::config::table::BROKER;
@@ -213,6 +215,46 @@ impl Line<'_> {
         match split.filter(|(topic, _)| topic_name(topic).is_ok()) {
             Some((topic, index)) => Ok((topic.to_owned(), index.into())),
             None => self.wrong(at, format!("expected a partition, such as orders-0, found {text}")),
+        }
+    }
+}
+
+impl Display for Errand {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Errand::Create { topic, partitions, replication_factor, configs } => {
+                write!(f, "topic {topic} partitions={partitions} replication.factor={replication_factor}")?;
+                properties(f, configs.iter().map(|(name, value)| (name, value.as_str())))
+            }
+            Errand::Delete { topic } => write!(f, "delete {topic}"),
+            Errand::Grow { topic, partitions } => write!(f, "grow {topic} partitions={partitions}"),
+            Errand::Reassign { topic, partition, target: Some(ids) } => {
+                let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
+                write!(f, "reassign {topic}-{partition} {}", ids.join(","))
+            }
+            Errand::Reassign { topic, partition, target: None } => write!(f, "reassign {topic}-{partition} cancel"),
+            Errand::Elect { election, topic, partition } => {
+                write!(f, "elect {} {topic}-{partition}", election.name())
+            }
+            Errand::Configure { whose, configs } => {
+                write!(f, "config {whose}")?;
+                properties(f, configs.iter().map(|(name, value)| (name, value.as_deref().unwrap_or_default())))
+            }
+            Errand::DeleteRecords { topic, partition, before } => {
+                write!(f, "delete-records {topic}-{partition} before={before}")
+            }
+            Errand::Quota { whose, quotas } => {
+                f.write_str("quota")?;
+                for (kind, who) in [("user", &whose.user), ("client", &whose.client)] {
+                    match who {
+                        Some(Who::Default) => write!(f, " {kind}=*")?,
+                        Some(Who::Named(name)) => properties(f, [(&kind.to_owned(), name.as_str())].into_iter())?,
+                        None => {}
+                    }
+                }
+                let texts: Vec<_> = quotas.iter().map(|(key, value)| (key.name().to_owned(), value)).collect();
+                properties(f, texts.iter().map(|(name, value)| (name, value.as_deref().unwrap_or_default())))
+            }
         }
     }
 }

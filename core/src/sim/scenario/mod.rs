@@ -82,7 +82,6 @@ pub use cluster::{Capacity, Cluster};
 pub use fault::{Fault, Link, WORDS as FAULTS, Who, breaks};
 pub use swarm::Swarm;
 pub(super) use text::Span;
-pub(crate) use text::properties;
 
 /// A whole run: who is there, and what happens when.
 #[derive(Clone, Debug, Default, PartialEq)]

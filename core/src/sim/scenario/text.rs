@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::lex::quote;
 use super::{Action, BugLine, Expectation, ParseError, Scenario, Timed};
+use crate::client::setting::Decimal;
 use crate::client::{Command, SendRecord};
 use crate::time::{Duration, Instant};
 
@@ -94,7 +95,7 @@ impl Display for ParseError {
 }
 
 /// ` name=value` for each.
-pub(crate) fn properties<'a>(
+pub(super) fn properties<'a>(
     f: &mut Formatter<'_>,
     mut properties: impl Iterator<Item = (&'a String, &'a str)>,
 ) -> fmt::Result {
@@ -159,20 +160,5 @@ impl Display for Span {
             1..1_000_000_000 => write!(f, "{}ms", Decimal(nanos, 6)),
             _ => write!(f, "{}s", Decimal(nanos, 9)),
         }
-    }
-}
-
-/// A number with that many decimal places, without trailing zeros.
-pub(super) struct Decimal(pub u64, pub u32);
-
-impl Display for Decimal {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let unit = 10_u64.pow(self.1);
-        write!(f, "{}", self.0 / unit)?;
-        if !self.0.is_multiple_of(unit) {
-            let places = format!("{:0width$}", self.0 % unit, width = self.1 as usize);
-            write!(f, ".{}", places.trim_end_matches('0'))?;
-        }
-        Ok(())
     }
 }

@@ -27,7 +27,6 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::Asked;
-use crate::broker::effect::Extent;
 use crate::broker::purgatory::{Parked, Reading};
 use crate::broker::session::{Context, Key, TopicRef, Wanted};
 use crate::broker::throttle::Throttle;
@@ -35,6 +34,7 @@ use crate::broker::{Broker, Effect};
 use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LeaderEpoch, LogId, Offset};
+use crate::log::Extent;
 use crate::log::{Found, ReadSeek, Slice};
 use crate::partition::Partition;
 use crate::protocol::request::follower;
@@ -347,7 +347,7 @@ impl Broker {
         let mut after = None;
         while let Some(ticket) = self.purgatory.fetch_after(log, after) {
             after = Some(ticket);
-            let Some(partition) = self.partitions[log.0 as usize].as_deref() else { return };
+            let Some(partition) = self.partitions.get(log) else { return };
             let Some(Parked::Fetch(fetching)) = self.purgatory.get_mut(ticket) else { continue };
             let held_back =
                 is_held_back(&self.leader_throttle, &self.settings, self.now.instant, partition, fetching.replica);
@@ -366,8 +366,8 @@ impl Broker {
 
     /// The partition, if this client may read it, and what there is to tell of it before it is read.
     fn looked_at(&self, log: LogId, part: &Part, fetching: &Fetching) -> Result<(&Partition, Seen), ErrorCode> {
-        let partition = self.partitions[log.0 as usize]
-            .as_deref()
+        let partition = self
+            .slot(log)
             .ok_or_else(|| self.hosted(&part.name, part.key.1).err().unwrap_or(ErrorCode::NotLeaderOrFollower))?;
         let (version, wanted) = (fetching.asked.version, &part.wanted);
         if fetching.replica.is_some() || version < FIRST_FROM_FOLLOWERS {

@@ -8,11 +8,11 @@ use kafka_protocol::protocol::{Encodable, StrBytes};
 use uuid::Uuid;
 
 use super::{Fetching, Part};
-use crate::broker::effect::Extent;
 use crate::broker::session::{Context, Outcome, Told, TopicRef};
 use crate::broker::{Broker, Effect};
 use crate::error::{self, ErrorCode};
 use crate::id::BrokerId;
+use crate::log::Extent;
 use crate::protocol::Response;
 use crate::time::Duration;
 

@@ -16,12 +16,13 @@ use kafka_protocol::messages::{BrokerId as WireBroker, ProduceRequest, ProduceRe
 use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
-use crate::broker::purgatory::{Parked, Until};
+use crate::broker::purgatory::Parked;
 use crate::broker::{Broker, Effect};
 use crate::coordinator::topic::{ADMIN_CLIENT, is_internal};
 use crate::error::{self, ErrorCode};
 use crate::id::{LogId, Offset, TopicPartition};
 use crate::log::{Origin, Placed, Verified};
+use crate::partition::Until;
 use crate::record::check::{Checked, Invalid};
 use crate::time::{Duration, Instant};
 use hold::Looked;

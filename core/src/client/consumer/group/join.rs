@@ -129,6 +129,7 @@ impl Classic {
             };
             let members: Vec<Member> = body.members.iter().map(read).collect();
             let topics: BTreeSet<&TopicName> = members.iter().flat_map(|member| &member.topics).collect();
+            shared.keep_metadata(around, |topic| topics.contains(topic));
             let known = topics.iter().filter(|topic| {
                 around.metadata.want(around.now, topic);
                 let topic = around.metadata.topic(topic);
@@ -152,6 +153,7 @@ impl Classic {
                     .with_assignment(subscription::assignment(&partitions))
             }));
         } else {
+            shared.keep_metadata(around, |_| false);
             self.assigned_on = None;
         }
         let body = SyncGroupRequest::default()

@@ -217,12 +217,14 @@ impl Group {
     }
 
     /// subscribe(): the members share these from now on.
-    pub fn subscribe(&mut self, now: Instant, mut topics: Vec<TopicName>) {
+    pub fn subscribe(&mut self, now: Instant, mut topics: Vec<TopicName>, metadata: &mut Metadata) {
         topics.sort();
         topics.dedup();
         self.shared.topics = topics;
         if let Membership::Consumer(member) = &mut self.membership {
             member.say_soon(now);
+            // In the classic protocol the group's other topics are known to be needed, or not, when it is joined again.
+            metadata.keep(|topic| self.shared.needs(topic));
         }
     }
 
@@ -448,6 +450,17 @@ impl Membership {
 }
 
 impl Shared {
+    /// Whether its metadata is asked for, for this member's own sake.
+    fn needs(&self, topic: &TopicName) -> bool {
+        self.topics.contains(topic) || self.owned.iter().any(|partition| partition.topic == *topic)
+    }
+
+    /// What no member that it assigns for needs, and itself does not, is not asked for any more.
+    fn keep_metadata(&self, around: &mut Around<'_>, others_need: impl Fn(&TopicName) -> bool) {
+        let subscribed = self.subscription(around);
+        around.metadata.keep(|topic| others_need(topic) || subscribed.contains(topic) || self.needs(topic));
+    }
+
     /// What the application has subscribed to, as far as that is known.
     fn subscription(&self, around: &Around<'_>) -> Vec<TopicName> {
         let mut topics = self.topics.clone();

@@ -445,3 +445,30 @@ fn a_program_that_picks_its_partitions_is_nobodys_member_and_commits_all_the_sam
     fake.step(Event::Command(Command::Close.into()));
     assert_eq!(asks(&fake, ApiKey::LeaveGroup), 0);
 }
+
+#[test]
+fn what_a_program_does_not_subscribe_to_any_more_is_not_asked_for_any_more() {
+    use crate::client::Call;
+    for protocol in ["classic", "consumer"] {
+        let mut fake = member(&format!("group.protocol={protocol} enable.auto.commit=false"));
+        fake.node = fake.node.for_program();
+        find(&mut fake);
+        fake.step(Event::Call { id: 0, call: Call::Poll.into() });
+        for id in 1..100 {
+            let topics = vec![TopicName(StrBytes::from_string(format!("passing-{id}")))];
+            fake.step(Event::Call { id, call: Call::Subscribe(topics).into() });
+            fake.pass(100);
+        }
+        let topics = vec![topic()];
+        fake.step(Event::Call { id: 100, call: Call::Subscribe(topics).into() });
+        match protocol {
+            "classic" => {
+                refuse_join(&mut fake, ErrorCode::MemberIdRequired, "m");
+                join(&mut fake, 1);
+            }
+            _ => drop(heartbeat(&mut fake, 1, Some(vec![0, 1]))),
+        }
+        let asked: Vec<_> = fake.node.metadata.topics().iter().map(|topic| &*topic.name.0).collect();
+        assert_eq!(asked, ["orders"], "{protocol}");
+    }
+}

@@ -426,3 +426,22 @@ fn keys_choose_partitions_and_records_without_one_stick_until_a_batch_is_full() 
     assert_eq!((partitions.len(), used.len()), (60, 3));
     assert!(switches <= 6, "{partitions:?}");
 }
+
+#[test]
+fn topics_to_which_nothing_is_sent_are_forgotten_and_found_again() {
+    let mut fake = producer("max.block.ms=100 metadata.max.age.ms=1000 metadata.max.idle.ms=5000", &[(1, 0)]);
+    let record = |topic: String| Event::Command(Command::Send(SendRecord { topic, ..SendRecord::default() }).into());
+    for number in 0..20 {
+        fake.step(record(format!("passing-{number}")));
+        fake.pass(100);
+    }
+    assert_eq!(fake.node.metadata.topics().len(), 21);
+    fake.pass(7_000);
+    assert_eq!(fake.node.metadata.topics().len(), 0);
+    send(&mut fake, None, "a");
+    fake.pass(100);
+    let (_, conn, request) = fake.request();
+    assert_eq!(fake.node.metadata.topics().len(), 1);
+    answer(&mut fake, conn, &request, 0, 7);
+    assert!(matches!(fake.reports.last(), Some(Report::Acked { offset: 7, .. })), "{:?}", fake.reports.last());
+}

@@ -16,7 +16,7 @@ fn call(fake: &mut Fake<Producer>, id: u64, call: Call) {
 
 fn record(topic: &str, size: usize) -> Call {
     let value = Some(vec![b'v'; size]);
-    Call::Send(SendRecord { topic: topic.to_string(), value, ..SendRecord::default() })
+    Call::Send { record: SendRecord { topic: topic.to_string(), value, ..SendRecord::default() }, blocked: None }
 }
 
 fn returned(fake: &Fake<Producer>) -> Vec<(u64, Result<(), String>)> {
@@ -41,6 +41,19 @@ fn a_thread_that_blocks_keeps_no_other_waiting_and_gives_up_in_its_own_time() {
     assert_eq!(failures(&fake).iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [0]);
     fake.pass(1_000);
     assert_eq!(failures(&fake).iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn what_has_blocked_before_it_came_to_the_node_blocks_no_longer_for_that() {
+    let mut fake = program("max.block.ms=3000 acks=0");
+    fake.pass(2_000);
+    call(&mut fake, 0, record("payments", 1));
+    let Call::Send { record, .. } = record("payments", 1) else { unreachable!() };
+    call(&mut fake, 1, Call::Send { record, blocked: Some(Instant::ZERO) });
+    fake.pass(1_000);
+    assert_eq!(failures(&fake).iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1]);
+    fake.pass(2_000);
+    assert_eq!(failures(&fake).iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [1, 0]);
 }
 
 #[test]

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::super::{Group, State, wire_text};
 use super::assignment::{self, Partitions};
-use super::assignor::Assignor;
 use super::leave::not_a_consumer_group;
 use super::{Consumer, Member};
+use crate::config::group::Assignor;
 use crate::error::ErrorCode;
 
 impl State {

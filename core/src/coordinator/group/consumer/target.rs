@@ -12,9 +12,10 @@ use super::super::record::{EpochValue, MemberKey, Record, TargetEpochValue, Targ
 use super::super::turn::Turn;
 use super::super::{Move, Timer};
 use super::assignment::to_target;
-use super::assignor::{Assignor, MemberSpec, Spec};
+use super::assignor::{MemberSpec, Spec};
 use super::reconcile::{Reconciliation, wanted_topics};
 use super::{Consumer, Member, MemberState};
+use crate::config::group::Assignor;
 use crate::controller::Refusal;
 use crate::protocol::cluster::ClusterState;
 use crate::time::Duration;

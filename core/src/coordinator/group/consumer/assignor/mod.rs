@@ -12,37 +12,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::assignment::Partitions;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Assignor {
-    /// Everybody has as many partitions as the others, and keeps what it has as far as possible.
-    Uniform,
-    /// Of each topic the first member has the first partitions, and so on, so that what belongs together in several topics
-    /// comes to the same member.
-    Range,
-}
+use crate::config::group::Assignor;
 
 impl Assignor {
-    pub const ALL: [Assignor; 2] = [Assignor::Uniform, Assignor::Range];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Assignor::Uniform => "uniform",
-            Assignor::Range => "range",
-        }
-    }
-
-    /// As settings name it: Kafka takes the names of its own classes, too.
-    pub fn parse(name: &str) -> Option<Assignor> {
-        Assignor::ALL.into_iter().find(|assignor| {
-            match name.strip_prefix("org.apache.kafka.coordinator.group.assignor.") {
-                Some("UniformAssignor") => *assignor == Assignor::Uniform,
-                Some("RangeAssignor") => *assignor == Assignor::Range,
-                _ => name == assignor.name(),
-            }
-        })
-    }
-
     /// What each of the members should have.
     pub fn assign(self, group: &Spec) -> Vec<Partitions> {
         match self {
