@@ -270,6 +270,7 @@ impl<T> Network<T> {
     }
 
     /// Sends on a ready link, at a version that both know. Without a tag no response is expected.
+    #[inline]
     pub fn send(
         &mut self,
         now: Instant,
@@ -284,6 +285,7 @@ impl<T> Network<T> {
 
     /// The same, where the broker may take longer to answer.
     #[allow(clippy::too_many_arguments)]
+    #[inline]
     pub fn send_patiently(
         &mut self,
         now: Instant,

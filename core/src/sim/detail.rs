@@ -169,8 +169,8 @@ fn of_body(message: &Message, names: &crate::protocol::line::Names, view: Messag
             MessageDetail { api: "ZooKeeper".to_owned(), correlation_id: xid, fields, ..detail }
         }
         Body::FromZooKeeper(message) => {
-            let xid = if let ToClient::Response { xid, .. } = message { *xid } else { 0 };
-            let fields = fields::of_zookeeper(message);
+            let xid = if let ToClient::Response { xid, .. } = &**message { *xid } else { 0 };
+            let fields = fields::of_zookeeper(&**message);
             MessageDetail { api: "ZooKeeper".to_owned(), correlation_id: xid, fields, ..detail }
         }
         Body::Connect | Body::Accept | Body::Close | Body::Unreachable { .. } => detail,

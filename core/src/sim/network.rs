@@ -196,7 +196,8 @@ pub(super) enum Body {
         response: ClusterResponse,
     },
     ToZooKeeper(ToServer),
-    FromZooKeeper(ToClient),
+    /// Boxed, as it would be by far the largest.
+    FromZooKeeper(Box<ToClient>),
     /// To oneself: there is no connection for that call.
     Unreachable {
         call: CallId,

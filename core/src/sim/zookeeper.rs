@@ -114,7 +114,7 @@ impl Simulation {
                 self.trace.line(self.now, NAME, '>', &effect);
             }
             match effect {
-                Effect::Send { conn, message } => self.send(conn, 1, Body::FromZooKeeper(message)),
+                Effect::Send { conn, message } => self.send(conn, 1, Body::FromZooKeeper(message.into())),
                 Effect::Close { conn } => self.close(conn, 1),
                 Effect::Append { file, bytes, zxid } => {
                     self.zookeeper_mut().queue.push_back(Write { file, bytes, zxid });

@@ -35,7 +35,7 @@ pub enum Event {
     },
     Message {
         conn: ConnId,
-        message: ToClient,
+        message: Box<ToClient>,
     },
     /// Lost, or never made.
     Closed {
@@ -210,7 +210,7 @@ impl<T> Client<T> {
                 if conn == own =>
             {
                 self.heard = now;
-                self.message(now, conn, message, out, told);
+                self.message(now, conn, *message, out, told);
             }
             // Of a connection that was given up.
             _ => {}

@@ -144,7 +144,7 @@ async fn receive(conn: ConnId, stream: &TcpStream, end: &Mutex<ClientEnd>, tell:
             }
         };
         match end.lock().expect("not poisoned").decode(frame) {
-            Ok(message) => tell.tell(client::Event::Message { conn, message }),
+            Ok(message) => tell.tell(client::Event::Message { conn, message: message.into() }),
             Err(why) => return Some(why.to_string()),
         }
     }

@@ -308,7 +308,9 @@ impl Room {
         while !out.is_empty() {
             for effect in std::mem::take(&mut out) {
                 match effect {
-                    server::Effect::Send { conn, message } => said(client::Event::Message { conn, message }),
+                    server::Effect::Send { conn, message } => {
+                        said(client::Event::Message { conn, message: message.into() })
+                    }
                     server::Effect::Close { conn } => said(client::Event::Closed { conn }),
                     server::Effect::Append { zxid, .. } => {
                         self.zookeeper.step(self.now, server::Event::Written { zxid }, &mut out);

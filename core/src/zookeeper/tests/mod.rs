@@ -492,7 +492,7 @@ impl Walker {
             for conn in own {
                 let said = room.said.remove(&conn).unwrap_or_default();
                 let conn = ConnId(conn.0 - self.base);
-                events.extend(said.into_iter().map(|message| client::Event::Message { conn, message }));
+                events.extend(said.into_iter().map(|message| client::Event::Message { conn, message: message.into() }));
             }
             let mut told = Vec::new();
             for event in events {

@@ -22,7 +22,7 @@ impl Broker {
             let bytes = self.answer_len(&fetching);
             let wait = self.quotas.fetched(self.now.instant, fetching.asked.ticket, bytes);
             if !wait.is_zero() {
-                return self.silence(fetching, wait, out);
+                return self.silence(*fetching, wait, out);
             }
         }
         let Fetching { asked, context, replica, read_committed, mut parts, .. } = *fetching;
@@ -104,8 +104,8 @@ impl Broker {
     }
 
     /// The client must wait: it is given nothing, and its session stays where it is.
-    fn silence(&mut self, fetching: Box<Fetching>, wait: Duration, out: &mut Vec<Effect>) {
-        let Fetching { asked, context, .. } = *fetching;
+    fn silence(&mut self, fetching: Fetching, wait: Duration, out: &mut Vec<Effect>) {
+        let Fetching { asked, context, .. } = fetching;
         let (session_id, code) = match context {
             Context::Sessionless | Context::Full => (0, error::NONE),
             Context::Incremental { id, epoch } => {
