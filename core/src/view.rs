@@ -234,6 +234,9 @@ pub struct IdentityView {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConsumerView {
     pub name: String,
+    /// By which its group knows it.
+    #[serde(default)]
+    pub client_id: String,
     pub settings: String,
     pub group: Option<String>,
     /// What it reads, or its group shares out.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::client::{Config, Consumer, ConsumerRecord, Exception, partition};
-use crate::lines::{Formatter, property};
+use crate::client::{Consumer, ConsumerRecord, Exception, partition};
+use crate::lines::{Formatter, config, property, separated};
 
 /// How often it looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -101,15 +101,9 @@ pub fn consume(args: ConsumeArgs) -> ExitCode {
 }
 
 fn open(args: &ConsumeArgs) -> Result<(Consumer, Formatter), String> {
-    let mut properties = args.formatter_properties.clone();
-    if let Some(separator) = &args.key_separator {
-        let own = [("print.key", "true"), ("key.separator", separator)];
-        properties.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
+    let properties = separated(&args.formatter_properties, "print.key", args.key_separator.as_ref());
     let formatter = Formatter::new(&properties)?;
-    let settings = args.properties.iter();
-    let mut config = settings.fold(Config::new(), |config, (name, value)| config.set(name, value.trim()));
-    config = config.set("bootstrap.servers", &args.bootstrap_server).default_to("client.id", "console-consumer");
+    let mut config = config(&args.properties, &args.bootstrap_server, "console-consumer");
     let reset = match args.offset {
         _ if args.from_beginning => Some("earliest"),
         Some(Offset::Earliest) => Some("earliest"),
@@ -138,7 +132,6 @@ fn open(args: &ConsumeArgs) -> Result<(Consumer, Formatter), String> {
     if let Some(level) = &args.isolation_level {
         config = config.set("isolation.level", level);
     }
-    let in_group = config.get("group.id").is_some();
     let words = |error: Exception| error.message;
     let mut consumer = Consumer::new(config).map_err(words)?;
     match (&args.topic, &args.include, args.partition) {
@@ -150,7 +143,7 @@ fn open(args: &ConsumeArgs) -> Result<(Consumer, Formatter), String> {
                 _ => Ok(()),
             })
         }
-        (Some(topic), ..) if in_group => consumer.subscribe(&[topic]),
+        (Some(topic), ..) if consumer.has_group() => consumer.subscribe(&[topic]),
         (topic, ..) => consumer.assign_topics(&[topic.as_deref().unwrap_or_default()]),
     }
     .map_err(words)?;

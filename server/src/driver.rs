@@ -193,16 +193,12 @@ impl Driver {
         }
         self.exchange.join(self.id, self.own.clone());
         while !self.stopped && self.failed.is_none() && !self.has_died() {
-            let first = self.wait();
+            let mut next = self.wait();
             let now = self.clock.now();
-            let mut next = first;
-            for _ in 0..DRAIN {
-                let Some(message) = next.take() else { break };
+            for left in (0..DRAIN).rev() {
+                let Some(message) = next else { break };
                 self.take(now, message, &mut effects);
-                next = self.next();
-            }
-            if let Some(message) = next.take() {
-                self.take(now, message, &mut effects);
+                next = if left > 0 { self.next() } else { None };
             }
             if self.broker.deadline().is_some_and(|deadline| deadline <= now.instant) {
                 self.step(now, Event::Timer, &mut effects);

@@ -1,18 +1,17 @@
 //! Requests on their way out: bytes that were encoded, and between them record sets, which nobody copies.
 //!
-//! kafka-protocol encodes a Produce with its record sets inside. The buffer that is encoded into knows such a slice by where
+//! kafka-protocol encodes a Produce with its record sets inside. The buffer that is encoded into ([`Sieve`]) knows such a slice by where
 //! it lies, and keeps the batch itself in its place; all of it is written at once (`writev(2)`).
 
 use std::io::{self, ErrorKind, IoSlice};
 
-use bytes::buf::UninitSlice;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::RequestKind;
-use kafka_protocol::protocol::buf::ByteBufMut;
 use ottla_core::protocol::Request;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::frame::PREFIX;
+use crate::sieve::Sieve;
 
 /// Batches of up to this many bytes are copied: that is cheaper than a slice of their own.
 const SMALL: usize = 1 << 10;
@@ -23,8 +22,6 @@ pub struct Requests {
     bytes: BytesMut,
     /// Where in `bytes` each belongs; in order.
     between: Vec<(usize, Bytes)>,
-    /// Those of the request that is being encoded.
-    batches: Vec<Bytes>,
 }
 
 impl Requests {
@@ -36,15 +33,20 @@ impl Requests {
     pub fn push(&mut self, request: &Request) -> Result<(), String> {
         let (start, before) = (self.bytes.len(), self.len());
         self.bytes.put_i32(0);
-        let batches = request.batches.iter().filter_map(|checked| checked.as_ref().ok());
-        let batches = batches.map(|checked| &checked.batch.bytes).filter(|bytes| bytes.len() > SMALL);
-        self.batches.extend(batches.cloned());
-        let encoded = match &request.body {
-            RequestKind::Produce(produce) => request.encode_produce(produce, self),
-            _ => request.encode(&mut self.bytes),
-        };
-        self.batches.clear();
-        encoded?;
+        match &request.body {
+            RequestKind::Produce(produce) => {
+                let batches = request.batches.iter().filter_map(|checked| checked.as_ref().ok());
+                let batches = batches.map(|checked| &checked.batch.bytes).filter(|bytes| bytes.len() > SMALL);
+                let take = |bytes: &mut BytesMut, source: &[u8]| {
+                    let is = |batch: &&Bytes| batch.as_ptr() == source.as_ptr() && batch.len() == source.len();
+                    let batch = batches.clone().find(is);
+                    self.between.extend(batch.map(|batch| (bytes.len(), batch.clone())));
+                    batch.is_some()
+                };
+                request.encode_produce(produce, &mut Sieve(&mut self.bytes, take))?;
+            }
+            _ => request.encode(&mut self.bytes)?,
+        }
         let length = i32::try_from(self.len() - before - PREFIX).map_err(|error| error.to_string())?;
         self.bytes[start..start + PREFIX].copy_from_slice(&length.to_be_bytes());
         Ok(())
@@ -69,43 +71,6 @@ impl Requests {
         self.bytes.clear();
         self.between.clear();
         Ok(())
-    }
-}
-
-// SAFETY: all of it is `BytesMut`'s, but that `put_slice` leaves out what is a batch.
-unsafe impl BufMut for Requests {
-    fn remaining_mut(&self) -> usize {
-        self.bytes.remaining_mut()
-    }
-
-    unsafe fn advance_mut(&mut self, count: usize) {
-        unsafe { self.bytes.advance_mut(count) }
-    }
-
-    fn chunk_mut(&mut self) -> &mut UninitSlice {
-        self.bytes.chunk_mut()
-    }
-
-    fn put_slice(&mut self, source: &[u8]) {
-        let is = |batch: &&Bytes| batch.as_ptr() == source.as_ptr() && batch.len() == source.len();
-        match self.batches.iter().find(is) {
-            Some(batch) => self.between.push((self.bytes.len(), batch.clone())),
-            None => self.bytes.put_slice(source),
-        }
-    }
-}
-
-impl ByteBufMut for Requests {
-    fn offset(&self) -> usize {
-        self.bytes.offset()
-    }
-
-    fn seek(&mut self, offset: usize) {
-        self.bytes.seek(offset);
-    }
-
-    fn range(&mut self, range: std::ops::Range<usize>) -> &mut [u8] {
-        self.bytes.range(range)
     }
 }
 

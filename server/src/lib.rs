@@ -4,7 +4,7 @@
 //! `serve.rs` brings brokers up and down | `config.rs` flags | `host.rs` one broker's machine, its process killed and
 //! started | `driver.rs` a broker's thread | `listen.rs` its port, `crowd.rs` who is let in | `connection.rs` a client's
 //! connection, with `frame.rs`, `buffer.rs` on the way in and `splice.rs` on the way out | `exchange/` what brokers say to
-//! each other, by `link.rs` | `peer.rs` what they fetch from each other, with `gather.rs` on the way out | `zookeeper/`
+//! each other, by `link.rs` | `peer.rs` what they fetch from each other, with `gather.rs` on the way out, and `sieve.rs` under both | `zookeeper/`
 //! ZooKeeper's thread and files, `zk.rs` a look into it | `storage/` the data directory | `fault.rs` what a line of a
 //! scenario does here | `live/` what the page sees | `http/` the page, the live view, actions, metrics | `metrics.rs`
 //! counters | `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless, `search.rs` with many seeds | `act.rs`
@@ -36,6 +36,7 @@ mod produce;
 mod run;
 mod search;
 mod serve;
+mod sieve;
 mod splice;
 mod storage;
 mod zk;

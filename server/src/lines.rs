@@ -1,14 +1,28 @@
-//! Records as lines of text, by the names of Kafka's console tools: what their `LineMessageReader` reads and their
+//! Records as lines of text, by the flags and names of Kafka's console tools: what their `LineMessageReader` reads and their
 //! `DefaultMessageFormatter` prints.
 
 use std::io::{self, Write};
 
-use crate::client::{ConsumerRecord, ProducerRecord, TimestampType};
+use crate::client::{Config, ConsumerRecord, ProducerRecord, TimestampType};
 
 /// `name=value`, of a flag.
 pub fn property(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected name=value")?;
     Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+/// These, and what `--key-separator` stands for; `keyed` is the one that says that there are keys.
+pub fn separated(properties: &[(String, String)], keyed: &str, separator: Option<&String>) -> Vec<(String, String)> {
+    let own = separator.into_iter().flat_map(|text| [(keyed, "true"), ("key.separator", text)]);
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    properties.iter().cloned().chain(own).collect()
+}
+
+/// A client's settings, as flags name them.
+pub fn config(properties: &[(String, String)], bootstrap_server: &str, client_id: &str) -> Config {
+    let set = |config: Config, (name, value): &(String, String)| config.set(name, value.trim());
+    let config = properties.iter().fold(Config::new(), set);
+    config.set("bootstrap.servers", bootstrap_server).default_to("client.id", client_id)
 }
 
 fn flag(name: &str, value: &str) -> Result<bool, String> {

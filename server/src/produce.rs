@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::client::{Config, Delivery, Exception, Producer};
-use crate::lines::{Reader, property};
+use crate::client::{Delivery, Exception, Producer};
+use crate::lines::{Reader, config, property, separated};
 
 #[derive(Args)]
 pub struct ProduceArgs {
@@ -59,15 +59,9 @@ pub fn produce(args: ProduceArgs) -> ExitCode {
 }
 
 fn open(args: &ProduceArgs) -> Result<(Producer, Reader), String> {
-    let mut properties = args.reader_properties.clone();
-    if let Some(separator) = &args.key_separator {
-        let own = [("parse.key", "true"), ("key.separator", separator)];
-        properties.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
+    let properties = separated(&args.reader_properties, "parse.key", args.key_separator.as_ref());
     let reader = Reader::new(&args.topic, &properties)?;
-    let settings = args.properties.iter();
-    let config = settings.fold(Config::new(), |config, (name, value)| config.set(name, value.trim()));
-    let config = config.set("bootstrap.servers", &args.bootstrap_server).default_to("client.id", "console-producer");
+    let config = config(&args.properties, &args.bootstrap_server, "console-producer");
     if config.get("transactional.id").is_some() {
         return Err("lines are sent without a transaction: transactional.id is for programs".to_owned());
     }

@@ -2,7 +2,7 @@
 //!
 //! kafka-protocol encodes a Fetch response with its record sets inside. So that nobody copies them, each partition's
 //! records are a slice, of the right length, of memory that exists only as addresses ([`hollow`]); the buffer that is
-//! encoded into knows such a slice by where it lies, and notes a hole instead of copying. The holes are filled by
+//! encoded into ([`Sieve`]) knows such a slice by where it lies, and notes a hole instead of copying. The holes are filled by
 //! `sendfile(2)`, from the page cache to the socket.
 
 use std::fs::File;
@@ -11,11 +11,9 @@ use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::{Arc, LazyLock};
 
-use bytes::buf::UninitSlice;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ResponseKind};
 use kafka_protocol::protocol::Encodable;
-use kafka_protocol::protocol::buf::ByteBufMut;
 use ottla_core::protocol::Response;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
@@ -24,6 +22,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::frame::PREFIX;
+use crate::sieve::Sieve;
 
 /// Runs up to this many bytes are read into the answer: one write is cheaper than three calls.
 const SMALL: usize = 16 << 10;
@@ -41,10 +40,6 @@ pub struct FileSlice {
 pub struct Answer {
     bytes: BytesMut,
     holes: Vec<Hole>,
-    /// Of the answer that is being encoded: what its holes are filled with, in order, from `next` on.
-    slices: Vec<FileSlice>,
-    next: usize,
-    failed: Option<io::Error>,
 }
 
 struct Hole {
@@ -87,21 +82,36 @@ impl Answer {
             self.bytes.put_u8(0);
         }
         if let ResponseKind::Fetch(fetch) = &mut *response.body {
-            let mut files = files.into_iter();
-            for partition in fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
-                let slice = files.next().flatten();
-                partition.records = Some(slice.as_ref().map_or_else(Bytes::new, |slice| hollow(slice.len)));
-                self.slices.extend(slice);
+            let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+            let mut slices = files.iter();
+            for partition in partitions {
+                let slice = slices.next().and_then(Option::as_ref);
+                partition.records = Some(slice.map_or_else(Bytes::new, |slice| hollow(slice.len)));
             }
-            let encoded = fetch.encode(self, response.version);
-            self.slices.clear();
-            self.next = 0;
-            encoded?;
+            let mut slices = files.iter().flatten().filter(|slice| slice.len > 0);
+            let mut failed = None;
+            let take = |bytes: &mut BytesMut, source: &[u8]| {
+                if !is_hollow(source) {
+                    return false;
+                }
+                let slice = slices.next().expect("what is hollow stands for a slice");
+                assert_eq!(slice.len, source.len());
+                let at = bytes.len();
+                if slice.len > SMALL {
+                    self.holes.push(Hole { at, slice: slice.clone() });
+                } else {
+                    bytes.resize(at + slice.len, 0);
+                    let read = slice.file.read_exact_at(&mut bytes[at..], slice.position);
+                    failed = read.err().or(failed.take());
+                }
+                true
+            };
+            fetch.encode(&mut Sieve(&mut self.bytes, take), response.version)?;
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
         } else {
             response.encode(&mut self.bytes).map_err(anyhow::Error::msg)?;
-        }
-        if let Some(error) = self.failed.take() {
-            return Err(error.into());
         }
         let length = i32::try_from(self.len() - before - PREFIX)?;
         self.bytes[start..start + PREFIX].copy_from_slice(&length.to_be_bytes());
@@ -211,50 +221,4 @@ fn hollow(len: usize) -> Bytes {
 
 fn is_hollow(slice: &[u8]) -> bool {
     !slice.is_empty() && (slice.as_ptr() as usize).wrapping_sub(NOWHERE.0) < VOID
-}
-
-// SAFETY: all of it is `BytesMut`'s, but that `put_slice` leaves out what is hollow.
-unsafe impl BufMut for Answer {
-    fn remaining_mut(&self) -> usize {
-        self.bytes.remaining_mut()
-    }
-
-    unsafe fn advance_mut(&mut self, count: usize) {
-        unsafe { self.bytes.advance_mut(count) }
-    }
-
-    fn chunk_mut(&mut self) -> &mut UninitSlice {
-        self.bytes.chunk_mut()
-    }
-
-    fn put_slice(&mut self, source: &[u8]) {
-        if !is_hollow(source) {
-            return self.bytes.put_slice(source);
-        }
-        let slice = self.slices[self.next].clone();
-        self.next += 1;
-        assert_eq!(slice.len, source.len());
-        if slice.len > SMALL {
-            self.holes.push(Hole { at: self.bytes.len(), slice });
-            return;
-        }
-        let from = self.bytes.len();
-        self.bytes.resize(from + slice.len, 0);
-        let read = slice.file.read_exact_at(&mut self.bytes[from..], slice.position);
-        self.failed = read.err().or(self.failed.take());
-    }
-}
-
-impl ByteBufMut for Answer {
-    fn offset(&self) -> usize {
-        self.bytes.offset()
-    }
-
-    fn seek(&mut self, offset: usize) {
-        self.bytes.seek(offset);
-    }
-
-    fn range(&mut self, range: std::ops::Range<usize>) -> &mut [u8] {
-        self.bytes.range(range)
-    }
 }

@@ -1,7 +1,7 @@
 //! A broker: a router over closed sets of events. One file per API is in `handle/`.
 //!
 //! `event.rs`, `effect.rs` what comes in and goes out | `handle/` clients' requests | `purgatory.rs` requests that wait |
-//! `session.rs` what consumers fetch | `membership.rs` registered in ZooKeeper, candidate for controller | `cluster.rs`
+//! `session.rs` what consumers fetch | `membership/` registered in ZooKeeper, candidate for controller | `cluster.rs`
 //! the cluster's state, applied; the controller and its calls | `isr.rs` who is in sync | `replication/` what it fetches
 //! from leaders | `replica_selector.rs` whom consumers read from | `hosting.rs` partitions come, change and go |
 //! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
@@ -337,7 +337,7 @@ impl Node for Broker {
             Event::Answer { call, result } => self.answered(now, call, result, out),
             Event::Peer { id, up } => self.peer(id, up, out),
 
-            // The cluster's memory: registration and candidacy in `membership.rs`.
+            // The cluster's memory: registration and candidacy in `membership/`.
             Event::ZooKeeper(event) => self.zookeeper(now, event, out),
 
             // The logs.

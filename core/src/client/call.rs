@@ -1,7 +1,8 @@
 //! What a program asks of the client that it runs natively. A scenario has words of its own: [`super::Command`].
 //!
-//! A call has a number of the program's choice, and ends in a [`super::Report::Returned`] with it; but for send(), which ends
-//! as its record does, poll(), which ends with the records that it gives, and what cannot fail.
+//! A call has a number of the program's choice, and ends in a [`super::Report::Returned`] with it; but for poll(), which ends
+//! with the records that it gives, what cannot fail, and send(): it ends as its record does, whose number the call's is. Those
+//! count from 0.
 
 use std::fmt;
 

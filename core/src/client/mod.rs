@@ -202,7 +202,7 @@ pub enum Report {
         headers: Vec<Header>,
     },
     /// How a transaction goes. Records that are sent between its begin and its end are its own.
-    Transaction(Stage),
+    Transaction(TransactionStage),
     /// A call threw an exception.
     Thrown { call: &'static str, error: String },
     /// What became of a program's call.
@@ -235,7 +235,7 @@ pub enum Report {
 
 /// Where a transaction stands, as its application knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum TransactionStage {
     /// initTransactions() is done: the transactional id is this producer's.
     Initialized,
     Begun,

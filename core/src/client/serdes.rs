@@ -13,22 +13,38 @@ use super::exception::Exception;
 /// Where Kafka's classes are.
 pub const PACKAGE: &str = "org.apache.kafka.common.serialization";
 
-/// Kafka's `Serdes`, without that of lists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Serde {
+macro_rules! serdes {
+    ($($(#[$attribute:meta])* $serde:ident $name:literal,)*) => {
+        /// Kafka's `Serdes`, without that of lists.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum Serde {
+            $($(#[$attribute])* $serde,)*
+        }
+
+        /// The classes' names, in the order of [`Serde::ALL`].
+        pub const SERIALIZERS: &[&str] = &[$(concat!($name, "Serializer"),)*];
+        pub const DESERIALIZERS: &[&str] = &[$(concat!($name, "Deserializer"),)*];
+
+        impl Serde {
+            const ALL: &[Serde] = &[$(Serde::$serde,)*];
+        }
+    };
+}
+
+serdes! {
     #[default]
-    ByteArray,
-    ByteBuffer,
-    Bytes,
-    String,
-    Short,
-    Integer,
-    Long,
-    Float,
-    Double,
-    Boolean,
-    Uuid,
-    Void,
+    ByteArray "ByteArray",
+    ByteBuffer "ByteBuffer",
+    Bytes "Bytes",
+    String "String",
+    Short "Short",
+    Integer "Integer",
+    Long "Long",
+    Float "Float",
+    Double "Double",
+    Boolean "Boolean",
+    Uuid "UUID",
+    Void "Void",
 }
 
 /// A record's key, or its value.
@@ -38,56 +54,11 @@ pub enum Part {
     Value,
 }
 
-pub const SERIALIZERS: &[&str] = &[
-    "ByteArraySerializer",
-    "ByteBufferSerializer",
-    "BytesSerializer",
-    "StringSerializer",
-    "ShortSerializer",
-    "IntegerSerializer",
-    "LongSerializer",
-    "FloatSerializer",
-    "DoubleSerializer",
-    "BooleanSerializer",
-    "UUIDSerializer",
-    "VoidSerializer",
-];
-
-pub const DESERIALIZERS: &[&str] = &[
-    "ByteArrayDeserializer",
-    "ByteBufferDeserializer",
-    "BytesDeserializer",
-    "StringDeserializer",
-    "ShortDeserializer",
-    "IntegerDeserializer",
-    "LongDeserializer",
-    "FloatDeserializer",
-    "DoubleDeserializer",
-    "BooleanDeserializer",
-    "UUIDDeserializer",
-    "VoidDeserializer",
-];
-
 impl Serde {
-    const ALL: [Serde; 12] = [
-        Serde::ByteArray,
-        Serde::ByteBuffer,
-        Serde::Bytes,
-        Serde::String,
-        Serde::Short,
-        Serde::Integer,
-        Serde::Long,
-        Serde::Float,
-        Serde::Double,
-        Serde::Boolean,
-        Serde::Uuid,
-        Serde::Void,
-    ];
-
     /// Of the class of that name, one of [`SERIALIZERS`] or [`DESERIALIZERS`], with or without its package.
     pub fn of(class: &str) -> Option<Serde> {
         let class = class.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix('.')).unwrap_or(class);
-        Serde::ALL.into_iter().find(|serde| serde.serializer() == class || serde.deserializer() == class)
+        Serde::ALL.iter().copied().find(|serde| serde.serializer() == class || serde.deserializer() == class)
     }
 
     pub fn serializer(self) -> &'static str {

@@ -36,14 +36,14 @@ impl Log {
              size of {limit}.",
             self.directory
         );
-        Err(Invalid { error: ErrorCode::RecordListTooLarge, message, record_errors: Vec::new() })
+        Err(Invalid::new(ErrorCode::RecordListTooLarge, message))
     }
 
     /// Checks a producer's batch, or a marker, against what is known of that producer. Gives where it is, if it is here.
     pub(super) fn admit(&self, batch: &Batch, origin: Origin) -> Result<Option<Placed>, Invalid> {
         if self.is_replaying() {
             let message = format!("the producers of {} are not known yet", self.directory);
-            return Err(Invalid { error: ErrorCode::NotLeaderOrFollower, message, record_errors: Vec::new() });
+            return Err(Invalid::new(ErrorCode::NotLeaderOrFollower, message));
         }
         let (header, producers) = (&batch.header, &self.producers);
         let at = Appending { header, at: self.end, partition: &self.directory };

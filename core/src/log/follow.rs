@@ -24,7 +24,7 @@ impl Log {
                 "Unexpected offset in append to {}. First offset {} is less than the next offset {}.",
                 self.directory, stamp.base_offset, self.end
             );
-            return Err(Invalid { error: ErrorCode::InvalidRecord, message, record_errors: Vec::new() });
+            return Err(Invalid::new(ErrorCode::InvalidRecord, message));
         }
         self.fits(&batch)?;
         if stamp.leader_epoch >= 0 && self.epochs.assign(stamp.leader_epoch, stamp.base_offset) {

@@ -194,10 +194,7 @@ impl Producers {
             self.is_current(id, epoch)?;
             let guard = self.verifications.get(&id).map(|verification| verification.guard);
             if verified.required && (guard.is_none() || guard != verified.guard) {
-                return Err(refusal(
-                    ErrorCode::InvalidTxnState,
-                    "Record was not part of an ongoing transaction".into(),
-                ));
+                return Err(Invalid::new(ErrorCode::InvalidTxnState, "Record was not part of an ongoing transaction"));
             }
         }
         let Some(producer) = self.get(id) else { return Ok(()) };
@@ -207,7 +204,7 @@ impl Producers {
         if producer.transaction.is_some() && !header.is_transactional() {
             let message =
                 format!("Expected transactional write from producer {id} at offset {at} in partition {partition}");
-            return Err(refusal(ErrorCode::InvalidTxnState, message));
+            return Err(Invalid::new(ErrorCode::InvalidTxnState, message));
         }
         Ok(())
     }
@@ -220,7 +217,7 @@ impl Producers {
             Some(last) if epoch < last => {
                 let message =
                     format!("Epoch of producer {id} is {epoch}, which is smaller than the last seen epoch {last}");
-                Err(refusal(ErrorCode::InvalidProducerEpoch, message))
+                Err(Invalid::new(ErrorCode::InvalidProducerEpoch, message))
             }
             _ => Ok(()),
         }
@@ -232,7 +229,7 @@ impl Producers {
     pub fn check_sequence(&self, appending: Appending<'_>) -> Result<(), Invalid> {
         let Appending { header, at, partition } = appending;
         let (id, epoch, sequence) = (header.producer_id, header.producer_epoch, header.base_sequence);
-        let out_of_order = |message: String| Err(refusal(ErrorCode::OutOfOrderSequenceNumber, message));
+        let out_of_order = |message: String| Err(Invalid::new(ErrorCode::OutOfOrderSequenceNumber, message));
         let producer = self.get(id);
         if let Some(verification) = self.verifications.get(&id) {
             let is_new = producer.is_none_or(|producer| producer.recent().is_empty());
@@ -293,7 +290,7 @@ impl Producers {
                  (current)",
                 marker.coordinator_epoch, producer.coordinator_epoch
             );
-            return Err(refusal(ErrorCode::TransactionCoordinatorFenced, message));
+            return Err(Invalid::new(ErrorCode::TransactionCoordinatorFenced, message));
         }
         Ok(())
     }
@@ -375,10 +372,6 @@ impl Appending<'_> {
              (TV{version})",
             header.producer_id, header.producer_epoch
         );
-        refusal(ErrorCode::InvalidProducerEpoch, message)
+        Invalid::new(ErrorCode::InvalidProducerEpoch, message)
     }
-}
-
-fn refusal(error: ErrorCode, message: String) -> Invalid {
-    Invalid { error, message, record_errors: Vec::new() }
 }

@@ -359,5 +359,5 @@ impl Partition {
 
 /// A refusal that Kafka has no words for beyond the code.
 fn refusal(error: ErrorCode) -> Invalid {
-    Invalid { error, message: String::new(), record_errors: Vec::new() }
+    Invalid::new(error, "")
 }

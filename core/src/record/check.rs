@@ -30,11 +30,13 @@ pub struct Invalid {
     pub message: String,
     /// Index in the batch, and what is wrong with that record.
     pub record_errors: Vec<(i32, String)>,
+    /// No partition need be looked at to find it: Kafka refuses it before.
+    pub at_sight: bool,
 }
 
 impl Invalid {
-    fn new(error: ErrorCode, message: impl Into<String>) -> Invalid {
-        Invalid { error, message: message.into(), record_errors: Vec::new() }
+    pub fn new(error: ErrorCode, message: impl Into<String>) -> Invalid {
+        Invalid { error, message: message.into(), record_errors: Vec::new(), at_sight: false }
     }
 
     /// What `error_message` of a Produce response says.
@@ -89,7 +91,8 @@ pub fn check(version: i16, records: Option<Bytes>) -> Result<Checked, Invalid> {
 ///
 /// Errors: besides all others `MessageTooLarge`, in words of its own, where the budget is not enough.
 pub fn check_within(version: i16, records: Option<Bytes>, budget: &mut usize) -> Result<Checked, Invalid> {
-    let mut batch = the_one_batch(version, records.unwrap_or_default())?;
+    let mut batch =
+        the_one_batch(version, records.unwrap_or_default()).map_err(|invalid| Invalid { at_sight: true, ..invalid })?;
     let header = &batch.header;
     if header.base_offset != 0 {
         return Err(Invalid::new(
@@ -334,6 +337,7 @@ impl Checked {
                 error: ErrorCode::InvalidTimestamp,
                 message: "One or more records have been rejected due to invalid timestamp".into(),
                 record_errors: errors,
+                at_sight: false,
             });
         }
         let mut message = format!(
@@ -345,7 +349,7 @@ impl Checked {
             write!(message, "{comma}RecordError(batchIndex={index}, message='{text}')").expect("into memory");
         }
         message.push(']');
-        Err(Invalid { error: ErrorCode::InvalidRecord, message, record_errors: errors })
+        Err(Invalid { error: ErrorCode::InvalidRecord, message, record_errors: errors, at_sight: false })
     }
 }
 

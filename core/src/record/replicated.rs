@@ -13,7 +13,7 @@ use crate::error::ErrorCode;
 /// Errors: `CorruptMessage`, `InvalidRecord`.
 pub fn replicated(records: Option<Bytes>) -> Result<Vec<Batch>, Invalid> {
     let records = records.unwrap_or_default();
-    let invalid = |error, message| Err(Invalid { error, message, record_errors: Vec::new() });
+    let invalid = |error, message| Err(Invalid::new(error, message));
     let mut walk = batches(&records);
     let mut found: Vec<Batch> = Vec::new();
     for (header, bytes) in &mut walk {

@@ -9,7 +9,7 @@
 use super::network::NodeId;
 use super::workload::{App, Client};
 use super::{Actor, Simulation, What};
-use crate::client::{Command, Event, Report, Stage};
+use crate::client::{Command, Event, Report, TransactionStage};
 use crate::time::Duration;
 
 /// How long it takes until somebody starts a process again that has ended by itself.
@@ -61,8 +61,8 @@ impl Simulation {
     pub(super) fn pass_on(&mut self, node: NodeId, report: &Report) {
         let event = match report {
             Report::Polled(polled) => Event::Process(polled.clone()),
-            Report::Transaction(Stage::Committed) => Event::Processed { well: true },
-            Report::Transaction(Stage::Aborted) => Event::Processed { well: false },
+            Report::Transaction(TransactionStage::Committed) => Event::Processed { well: true },
+            Report::Transaction(TransactionStage::Aborted) => Event::Processed { well: false },
             _ => return,
         };
         let Some(Application { consumer, producer }) = self.application(node) else { return };

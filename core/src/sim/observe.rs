@@ -11,7 +11,7 @@ use super::scenario::{Expectation, GROUP_COUNTS};
 use super::workload::App;
 use super::{Actor, Process, Simulation, story};
 use crate::broker;
-use crate::client::{self, Stage};
+use crate::client::{self, TransactionStage};
 use crate::id::TopicPartition;
 use crate::protocol::znode::BROKER_IDS;
 use crate::view::{Health, Level, View};
@@ -63,8 +63,8 @@ impl Simulation {
 
     fn count_in_tally(&mut self, name: &str, report: &client::Report) {
         match report {
-            client::Report::Transaction(Stage::Committed) => self.tally.committed += 1,
-            client::Report::Transaction(Stage::Aborted) => self.tally.aborted += 1,
+            client::Report::Transaction(TransactionStage::Committed) => self.tally.committed += 1,
+            client::Report::Transaction(TransactionStage::Aborted) => self.tally.aborted += 1,
             client::Report::Thrown { error, .. } if FENCED.iter().any(|fenced| error.starts_with(fenced)) => {
                 self.tally.fenced += 1;
                 self.tally.timed_out += u64::from(self.checks.is_overdue(self.now, name));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::scenario::Action;
 use crate::broker;
 use crate::client::line::List;
-use crate::client::{self, Report, Stage};
+use crate::client::{self, Report, TransactionStage};
 use crate::error::ErrorCode;
 use crate::protocol::line;
 use crate::time::Instant;
@@ -124,11 +124,15 @@ pub(super) fn of_report(report: &Report) -> Option<(Level, String)> {
         Report::Closed => Some((Level::Info, "closed".to_owned())),
         Report::Note(text) => Some((Level::Info, text.clone())),
         Report::Thrown { call, error } => Some((Level::Bad, format!("{call}() throws {error}"))),
-        Report::Transaction(Stage::Initialized) => Some((Level::Info, "has its transactional id".to_owned())),
-        Report::Transaction(Stage::Begun) => Some((Level::Info, "begins a transaction".to_owned())),
-        Report::Transaction(Stage::Committed) => Some((Level::Good, "has committed its transaction".to_owned())),
-        Report::Transaction(Stage::Aborted) => Some((Level::Warn, "has aborted its transaction".to_owned())),
-        Report::Transaction(Stage::Committing | Stage::Aborting) => None,
+        Report::Transaction(TransactionStage::Initialized) => {
+            Some((Level::Info, "has its transactional id".to_owned()))
+        }
+        Report::Transaction(TransactionStage::Begun) => Some((Level::Info, "begins a transaction".to_owned())),
+        Report::Transaction(TransactionStage::Committed) => {
+            Some((Level::Good, "has committed its transaction".to_owned()))
+        }
+        Report::Transaction(TransactionStage::Aborted) => Some((Level::Warn, "has aborted its transaction".to_owned())),
+        Report::Transaction(TransactionStage::Committing | TransactionStage::Aborting) => None,
         Report::Committed { .. } | Report::Sought { .. } | Report::Polled(_) => None,
         Report::Renumbered { topic, partition, sequences } => {
             let text = format!("writes {} records to {}-{partition} once more, perhaps", sequences.len(), topic.0);

@@ -78,6 +78,8 @@ pub struct GroupMetadata {
 
 pub struct Consumer {
     settings: BTreeMap<String, String>,
+    /// `group.id` is set, and not empty.
+    has_group: bool,
     bootstrap: Vec<Endpoint>,
     seed: Seed,
     /// `None` before it knows what to read.
@@ -172,8 +174,13 @@ impl Consumer {
             None => format!("consumer-null-{number}"),
         };
         let Parts { settings, bootstrap, seed } = config.default_to("client.id", &id).parts(&WORDS)?;
-        Settings::of(&settings).map_err(refused)?;
-        Ok(Consumer { settings, bootstrap, seed, driver: None, subscribed: false, listener: None })
+        let has_group = Settings::of(&settings).map_err(refused)?.group.is_some();
+        Ok(Consumer { settings, has_group, bootstrap, seed, driver: None, subscribed: false, listener: None })
+    }
+
+    /// Whether its settings name a group.
+    pub fn has_group(&self) -> bool {
+        self.has_group
     }
 
     /// Is told in poll() and close() what the group does with the member.
@@ -183,7 +190,7 @@ impl Consumer {
 
     /// Shares these topics with the other members of `group.id`; in the place of those it had.
     pub fn subscribe(&mut self, topics: &[&str]) -> Result<(), Exception> {
-        if self.settings.get("group.id").is_none_or(|id| id.is_empty()) {
+        if !self.has_group {
             return Err(Exception::new(
                 "InvalidGroupIdException",
                 "To use the group management or offset commit APIs, you must provide a valid group.id in the consumer \
@@ -203,7 +210,7 @@ impl Consumer {
     pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), Exception> {
         self.ensure_free(true)?;
         self.start(&[], Some(pattern))?;
-        self.subscribed = self.settings.contains_key("group.id");
+        self.subscribed = self.has_group;
         Ok(())
     }
 
@@ -218,7 +225,7 @@ impl Consumer {
 
     /// Reads all partitions of these topics, as many as there come to be; without a group.
     pub fn assign_topics(&mut self, topics: &[&str]) -> Result<(), Exception> {
-        if self.settings.contains_key("group.id") {
+        if self.has_group {
             return Err(Exception::illegal_state("a member of a group subscribes to topics"));
         }
         self.ensure_free(true)?;

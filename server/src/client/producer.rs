@@ -241,7 +241,6 @@ impl Producer {
         let (mut entered, blocked) = self.shared.room()?;
         entered.client.ensure_open()?;
         let timestamp = record.timestamp.unwrap_or_else(|| entered.wall());
-        // The same number as the node gives it.
         let sequence = entered.client.sent;
         entered.client.sent += 1;
         entered.client.entering.insert(sequence, Pending { tell, timestamp });

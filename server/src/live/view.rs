@@ -326,6 +326,7 @@ fn consumer(
             .into_iter()
             .map(|((topic, partition), offset)| PositionView { topic, partition, offset })
             .collect(),
+        client_id: client_id.to_owned(),
         name,
         ..ConsumerView::default()
     }

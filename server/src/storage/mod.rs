@@ -151,7 +151,7 @@ impl Storage {
     /// Carries out an effect on the disk. What must be told at once goes to `events`.
     pub fn execute(&mut self, effect: Effect, events: &mut Vec<Event>) {
         let Some(log) = log_of(&effect) else {
-            return self.beside(effect);
+            return self.execute_on_file(effect);
         };
         if !matches!(effect, Effect::Append { .. }) {
             self.write_log(log, events);
@@ -161,25 +161,25 @@ impl Storage {
         }
     }
 
-    /// Effects that are about no log.
-    fn beside(&mut self, effect: Effect) {
+    /// Small files belong to no log.
+    fn execute_on_file(&mut self, effect: Effect) {
         match effect {
             Effect::Save { file, contents } => {
                 self.unsaved.insert(file, contents);
                 self.save_all();
             }
-            Effect::Erase { file } => {
-                self.unsaved.remove(&file);
-                let path = self.root.join(&file);
-                self.ledger.gone(&path);
-                // At once: found again, it would speak of a log that is not this one any more.
-                match fs::remove_file(path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        tracing::error!(file, %error, "cannot remove");
-                    }
-                    _ => {}
-                }
-            }
+            Effect::Erase { file } => self.erase(&file),
+            other => unreachable!("no effect on storage: {other}"),
+        }
+    }
+
+    fn erase(&mut self, file: &str) {
+        self.unsaved.remove(file);
+        let path = self.root.join(file);
+        self.ledger.gone(&path);
+        // At once: found again, it would speak of a log that is not this one any more.
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => tracing::error!(file, %error, "cannot remove"),
             _ => {}
         }
     }

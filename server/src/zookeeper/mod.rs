@@ -185,18 +185,13 @@ impl Driver {
         let mut effects = Vec::new();
         loop {
             let mut next = self.wait();
-            for _ in 0..DRAIN {
-                match next.take() {
+            for left in (0..DRAIN).rev() {
+                match next {
                     Some(Inbox::Stop) => return Ok(()),
                     Some(message) => self.take(message, &mut effects),
                     None => break,
                 }
-                next = self.inbox.try_recv().ok();
-            }
-            match next {
-                Some(Inbox::Stop) => return Ok(()),
-                Some(message) => self.take(message, &mut effects),
-                None => {}
+                next = if left > 0 { self.inbox.try_recv().ok() } else { None };
             }
             if self.server.deadline().is_some_and(|deadline| deadline <= self.clock.instant()) {
                 self.step(Event::Timer, &mut effects);

@@ -93,6 +93,11 @@ fn needed(name: &str, text: &str) -> Result<String, String> {
     }
 }
 
+/// Names with commas between them.
+fn names(name: &str, text: &str) -> Result<Vec<String>, String> {
+    Ok(needed(name, text)?.split(',').map(|each| each.trim().to_owned()).collect())
+}
+
 #[component]
 fn Send(topic: Option<String>, partition: Option<i32>) -> impl IntoView {
     let session = Session::get();
@@ -178,8 +183,7 @@ fn Producer() -> impl IntoView {
                 settings.insert(key.to_string(), value.trim().to_string());
             }
         }
-        let topics = needed("topic", &topic.get())?.split(',').map(str::to_owned).collect();
-        Ok(Action::Producer { name: needed("name", &name.get())?, topics, settings })
+        Ok(Action::Producer { name: needed("name", &name.get())?, topics: names("topic", &topic.get())?, settings })
     });
     view! {
         <form on:submit=|event| event.prevent_default()>
@@ -208,7 +212,7 @@ fn Consumer() -> impl IntoView {
     let action = Signal::derive(move || {
         Ok(Action::Consumer {
             name: needed("name", &name.get())?,
-            topics: needed("topics", &topic.get())?.split(',').map(|topic| topic.trim().to_string()).collect(),
+            topics: names("topics", &topic.get())?,
             settings: BTreeMap::from([("auto.offset.reset".to_string(), reset.get())]),
         })
     });

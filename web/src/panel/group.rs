@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
-use ottla_core::view::{CommittedView, GroupView, Health, MemberView, Target, View};
+use ottla_core::view::{CommittedView, ConsumerView, GroupView, Health, MemberView, Target, View};
 
 use crate::panel::node::Facts;
 use crate::panel::steps::{Steps, Way};
@@ -115,7 +115,7 @@ fn readers(view: &View, group: &GroupView) -> Vec<Tile> {
     for member in &group.members {
         topics.extend(member.assigned.iter().map(|(topic, _)| &**topic));
         for (topic, partition) in member.assigned.iter().filter(|_| is_live(view)) {
-            reads.entry((&**topic, *partition)).or_default().push(&member.client_id);
+            reads.entry((&**topic, *partition)).or_default().push(name_of(view, group, member));
         }
     }
     let topics = view.topics.iter().filter(|topic| topics.contains(&*topic.name));
@@ -145,11 +145,21 @@ fn verdict(tiles: &[Tile]) -> String {
     }
 }
 
+/// The consumer that a member is. Its group knows its client.id, which is its name unless it is set.
+fn consumer_of<'a>(view: &'a View, group: &GroupView, member: &MemberView) -> Option<&'a ConsumerView> {
+    let same =
+        |consumer: &&ConsumerView| consumer.group.as_ref() == Some(&group.id) && consumer.client_id == member.client_id;
+    view.consumers.iter().find(same)
+}
+
+fn name_of<'a>(view: &'a View, group: &GroupView, member: &'a MemberView) -> &'a str {
+    consumer_of(view, group, member).map_or(&member.client_id, |consumer| &consumer.name)
+}
+
 /// By name: what it is doing about the rebalance, if there is one, and what it owns.
 fn members(view: &View, group: &GroupView) -> Vec<(String, String, String)> {
     let doing = |member: &MemberView| {
-        let mut same = view.consumers.iter().filter(|consumer| consumer.group.as_ref() == Some(&group.id));
-        let own = same.find(|consumer| consumer.name == member.client_id).map(|consumer| &*consumer.membership);
+        let own = consumer_of(view, group, member).map(|consumer| &*consumer.membership);
         match (group.kind.as_str(), group.state.as_str()) {
             ("classic", "PreparingRebalance") if member.joined => "has joined again, waits for the others".to_owned(),
             ("classic", "PreparingRebalance") if own == Some("stable") => {
@@ -163,7 +173,8 @@ fn members(view: &View, group: &GroupView) -> Vec<(String, String, String)> {
             _ => String::new(),
         }
     };
-    group.members.iter().map(|member| (member.client_id.clone(), doing(member), owns(member, &group.state))).collect()
+    let shown = |member| (name_of(view, group, member).to_owned(), doing(member), owns(member, &group.state));
+    group.members.iter().map(shown).collect()
 }
 
 /// Where in a rebalance it is.
@@ -276,6 +287,13 @@ mod tests {
         let tiles = readers(&view, &group);
         assert_eq!(tiles.iter().map(|tile| &*tile.reader).collect::<Vec<_>>(), ["c1", "", "c2"]);
         assert_eq!(verdict(&tiles), "1 of 3 stands still.");
+
+        let mut renamed = consumer("c1", &[]);
+        renamed.client_id = "till".into();
+        let view = View { consumers: vec![consumer("c2", &[]), renamed], ..view };
+        let member = |client_id: &str| MemberView { client_id: client_id.into(), ..Default::default() };
+        assert_eq!(name_of(&view, &group, &member("till")), "c1");
+        assert_eq!(name_of(&view, &group, &member("elsewhere")), "elsewhere");
     }
 
     #[test]

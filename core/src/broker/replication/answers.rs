@@ -192,7 +192,7 @@ impl Broker {
         }
     }
 
-    /// (4)
+    /// What was told counts only for a partition that stands where it stood when its leader was asked.
     fn stands_as_told(&self, leader: BrokerId, log: LogId) -> bool {
         let followed = self.replication.fetchers.get(&leader).and_then(|fetcher| fetcher.partitions.get(&log));
         let (Some(followed), Some(partition)) = (followed, self.slot(log)) else { return false };

@@ -414,7 +414,7 @@ impl Broker {
             let until = until.min(now.instant + self.settings.replica_fetch_backoff);
             fetcher.hold_back(until, |log| slots.get(log).map(Arc::as_ref));
         }
-        // (2)
+        // What it asks next depends on what was asked, and on what is being written or cut.
         if fetcher.asked.is_some() || !fetcher.busy.is_empty() || fetcher.resting.len() == fetcher.partitions.len() {
             return;
         }

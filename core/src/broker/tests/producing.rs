@@ -58,6 +58,22 @@ fn other_acks_are_invalid_and_unknown_topics_are_told_first() {
 }
 
 #[test]
+fn what_is_no_batch_is_refused_before_the_partition_is_looked_at() {
+    let mut room = Room::new();
+    room.create("orders", &[]);
+    let twice = [batch(&["a"]).bytes, batch(&["b"]).bytes].concat();
+    for records in [None, Some(Bytes::new()), Some(twice.into())] {
+        let partition = PartitionProduceData::default().with_records(records);
+        let data = TopicProduceData::default().with_name(topic("orders")).with_partition_data(vec![partition]);
+        let body = ProduceRequest::default().with_acks(-1).with_timeout_ms(1_000).with_topic_data(vec![data]);
+        let seq = room.send(ApiKey::Produce, 12, body);
+        let answer = room.produced(seq).unwrap();
+        assert_eq!((answer.error_code, answer.base_offset), (code(ErrorCode::InvalidRecord), -1));
+        assert_eq!((answer.log_start_offset, &answer.error_message), (-1, &None));
+    }
+}
+
+#[test]
 fn an_error_under_acks_0_closes_the_connection() {
     let mut room = Room::new();
     room.produce("nowhere", 0, &batch(&["a"]));

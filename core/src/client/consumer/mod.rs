@@ -167,6 +167,7 @@ impl Consumer {
         };
         ConsumerView {
             name: self.name.clone(),
+            client_id: self.settings.connection.client_id.to_string(),
             settings: setting::text(self.set.iter()),
             group: self.group.as_ref().map(|group| group.id().to_string()),
             topics: self.metadata.topics().iter().map(|topic| topic.name.to_string()).collect(),

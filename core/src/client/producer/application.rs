@@ -34,10 +34,10 @@ use crate::time::{Duration, Instant};
 /// Calls that may wait behind a blocked one; chosen records beyond them are refused.
 const MAX_WAITING: usize = 1_000;
 
-/// One call.
+/// A call of one of the producer's methods.
 #[derive(Clone, Debug)]
-pub struct Call {
-    pub what: What,
+pub struct MethodCall {
+    pub method: Method,
     /// Since when it blocks.
     pub blocked: Option<Instant>,
     /// The number of a program's call, if it is one.
@@ -45,7 +45,7 @@ pub struct Call {
 }
 
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum Method {
     /// send(), with the record's number: they count from 0.
     Send(u64, Made),
     InitTransactions,
@@ -76,9 +76,9 @@ pub struct Application {
     interval: Option<Duration>,
     next: Option<Instant>,
     sequence: u64,
-    waiting: VecDeque<Call>,
+    waiting: VecDeque<MethodCall>,
     /// Calls that block, each in a thread of its own: only where a program calls.
-    blocked: VecDeque<Call>,
+    blocked: VecDeque<MethodCall>,
     threads: bool,
     /// Handlers at work, by the moments when they will send.
     at_work: VecDeque<Instant>,
@@ -103,16 +103,16 @@ struct Transactions {
     dice: Stream,
 }
 
-impl Call {
-    fn new(what: What, id: Option<u64>) -> Call {
-        Call { what, blocked: None, id }
+impl MethodCall {
+    fn new(method: Method, id: Option<u64>) -> MethodCall {
+        MethodCall { method, blocked: None, id }
     }
 }
 
 impl Application {
     pub fn new(settings: &Settings, dice: Stream) -> Self {
         let (every, aborts) = (settings.transaction_every, settings.transaction_aborts);
-        let begin = settings.transactional_id.as_ref().map(|_| Call::new(What::InitTransactions, None));
+        let begin = settings.transactional_id.as_ref().map(|_| MethodCall::new(Method::InitTransactions, None));
         Application {
             interval: interval(settings.rate_milli),
             next: None,
@@ -144,7 +144,7 @@ impl Application {
         if self.closed {
             return;
         }
-        self.ask(What::Transaction(Turn::Begin));
+        self.ask(Method::Transaction(Turn::Begin));
         for read in &polled.records {
             // It says what it was made of, so that what arrives can be matched with what was read.
             let value = format!("{}:{}-{}", polled.offsets.group, read.partition, read.offset);
@@ -156,10 +156,10 @@ impl Application {
             };
             let chosen = Arc::new(Chosen { topic: topic.clone(), record, headers: Vec::new() });
             let number = self.number();
-            self.ask(What::Send(number, Made::Chosen(chosen)));
+            self.ask(Method::Send(number, Made::Chosen(chosen)));
         }
-        self.ask(What::SendOffsets(Arc::new(polled.offsets.clone())));
-        self.ask(What::Transaction(Turn::Commit));
+        self.ask(Method::SendOffsets(Arc::new(polled.offsets.clone())));
+        self.ask(Method::Transaction(Turn::Commit));
     }
 
     /// Changes the rate. The next record comes one interval from now; who makes no more ends what is open.
@@ -167,7 +167,7 @@ impl Application {
         self.interval = interval(milli_per_second);
         self.next = self.interval.map(|interval| now + interval);
         if self.interval.is_none() && self.transactions.as_mut().is_some_and(|it| it.open.take().is_some()) {
-            self.ask(What::Transaction(Turn::Commit));
+            self.ask(Method::Transaction(Turn::Commit));
         }
     }
 
@@ -178,40 +178,31 @@ impl Application {
 
     /// A chosen record, to be sent after what waits already; its number, and whether it was taken.
     pub fn choose(&mut self, record: SendRecord) -> Result<(), (u64, Arc<Chosen>)> {
-        let (number, chosen) = self.chosen(record);
+        let (number, chosen) = (self.number(), chosen(record));
         if self.waiting.len() >= MAX_WAITING || self.closed {
             return Err((number, chosen));
         }
-        self.ask(What::Send(number, Made::Chosen(chosen)));
+        self.ask(Method::Send(number, Made::Chosen(chosen)));
         Ok(())
     }
 
-    /// A thread's record, and since when it blocks if it does already.
-    pub fn send(&mut self, record: SendRecord, blocked: Option<Instant>) {
-        let (number, chosen) = self.chosen(record);
-        self.waiting.push_back(Call { blocked, ..Call::new(What::Send(number, Made::Chosen(chosen)), None) });
-    }
-
-    fn chosen(&mut self, record: SendRecord) -> (u64, Arc<Chosen>) {
-        let header = |(key, value): &(String, Option<Vec<u8>>)| Header {
-            key: key.clone(),
-            value: value.as_ref().map(|value| Bytes::copy_from_slice(value)),
-        };
-        let headers = record.headers.iter().map(header).collect();
-        let topic = TopicName(StrBytes::from_string(record.topic.clone()));
-        (self.number(), Arc::new(Chosen { topic, record, headers }))
+    /// A thread's record under the program's number, and since when it blocks if it does already.
+    pub fn send(&mut self, number: u64, record: SendRecord, blocked: Option<Instant>) {
+        self.sequence = number + 1;
+        let made = Made::Chosen(chosen(record));
+        self.waiting.push_back(MethodCall { blocked, ..MethodCall::new(Method::Send(number, made), None) });
     }
 
     /// A call, to be made after what waits already.
-    pub fn ask(&mut self, what: What) {
+    pub fn ask(&mut self, method: Method) {
         if self.waiting.len() < MAX_WAITING && !self.closed {
-            self.waiting.push_back(Call::new(what, None));
+            self.waiting.push_back(MethodCall::new(method, None));
         }
     }
 
     /// A call of a thread.
-    pub fn call(&mut self, id: u64, what: What) {
-        self.waiting.push_back(Call::new(what, Some(id)));
+    pub fn call(&mut self, id: u64, method: Method) {
+        self.waiting.push_back(MethodCall::new(method, Some(id)));
     }
 
     /// Threads that block try again, before what came since.
@@ -224,13 +215,14 @@ impl Application {
 
     /// The producer is closed under it: gives the records that wait, the first of which may block. A transaction that is being
     /// ended comes to its end.
-    pub fn close(&mut self) -> VecDeque<Call> {
+    pub fn close(&mut self) -> VecDeque<MethodCall> {
         self.closed = true;
         self.at_work.clear();
         self.retry();
-        let ends =
-            |call: &Call| matches!(call.what, What::Transaction(_) | What::SendOffsets(_)) && call.blocked.is_some();
-        let (kept, gone): (VecDeque<Call>, _) = std::mem::take(&mut self.waiting).into_iter().partition(ends);
+        let ends = |call: &MethodCall| {
+            matches!(call.method, Method::Transaction(_) | Method::SendOffsets(_)) && call.blocked.is_some()
+        };
+        let (kept, gone): (VecDeque<MethodCall>, _) = std::mem::take(&mut self.waiting).into_iter().partition(ends);
         self.waiting = kept;
         gone
     }
@@ -240,7 +232,7 @@ impl Application {
     }
 
     /// The next call that is due, if one is.
-    pub fn next(&mut self, now: Instant) -> Option<Call> {
+    pub fn next(&mut self, now: Instant) -> Option<MethodCall> {
         if let Some(call) = self.waiting.pop_front() {
             return Some(call);
         }
@@ -252,8 +244,8 @@ impl Application {
             }
             self.at_work.pop_front_if(|done| *done <= now)?;
         }
-        let record = What::Send(self.number(), Made::Numbered);
-        let Some(transactions) = &mut self.transactions else { return Some(Call::new(record, None)) };
+        let record = Method::Send(self.number(), Made::Numbered);
+        let Some(transactions) = &mut self.transactions else { return Some(MethodCall::new(record, None)) };
         let sent = transactions.open.map_or(1, |sent| sent + 1);
         let begins = transactions.open.is_none();
         transactions.open = Some(sent).filter(|sent| *sent < transactions.every);
@@ -262,10 +254,10 @@ impl Application {
             false => Turn::Commit,
         });
         if begins {
-            self.ask(What::Transaction(Turn::Begin));
+            self.ask(Method::Transaction(Turn::Begin));
         }
         self.ask(record);
-        ends.into_iter().for_each(|turn| self.ask(What::Transaction(turn)));
+        ends.into_iter().for_each(|turn| self.ask(Method::Transaction(turn)));
         self.waiting.pop_front()
     }
 
@@ -282,7 +274,7 @@ impl Application {
     }
 
     /// The call could not be finished: it blocks. Whether everything behind it waits.
-    pub fn block(&mut self, now: Instant, mut call: Call) -> bool {
+    pub fn block(&mut self, now: Instant, mut call: MethodCall) -> bool {
         call.blocked.get_or_insert(now);
         match self.threads {
             true => self.blocked.push_back(call),
@@ -292,7 +284,7 @@ impl Application {
     }
 
     /// A call threw. True if the application does something about it.
-    pub fn thrown(&mut self, what: &What, fatal: bool) -> bool {
+    pub fn thrown(&mut self, method: &Method, fatal: bool) -> bool {
         if !self.recovers() {
             return false;
         }
@@ -305,22 +297,23 @@ impl Application {
         match &mut self.transactions {
             Some(transactions) => {
                 transactions.open = None;
-                self.waiting.retain(|call| !matches!(call.what, What::Transaction(_) | What::Send(_, Made::Numbered)));
+                self.waiting
+                    .retain(|call| !matches!(call.method, Method::Transaction(_) | Method::Send(_, Made::Numbered)));
             }
             None => self.waiting.clear(),
         }
-        let again = match what {
-            What::InitTransactions => What::InitTransactions,
-            _ => What::Transaction(Turn::Abort),
+        let again = match method {
+            Method::InitTransactions => Method::InitTransactions,
+            _ => Method::Transaction(Turn::Abort),
         };
-        self.waiting.push_front(Call::new(again, None));
+        self.waiting.push_front(MethodCall::new(again, None));
         true
     }
 
     /// A call timed out: it is made again, where the application was written to.
-    pub fn again(&mut self, what: &What) {
+    pub fn again(&mut self, method: &Method) {
         if self.recovers() {
-            self.waiting.push_front(Call::new(what.clone(), None));
+            self.waiting.push_front(MethodCall::new(method.clone(), None));
         }
     }
 
@@ -330,9 +323,9 @@ impl Application {
     }
 
     /// The foremost call, where it blocks, and since when.
-    pub fn blocking(&self) -> Option<(&What, Instant)> {
+    pub fn blocking(&self) -> Option<(&Method, Instant)> {
         let call = self.blocked.front().or(self.waiting.front())?;
-        Some((&call.what, call.blocked?))
+        Some((&call.method, call.blocked?))
     }
 
     /// Since when the one blocks that has done so for longest.
@@ -366,6 +359,16 @@ impl Application {
         self.sequence += 1;
         self.sequence - 1
     }
+}
+
+fn chosen(record: SendRecord) -> Arc<Chosen> {
+    let header = |(key, value): &(String, Option<Vec<u8>>)| Header {
+        key: key.clone(),
+        value: value.as_ref().map(|value| Bytes::copy_from_slice(value)),
+    };
+    let headers = record.headers.iter().map(header).collect();
+    let topic = TopicName(StrBytes::from_string(record.topic.clone()));
+    Arc::new(Chosen { topic, record, headers })
 }
 
 fn interval(milli_per_second: u64) -> Option<Duration> {

@@ -7,11 +7,11 @@
 //! 1. As Kafka's, it has all the time in the world: a producer that reaches nobody is closed when `delivery.timeout.ms` has
 //!    passed for what it has, and not before its open transaction could be aborted.
 
-use super::application::What;
+use super::application::Method;
 use super::transaction::TransactionManager;
 use super::{Effect, Producer, program};
 use crate::client::exception::Exception;
-use crate::client::{Report, Stage};
+use crate::client::{Report, TransactionStage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -31,14 +31,14 @@ impl Producer {
         self.sender.hurries = true;
         self.accumulator.give_up_waiting();
         for call in self.application.close() {
-            let exception = match (&call.what, call.blocked) {
-                (What::Send(..), Some(_)) => Exception::kafka("Producer closed while send in progress"),
+            let exception = match (&call.method, call.blocked) {
+                (Method::Send(..), Some(_)) => Exception::kafka("Producer closed while send in progress"),
                 _ => closed(),
             };
-            match &call.what {
-                What::Send(..) => self.refuse(&call, -1, (false, &exception), out),
+            match &call.method {
+                Method::Send(..) => self.refuse(&call, -1, (false, &exception), out),
                 // An application by itself asks for its transactional id, and is not told any more.
-                What::InitTransactions if call.id.is_none() => {}
+                Method::InitTransactions if call.id.is_none() => {}
                 _ => program::thrown(&call, &exception, out),
             }
         }
@@ -64,7 +64,7 @@ impl Producer {
                     out.push(Effect::Report(Report::Note(
                         "Aborting incomplete transaction due to shutdown".to_owned(),
                     )));
-                    out.push(Effect::Report(Report::Transaction(Stage::Aborting)));
+                    out.push(Effect::Report(Report::Transaction(TransactionStage::Aborting)));
                     if manager.abort().is_none() {
                         return true;
                     }
@@ -78,7 +78,7 @@ impl Producer {
                     None => return false,
                     Some(Ok(())) => {
                         self.counts.aborted += 1;
-                        out.push(Effect::Report(Report::Transaction(Stage::Aborted)));
+                        out.push(Effect::Report(Report::Transaction(TransactionStage::Aborted)));
                     }
                     // Whoever has taken the transactional id over has aborted it.
                     Some(Err(exception)) => out.push(Effect::Report(Report::Note(exception.to_string()))),

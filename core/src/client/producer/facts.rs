@@ -68,7 +68,8 @@ impl Producer {
             }),
         );
         let blocking = self.application.blocking();
-        let blocked = blocking.map_or("none".to_string(), |(what, since)| format!("{}() since {since}", name_of(what)));
+        let blocked =
+            blocking.map_or("none".to_string(), |(method, since)| format!("{}() since {since}", name_of(method)));
         let accumulator = [fact("bytes reserved", self.accumulator.reserved().to_string())].into_iter().chain(queued);
         let leaders = self.metadata.topics().iter().flat_map(|topic| {
             topic.partitions.iter().enumerate().map(|(index, partition)| {

@@ -37,7 +37,7 @@ use kafka_protocol::messages::{ResponseKind, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use self::accumulator::{Accumulator, Exhausted, QueueId};
-use self::application::{Application, Call, Made, What};
+use self::application::{Application, Made, Method, MethodCall};
 use self::closing::Life;
 use self::sender::{Around, Sender};
 use self::serializer::Serializer;
@@ -47,7 +47,7 @@ use super::connection::{Answer, Network};
 use super::exception::Exception;
 use super::metadata::Metadata;
 use super::setting;
-use super::{Command, Effect, Endpoint, Event, Report, Stage, Turn};
+use super::{Command, Effect, Endpoint, Event, Report, TransactionStage, Turn};
 use crate::error::ErrorCode;
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
@@ -203,15 +203,16 @@ impl Producer {
 
     fn command(&mut self, now: Instant, command: Command, out: &mut Vec<Effect>) {
         match command {
-            Command::Transaction(turn) => self.ask(What::Transaction(turn), out),
-            Command::SendOffsets(offsets) => self.ask(What::SendOffsets(Arc::new(offsets)), out),
+            Command::Transaction(turn) => self.ask(Method::Transaction(turn), out),
+            Command::SendOffsets(offsets) => self.ask(Method::SendOffsets(Arc::new(offsets)), out),
             Command::Rate { milli_per_second } => {
                 self.application.set_rate(now, milli_per_second);
                 setting::set_rate(&mut self.set, milli_per_second);
             }
             Command::Send(record) => {
                 if let Err((sequence, chosen)) = self.application.choose(record) {
-                    let call = Call { what: What::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
+                    let call =
+                        MethodCall { method: Method::Send(sequence, Made::Chosen(chosen)), blocked: None, id: None };
                     let error = match self.application.is_closed() {
                         true => closing::closed(),
                         false => Exception::kafka("too many records wait behind one that blocks"),
@@ -226,12 +227,12 @@ impl Producer {
     }
 
     /// Another call of the application's.
-    fn ask(&mut self, what: What, out: &mut Vec<Effect>) {
+    fn ask(&mut self, method: Method, out: &mut Vec<Effect>) {
         if self.application.is_closed() {
             let error = closing::closed().to_string();
-            out.push(Effect::Report(Report::Thrown { call: name_of(&what), error }));
+            out.push(Effect::Report(Report::Thrown { call: name_of(&method), error }));
         }
-        self.application.ask(what);
+        self.application.ask(method);
     }
 
     /// The application's calls that are due, up to one that blocks.
@@ -239,8 +240,8 @@ impl Producer {
         self.application.retry();
         let mut starved = false;
         while let Some(call) = self.application.next(now.instant) {
-            let done = match &call.what {
-                What::Send(number, made) => self.send(now, *number, made, out),
+            let done = match &call.method {
+                Method::Send(number, made) => self.send(now, *number, made, out),
                 _ => self.transact(&call, out),
             };
             match done {
@@ -255,11 +256,11 @@ impl Producer {
                         }
                     }
                     self.accumulator.give_up_waiting();
-                    match &call.what {
-                        What::Send(..) => self.fail(&call, -1, &exception, out),
-                        what => {
+                    match &call.method {
+                        Method::Send(..) => self.fail(&call, -1, &exception, out),
+                        method => {
                             program::thrown(&call, &exception, out);
-                            self.application.again(what);
+                            self.application.again(method);
                         }
                     }
                 }
@@ -273,28 +274,28 @@ impl Producer {
     }
 
     /// initTransactions(), beginTransaction() and so on.
-    fn transact(&mut self, call: &Call, out: &mut Vec<Effect>) -> Result<(), Unfinished> {
+    fn transact(&mut self, call: &MethodCall, out: &mut Vec<Effect>) -> Result<(), Unfinished> {
         let Some(manager) = &mut self.sender.transactions else {
             let message = "Transactional method invoked on a non-transactional producer.";
             return Err(Unfinished::Throws(Exception::illegal_state(message)));
         };
         let mut report = |stage| out.push(Effect::Report(Report::Transaction(stage)));
         let first = call.blocked.is_none();
-        let (outcome, awaits) = match &call.what {
-            What::Transaction(Turn::Begin) => {
+        let (outcome, awaits) = match &call.method {
+            Method::Transaction(Turn::Begin) => {
                 manager.begin().map_err(Unfinished::Throws)?;
-                report(Stage::Begun);
+                report(TransactionStage::Begun);
                 return Ok(());
             }
-            What::Transaction(Turn::Commit) => (manager.commit(), "EndTxn(true)"),
-            What::Transaction(Turn::Abort) => (manager.abort(), "EndTxn(false)"),
-            What::SendOffsets(offsets) => (manager.send_offsets(offsets), "TxnOffsetCommitHandler"),
-            What::InitTransactions | What::Send(..) => (manager.init_transactions(), "InitProducerId"),
+            Method::Transaction(Turn::Commit) => (manager.commit(), "EndTxn(true)"),
+            Method::Transaction(Turn::Abort) => (manager.abort(), "EndTxn(false)"),
+            Method::SendOffsets(offsets) => (manager.send_offsets(offsets), "TxnOffsetCommitHandler"),
+            Method::InitTransactions | Method::Send(..) => (manager.init_transactions(), "InitProducerId"),
         };
         if first && outcome.is_none() {
-            match call.what {
-                What::Transaction(Turn::Commit) => report(Stage::Committing),
-                What::Transaction(Turn::Abort) => report(Stage::Aborting),
+            match call.method {
+                Method::Transaction(Turn::Commit) => report(TransactionStage::Committing),
+                Method::Transaction(Turn::Abort) => report(TransactionStage::Aborting),
                 _ => {}
             }
         }
@@ -306,16 +307,16 @@ impl Producer {
             }
             Some(Err(exception)) => Err(Unfinished::Throws(exception)),
             Some(Ok(())) => {
-                match call.what {
-                    What::Transaction(Turn::Commit) => {
+                match call.method {
+                    Method::Transaction(Turn::Commit) => {
                         self.counts.committed += 1;
-                        report(Stage::Committed);
+                        report(TransactionStage::Committed);
                     }
-                    What::Transaction(Turn::Abort) => {
+                    Method::Transaction(Turn::Abort) => {
                         self.counts.aborted += 1;
-                        report(Stage::Aborted);
+                        report(TransactionStage::Aborted);
                     }
-                    What::InitTransactions => report(Stage::Initialized),
+                    Method::InitTransactions => report(TransactionStage::Initialized),
                     _ => {}
                 }
                 Ok(())
@@ -324,13 +325,13 @@ impl Producer {
     }
 
     /// A call throws, and the application does what it can do then.
-    fn throw(&mut self, call: &Call, exception: Exception, out: &mut Vec<Effect>) {
+    fn throw(&mut self, call: &MethodCall, exception: Exception, out: &mut Vec<Effect>) {
         let fatal = self.sender.transactions.as_deref().is_some_and(TransactionManager::has_fatal_error);
-        match &call.what {
-            What::Send(..) => self.refuse(call, -1, (true, &exception), out),
+        match &call.method {
+            Method::Send(..) => self.refuse(call, -1, (true, &exception), out),
             _ => program::thrown(call, &exception, out),
         }
-        if self.application.thrown(&call.what, fatal) && fatal {
+        if self.application.thrown(&call.method, fatal) && fatal {
             out.push(Effect::Report(Report::Note("closes its producer".to_owned())));
             if self.settings.reads.is_some() {
                 out.push(Effect::Report(Report::Closed));
@@ -410,7 +411,7 @@ impl Producer {
     }
 
     /// A record that fails before it is in a batch fails its transaction.
-    fn fail(&mut self, call: &Call, partition: i32, exception: &Exception, out: &mut Vec<Effect>) {
+    fn fail(&mut self, call: &MethodCall, partition: i32, exception: &Exception, out: &mut Vec<Effect>) {
         self.refuse(call, partition, (false, exception), out);
         if let Some(manager) = &mut self.sender.transactions {
             manager.maybe_transition_to_error(exception);
@@ -418,8 +419,14 @@ impl Producer {
     }
 
     /// A call that fails before its record is in a batch.
-    fn refuse(&mut self, call: &Call, partition: i32, (thrown, error): (bool, &Exception), out: &mut Vec<Effect>) {
-        let What::Send(sequence, made) = &call.what else { return };
+    fn refuse(
+        &mut self,
+        call: &MethodCall,
+        partition: i32,
+        (thrown, error): (bool, &Exception),
+        out: &mut Vec<Effect>,
+    ) {
+        let Method::Send(sequence, made) = &call.method else { return };
         let (sequence, topic) = (
             *sequence,
             match made {
@@ -515,14 +522,14 @@ impl Node for Producer {
 }
 
 /// What Kafka's client calls it.
-fn name_of(what: &What) -> &'static str {
-    match what {
-        What::Send(..) => "send",
-        What::InitTransactions => "initTransactions",
-        What::Transaction(Turn::Begin) => "beginTransaction",
-        What::Transaction(Turn::Commit) => "commitTransaction",
-        What::Transaction(Turn::Abort) => "abortTransaction",
-        What::SendOffsets(_) => "sendOffsetsToTransaction",
+fn name_of(method: &Method) -> &'static str {
+    match method {
+        Method::Send(..) => "send",
+        Method::InitTransactions => "initTransactions",
+        Method::Transaction(Turn::Begin) => "beginTransaction",
+        Method::Transaction(Turn::Commit) => "commitTransaction",
+        Method::Transaction(Turn::Abort) => "abortTransaction",
+        Method::SendOffsets(_) => "sendOffsetsToTransaction",
     }
 }
 

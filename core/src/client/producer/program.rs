@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::application::{Application, What};
+use super::application::{Application, Method};
 use super::{Producer, application, name_of};
 use crate::client::exception::Exception;
 use crate::client::{Call, Effect, Report};
@@ -16,10 +16,10 @@ impl Producer {
 
     pub(super) fn called(&mut self, id: u64, call: Call) {
         match call {
-            Call::Send { record, blocked } => self.application.send(record, blocked),
-            Call::InitTransactions => self.application.call(id, What::InitTransactions),
-            Call::Transaction(turn) => self.application.call(id, What::Transaction(turn)),
-            Call::SendOffsets(offsets) => self.application.call(id, What::SendOffsets(Arc::new(offsets))),
+            Call::Send { record, blocked } => self.application.send(id, record, blocked),
+            Call::InitTransactions => self.application.call(id, Method::InitTransactions),
+            Call::Transaction(turn) => self.application.call(id, Method::Transaction(turn)),
+            Call::SendOffsets(offsets) => self.application.call(id, Method::SendOffsets(Arc::new(offsets))),
             Call::Flush => self.accumulator.flush(self.application.sent()),
             // Those of consumers.
             Call::Poll | Call::Leave | Call::Subscribe(_) | Call::Assign(_) | Call::Commit { .. } => {}
@@ -28,16 +28,16 @@ impl Producer {
 }
 
 /// A call is done.
-pub(super) fn returned(call: &application::Call, out: &mut Vec<Effect>) {
+pub(super) fn returned(call: &application::MethodCall, out: &mut Vec<Effect>) {
     if let Some(id) = call.id {
         out.push(Effect::Report(Report::Returned { call: id, result: Ok(()) }));
     }
 }
 
 /// A call other than send() throws.
-pub(super) fn thrown(call: &application::Call, exception: &Exception, out: &mut Vec<Effect>) {
+pub(super) fn thrown(call: &application::MethodCall, exception: &Exception, out: &mut Vec<Effect>) {
     out.push(Effect::Report(match call.id {
         Some(id) => Report::Returned { call: id, result: Err(exception.clone()) },
-        None => Report::Thrown { call: name_of(&call.what), error: exception.to_string() },
+        None => Report::Thrown { call: name_of(&call.method), error: exception.to_string() },
     }));
 }

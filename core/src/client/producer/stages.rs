@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Producer;
 use super::accumulator::{ProducerBatch, QueueId};
-use super::application::What;
+use super::application::Method;
 use super::partitioner::Class;
 use crate::view::{PendingView, QueueView, StagesView};
 
@@ -32,7 +32,7 @@ impl Producer {
         queues.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
         let settings = &self.settings;
         StagesView {
-            blocked: self.application.blocking().filter(|(what, _)| matches!(what, What::Send(..))).map(
+            blocked: self.application.blocking().filter(|(method, _)| matches!(method, Method::Send(..))).map(
                 |(_, since)| {
                     let why =
                         if self.accumulator.is_exhausted() { "buffer.memory is used up" } else { "it needs metadata" };

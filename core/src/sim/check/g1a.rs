@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use super::writers::{Transaction, Writer};
 use super::{Received, Verdict};
-use crate::client::Stage;
+use crate::client::TransactionStage;
 
 pub(super) fn by_log(ledger: &Ledger, received: &Received<'_>, consumer: &Arc<str>) -> Verdict {
     let Received { topic, partition, offset } = received;
@@ -24,7 +24,9 @@ pub(super) fn by_application(
     consumer: &Arc<str>,
     (producer, writer, number): (&Arc<str>, &Writer, u64),
 ) -> Verdict {
-    let Some(Transaction { stage: Stage::Aborting | Stage::Aborted, .. }) = writer.transaction_of(number) else {
+    let Some(Transaction { stage: TransactionStage::Aborting | TransactionStage::Aborted, .. }) =
+        writer.transaction_of(number)
+    else {
         return Ok(());
     };
     let Received { topic, partition, offset } = received;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::ledger::Ledger;
 use super::writers::{Transaction, Writer};
 use super::{Received, Verdict};
-use crate::client::Stage;
+use crate::client::TransactionStage;
 
 pub(super) fn by_log(ledger: &Ledger, received: &Received<'_>, consumer: &Arc<str>) -> Verdict {
     let Received { topic, partition, offset } = received;
@@ -25,7 +25,9 @@ pub(super) fn by_application(
     consumer: &Arc<str>,
     (producer, writer, number): (&Arc<str>, &Writer, u64),
 ) -> Verdict {
-    let Some(Transaction { stage: Stage::Initialized | Stage::Begun, .. }) = writer.transaction_of(number) else {
+    let Some(Transaction { stage: TransactionStage::Initialized | TransactionStage::Begun, .. }) =
+        writer.transaction_of(number)
+    else {
         return Ok(());
     };
     let Received { topic, partition, offset } = received;

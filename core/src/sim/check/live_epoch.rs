@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Verdict;
 use super::writers::{Transaction, Writer};
-use crate::client::Stage;
+use crate::client::TransactionStage;
 use crate::time::Instant;
 
 /// Who has taken a transactional id last, and when.
@@ -17,7 +17,9 @@ pub(super) fn check(owners: &Owners, name: &Arc<str>, writer: &Writer) -> Verdic
     let Some(id) = &writer.transactional_id else { return Ok(()) };
     let Some((owner, since)) = owners.get(id).filter(|(owner, _)| owner != name) else { return Ok(()) };
     match writer.transactions.last() {
-        Some(Transaction { begun, records, stage: Stage::Committed }) if begun > since && records.0 < records.1 => {
+        Some(Transaction { begun, records, stage: TransactionStage::Committed })
+            if begun > since && records.0 < records.1 =>
+        {
             let found = format!("{name} has committed what it began at {begun}, and {owner} is {id} since {since}");
             Err(("LiveEpoch", found, None))
         }

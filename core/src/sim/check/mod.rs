@@ -90,7 +90,7 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::TopicName;
 
-use crate::client::{Polled, Report, Stage};
+use crate::client::{Polled, Report, TransactionStage};
 use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, Offset};
 use crate::time::{Duration, Instant};
@@ -284,12 +284,12 @@ impl Checks {
         }
     }
 
-    fn transaction(&mut self, at: Instant, name: &Arc<str>, stage: Stage) {
+    fn transaction(&mut self, at: Instant, name: &Arc<str>, stage: TransactionStage) {
         let Some(writer) = self.writers.get_mut(name) else { return };
         writer.reached(at, stage);
         match (stage, &writer.transactional_id) {
-            (Stage::Initialized, Some(id)) => drop(self.owners.insert(id.clone(), (name.clone(), at))),
-            (Stage::Committed, _) => {
+            (TransactionStage::Initialized, Some(id)) => drop(self.owners.insert(id.clone(), (name.clone(), at))),
+            (TransactionStage::Committed, _) => {
                 let verdict = live_epoch::check(&self.owners, name, writer);
                 let polled = writer.reads.as_deref().and_then(|consumer| self.polled.remove(consumer));
                 self.judge(at, verdict);
@@ -297,7 +297,7 @@ impl Checks {
                     self.consumed(at, &polled);
                 }
             }
-            (Stage::Aborted, _) => {
+            (TransactionStage::Aborted, _) => {
                 let consumer = writer.reads.as_deref();
                 consumer.into_iter().for_each(|consumer| drop(self.polled.remove(consumer)));
             }

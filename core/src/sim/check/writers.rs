@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::ranges::Ranges;
-use crate::client::Stage;
+use crate::client::TransactionStage;
 use crate::id::Offset;
 use crate::time::{Duration, Instant};
 use crate::vec_map::VecMap;
@@ -63,7 +63,7 @@ pub(super) struct Transaction {
     pub begun: Instant,
     /// The numbers of its records, half open; none yet where both are the same.
     pub records: (u64, u64),
-    pub stage: Stage,
+    pub stage: TransactionStage,
 }
 
 /// Where a producer's records are, by number: the partition's ledger and the offset.
@@ -148,7 +148,7 @@ impl Writer {
     }
 
     pub fn sent(&mut self, number: u64) {
-        if self.transactions.last().is_some_and(|last| last.stage == Stage::Begun)
+        if self.transactions.last().is_some_and(|last| last.stage == TransactionStage::Begun)
             && let Some(open) = Arc::make_mut(&mut self.transactions).last_mut()
         {
             let from = if open.records.0 == open.records.1 { number } else { open.records.0 };
@@ -156,11 +156,11 @@ impl Writer {
         }
     }
 
-    pub fn reached(&mut self, at: Instant, stage: Stage) {
+    pub fn reached(&mut self, at: Instant, stage: TransactionStage) {
         let transactions = Arc::make_mut(&mut self.transactions);
         match stage {
-            Stage::Initialized => {}
-            Stage::Begun => transactions.push(Transaction { begun: at, records: (0, 0), stage }),
+            TransactionStage::Initialized => {}
+            TransactionStage::Begun => transactions.push(Transaction { begun: at, records: (0, 0), stage }),
             stage => transactions.last_mut().into_iter().for_each(|open| open.stage = stage),
         }
     }
@@ -189,7 +189,7 @@ impl Writer {
 
     /// Where records were acknowledged that its application believes to be committed.
     pub fn committed(&self) -> impl Iterator<Item = (u64, usize, Offset)> {
-        let committed = self.transactions.iter().filter(|transaction| transaction.stage == Stage::Committed);
+        let committed = self.transactions.iter().filter(|transaction| transaction.stage == TransactionStage::Committed);
         let numbers = committed.flat_map(|transaction| transaction.records.0..transaction.records.1);
         numbers.filter_map(|number| self.acked.get(number).map(|(place, offset)| (number, place, offset)))
     }

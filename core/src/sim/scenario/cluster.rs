@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::ParseError;
+use super::line::Line;
 use super::names::{broker_setting, is_name};
-use super::parse::{Line, MAX_BROKERS, duration};
+use super::parse::{MAX_BROKERS, duration};
 use super::text::Span;
 use crate::client::setting::{Decimal, decimal};
 use crate::time::Duration;

@@ -18,9 +18,9 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
-use super::ParseError;
+use super::line::{Line, Parsed, none_of};
 use super::names::{topic_config, topic_name};
-use super::parse::{Line, MAX_PARTITIONS};
+use super::parse::MAX_PARTITIONS;
 use super::text::properties;
 use crate::client::admin::{Election, Errand, Whose};
 use crate::config::dynamic;
@@ -32,8 +32,6 @@ use crate::quota::{Key, QuotaEntity, Who};
 
 /// The words that open a line about them.
 pub const WORDS: [&str; 8] = ["topic", "delete", "grow", "reassign", "elect", "config", "delete-records", "quota"];
-
-type Parsed<T> = Result<T, ParseError>;
 
 impl Line<'_> {
     /// The rest of a line that begins with one of [`WORDS`], which stands at `at`.
@@ -51,7 +49,7 @@ impl Line<'_> {
             "config" => self.configure(at),
             "delete-records" => self.delete_records(at),
             "quota" => self.quota(at),
-            _ => self.wrong(at, format!("expected one of {}, found {word}", WORDS.join(", "))),
+            _ => self.wrong(at, none_of(word, WORDS.into_iter())),
         }
     }
 
@@ -193,9 +191,8 @@ impl Line<'_> {
                     quotas.insert(key, Some(value).filter(|value| !value.is_empty()));
                 }
                 (_, None) => {
-                    let known: Vec<&str> = ["user", "client"].into_iter().chain(Key::ALL.map(Key::name)).collect();
-                    let hint = hint(&property, known.iter().copied());
-                    return self.at(&word, format!("expected one of {}, found {property}.{hint}", known.join(", ")));
+                    let known = ["user", "client"].into_iter().chain(Key::ALL.map(Key::name));
+                    return self.at(&word, none_of(&property, known));
                 }
             }
         }

@@ -34,10 +34,12 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::parse::{Line, duration};
+use super::Action;
+use super::line::{Line, Parsed, none_of};
+use super::parse::duration;
 use super::text::Span;
-use super::{Action, ParseError};
 use crate::id::BrokerId;
+use crate::near::hint;
 use crate::time::Duration;
 use crate::view::Level;
 use crate::zookeeper::NAME as ZOOKEEPER;
@@ -244,8 +246,6 @@ impl Display for OrOff {
     }
 }
 
-type Parsed<T> = Result<T, ParseError>;
-
 /// Who may stand in a place of a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
@@ -262,6 +262,14 @@ enum Of {
 }
 
 impl Of {
+    fn takes_controller(self) -> bool {
+        !matches!(self, Of::Machines | Of::Disks)
+    }
+
+    fn takes_zookeeper(self) -> bool {
+        !matches!(self, Of::Disks | Of::Brokers)
+    }
+
     fn expected(self) -> &'static str {
         match self {
             Of::Machines => "a broker, a rack, zookeeper, or a producer or consumer, such as broker-1 or c1",
@@ -309,7 +317,7 @@ impl Line<'_> {
             "slow" => self.slow(next),
             "skew" => self.skew(next),
             "expire" => self.alone(next, Of::Brokers).map(Fault::Expire),
-            _ => self.wrong(at, format!("expected one of {}, found {word}", WORDS.join(", "))),
+            _ => self.wrong(at, none_of(word, WORDS.into_iter())),
         }
     }
 
@@ -375,12 +383,20 @@ impl Line<'_> {
         Ok((Link { from, to, one_way }, next))
     }
 
+    /// What may stand in such a place beside clients, in one word.
+    fn machines(&self, of: Of) -> Vec<String> {
+        let mut names = self.broker_names();
+        names.extend((of.takes_controller()).then(|| "controller".to_owned()));
+        names.extend((of.takes_zookeeper()).then(|| ZOOKEEPER.to_owned()));
+        names
+    }
+
     /// Whom the word there names (`rack a` is two words), and which word follows.
     fn who(&self, at: usize, of: Of) -> Parsed<(Who, usize)> {
         let text = self.text(at, of.expected())?;
         match text.as_str() {
-            "controller" if !matches!(of, Of::Machines | Of::Disks) => Ok((Who::Controller, at + 1)),
-            ZOOKEEPER if !matches!(of, Of::Disks | Of::Brokers) => Ok((Who::ZooKeeper, at + 1)),
+            "controller" if of.takes_controller() => Ok((Who::Controller, at + 1)),
+            ZOOKEEPER if of.takes_zookeeper() => Ok((Who::ZooKeeper, at + 1)),
             "rack" => {
                 let rack = self.text(at + 1, "a rack's name, such as rack a")?;
                 self.known_rack(at + 1, &rack)?;
@@ -388,10 +404,14 @@ impl Line<'_> {
             }
             _ if text.starts_with("broker-") => Ok((Who::Broker(self.broker(at)?), at + 1)),
             _ if matches!(of, Of::All | Of::Killable | Of::Machines) => {
-                self.known_client(at, &text, true, true)?;
+                let known = self.is_known_client(&text, true, true, &self.machines(of));
+                known.or_else(|message| self.wrong(at, message))?;
                 Ok((Who::Client(text), at + 1))
             }
-            _ => self.wrong(at, format!("expected {}, found {text}", of.expected())),
+            _ => {
+                let near = hint(&text, self.machines(of).iter().map(String::as_str));
+                self.wrong(at, format!("expected {}, found {text}.{near}", of.expected()))
+            }
         }
     }
 

@@ -53,8 +53,9 @@
 //!    included.
 //! 2. A text is taken whole or not at all: one wrong line, and nothing of it runs.
 //!
-//! `parse.rs` text to [`Scenario`], by the words of `lex.rs` and the names of `names.rs` | `text.rs` [`Scenario`] to text |
-//! `cluster.rs` what the cluster is made of | `errand.rs` what operators do | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
+//! `parse.rs` text to [`Scenario`]: every `line.rs`, by the words of `lex.rs` and the names of `names.rs` | `text.rs`
+//! [`Scenario`] to text | `cluster.rs` what the cluster is made of | `client.rs` producers and consumers | `expect.rs` what is
+//! expected | `errand.rs` what operators do | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
 //! scenarios that come with Ottla, `flip.rs` what each of them hangs on
 
 use std::collections::BTreeMap;
@@ -66,11 +67,14 @@ use crate::id::TopicPartition;
 use crate::rng::Seed;
 use crate::time::Instant;
 
+mod client;
 mod cluster;
 mod errand;
+mod expect;
 mod fault;
 pub mod flip;
 mod lex;
+mod line;
 pub mod link;
 mod names;
 pub mod parse;

@@ -2,11 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::StrBytes;
+
+use super::fault;
 use super::lex::Word;
-use super::parse::Line;
+use super::line::{Line, Parsed};
+use super::parse::MAX_BROKERS;
 use crate::config::broker;
 use crate::config::table::{BROKER, TOPIC};
+use crate::id::{BrokerId, TopicPartition};
 use crate::near::hint;
+use crate::sim::admin::NAME as ADMIN;
+use crate::sim::workload::HAND;
+use crate::zookeeper::NAME as ZOOKEEPER;
 
 /// Who is in the text, wherever they are written.
 #[derive(Default)]
@@ -40,6 +49,142 @@ impl Names {
         }
         names.brokers = names.brokers.saturating_add(added);
         names
+    }
+}
+
+impl Line<'_> {
+    pub(super) fn topic_name(&self, index: usize) -> Parsed<String> {
+        let name = self.text(index, "a topic's name")?;
+        topic_name(&name).or_else(|message| self.wrong(index, message))?;
+        Ok(name)
+    }
+
+    pub(super) fn client_name(&self, index: usize) -> Parsed<String> {
+        let name = self.text(index, "a name, such as p1")?;
+        if name.contains('=') || !is_name(&name) {
+            return self.wrong(index, format!("expected a name of letters, digits, - and _, such as p1, found {name}"));
+        }
+        if [HAND, ADMIN, ZOOKEEPER].contains(&&name[..]) {
+            return self.wrong(index, format!("expected another name: {name} is there in every run"));
+        }
+        if name.starts_with("broker-") {
+            return self.wrong(index, "expected another name: those that begin with broker- are the brokers'");
+        }
+        if fault::RESERVED.contains(&&name[..]) {
+            return self.wrong(index, format!("expected another name: {name} is a word of scenarios"));
+        }
+        Ok(name)
+    }
+
+    pub(super) fn client(&self, index: usize, producers: bool, consumers: bool) -> Parsed<String> {
+        let name = self.text(index, if consumers { "a producer or consumer" } else { "a producer" })?;
+        self.known_client(index, &name, producers, consumers)?;
+        Ok(name)
+    }
+
+    pub(super) fn consumer_named(&self, index: usize) -> Parsed<String> {
+        let name = self.text(index, "a consumer, such as c1")?;
+        match self.names {
+            Some(names) if !names.consumers.contains(&name) => {
+                let hint = hint(&name, names.consumers.iter().map(String::as_str));
+                self.wrong(index, format!("no consumer is called {name}.{hint}"))
+            }
+            _ => Ok(name),
+        }
+    }
+
+    /// Whether the word there may name a producer or consumer.
+    pub(super) fn is_client(&self, index: usize) -> bool {
+        let name = self.words.get(index).and_then(Word::text);
+        name.is_some_and(|name| !name.starts_with("broker-") && !fault::RESERVED.contains(&&name[..]))
+    }
+
+    /// `orders-0`.
+    pub(super) fn topic_partition(&self, index: usize) -> Parsed<TopicPartition> {
+        let (topic, partition) = self.partition(index)?;
+        Ok(TopicPartition::new(TopicName(StrBytes::from_string(topic)), partition))
+    }
+
+    pub(super) fn known_client(&self, index: usize, name: &str, producers: bool, consumers: bool) -> Parsed<()> {
+        self.is_known_client(name, producers, consumers, &[]).or_else(|message| self.wrong(index, message))
+    }
+
+    pub(super) fn known_client_at(&self, word: &Word, name: &str, producers: bool, consumers: bool) -> Parsed<()> {
+        self.is_known_client(name, producers, consumers, &[]).or_else(|message| self.at(word, message))
+    }
+
+    /// Who is none may have meant one of `others`, too.
+    pub(super) fn is_known_client(
+        &self,
+        name: &str,
+        producers: bool,
+        consumers: bool,
+        others: &[String],
+    ) -> Result<(), String> {
+        let Some(names) = self.names else { return Ok(()) };
+        let known = || {
+            let producers = names.producers.iter().filter(move |_| producers);
+            producers.chain(names.consumers.iter().filter(move |_| consumers)).map(String::as_str)
+        };
+        // Who sends the records that a scenario chooses; there from the first of them on.
+        if known().any(|known| known == name) || name == HAND {
+            return Ok(());
+        }
+        let kind = if consumers { "producer or consumer" } else { "producer" };
+        let near = hint(name, known().chain(others.iter().map(String::as_str)));
+        Err(format!("no {kind} is called {name}.{near}"))
+    }
+
+    pub(super) fn broker(&self, index: usize) -> Parsed<BrokerId> {
+        let text = self.text(index, "a broker, such as broker-1")?;
+        self.broker_named(index, &text)
+    }
+
+    pub(super) fn broker_names(&self) -> Vec<String> {
+        (1..=self.brokers()).map(|id| format!("broker-{id}")).collect()
+    }
+
+    /// How many there may be.
+    pub(super) fn brokers(&self) -> u32 {
+        self.names.map_or(MAX_BROKERS, |names| names.brokers)
+    }
+
+    pub(super) fn broker_named(&self, index: usize, text: &str) -> Parsed<BrokerId> {
+        let brokers = self.brokers();
+        match BrokerId::named(text) {
+            Some(id) if (1..=brokers).contains(&id.0.cast_unsigned()) => Ok(id),
+            Some(_) if brokers == 1 => self.wrong(index, format!("expected broker-1, the only broker, found {text}")),
+            Some(_) => self.wrong(index, format!("expected broker-1 to broker-{brokers}, found {text}")),
+            None => {
+                let near = hint(text, self.broker_names().iter().map(String::as_str));
+                self.wrong(index, format!("expected a broker, such as broker-1, found {text}.{near}"))
+            }
+        }
+    }
+
+    pub(super) fn known_rack(&self, index: usize, rack: &str) -> Parsed<()> {
+        let Some(names) = self.names else { return Ok(()) };
+        match names.racks.contains(rack) {
+            true => Ok(()),
+            false => {
+                let hint = hint(rack, names.racks.iter().map(String::as_str));
+                self.wrong(index, format!("no broker is in a rack {rack}.{hint}"))
+            }
+        }
+    }
+
+    pub(super) fn node(&self, index: usize) -> Parsed<String> {
+        let name = self.text(index, "a broker, zookeeper, producer or consumer")?;
+        if name == ZOOKEEPER {
+            return Ok(name);
+        }
+        if name.starts_with("broker-") {
+            return self.broker(index).map(|broker| broker.to_string());
+        }
+        let mut others = self.broker_names();
+        others.push(ZOOKEEPER.to_owned());
+        self.is_known_client(&name, true, true, &others).or_else(|message| self.wrong(index, message))?;
+        Ok(name)
     }
 }
 

@@ -16,7 +16,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::fault::{Fault, Link, Who};
-use super::parse::{Line, MAX_TIME, duration};
+use super::line::Line;
+use super::parse::{MAX_TIME, duration};
 use super::text::Span;
 use super::{Action, ParseError, Scenario, Timed};
 use crate::id::BrokerId;

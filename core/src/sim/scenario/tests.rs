@@ -214,6 +214,9 @@ fn a_fault_that_makes_no_sense_is_refused_with_what_was_expected() {
     for (line, expected) in [
         ("crash p1", "column 11: expected a broker, such as broker-1, rack a, controller or zookeeper, found p1"),
         ("kill p2", "column 10: no producer or consumer is called p2. Did you mean p1?"),
+        ("kill brokr-2", "column 10: no producer or consumer is called brokr-2. Did you mean broker-2?"),
+        ("pause contoller", "column 11: no producer or consumer is called contoller. Did you mean controller?"),
+        ("stop zookeper", "column 10: no producer or consumer is called zookeper. Did you mean zookeeper?"),
         ("start controller", "column 11: no producer or consumer is called controller."),
         ("seek p1 t-0 5", "column 10: no consumer is called p1."),
         ("pause p1 t-0", "column 11: no consumer is called p1."),

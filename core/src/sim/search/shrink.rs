@@ -320,7 +320,7 @@ fn is_calm(scenario: &Scenario) -> bool {
     alive && healed && at_rest && scenario.last() >= quiet_since + SETTLING
 }
 
-/// (2)
+/// Whoever is shown it reads the text: one that reads as another scenario shows nothing.
 fn can_be_written(scenario: &Scenario) -> bool {
     parse::scenario(&scenario.to_string()).as_ref() == Ok(scenario)
 }

@@ -223,7 +223,7 @@ struct Refused {
 
 impl Refused {
     fn plain(error: ErrorCode) -> Refused {
-        let invalid = Invalid { error, message: String::new(), record_errors: Vec::new() };
+        let invalid = Invalid::new(error, "");
         Refused { invalid, told: None, log_start_offset: -1 }
     }
 
@@ -265,6 +265,10 @@ fn append(
     if let Err(error @ ErrorCode::UnknownTopicOrPartition) = log {
         return Err(Refused::plain(error));
     }
+    let batch = match batch {
+        Err(invalid) if invalid.at_sight => return Err(Refused { invalid, told: None, log_start_offset: -1 }),
+        batch => batch,
+    };
     if is_internal(topic) && asked.client_id.as_deref() != Some(ADMIN_CLIENT) {
         return Err(Refused::plain(ErrorCode::InvalidTopicException));
     }

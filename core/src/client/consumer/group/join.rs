@@ -244,7 +244,7 @@ impl Classic {
         let mut sorted = assigned.clone();
         sorted.sort();
         self.last = Some((self.generation, sorted));
-        debug_assert!(self.generation != NONE, "(2)");
+        debug_assert!(self.generation != NONE, "only who is in a generation is given something");
         offsets.begin(around.now, settings);
         shared.assign(around, self.member_id.clone(), self.generation, assigned);
     }

@@ -41,9 +41,9 @@ fn thrown(fake: &Fake<Producer>) -> Vec<String> {
     fake.reports.iter().filter_map(thrown).collect()
 }
 
-fn stages(fake: &Fake<Producer>) -> Vec<Stage> {
+fn stages(fake: &Fake<Producer>) -> Vec<TransactionStage> {
     let stage = |report: &Report| match report {
-        Report::Transaction(stage) if *stage != Stage::Initialized => Some(*stage),
+        Report::Transaction(stage) if *stage != TransactionStage::Initialized => Some(*stage),
         _ => None,
     };
     fake.reports.iter().filter_map(stage).collect()
@@ -213,7 +213,7 @@ fn a_transaction_ends_when_all_its_batches_are_answered_and_the_next_has_its_own
     assert!(fake.requests.is_empty(), "EndTxn waits for the batch");
     answer(&mut fake, conn, &request, 0, 5);
     ended(&mut fake, true, 0, Some(1));
-    assert_eq!(stages(&fake), [Stage::Begun, Stage::Committing, Stage::Committed]);
+    assert_eq!(stages(&fake), [TransactionStage::Begun, TransactionStage::Committing, TransactionStage::Committed]);
     turn(&mut fake, Turn::Begin);
     send(&mut fake, Some("k"), "again");
     assert_eq!(stamp(&fake.request().2), (9, 1, 0, true));
@@ -238,7 +238,7 @@ fn before_kip_890_the_coordinator_is_told_of_partitions_first() {
     answer(&mut fake, conn, &request, 0, 0);
     turn(&mut fake, Turn::Abort);
     ended(&mut fake, false, 0, None);
-    assert_eq!(stages(&fake), [Stage::Begun, Stage::Aborting, Stage::Aborted]);
+    assert_eq!(stages(&fake), [TransactionStage::Begun, TransactionStage::Aborting, TransactionStage::Aborted]);
     // The epoch stays, and sequences go on.
     turn(&mut fake, Turn::Begin);
     send(&mut fake, Some("k"), "again");
@@ -251,7 +251,7 @@ fn a_transaction_of_nothing_needs_nobody_to_end_it() {
     turn(&mut fake, Turn::Begin);
     turn(&mut fake, Turn::Commit);
     assert!(fake.requests.is_empty());
-    assert_eq!(stages(&fake), [Stage::Begun, Stage::Committing, Stage::Committed]);
+    assert_eq!(stages(&fake), [TransactionStage::Begun, TransactionStage::Committing, TransactionStage::Committed]);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_producer_that_closes_sends_what_it_has_and_aborts_its_open_transaction() {
     let closed = "IllegalStateException: Cannot perform operation after producer has been closed";
     assert_eq!(thrown(&fake), [format!("commitTransaction() throws {closed}")]);
     ended(&mut fake, false, 0, Some(1));
-    assert_eq!(stages(&fake), [Stage::Begun, Stage::Aborting, Stage::Aborted]);
+    assert_eq!(stages(&fake), [TransactionStage::Begun, TransactionStage::Aborting, TransactionStage::Aborted]);
     assert_eq!(fake.reports.last(), Some(&Report::Closed));
 
     // One that is being committed is committed.
@@ -282,7 +282,7 @@ fn a_producer_that_closes_sends_what_it_has_and_aborts_its_open_transaction() {
     answer(&mut fake, conn, &request, 0, 5);
     assert!(!fake.reports.contains(&Report::Closed));
     ended(&mut fake, true, 0, Some(1));
-    assert_eq!(stages(&fake), [Stage::Begun, Stage::Committing, Stage::Committed]);
+    assert_eq!(stages(&fake), [TransactionStage::Begun, TransactionStage::Committing, TransactionStage::Committed]);
     assert_eq!(fake.reports.last(), Some(&Report::Closed));
 }
 
@@ -307,7 +307,7 @@ fn a_call_that_timed_out_is_to_be_made_again_and_abort_does_not_pass_for_its_com
                 `commitTransaction` timed out and must be retried";
     assert_eq!(thrown(&fake)[1..], [format!("abortTransaction() throws {told}")]);
     turn(&mut fake, Turn::Commit);
-    assert_eq!(stages(&fake), [Stage::Begun, Stage::Committing, Stage::Committed]);
+    assert_eq!(stages(&fake), [TransactionStage::Begun, TransactionStage::Committing, TransactionStage::Committed]);
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn a_record_that_failed_lets_commit_throw_and_abort_is_what_remains() {
     );
     turn(&mut fake, Turn::Abort);
     ended(&mut fake, false, 0, Some(1));
-    assert_eq!(stages(&fake), [Stage::Begun, Stage::Aborting, Stage::Aborted]);
+    assert_eq!(stages(&fake), [TransactionStage::Begun, TransactionStage::Aborting, TransactionStage::Aborted]);
 }
 
 #[test]
@@ -392,7 +392,7 @@ fn an_application_makes_transactions_of_so_many_records_and_aborts_some() {
     let view = fake.node.view();
     let identity = view.identity.unwrap();
     assert!(identity.committed > 30 && identity.aborted > 30, "{identity:?}");
-    let begun = stages(&fake).iter().filter(|stage| **stage == Stage::Begun).count();
+    let begun = stages(&fake).iter().filter(|stage| **stage == TransactionStage::Begun).count();
     assert_eq!(view.sent.div_ceil(3), begun as u64);
 }
 

@@ -51,7 +51,7 @@ impl TransactionManager {
         let mut others = others;
         let Some(stamp) = first.stamp else {
             let known = self.partitions.get(&id).copied().unwrap_or_default();
-            // (2) of the sequences: none of another epoch before those on their way have their end. And none that is so far
+            // None of another epoch goes before those on their way have their end. And none that is so far
             // ahead of the oldest of them, which may be with the leader before, that the next one would not know that again.
             let oldest = others.map(|other| other.place).min();
             return oldest.is_some_and(|oldest| {

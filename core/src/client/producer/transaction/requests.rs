@@ -98,7 +98,7 @@ impl TransactionManager {
         self.queue.push(Queued { again: true, ..queued });
     }
 
-    /// (1) Sends what is next, if it can go; true while batches have to wait for it.
+    /// Sends what is next, if it can go: one at a time; true while batches have to wait for it.
     pub fn ask(&mut self, around: &mut Around<'_>, has_incomplete_batches: bool) -> bool {
         if self.in_flight.is_some() {
             return true;

@@ -8,7 +8,7 @@ use super::super::{
     contiguous_sequences, fenced_epoch, lost_write, poll_skip, same_marker, stable_offset, transaction_timeout,
 };
 use super::*;
-use crate::client::{Offsets, Polled, Read, Stage};
+use crate::client::{Offsets, Polled, Read, TransactionStage};
 use crate::record::{Marker, TimestampType};
 
 /// A log of one partition, all of it committed.
@@ -171,10 +171,14 @@ fn a_record_of_an_aborted_transaction_breaks_g1a_and_one_of_an_open_one_g1b_for_
 
 #[test]
 fn a_record_that_its_application_has_aborted_breaks_g1a_whatever_the_log_says_and_before_it_commits_g1b() {
-    for (stage, told) in [(Stage::Committed, &[][..]), (Stage::Aborted, &["G1a"]), (Stage::Begun, &["G1b"])] {
+    for (stage, told) in [
+        (TransactionStage::Committed, &[][..]),
+        (TransactionStage::Aborted, &["G1a"]),
+        (TransactionStage::Begun, &["G1b"]),
+    ] {
         let mut checks = watching(true, true);
         for report in [
-            Report::Transaction(Stage::Begun),
+            Report::Transaction(TransactionStage::Begun),
             Report::Sent { topic: topic(), partition: 0, sequence: 0 },
             Report::Transaction(stage),
         ] {
@@ -212,13 +216,13 @@ fn a_duplicate_is_exempt_where_its_producer_had_to_renumber_it_and_a_replica_has
 #[test]
 fn a_commit_of_what_was_begun_after_another_took_the_transactional_id_breaks_live_epoch() {
     let mut checks = watching(true, true);
-    tells(&mut checks, "p1", &Report::Transaction(Stage::Initialized));
-    tells(&mut checks, "p2", &Report::Transaction(Stage::Initialized));
+    tells(&mut checks, "p1", &Report::Transaction(TransactionStage::Initialized));
+    tells(&mut checks, "p2", &Report::Transaction(TransactionStage::Initialized));
     let later = NOW + Duration::from_secs(1);
     for (report, told) in [
-        (Report::Transaction(Stage::Begun), 0),
+        (Report::Transaction(TransactionStage::Begun), 0),
         (Report::Sent { topic: topic(), partition: 0, sequence: 0 }, 0),
-        (Report::Transaction(Stage::Committed), 1),
+        (Report::Transaction(TransactionStage::Committed), 1),
     ] {
         checks.report(later, later, &Arc::from("p1"), false, &report);
         assert_eq!(checks.violations().len(), told);
@@ -243,10 +247,10 @@ fn what_its_application_has_committed_and_the_log_calls_aborted_is_a_lost_write_
     for (commit, lost) in [(true, false), (false, true)] {
         let mut checks = watching(true, commit);
         for report in [
-            Report::Transaction(Stage::Begun),
+            Report::Transaction(TransactionStage::Begun),
             Report::Sent { topic: topic(), partition: 0, sequence: 0 },
             Report::Acked { topic: topic(), partition: 0, sequence: 0, offset: 1, log_append_time: -1 },
-            Report::Transaction(Stage::Committed),
+            Report::Transaction(TransactionStage::Committed),
         ] {
             tells(&mut checks, "p1", &report);
         }
@@ -292,12 +296,12 @@ fn working() -> (Checks, Report) {
 
 #[test]
 fn a_record_that_two_committed_transactions_have_consumed_breaks_consume_counts() {
-    for (stage, told) in [(Stage::Committed, &["ConsumeCounts"; 2][..]), (Stage::Aborted, &[])] {
+    for (stage, told) in [(TransactionStage::Committed, &["ConsumeCounts"; 2][..]), (TransactionStage::Aborted, &[])] {
         let (mut checks, polled) = working();
         let mut heard = Vec::new();
-        for stage in [stage, Stage::Committed] {
+        for stage in [stage, TransactionStage::Committed] {
             tells(&mut checks, "c1", &polled);
-            heard.extend(tells(&mut checks, "e1", &Report::Transaction(Stage::Begun)));
+            heard.extend(tells(&mut checks, "e1", &Report::Transaction(TransactionStage::Begun)));
             heard.extend(tells(&mut checks, "e1", &Report::Transaction(stage)));
         }
         assert_eq!(heard, told);

@@ -19,15 +19,21 @@
 //!    (KIP-966's unclean shutdown).
 //! 5. A controller may see a registration before its broker is told that it is there: what it says then is held until
 //!    the broker knows.
+//!
+//! `survey.rs` what is read before, and what is left | `candidacy.rs` who is the controller
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod candidacy;
+mod survey;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kafka_protocol::messages::{RequestKind, TopicName};
+use kafka_protocol::messages::RequestKind;
 
+use self::survey::Survey;
 use super::{Broker, Effect, Image};
-use crate::controller::{Controller, Output, Tag};
+use crate::controller::Tag;
 use crate::id::{BrokerId, CallId, ConnId, Ticket, TopicPartition};
 use crate::protocol::Request;
 use crate::protocol::cluster::{Assignment, ClusterRequest, ClusterState};
@@ -40,8 +46,6 @@ use crate::zookeeper::{Client, Error, Path, SessionId, Stat};
 
 /// Says, while there is something in it, that ISRs are still to be left. (4)
 const MAY_HAVE_LOST: &str = "may-have-lost-records";
-/// Partitions' states in one multi: ZooKeeper takes a megabyte.
-const MAX_STEPS: usize = 1_000;
 /// Requests that wait until the broker is let in; whoever sends more is cut off.
 const MAX_WAITING: usize = 10_000;
 
@@ -70,73 +74,6 @@ enum Stage {
     SteppingOut { survey: Survey, rest: Vec<Op>, told: Vec<TopicPartition> },
     Registering,
     Member,
-}
-
-/// What there is before we register.
-#[derive(Clone, Default)]
-struct Survey {
-    children: BTreeMap<Path, Vec<Path>>,
-    data: BTreeMap<Path, (Bytes, Stat)>,
-    absent: BTreeSet<Path>,
-}
-
-impl Survey {
-    fn read<T>(&self, path: &str, parse: impl FnOnce(&[u8], &Stat) -> Result<T, String>) -> Option<T> {
-        let (json, stat) = self.data.get(path)?;
-        parse(json, stat).ok()
-    }
-
-    /// The topics, where they lie.
-    fn topics(&self) -> impl Iterator<Item = (TopicName, Option<Vec<Assignment>>)> {
-        let names = self.children.get(znode::TOPICS).into_iter().flatten().map(|name| znode::topic_name(name));
-        names.map(|name| {
-            let partitions = self.read(&znode::topic_path(&name), |json, _| znode::parse_topic(json));
-            (name, partitions.map(|(_, partitions)| partitions))
-        })
-    }
-
-    /// What is still to be read to know of which ISRs `own` is a member.
-    fn states_to_read(&self, own: BrokerId) -> Vec<Path> {
-        let mut paths = Vec::new();
-        for (name, partitions) in self.topics() {
-            let Some(partitions) = partitions else {
-                paths.push(znode::topic_path(&name));
-                continue;
-            };
-            let mine = (0..).zip(&partitions).filter(|(_, partition)| partition.replicas.contains(&own));
-            paths.extend(mine.map(|(index, _)| znode::state_path(&name, index)));
-        }
-        paths.retain(|path| !self.data.contains_key(path) && !self.absent.contains(path));
-        paths
-    }
-
-    /// The states without `own` in their ISRs, and whose they are.
-    fn steps_out(&self, own: BrokerId) -> (Vec<Op>, Vec<TopicPartition>) {
-        let (mut ops, mut names) = (Vec::new(), Vec::new());
-        let epoch = self.read(znode::CONTROLLER_EPOCH, |text, _| znode::parse_controller_epoch(text)).unwrap_or(0);
-        for (name, partitions) in self.topics() {
-            for (index, mut partition) in (0..).zip(partitions.unwrap_or_default()) {
-                let path = znode::state_path(&name, index);
-                let parsed = self.read(&path, |json, stat| znode::parse_state(json, stat.version, &mut partition));
-                if parsed.is_none() || !partition.isr.contains(&own) {
-                    continue;
-                }
-                if partition.isr.len() > 1 {
-                    partition.isr.retain(|id| *id != own);
-                    if partition.leader == own {
-                        partition.leader = BrokerId::NONE;
-                        partition.leader_epoch += 1;
-                    }
-                } else {
-                    partition.leader_epoch += 1;
-                }
-                let (data, version) = (Some(znode::state(&partition, epoch)), partition.partition_epoch);
-                ops.push(Op::SetData { path, data, version });
-                names.push(TopicPartition::new(name.clone(), index));
-            }
-        }
-        (ops, names)
-    }
 }
 
 /// What an operation of ours was for.
@@ -326,105 +263,6 @@ impl Broker {
         }
     }
 
-    /// What is there already.
-    fn survey(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if self.membership.leaving {
-            return;
-        }
-        let children = |path: &str| Op::GetChildren { path: path.into(), watch: false };
-        let data = |path: Path| Op::GetData { path, watch: false };
-        let mut ops = vec![
-            children("/"),
-            children("/brokers"),
-            children("/config"),
-            children("/admin"),
-            data(znode::CLUSTER_ID.into()),
-            data(znode::CONTROLLER.into()),
-            data(znode::broker_path(self.id())),
-        ];
-        if self.membership.may_have_lost {
-            ops.extend([children(znode::TOPICS), data(znode::CONTROLLER_EPOCH.into())]);
-        }
-        self.look_at(now, ops, Survey::default(), out);
-    }
-
-    fn look_at(&mut self, now: Now, ops: Vec<Op>, survey: Survey, out: &mut Vec<Effect>) {
-        self.membership.stage = Stage::Surveying { waiting: ops.len(), survey };
-        for op in ops {
-            let path = op.path().cloned().unwrap_or_else(|| "/".into());
-            self.ask_zookeeper(now, op, Purpose::Survey(path), out);
-        }
-    }
-
-    fn surveyed(&mut self, now: Now, path: Path, result: Result<Reply, Error>, out: &mut Vec<Effect>) {
-        let Stage::Surveying { waiting, survey } = &mut self.membership.stage else { return };
-        *waiting -= 1;
-        match result {
-            Ok(Reply::GetChildren { children }) => drop(survey.children.insert(path, children)),
-            Ok(Reply::GetData { data, stat }) => drop(survey.data.insert(path, (data.unwrap_or_default(), stat))),
-            Ok(_) | Err(Error::NoNode) => drop(survey.absent.insert(path)),
-            // The connection is lost: `reconnected`, or a new session, begins again.
-            Err(_) => {
-                self.membership.stage = Stage::Away;
-                return;
-            }
-        }
-        if *waiting > 0 {
-            return;
-        }
-        let survey = std::mem::take(survey);
-        if !self.membership.may_have_lost {
-            return self.register(now, &survey, out);
-        }
-        let states = survey.states_to_read(self.id());
-        if !states.is_empty() {
-            let ops = states.into_iter().map(|path| Op::GetData { path, watch: false });
-            return self.look_at(now, ops.collect(), survey, out);
-        }
-        let (rest, told) = survey.steps_out(self.id());
-        if !told.is_empty() {
-            let text = format!("may have lost records: steps out of {} ISRs before it registers", told.len());
-            out.push(Effect::Note { level: Level::Warn, text });
-        }
-        self.step_out(now, survey, rest, told, out);
-    }
-
-    /// (4)
-    fn step_out(
-        &mut self,
-        now: Now,
-        survey: Survey,
-        mut rest: Vec<Op>,
-        told: Vec<TopicPartition>,
-        out: &mut Vec<Effect>,
-    ) {
-        if rest.is_empty() {
-            self.membership.may_have_lost = false;
-            out.push(Effect::Save { file: MAY_HAVE_LOST.to_owned(), contents: Bytes::new() });
-            return self.register(now, &survey, out);
-        }
-        let later = rest.split_off(rest.len().min(MAX_STEPS));
-        let names = told.iter().take(rest.len());
-        let data = Some(znode::isr_change(names));
-        rest.push(Op::Create { path: znode::isr_change_path(), data, mode: CreateMode::PersistentSequential });
-        let told = told[told.len() - later.len()..].to_vec();
-        self.membership.stage = Stage::SteppingOut { survey, rest: later, told };
-        self.ask_zookeeper(now, Op::Multi(rest), Purpose::StepOut, out);
-    }
-
-    fn stepped_out(&mut self, now: Now, result: Result<Reply, Error>, out: &mut Vec<Effect>) {
-        let Stage::SteppingOut { survey, rest, told } = &mut self.membership.stage else { return };
-        match result {
-            Ok(Reply::Multi(Ok(_))) => {
-                let (survey, rest, told) = (std::mem::take(survey), std::mem::take(rest), std::mem::take(told));
-                self.step_out(now, survey, rest, told, out);
-            }
-            // Another has changed a state meanwhile.
-            Ok(_) => self.survey(now, out),
-            Err(_) => self.membership.stage = Stage::Away,
-        }
-    }
-
     /// (1)
     fn register(&mut self, now: Now, survey: &Survey, out: &mut Vec<Effect>) {
         let mut ops = Vec::new();
@@ -489,113 +327,6 @@ impl Broker {
             // Another broker was faster with what was missing.
             Ok(_) => self.survey(now, out),
             Err(_) => self.membership.stage = Stage::Away,
-        }
-    }
-
-    /// (2)
-    fn look_for_the_controller(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if self.membership.is_member() && !self.membership.leaving {
-            let op = Op::Exists { path: znode::CONTROLLER.into(), watch: true };
-            self.ask_zookeeper(now, op, Purpose::Controller, out);
-        }
-    }
-
-    fn found_controller(&mut self, now: Now, result: Result<Reply, Error>, out: &mut Vec<Effect>) {
-        match result {
-            Ok(Reply::Exists { stat }) if stat.ephemeral_owner == self.membership.session() => {
-                // Elected, though the answer to that was lost.
-                if self.controller.is_none() {
-                    let op = Op::GetData { path: znode::CONTROLLER_EPOCH.into(), watch: false };
-                    self.ask_zookeeper(now, op, Purpose::OwnEpoch, out);
-                }
-            }
-            Ok(_) => self.resign(now, out),
-            Err(Error::NoNode) => {
-                self.resign(now, out);
-                if !self.membership.leaving {
-                    let op = Op::GetData { path: znode::CONTROLLER_EPOCH.into(), watch: false };
-                    self.ask_zookeeper(now, op, Purpose::LastEpoch, out);
-                }
-            }
-            // The connection is lost: `reconnected` looks again.
-            Err(_) => {}
-        }
-    }
-
-    fn run(&mut self, now: Now, result: Result<Reply, Error>, out: &mut Vec<Effect>) {
-        let path: Path = znode::CONTROLLER_EPOCH.into();
-        let data = Some(znode::controller(self.id(), now.wall));
-        let mut ops = vec![Op::Create { path: znode::CONTROLLER.into(), data, mode: CreateMode::Ephemeral }];
-        let (last, version) = match result {
-            Ok(Reply::GetData { data, stat }) => match znode::parse_controller_epoch(&data.unwrap_or_default()) {
-                Ok(epoch) => (epoch, stat.version),
-                Err(why) => return out.push(Effect::Fail { why }),
-            },
-            Err(Error::NoNode) => {
-                let data = Some(znode::controller_epoch(0));
-                ops.push(Op::Create { path: path.clone(), data, mode: CreateMode::Persistent });
-                (0, 0)
-            }
-            Ok(_) | Err(_) => return,
-        };
-        let epoch = last + 1;
-        ops.push(Op::SetData { path, data: Some(znode::controller_epoch(epoch)), version });
-        self.ask_zookeeper(now, Op::Multi(ops), Purpose::Run { epoch }, out);
-    }
-
-    fn ran(&mut self, now: Now, epoch: i32, result: Result<Reply, Error>, out: &mut Vec<Effect>) {
-        match result {
-            Ok(Reply::Multi(Ok(replies))) => {
-                if let Some(Reply::SetData { stat }) = replies.last() {
-                    self.become_controller(now, epoch, stat.version, out);
-                }
-            }
-            // Another was faster. It may be gone again already, before our watch saw it come.
-            Ok(_) => self.look_for_the_controller(now, out),
-            Err(_) => {}
-        }
-    }
-
-    fn become_controller(&mut self, now: Now, epoch: i32, fence: i32, out: &mut Vec<Effect>) {
-        if self.membership.leaving || self.controller.is_some() {
-            return;
-        }
-        let cluster_id = self.membership.cluster_id.clone().unwrap_or_default();
-        let mut controller = Controller::new(&self.config, self.settings.clone(), cluster_id, epoch, fence);
-        let mut outputs = Vec::new();
-        controller.begin(now, &mut outputs);
-        self.controller = Some(controller);
-        out.push(Effect::Note { level: Level::Info, text: format!("is the controller, epoch {epoch}") });
-        self.follow(now, outputs, out);
-    }
-
-    /// Another is the controller, or nobody.
-    pub(super) fn resign(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if let Some(mut controller) = self.controller.take() {
-            out.push(Effect::Note {
-                level: Level::Info,
-                text: format!("is the controller no more, its epoch was {}", controller.epoch()),
-            });
-            let outputs = controller.resign();
-            self.follow(now, outputs, out);
-        }
-    }
-
-    /// Carries out what the controller wants.
-    pub(super) fn follow(&mut self, now: Now, outputs: Vec<Output>, out: &mut Vec<Effect>) {
-        for output in outputs {
-            match output {
-                Output::Ask { tag, op } => self.ask_zookeeper(now, op, Purpose::Decide(tag), out),
-                Output::Publish => self.publish(now, out),
-                Output::Answer { origin, answer } => self.answer(now, origin, answer, out),
-                Output::Note(text) => out.push(Effect::Note { level: Level::Info, text }),
-                Output::Resign => {
-                    self.resign(now, out);
-                    // Whoever is the controller now: the znode says it.
-                    self.look_for_the_controller(now, out);
-                }
-                Output::Fail(why) => out.push(Effect::Fail { why }),
-            }
         }
     }
 
