@@ -38,6 +38,28 @@ fn no_seed_breaks_an_invariant() {
     println!("{}", tally.counts().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "));
 }
 
+/// What searches found once, shrunk by them.
+#[test]
+fn what_was_found_once_is_not_found_again() {
+    // A coordinator that began to lead while its slow disk still owed it the end of its log read that log twice at a time.
+    let loading = "seed 277
+cluster brokers=3
+producer p1 topic=orders rate=1/s
+consumer c1 topics=orders group.id=shop
+consumer c2 topics=orders group.id=shop group.protocol=consumer
+@100ms kill broker-2
+@150ms start broker-2
+@3s slow broker-2 disk 1.996s
+@3s pause broker-3
+@5.63s resume broker-3
+@7.7s heal
+@7.8s rate p1 0/s
+@51.8s expect settled
+";
+    let verdict = play(loading).unwrap();
+    assert!(verdict.finding.is_none(), "{:?}", verdict.finding);
+}
+
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("OTTLA_SEEDS") else { return 0..60 };
     let (from, to) = text.split_once("..").unwrap_or(("0", &text));

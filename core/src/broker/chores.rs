@@ -219,11 +219,12 @@ impl Broker {
     }
 
     /// Everything below `end` survives the machine.
-    pub(super) fn flushed(&mut self, now: Now, log: LogId, end: Offset, out: &mut Vec<Effect>) {
+    pub(super) fn flushed(&mut self, now: Now, log: LogId, (end, truncations): (Offset, u32), out: &mut Vec<Effect>) {
         let Some(partition) = self.partition_mut(log) else { return };
-        partition.log.flushed(now, end);
+        partition.log.flushed(now, end, truncations);
+        let flushed = partition.log.recovery_point();
         let all = match &self.chores.stop {
-            Some(Stop::Flushing { waiting }) => waiting.get(&log).is_some_and(|&asked| end >= asked),
+            Some(Stop::Flushing { waiting }) => waiting.get(&log).is_some_and(|&asked| flushed >= asked),
             _ => false,
         };
         if all {

@@ -99,7 +99,7 @@ impl<M: Machine> Coordinators<M> {
 
     /// Whether one of them is being loaded.
     pub fn is_loading(&self) -> bool {
-        self.shards.values().any(|shard| shard.loads_from().is_some())
+        self.shards.values().any(Shard::is_loading)
     }
 
     /// The shard of a partition, if it answers.
@@ -243,7 +243,16 @@ impl Broker {
         let mut end = 0;
         while !rest.is_empty() {
             let (batch, count) = batch::<M>(rest, splits, producer, compression, self.now);
-            let (base, next) = self.append_for_coordinator(log, batch, guard, out)?;
+            let (base, next) = match self.append_for_coordinator(log, batch, guard, out) {
+                Ok(placed) => placed,
+                Err(error) => {
+                    // What was taken before it stands in the log, and is committed like everything else there.
+                    if let Some(shard) = M::coordinators(self).shard_mut(partition).filter(|_| end > 0) {
+                        shard.pend(end);
+                    }
+                    return Err(error);
+                }
+            };
             let (taken, more) = rest.split_at(count);
             if let Some(shard) = M::coordinators(self).shard_mut(partition) {
                 shard.appended(taken, base, producer);

@@ -46,8 +46,9 @@ pub enum Effect {
     /// Append a batch to the active segment, stamped; then its index entries, if any. Answered by
     /// [`Appended`](super::Event::Appended), once for all appends of a drain.
     Append { log: LogId, stamp: Stamp, batch: Batch, index: Option<IndexEntry> },
-    /// Make everything below `end` survive the machine. Answered by [`Flushed`](super::Event::Flushed).
-    Flush { log: LogId, end: Offset },
+    /// Make everything below `end` survive the machine. Answered by [`Flushed`](super::Event::Flushed), which gives back after
+    /// how many truncations of the log it was asked for.
+    Flush { log: LogId, end: Offset, truncations: u32 },
     /// Close the active segment (its time index ends with `last`) and begin one at `base`.
     Roll { log: LogId, base: Offset, last: Option<TimeEntry> },
     /// Drop everything at and above `end`, which lies in `segment` at byte `position`; later segments go.
@@ -134,7 +135,7 @@ impl fmt::Display for Effect {
                 }
                 Ok(())
             }
-            Effect::Flush { log, end } => write!(f, "flush {log} below {end}"),
+            Effect::Flush { log, end, .. } => write!(f, "flush {log} below {end}"),
             Effect::Roll { log, base, last: _ } => write!(f, "roll {log} at {base}"),
             Effect::Truncate { log, end, segment, position } => {
                 write!(f, "truncate {log} to {end} (segment {segment} byte {position})")

@@ -29,7 +29,7 @@ pub enum Event {
     /// Everything below `end` is in the file (the page cache, not yet the disk). Cumulative.
     Appended { log: LogId, end: Offset },
     /// Everything below `end` would survive the machine. Cumulative.
-    Flushed { log: LogId, end: Offset },
+    Flushed { log: LogId, end: Offset, truncations: u32 },
     /// What a [`Read`](super::Effect::Read) asked for: as long as the extent, or shorter where the file ends.
     Loaded { read: ReadId, bytes: Bytes },
     /// What a [`Work`](super::Effect::Work) came to.
@@ -87,7 +87,7 @@ impl fmt::Display for Event {
             Event::Spent { time } => write!(f, "spent {} ns", time.as_nanos()),
             Event::Closed { conn } => write!(f, "closed {conn}"),
             Event::Appended { log, end } => write!(f, "appended {log} below {end}"),
-            Event::Flushed { log, end } => write!(f, "flushed {log} below {end}"),
+            Event::Flushed { log, end, .. } => write!(f, "flushed {log} below {end}"),
             Event::Loaded { read, bytes } => write!(f, "loaded {read} {} B", bytes.len()),
             Event::Worked { work, done } => write!(f, "worked {work} {done}"),
             Event::Sealed { seal } => write!(f, "sealed {seal}"),

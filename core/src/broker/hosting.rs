@@ -11,7 +11,7 @@
 //! 6. Malformed files are told with line and reason. Recovery points and log start offsets can be found anew; where any
 //!    other cannot be read the broker does not start: Kafka fails the log directory, and a broker halts with its last one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -240,8 +240,9 @@ impl Broker {
         for (name, directory) in &gone {
             found.logs.remove(directory);
             found.checkpoints.remove(name);
-            found.files.retain(|file, _| !file.starts_with(&format!("{directory}/")));
         }
+        let directories: BTreeSet<&str> = gone.iter().map(|(_, directory)| &**directory).collect();
+        found.files.retain(|file, _| file.split_once('/').is_none_or(|(of, _)| !directories.contains(of)));
         // (3)
         self.save_checkpoints(out);
         for (_, directory) in gone {

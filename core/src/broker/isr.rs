@@ -21,7 +21,8 @@ use crate::view::Level;
 impl Broker {
     /// A follower fetches from an offset: it has everything below.
     ///
-    /// Errors: why it is none of this partition's. What is wrong with the offset itself, the read will say.
+    /// Errors: why it is none of this partition's. Of an offset that does not fit the log, the read says what is wrong;
+    /// only where nothing is known of its epoch, or it lies below the log, `OffsetOutOfRange` is said here.
     pub(super) fn followed(
         &mut self,
         log: LogId,

@@ -115,6 +115,9 @@ impl Broker {
             },
             Found::Here(Err(error)) => return self.shard_failed::<M>(partition, &error.to_string(), out),
         };
+        if let Some(shard) = M::coordinators(self).shard_mut(partition) {
+            shard.reads();
+        }
         let read = self.purgatory.read(Reading::Load(Loading { kind: M::TOPIC, partition, generation, seek }));
         out.push(Effect::Read { read, extent });
     }

@@ -342,7 +342,7 @@ impl Node for Broker {
 
             // The logs.
             Event::Appended { log, end } => self.appended(log, end, out),
-            Event::Flushed { log, end } => self.flushed(now, log, end, out),
+            Event::Flushed { log, end, truncations } => self.flushed(now, log, (end, truncations), out),
             Event::Loaded { read, bytes } => self.loaded(now, read, &bytes, out),
             Event::Worked { work, done } => self.worked(now, work, *done, out),
             Event::Sealed { seal } => self.sealed(now, seal, out),

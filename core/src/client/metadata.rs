@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::connection::{LinkId, Network, Settings};
 use super::{Effect, Endpoint};
 use crate::error::ErrorCode;
-use crate::id::{BrokerId, LeaderEpoch};
+use crate::id::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::rng::Stream;
 use crate::time::Instant;
 
@@ -282,6 +282,18 @@ impl Metadata {
         {
             *known = Partition { leader: Some(id), leader_epoch };
             self.version += 1;
+        }
+    }
+
+    /// Somebody has written in that epoch: whoever led before does not any more, and who does is to be found out (Kafka's
+    /// `updateLastSeenEpochIfNewer`, KIP-320).
+    pub fn saw(&mut self, now: Instant, name: &TopicPartition, leader_epoch: LeaderEpoch) {
+        let topic = self.topics.iter_mut().find(|topic| topic.name == name.topic);
+        let known = topic.and_then(|topic| topic.partitions.get_mut(usize::try_from(name.partition).ok()?));
+        if let Some(known) = known.filter(|known| leader_epoch > known.leader_epoch) {
+            *known = Partition { leader: None, leader_epoch };
+            self.version += 1;
+            self.stale(now);
         }
     }
 

@@ -129,8 +129,19 @@ pub struct Offsets {
     /// Whose they are in the group: the member's id and its generation; none and −1 for nobody's.
     pub member: String,
     pub generation: i32,
-    /// Topic, partition, and the offset that comes next; those of a topic stand together.
-    pub offsets: Vec<(String, i32, i64)>,
+    /// Those of a topic stand together.
+    pub offsets: Vec<NextOffset>,
+}
+
+/// How far a partition has been worked off: Kafka's `OffsetAndMetadata`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NextOffset {
+    pub topic: String,
+    pub partition: i32,
+    /// That of the record that comes next.
+    pub offset: Offset,
+    /// In which epoch the last one before it was written; −1 is not known (KIP-320).
+    pub leader_epoch: LeaderEpoch,
 }
 
 /// What one poll() gave to an application that works it off in a transaction.

@@ -276,13 +276,19 @@ fn altered(
 fn change_list(configs: &mut BTreeMap<String, String>, setting: &Setting, operation: i8, value: &str) {
     let old = configs.get(setting.name).map(String::as_str).or(setting.default).unwrap_or_default();
     let mut items: Vec<&str> = old.split(',').filter(|item| !item.is_empty()).collect();
-    for item in value.split(',') {
-        let at = items.iter().position(|old| *old == item);
-        match (operation, at) {
-            (APPEND, None) => items.push(item),
-            (SUBTRACT, Some(at)) => drop(items.remove(at)),
-            _ => {}
-        }
+    if operation == APPEND {
+        let mut known: BTreeSet<&str> = items.iter().copied().collect();
+        items.extend(value.split(',').filter(|item| known.insert(item)));
+    } else {
+        let mut less: BTreeMap<&str, usize> = BTreeMap::new();
+        value.split(',').for_each(|item| *less.entry(item).or_default() += 1);
+        items.retain(|item| match less.get_mut(item).filter(|count| **count > 0) {
+            Some(count) => {
+                *count -= 1;
+                false
+            }
+            None => true,
+        });
     }
     let items = items.join(",");
     configs.insert(setting.name.to_owned(), items);

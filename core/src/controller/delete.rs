@@ -10,7 +10,7 @@
 //!    must not be taken for another topic's.
 //! 2. A reassignment of it ends there: all replicas go, those that it brought too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
@@ -50,6 +50,11 @@ impl Controller {
         let names_twice = twice(asked.iter().filter(|(_, id)| id.is_nil()).filter_map(|(name, _)| name.as_ref()));
         let ids_twice = twice(asked.iter().filter(|(name, id)| name.is_none() && !id.is_nil()).map(|(_, id)| id));
 
+        let by_id: BTreeMap<Uuid, TopicName> = match asked.iter().any(|(name, _)| name.is_none()) {
+            true => self.state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect(),
+            false => BTreeMap::new(),
+        };
+
         let mut results = Vec::new();
         let mut gone: BTreeSet<TopicName> = BTreeSet::new();
         for (name, id) in &asked {
@@ -68,7 +73,7 @@ impl Controller {
                     Some(topic) => Ok((name.clone(), topic.id, topic.partitions.len())),
                     None => Err(plain(ErrorCode::UnknownTopicOrPartition)),
                 },
-                (None, false) => match self.state.topics.iter().find(|(_, topic)| topic.id == *id) {
+                (None, false) => match by_id.get(id).and_then(|name| self.state.topics.get_key_value(name)) {
                     Some((name, topic)) => Ok((name.clone(), *id, topic.partitions.len())),
                     None => Err(plain(ErrorCode::UnknownTopicId)),
                 },

@@ -89,7 +89,8 @@ impl Controller {
 
     fn decide_topic(&mut self, topic: &CreatableTopic, partitions_in_batch: usize) -> Result<Topic, Refusal> {
         validate_name(&topic.name.0)?;
-        if let Some(other) = self.state.topics.keys().find(|name| **name != topic.name && collides(name, &topic.name)) {
+        let mut others = self.state.topics.keys().filter(|_| topic.name.contains(['.', '_']));
+        if let Some(other) = others.find(|name| **name != topic.name && collides(name, &topic.name)) {
             let message = format!("Topic '{}' collides with existing topic: {}", topic.name.0, other.0);
             return Err((ErrorCode::InvalidTopicException, message));
         }

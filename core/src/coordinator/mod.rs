@@ -12,7 +12,9 @@
 //!
 //! 1. `decide` changes nothing. [`Machine::replay`] writes what the log says, [`Machine::apply`] what memory alone holds,
 //!    and nothing else writes.
-//! 2. Records are replayed after the partition has taken them, so that what was refused needs no undoing.
+//! 2. Records are replayed after the partition has taken them, so that nothing of what was refused needs
+//!    undoing. What memory alone holds stays as it was decided, as in Kafka: a classic group whose state could not be
+//!    written is in it all the same.
 //! 3. Decisions are made on the newest state; a response goes out when all that it was made on is committed.
 //! 4. Who only reads sees what is committed: the state as it was at the high watermark is kept beside the newest one.
 //!

@@ -32,8 +32,11 @@ pub struct Shard<M: Machine> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Everything below has been read.
-    Loading(Offset),
+    /// Everything below `next` has been read; `reading` while a piece from there on is on its way from the log.
+    Loading {
+        next: Offset,
+        reading: bool,
+    },
     Active,
     Failed,
 }
@@ -68,14 +71,14 @@ impl<M: Machine> Shard<M> {
             machine,
             pending: VecDeque::new(),
             timers: Timers::new(),
-            stage: Stage::Loading(start),
+            stage: Stage::Loading { next: start, reading: false },
         }
     }
 
     /// Why it cannot be asked.
     pub fn active(&self) -> Result<(), ErrorCode> {
         match self.stage {
-            Stage::Loading(_) => Err(ErrorCode::CoordinatorLoadInProgress),
+            Stage::Loading { .. } => Err(ErrorCode::CoordinatorLoadInProgress),
             Stage::Active => Ok(()),
             Stage::Failed => Err(ErrorCode::NotCoordinator),
         }
@@ -100,23 +103,34 @@ impl<M: Machine> Shard<M> {
 
 /// Loading.
 impl<M: Machine> Shard<M> {
-    /// From where on the log is still to be read.
+    pub fn is_loading(&self) -> bool {
+        matches!(self.stage, Stage::Loading { .. })
+    }
+
+    /// From where on the log is to be read now: nothing is read twice, so not while a piece is on its way.
     pub fn loads_from(&self) -> Option<Offset> {
         match self.stage {
-            Stage::Loading(next) => Some(next),
-            Stage::Active | Stage::Failed => None,
+            Stage::Loading { next, reading: false } => Some(next),
+            Stage::Loading { reading: true, .. } | Stage::Active | Stage::Failed => None,
         }
     }
 
     /// What lies below has gone from the log.
     pub fn skip_to(&mut self, offset: Offset) {
-        self.stage = Stage::Loading(offset);
+        self.stage = Stage::Loading { next: offset, reading: false };
+    }
+
+    /// A piece was asked of the log, or a part of it that tells where the piece lies: [`Shard::replay_read`] is to come.
+    pub fn reads(&mut self) {
+        if let Stage::Loading { reading, .. } = &mut self.stage {
+            *reading = true;
+        }
     }
 
     /// Replays what was read from where the loading stands; a batch that is cut off at the end is read again. While it lies
     /// below the high watermark it counts as committed. Fails, saying why, where it makes no sense.
     pub fn replay_read(&mut self, bytes: bytes::Bytes, high_watermark: Offset) -> Result<(), String> {
-        let Stage::Loading(mut next) = self.stage else { return Ok(()) };
+        let Stage::Loading { mut next, .. } = self.stage else { return Ok(()) };
         let begin = next;
         let mut walk = batches(&bytes);
         for (header, slice) in &mut walk {
@@ -134,7 +148,7 @@ impl<M: Machine> Shard<M> {
             let why = walk.broken().map_or_else(|| "there is nothing".to_owned(), |broken| broken.to_string());
             return Err(format!("offset {begin}: {why}"));
         }
-        self.stage = Stage::Loading(next);
+        self.stage = Stage::Loading { next, reading: false };
         Ok(())
     }
 
@@ -159,11 +173,10 @@ impl<M: Machine> Shard<M> {
     /// Everything below `end` has been read.
     pub fn loaded(&mut self, end: Offset, high_watermark: Offset) {
         self.stage = Stage::Active;
-        let state = self.machine.state().clone();
         if high_watermark >= end {
-            self.committed = state;
+            self.committed = self.machine.state().clone();
         } else {
-            self.pending.push_back(Pending { end, state, deadline: Instant::ZERO, settled: None });
+            self.pend(end);
         }
     }
 
@@ -203,6 +216,12 @@ impl<M: Machine> Shard<M> {
     pub fn wait(&mut self, end: Offset, deadline: Instant, settled: Settled<M>) {
         let state = self.machine.state().clone();
         self.pending.push_back(Pending { end, state, deadline, settled: Some(settled) });
+    }
+
+    /// The state as it is now is committed with what ends there; nobody waits for it.
+    pub fn pend(&mut self, end: Offset) {
+        let state = self.machine.state().clone();
+        self.pending.push_back(Pending { end, state, deadline: Instant::ZERO, settled: None });
     }
 
     /// Where what is decided so far ends; `None` where all of it is committed.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes};
 use uuid::Uuid;
 
+use crate::protocol::strings;
+
 /// The fields of a structure, in their order.
 pub trait Fields: Clone + Default {
     fn fields(&mut self, version: i16, wire: &mut Wire) -> Result<(), Malformed>;
@@ -198,6 +200,7 @@ impl Wire {
     fn len(&mut self, len: Option<usize>, form: Len) -> Result<Option<usize>, Malformed> {
         let signed = match form {
             Len::Short => {
+                debug_assert!(len.is_none_or(|len| len <= strings::MAX_LEN), "it was to be refused at the border");
                 let mut short = len.map_or(-1, |len| len as i16);
                 self.i16(&mut short)?;
                 i64::from(short)

@@ -173,10 +173,10 @@ pub struct Log {
     appended: Offset,
     end: Offset,
     flushed: Offset,
-    /// Everything below is synced, or the driver was asked to sync it.
+    /// Everything below is synced, or the driver was asked to sync it since the last truncation.
     flush_asked: Offset,
-    /// Answers to flushes up to here may be about bytes that were cut off since.
-    distrusted: Offset,
+    /// Counts truncations: the answer to a flush that was asked for before one may speak of bytes that were cut off since.
+    truncations: u32,
     /// When the log was last synced.
     flushed_at: Instant,
     /// Counts truncations, and segments that were replaced: positions that a look-up took down before one mean nothing
@@ -340,9 +340,9 @@ impl Log {
         self.appended = self.appended.max(end.min(self.end));
     }
 
-    /// The driver synced everything below `end`: the recovery point.
-    pub fn flushed(&mut self, now: Now, end: Offset) {
-        if end <= self.distrusted {
+    /// The driver synced everything below `end`, as it was asked to after so many truncations: the recovery point.
+    pub fn flushed(&mut self, now: Now, end: Offset, truncations: u32) {
+        if truncations != self.truncations {
             return;
         }
         self.flushed = self.flushed.max(end.min(self.end));
@@ -385,7 +385,7 @@ impl Log {
         if cut.generation != self.generation || cut.end > self.end {
             return;
         }
-        self.distrust_flushes();
+        self.truncations = self.truncations.wrapping_add(1);
         self.generation = self.generation.wrapping_add(1);
         self.segments.truncate(self.segments.partition_point(|segment| segment.base <= cut.segment));
         let segment = Arc::make_mut(self.segments.last_mut().expect("(3)"));
@@ -411,7 +411,7 @@ impl Log {
         self.high_watermark = self.high_watermark.min(cut.end);
         self.log_start = self.log_start.min(cut.end);
         self.flushed = self.flushed.min(cut.end);
-        self.flush_asked = self.flush_asked.min(cut.end);
+        self.flush_asked = self.flushed;
         self.cleaned = self.cleaned.map(|cleaned| cleaned.min(cut.end));
         if self.epochs.truncate_from_end(cut.end) {
             self.save_epochs(out);
@@ -489,14 +489,7 @@ impl Log {
     fn flush_below(&mut self, end: Offset, out: &mut Vec<Effect>) {
         if end > self.flush_asked {
             self.flush_asked = end;
-            out.push(Effect::Flush { log: self.id, end });
-        }
-    }
-
-    /// Bytes are about to be cut off: a flush that is on its way will speak of them.
-    fn distrust_flushes(&mut self) {
-        if self.flush_asked > self.flushed {
-            self.distrusted = self.distrusted.max(self.flush_asked);
+            out.push(Effect::Flush { log: self.id, end, truncations: self.truncations });
         }
     }
 

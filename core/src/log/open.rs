@@ -77,7 +77,7 @@ impl Log {
             end: start,
             flushed: start,
             flush_asked: start,
-            distrusted: -1,
+            truncations: 0,
             flushed_at: now.instant,
             generation: 0,
             cleaned: checkpoints.cleaned,

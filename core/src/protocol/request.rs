@@ -8,7 +8,7 @@ use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, FetchRequest, Produce
 use kafka_protocol::protocol::buf::ByteBufMut;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use super::{by_id, log_dirs, markers};
+use super::{by_id, log_dirs, markers, strings};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::record::check::{Checked, Invalid, check_within};
@@ -237,6 +237,7 @@ impl Unchecked {
             let correlation_id = header.correlation_id;
             return Err(DecodeError::UnsupportedVersion { api_key, version, correlation_id });
         };
+        strings::check(&body).map_err(malformed)?;
         let mut unchecked = Unchecked::new(api_key, version, header.correlation_id, header.client_id, body);
         unchecked.request.len = len;
         Ok(unchecked)

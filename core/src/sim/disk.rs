@@ -22,8 +22,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::capacity::span;
-use crate::broker::Effect;
-use crate::broker::Image;
+use crate::broker::{Effect, Event, Image};
 use crate::id::{LogId, Offset, ReadId, WorkId};
 use crate::log::Extent;
 use crate::log::LogImage;
@@ -103,7 +102,7 @@ struct LogFiles {
     /// What the process has asked for and is not done.
     queue: VecDeque<Op>,
     writing: VecDeque<Op>,
-    syncs: VecDeque<(Offset, Place)>,
+    syncs: VecDeque<Syncing>,
     /// Everything before it would survive the machine.
     durable: Place,
     /// How far the log had got when, for the kernel's own writing back.
@@ -137,6 +136,14 @@ struct Chunk {
     bytes: Bytes,
 }
 
+/// A flush that is on its way.
+#[derive(Clone)]
+struct Syncing {
+    end: Offset,
+    truncations: u32,
+    place: Place,
+}
+
 #[derive(Clone)]
 enum Op {
     Append { stamp: Stamp, batch: Batch },
@@ -145,7 +152,7 @@ enum Op {
     Delete { below: Offset },
     Replace { segment: Offset, below: Offset },
     IndexAborted { segment: Offset, position: u32, entries: Bytes },
-    Flush { end: Offset },
+    Flush { end: Offset, truncations: u32 },
 }
 
 /// What a finished write means.
@@ -176,7 +183,7 @@ impl Disk {
             Effect::IndexAborted { log, segment, position, entries } => {
                 (log, Op::IndexAborted { segment, position, entries })
             }
-            Effect::Flush { log, end } => (log, Op::Flush { end }),
+            Effect::Flush { log, end, truncations } => (log, Op::Flush { end, truncations }),
             effect => return self.write_aside(now, effect),
         };
         self.submit_op(now, log, op)
@@ -227,11 +234,11 @@ impl Disk {
     }
 
     /// The oldest sync of this log is done: everything below the offset survives.
-    pub fn synced(&mut self, log: LogId) -> Option<Offset> {
+    pub fn synced(&mut self, log: LogId) -> Option<Event> {
         let (files, _) = self.files_mut(log)?;
-        let (end, place) = files.syncs.pop_front()?;
+        let Syncing { end, truncations, place } = files.syncs.pop_front()?;
         files.durable = files.durable.max(place);
-        Some(end)
+        Some(Event::Flushed { log, end, truncations })
     }
 
     pub fn open(&mut self, log: LogId, directory: String, base: Offset, found: bool) {
@@ -493,7 +500,7 @@ impl LogFiles {
                 }
                 let end = self.end_place();
                 self.durable = self.durable.min(end);
-                self.syncs.iter_mut().for_each(|(_, place)| *place = (*place).min(end));
+                self.syncs.iter_mut().for_each(|sync| sync.place = sync.place.min(end));
                 self.dirty.clear();
                 // Recovery cuts a log off where it cannot be read; nothing else is cut before that.
                 self.broken = None;
@@ -512,9 +519,9 @@ impl LogFiles {
                     one.aborted = [kept, &entries].concat().into();
                 }
             }
-            Op::Flush { end } => {
+            Op::Flush { end, truncations } => {
                 let place = self.end_place();
-                self.syncs.push_back((end, place));
+                self.syncs.push_back(Syncing { end, truncations, place });
                 written.syncs = 1;
             }
         }

@@ -447,8 +447,8 @@ impl Simulation {
             }
             What::Synced { node, incarnation, log } => {
                 let Some(host) = self.host_mut(node, incarnation) else { return false };
-                let Some(end) = host.disk.synced(log) else { return false };
-                self.tell_broker(node, broker::Event::Flushed { log, end });
+                let Some(flushed) = host.disk.synced(log) else { return false };
+                self.tell_broker(node, flushed);
                 true
             }
             What::Loaded { node, incarnation } => {

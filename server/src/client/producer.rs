@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use ottla_core::client::producer::Settings;
-use ottla_core::client::{self, Call, Command, Event, Offsets, Report, SendRecord, Turn};
+use ottla_core::client::{self, Call, Command, Event, NextOffset, Offsets, Report, SendRecord, Turn};
 use ottla_core::time::Instant as NodeInstant;
 use tokio::sync::oneshot;
 use tracing::debug;
@@ -280,8 +280,13 @@ impl Producer {
         offsets: &[(TopicPartition, i64)],
         group: &GroupMetadata,
     ) -> Result<(), Exception> {
-        let named = |(name, offset): &(TopicPartition, i64)| (name.topic.to_string(), name.partition, *offset);
-        let mut offsets: Vec<_> = offsets.iter().map(named).collect();
+        let next = |(name, offset): &(TopicPartition, i64)| NextOffset {
+            topic: name.topic.to_string(),
+            partition: name.partition,
+            offset: *offset,
+            leader_epoch: -1,
+        };
+        let mut offsets: Vec<_> = offsets.iter().map(next).collect();
         offsets.sort();
         let (member, generation) = (group.member_id.clone(), group.generation);
         self.call(Call::SendOffsets(Offsets { group: group.group_id.clone(), member, generation, offsets }))

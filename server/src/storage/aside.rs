@@ -90,7 +90,8 @@ impl LogFiles {
             fs::write(named(&aside.stem, "txnindex", CLEANED), txn_index)?;
             aside.has_aborted = true;
         }
-        let files = aside.files().collect();
+        // Open: they may be discarded before they are synced.
+        let files = aside.files().map(|path| File::options().write(true).open(path)).collect::<io::Result<_>>()?;
         Ok(Job::Seal { log, seal, files, modified })
     }
 

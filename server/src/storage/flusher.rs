@@ -27,6 +27,7 @@ pub enum Job {
     Sync {
         log: LogId,
         end: Offset,
+        truncations: u32,
         files: Vec<Unsynced>,
     },
     /// A file that was replaced by renaming, and its directory.
@@ -39,7 +40,7 @@ pub enum Job {
     Seal {
         log: LogId,
         seal: WorkId,
-        files: Vec<PathBuf>,
+        files: Vec<File>,
         modified: Timestamp,
     },
     /// Segments were replaced: their files go when the new names are safe.
@@ -171,18 +172,20 @@ impl Job {
     /// What is `synced` need not be synced again.
     fn run(self, ledger: &Ledger, synced: bool) -> Option<Event> {
         match self {
-            Job::Sync { log, end, files } if synced => {
+            Job::Sync { log, end, truncations, files } if synced => {
                 files.iter().for_each(|files| ledger.synced(&files.claim));
-                Some(Event::Flushed { log, end })
+                Some(Event::Flushed { log, end, truncations })
             }
             Job::SyncFile { path, version, contents } if synced => {
                 ledger.synced_file(&path, version, contents);
                 None
             }
-            Job::Sync { log, end, files } => Some(match files.iter().try_for_each(|files| files.sync(ledger)) {
-                Ok(()) => Event::Flushed { log, end },
-                Err(error) => Event::Offline { log, cause: error.to_string() },
-            }),
+            Job::Sync { log, end, truncations, files } => {
+                Some(match files.iter().try_for_each(|files| files.sync(ledger)) {
+                    Ok(()) => Event::Flushed { log, end, truncations },
+                    Err(error) => Event::Offline { log, cause: error.to_string() },
+                })
+            }
             Job::SyncFile { path, version, contents } => {
                 let synced = File::open(&path)
                     .and_then(|file| file.sync_data())
@@ -215,10 +218,9 @@ impl Job {
     }
 }
 
-fn seal_files(files: &[PathBuf], modified: Timestamp) -> io::Result<()> {
+fn seal_files(files: &[File], modified: Timestamp) -> io::Result<()> {
     let modified = UNIX_EPOCH + Duration::from_millis(u64::try_from(modified.0).unwrap_or(0));
-    for path in files {
-        let file = File::options().write(true).open(path)?;
+    for file in files {
         file.set_modified(modified)?;
         file.sync_all()?;
     }

@@ -120,8 +120,8 @@ impl Ledger {
     /// A segment, or a log's directory.
     pub fn gone(&self, path: &Path) {
         let mut entries = self.entries();
-        entries.segments.retain(|stem, _| !stem.starts_with(path));
-        entries.files.retain(|file, _| !file.starts_with(path));
+        take_below(&mut entries.segments, path);
+        take_below(&mut entries.files, path);
     }
 
     /// A small file was replaced; gives the number of that version.
@@ -186,6 +186,14 @@ impl Ledger {
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().expect("not poisoned")
+    }
+}
+
+/// That path and what lies below it are together, in the order of paths.
+fn take_below<T>(entries: &mut BTreeMap<PathBuf, T>, path: &Path) {
+    let below = entries.range(path.to_owned()..).map(|(one, _)| one).take_while(|one| one.starts_with(path));
+    for one in below.cloned().collect::<Vec<_>>() {
+        entries.remove(&one);
     }
 }
 

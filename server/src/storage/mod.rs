@@ -217,12 +217,12 @@ impl Storage {
             Effect::Roll { base, last, .. } => {
                 files.roll(base, last)?;
             }
-            Effect::Flush { end, .. } => {
+            Effect::Flush { end, truncations, .. } => {
                 let mut dirty = Vec::new();
                 for segment in files.segments.iter_mut().filter(|segment| segment.base < end) {
                     segment.take_dirty(&mut dirty)?;
                 }
-                let sync = Job::Sync { log, end, files: dirty };
+                let sync = Job::Sync { log, end, truncations, files: dirty };
                 self.sync(sync);
             }
             Effect::Truncate { end, segment, position, .. } => {

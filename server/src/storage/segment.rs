@@ -36,6 +36,8 @@ pub static OPENED: AtomicUsize = AtomicUsize::new(0);
 pub enum Dirty {
     Open(Arc<File>),
     Closed(PathBuf),
+    /// Of files that are new.
+    Directory(PathBuf),
 }
 
 pub struct Segment {
@@ -53,6 +55,8 @@ pub struct Segment {
     txn_index: Index,
     /// Written since it was last handed to the flusher.
     dirty: bool,
+    /// Its files were made since then.
+    new: bool,
     /// A file of it was needed since it was last asked to close them.
     used: bool,
     pub ledger: Arc<Ledger>,
@@ -72,6 +76,7 @@ impl Segment {
             time_index: Index::default(),
             txn_index: Index::default(),
             dirty: false,
+            new: false,
             used: false,
             ledger: ledger.clone(),
         }
@@ -79,7 +84,7 @@ impl Segment {
 
     /// A new one, its files made, and empty.
     pub fn create(directory: &Path, base: Offset, ledger: &Arc<Ledger>) -> io::Result<Segment> {
-        let segment = Segment::at(directory, base, ledger);
+        let segment = Segment { new: true, ..Segment::at(directory, base, ledger) };
         let [log, index, time_index, _] = segment.paths();
         for path in [log, index, time_index] {
             File::create(path)?;
@@ -194,7 +199,12 @@ impl Segment {
             Some(file) => Dirty::Open(file.clone()),
             None => Dirty::Closed(path),
         });
-        dirty.push(Unsynced { files: files.collect(), claim });
+        let mut files: Vec<Dirty> = files.collect();
+        if std::mem::take(&mut self.new) {
+            // As Kafka's `flushDir`; the directory may be as new as they are.
+            files.extend(self.stem.ancestors().skip(1).take(2).map(|path| Dirty::Directory(path.to_owned())));
+        }
+        dirty.push(Unsynced { files, claim });
         Ok(())
     }
 
@@ -280,13 +290,15 @@ impl Dirty {
     pub fn open(&self) -> io::Result<Arc<File>> {
         match self {
             Dirty::Open(file) => Ok(file.clone()),
-            Dirty::Closed(path) => Ok(Arc::new(File::open(path)?)),
+            Dirty::Closed(path) | Dirty::Directory(path) => Ok(Arc::new(File::open(path)?)),
         }
     }
 
     /// Waits until the file is on the disk. One that is gone needs nothing more.
     pub fn sync(&self) -> io::Result<()> {
         match self.open() {
+            // Names are not what `fdatasync` must write.
+            Ok(file) if matches!(self, Dirty::Directory(_)) => file.sync_all(),
             Ok(file) => file.sync_data(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),

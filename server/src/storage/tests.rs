@@ -193,11 +193,11 @@ fn many_logs_are_synced_at_once_and_each_is_answered() {
     let create = |log: LogId| Effect::Open { log, directory: format!("orders-{}", log.0), base: 0, found: false };
     enact(&mut storage, logs.clone().map(create));
     enact(&mut storage, logs.clone().map(|log| append_to(log, 0)));
-    enact(&mut storage, logs.clone().map(|log| Effect::Flush { log, end: 1 }));
+    enact(&mut storage, logs.clone().map(|log| Effect::Flush { log, end: 1, truncations: 0 }));
     storage.close(&mut Vec::new()).unwrap();
     drop(storage);
     let flushed = told.iter().map(|event| match event {
-        Event::Flushed { log, end: 1 } => log,
+        Event::Flushed { log, end: 1, .. } => log,
         other => panic!("{other}"),
     });
     assert_eq!(flushed.collect::<Vec<_>>(), logs.collect::<Vec<_>>());
@@ -207,7 +207,7 @@ fn many_logs_are_synced_at_once_and_each_is_answered() {
 fn three_segments(root: &Path) -> Storage {
     let mut storage = storage(root);
     let roll = |base| Effect::Roll { log: LOG, base, last: None };
-    let flush = Effect::Flush { log: LOG, end: 5 };
+    let flush = Effect::Flush { log: LOG, end: 5, truncations: 0 };
     let effects =
         [open("orders-0", false), append(0), append(1), roll(2), append(2), append(3), roll(4), append(4), flush];
     enact(&mut storage, effects);

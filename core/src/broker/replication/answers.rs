@@ -1,6 +1,8 @@
 //! What a follower does with its leader's answers. The cases and their consequences are those of Kafka's
 //! `AbstractFetcherThread`.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{
     FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, ResponseKind, TopicName,
@@ -148,15 +150,14 @@ impl Broker {
         let mut answered = Vec::with_capacity(asked.len());
         let mut fenced = Vec::new();
         let Some(fetcher) = self.replication.fetchers.get_mut(&leader) else { return answered };
+        let told: BTreeMap<_, _> = told.iter().map(|(topic, partition, ..)| (*topic, *partition)).zip(told).collect();
         for (log, epoch) in asked {
             let Some(followed) = fetcher.partitions.get(log) else { continue };
             if followed.epoch != *epoch || followed.progress != stands {
                 continue;
             }
-            let of = |(topic, partition, ..): &&(&TopicName, i32, i16, T)| {
-                **topic == followed.name.topic && *partition == followed.name.partition
-            };
-            match told.iter().find(of).map(|(_, _, code, value)| (ErrorCode::try_from_code(*code), *value)) {
+            let answer = told.get(&(&followed.name.topic, followed.name.partition));
+            match answer.map(|(_, _, code, value)| (ErrorCode::try_from_code(*code), *value)) {
                 Some((None, value)) => answered.push((*log, value)),
                 Some((Some(ErrorCode::FencedLeaderEpoch), _)) => fenced.push(*log),
                 _ => fetcher.rest(*log, until),

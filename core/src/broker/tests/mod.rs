@@ -219,7 +219,7 @@ impl Room {
                     file.get_mut().extend_from_slice(&batch.bytes[61..]);
                     events.push(Event::Appended { log, end: stamp.header(&batch).next_offset() });
                 }
-                Effect::Flush { log, end } => events.push(Event::Flushed { log, end }),
+                Effect::Flush { log, end, truncations } => events.push(Event::Flushed { log, end, truncations }),
                 Effect::Roll { log, base, .. } => {
                     self.logs.get_mut(&log).unwrap().segments.insert(base, Vec::new());
                 }

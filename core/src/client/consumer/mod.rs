@@ -50,7 +50,7 @@ use super::connection::{LinkId, Network};
 use super::metadata::Metadata;
 use super::serdes::Serde;
 use super::setting;
-use super::{Command, Effect, Endpoint, Event, Polled, Read, Report};
+use super::{Command, Effect, Endpoint, Event, NextOffset, Polled, Read, Report};
 use crate::id::{Offset, TopicPartition};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
@@ -405,7 +405,12 @@ impl Consumer {
             _ => polled.records[polled.records.len() - 1].offset + 1,
         };
         self.working = Some((Tenure { index, count: position.tenure }, polled.records[0].offset));
-        polled.offsets.offsets.push((position.topic.to_string(), position.partition, next));
+        polled.offsets.offsets.push(NextOffset {
+            topic: position.topic.to_string(),
+            partition: position.partition,
+            offset: next,
+            leader_epoch: position.epoch,
+        });
         out.push(Effect::Report(Report::Polled(Arc::new(polled))));
     }
 

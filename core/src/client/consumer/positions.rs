@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A member of a group keeps the places of what it has let go of ([`State::Free`]): whoever waits for an answer about one
-//! asks by its [`Tenure`].
+//! asks by its [`Tenure`]. (Not for ListOffsets: what an earlier question was answered tells as well where to begin.)
 //!
 //! A position is read from its partition's leader, or from the follower that the leader named (KIP-392), until that one
 //! refuses or `metadata.max.age.ms` have passed.
@@ -278,7 +278,10 @@ pub fn told(
             _ => Err(ErrorCode::UnknownServerError),
         };
         position.state = match result {
-            Ok(offset) => State::At(offset),
+            Ok(offset) => {
+                position.to_end = false;
+                State::At(offset)
+            }
             Err(_) => State::Unknown,
         };
         position.epoch = answer.map_or(-1, |answer| answer.leader_epoch);

@@ -139,12 +139,14 @@ impl Application {
         self.sequence
     }
 
-    /// What a consumer gave is one transaction, with a record to `topic` for each of its own.
+    /// What a consumer gave is one transaction, with a record to `topic` for each of its own. It comes whole: the consumer
+    /// gives no more than `max.poll.records`, and nothing again before this has ended.
     pub fn process(&mut self, polled: &Polled, topic: &TopicName) {
         if self.closed {
             return;
         }
-        self.ask(Method::Transaction(Turn::Begin));
+        let mut call = |method| self.waiting.push_back(MethodCall::new(method, None));
+        call(Method::Transaction(Turn::Begin));
         for read in &polled.records {
             // It says what it was made of, so that what arrives can be matched with what was read.
             let value = format!("{}:{}-{}", polled.offsets.group, read.partition, read.offset);
@@ -155,11 +157,11 @@ impl Application {
                 ..SendRecord::default()
             };
             let chosen = Arc::new(Chosen { topic: topic.clone(), record, headers: Vec::new() });
-            let number = self.number();
-            self.ask(Method::Send(number, Made::Chosen(chosen)));
+            call(Method::Send(self.sequence, Made::Chosen(chosen)));
+            self.sequence += 1;
         }
-        self.ask(Method::SendOffsets(Arc::new(polled.offsets.clone())));
-        self.ask(Method::Transaction(Turn::Commit));
+        call(Method::SendOffsets(Arc::new(polled.offsets.clone())));
+        call(Method::Transaction(Turn::Commit));
     }
 
     /// Changes the rate. The next record comes one interval from now; who makes no more ends what is open.

@@ -30,6 +30,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 
+use super::count;
 use super::record::{self, GroupValue};
 use crate::coordinator::wire::{Malformed, Wire};
 use crate::coordinator::{Reply, Waiter};
@@ -309,8 +310,7 @@ impl Classic {
 
     fn count(&mut self, protocols: &[Protocol], more: bool) {
         for protocol in protocols {
-            let count = self.supported.get(&protocol.name).copied().unwrap_or(0);
-            self.supported.insert(protocol.name.clone(), if more { count + 1 } else { count.saturating_sub(1) });
+            count(&mut self.supported, &protocol.name, more);
         }
     }
 }

@@ -18,6 +18,7 @@ use super::turn::Turn;
 use super::{Group, Groups, Next, Timer, wire_text};
 use crate::coordinator::{Around, Decision, Reply, Waiter};
 use crate::error::ErrorCode;
+use crate::protocol::strings;
 use crate::time::Duration;
 
 /// Kafka's: how long a new member that does not know its id yet may wait to join.
@@ -163,6 +164,10 @@ impl Turn<'_> {
             None => join.waiter.asked.client_id.clone().unwrap_or_default(),
         };
         let id: Arc<str> = format!("{prefix}-{}", join.dice).into();
+        if id.len() > strings::MAX_LEN {
+            // Kafka, too, finds out that it cannot write such a member down.
+            return self.reply(refused(join.waiter, "", ErrorCode::UnknownServerError));
+        }
         if let Some(instance) = instance {
             let known = self.group.static_members.get(&*instance).cloned();
             return match known {

@@ -387,6 +387,21 @@ struct Committer<'a> {
     version: i16,
 }
 
+/// One more, or less, of that name; none is not kept.
+fn count(counts: &mut SharedMap<Arc<str>, usize>, name: &Arc<str>, more: bool) {
+    let mut number = counts.get(name).copied().unwrap_or(0);
+    step(&mut number, more);
+    if number == 0 {
+        counts.remove(name);
+    } else {
+        counts.insert(name.clone(), number);
+    }
+}
+
+fn step(count: &mut usize, more: bool) {
+    *count = if more { *count + 1 } else { count.saturating_sub(1) };
+}
+
 /// Nothing happens, and the answer says why.
 fn refused(mut reply: Reply, error: ErrorCode) -> Decision<Groups> {
     refuse(&mut reply.body, error);

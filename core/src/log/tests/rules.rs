@@ -60,7 +60,7 @@ fn flush_messages_and_flush_ms_ask_once() {
     log.append(at(20), batch(&[0], 10), 0, None, ORIGIN, &mut out).unwrap();
     assert_eq!((flushes(&out), log.deadline(), log.recovery_point()), (1, None, 0));
     log.appended(3);
-    log.flushed(at(30), 3);
+    log.flushed(at(30), 3, 0);
     assert_eq!(log.recovery_point(), 3);
     log.append(at(40), batch(&[0], 10), 0, None, ORIGIN, &mut out).unwrap();
     log.tick(at(79), &mut out);

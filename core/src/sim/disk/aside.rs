@@ -120,7 +120,7 @@ impl LogFiles {
             }
         };
         moved(&mut self.durable);
-        self.syncs.iter_mut().for_each(|(_, place)| moved(place));
+        self.syncs.iter_mut().for_each(|sync| moved(&mut sync.place));
         self.dirty.iter_mut().for_each(|(_, place)| moved(place));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Action;
 use super::line::{Line, Parsed, none_of};
 use super::names::topic_name;
-use crate::client::{Command, Offsets, SendRecord, consumer, producer};
+use crate::client::{Command, NextOffset, Offsets, SendRecord, consumer, producer};
 
 impl Line<'_> {
     pub(super) fn producer(&self, from: usize) -> Parsed<Action> {
@@ -97,11 +97,14 @@ impl Line<'_> {
     pub(super) fn offsets(&self, from: usize) -> Parsed<Action> {
         let client = self.client(from + 1, true, false)?;
         let group = self.text(from + 2, "a group, such as shop")?;
-        let mut offsets: Vec<(String, i32, i64)> = Vec::new();
+        let mut offsets: Vec<NextOffset> = Vec::new();
         for (name, value, word) in self.properties(from + 3)? {
             let place = name.rsplit_once('-').and_then(|(topic, index)| Some((topic, index.parse::<u16>().ok()?)));
             match (place.filter(|(topic, _)| topic_name(topic).is_ok()), value.parse::<i64>()) {
-                (Some((topic, partition)), Ok(at @ 0..)) => offsets.push((topic.to_string(), i32::from(partition), at)),
+                (Some((topic, partition)), Ok(offset @ 0..)) => {
+                    let (topic, partition) = (topic.to_string(), i32::from(partition));
+                    offsets.push(NextOffset { topic, partition, offset, leader_epoch: -1 });
+                }
                 _ => return self.at(&word, "expected a partition with the offset that comes next: orders-0=42"),
             }
         }

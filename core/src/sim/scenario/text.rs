@@ -112,7 +112,7 @@ fn command(f: &mut Formatter<'_>, client: &str, command: &Command) -> fmt::Resul
         Command::Transaction(turn) => write!(f, "{} {client}", turn.word()),
         Command::SendOffsets(offsets) => {
             write!(f, "offsets {client} {}", offsets.group)?;
-            offsets.offsets.iter().try_for_each(|(topic, partition, at)| write!(f, " {topic}-{partition}={at}"))
+            offsets.offsets.iter().try_for_each(|next| write!(f, " {}-{}={}", next.topic, next.partition, next.offset))
         }
         Command::Seek { name, offset } => write!(f, "seek {client} {name} {offset}"),
         Command::Pause { name } => write!(f, "pause {client} {name}"),

@@ -423,6 +423,7 @@ impl Offsets {
                     position.committed = offset;
                     position.state = State::At(offset);
                     position.epoch = epoch;
+                    around.metadata.saw(around.now, &name, epoch);
                     position.validity = if epoch >= 0 { Validity::Doubtful } else { Validity::Valid };
                 }
                 None if around.settings.reset == Reset::None => {

@@ -85,10 +85,15 @@ fn join(fake: &mut Fake<Consumer>, generation: i32) -> RequestKind {
 
 /// Where the group is in both partitions; −1: nowhere.
 fn fetch_offsets(fake: &mut Fake<Consumer>, offset: i64) {
+    fetch_offsets_of(fake, offset, -1);
+}
+
+/// The same, the record before it written in that epoch.
+fn fetch_offsets_of(fake: &mut Fake<Consumer>, offset: i64, epoch: i32) {
     let (_, conn, request) = asked(fake, ApiKey::OffsetFetch);
     let partition = |index| {
         let answer = OffsetFetchResponsePartitions::default().with_partition_index(index);
-        answer.with_committed_offset(offset).with_committed_leader_epoch(-1)
+        answer.with_committed_offset(offset).with_committed_leader_epoch(epoch)
     };
     let topic =
         OffsetFetchResponseTopics::default().with_name(topic()).with_partitions((0..2).map(partition).collect());
@@ -117,6 +122,22 @@ fn told(fake: &Fake<Consumer>) -> Vec<String> {
         _ => None,
     };
     fake.reports.iter().filter_map(told).collect()
+}
+
+#[test]
+fn who_led_before_the_epoch_that_was_committed_is_not_read_from() {
+    let mut fake = member("");
+    find(&mut fake);
+    refuse_join(&mut fake, ErrorCode::MemberIdRequired, "m");
+    join(&mut fake, 1);
+    fake.leaders = vec![(2, 1), (2, 1)];
+    fetch_offsets_of(&mut fake, 7, 1);
+    assert_eq!(asks(&fake, ApiKey::Fetch), 0, "broker 3 may not know yet that it leads no more");
+    fake.pass(200);
+    let (to, _, request) = asked(&mut fake, ApiKey::OffsetForLeaderEpoch);
+    let RequestKind::OffsetForLeaderEpoch(body) = request.body else { unreachable!() };
+    let partition = &body.topics[0].partitions[0];
+    assert_eq!((to, partition.current_leader_epoch, partition.leader_epoch), (endpoint(2), 1, 1));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use kafka_protocol::messages::{
 };
 
 use super::*;
-use crate::client::Offsets;
 use crate::client::fake::coordinator;
+use crate::client::{NextOffset, Offsets};
 
 /// Of the first batch in a Produce: producer id, epoch, sequence, and whether it is transactional.
 fn stamp(request: &Request) -> (i64, i16, i32, bool) {
@@ -401,13 +401,16 @@ fn offsets_become_part_of_a_transaction() {
     let mut fake = transactional("", 2);
     turn(&mut fake, Turn::Begin);
     let (group, member) = ("shop".to_owned(), String::new());
-    let offsets = vec![("orders".to_owned(), 0, 42)];
+    let offsets = vec![NextOffset { topic: "orders".to_owned(), partition: 0, offset: 42, leader_epoch: 3 }];
     fake.step(Event::Command(Command::SendOffsets(Offsets { group, member, generation: -1, offsets }).into()));
     let (_, conn, request) = fake.request();
     let RequestKind::FindCoordinator(asked) = &request.body else { panic!("{request:?}") };
     fake.answer(conn, &request, coordinator(asked));
     let (_, conn, request) = fake.request();
     assert_eq!((request.api_key, request.version), (ApiKey::TxnOffsetCommit, 5));
+    let RequestKind::TxnOffsetCommit(asked) = &request.body else { panic!("{request:?}") };
+    let partition = &asked.topics[0].partitions[0];
+    assert_eq!((partition.committed_offset, partition.committed_leader_epoch), (42, 3));
     fake.answer(conn, &request, ResponseKind::TxnOffsetCommit(TxnOffsetCommitResponse::default()));
     turn(&mut fake, Turn::Commit);
     ended(&mut fake, true, 0, Some(1));

@@ -22,7 +22,7 @@ use crate::client::producer::Tag;
 use crate::client::producer::accumulator::{Accumulator, QueueId};
 use crate::client::producer::sender::Around;
 use crate::client::producer::sequences::ProducerIdAndEpoch;
-use crate::client::{Endpoint, Offsets};
+use crate::client::{Endpoint, NextOffset, Offsets};
 use crate::error::ErrorCode;
 use crate::time::Duration;
 
@@ -289,10 +289,11 @@ impl TransactionManager {
             Asked::CommitOffsets(offsets) => {
                 let text = |text: &str| StrBytes::from_string(text.to_owned());
                 let mut topics: Vec<TxnOffsetCommitRequestTopic> = Vec::new();
-                for (topic, partition, offset) in &offsets.offsets {
+                for NextOffset { topic, partition, offset, leader_epoch } in &offsets.offsets {
                     let partition = TxnOffsetCommitRequestPartition::default()
                         .with_partition_index(*partition)
                         .with_committed_offset(*offset)
+                        .with_committed_leader_epoch(*leader_epoch)
                         .with_committed_metadata(Some(StrBytes::default()));
                     match topics.last_mut().filter(|known| *known.name.0 == **topic) {
                         Some(known) => known.partitions.push(partition),

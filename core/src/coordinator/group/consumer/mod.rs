@@ -43,8 +43,8 @@ use uuid::Uuid;
 
 use self::assignment::{Owned, Partitions};
 use self::hash::group_hash;
-use super::Committer;
 use super::record::{ClassicMetadata, CurrentValue, MemberKey, MemberValue, Record, RegexValue, TargetValue};
+use super::{Committer, count, step};
 use crate::error::ErrorCode;
 use crate::protocol::cluster::ClusterState;
 use crate::shared_map::SharedMap;
@@ -465,19 +465,5 @@ impl Consumer {
         } else {
             self.topics.insert(topic.clone(), wanted);
         }
-    }
-}
-
-fn step(count: &mut usize, more: bool) {
-    *count = if more { *count + 1 } else { count.saturating_sub(1) };
-}
-
-fn count(counts: &mut SharedMap<Arc<str>, usize>, name: &Arc<str>, more: bool) {
-    let mut number = counts.get(name).copied().unwrap_or(0);
-    step(&mut number, more);
-    if number == 0 {
-        counts.remove(name);
-    } else {
-        counts.insert(name.clone(), number);
     }
 }

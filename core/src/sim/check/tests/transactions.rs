@@ -8,7 +8,7 @@ use super::super::{
     contiguous_sequences, fenced_epoch, lost_write, poll_skip, same_marker, stable_offset, transaction_timeout,
 };
 use super::*;
-use crate::client::{Offsets, Polled, Read, TransactionStage};
+use crate::client::{NextOffset, Offsets, Polled, Read, TransactionStage};
 use crate::record::{Marker, TimestampType};
 
 /// A log of one partition, all of it committed.
@@ -289,7 +289,7 @@ fn working() -> (Checks, Report) {
         group: "g".to_owned(),
         member: "m".to_owned(),
         generation: 1,
-        offsets: vec![(topic().to_string(), 0, 2)],
+        offsets: vec![NextOffset { topic: topic().to_string(), partition: 0, offset: 2, leader_epoch: -1 }],
     };
     (checks, Report::Polled(Arc::new(Polled { offsets, records: vec![read(0), read(1)] })))
 }
