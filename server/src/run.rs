@@ -2,7 +2,9 @@
 //!
 //! Exit code 0: every expectation and invariant held. 1: one did not. 2: the text is wrong, or cannot be read.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant as Clock;
@@ -131,7 +133,12 @@ fn read(file: &std::path::Path) -> Result<(String, String), String> {
         let (text, _) = link::decode(&format!("v{fragment}"))?;
         return Ok(("link".to_owned(), text));
     }
-    match std::fs::read(file) {
+    // More than a scenario can have is not read.
+    let bytes = File::open(file).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(parse::MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
+    });
+    match bytes {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok((name, text)),
             Err(_) => Err(format!("{name} is not UTF-8")),

@@ -362,9 +362,12 @@ async fn stop(server: Arc<Server>, data: &Path, mut signals: Signals) -> anyhow:
     };
     tokio::select! {
         result = all => result,
-        name = signals.next() => bail!("{name} again: stopped without waiting; recovery will check the logs"),
+        name = signals.again() => bail!("{name} again: stopped without waiting; recovery will check the logs"),
     }
 }
+
+/// A signal that follows another so soon is the same one.
+const SAME_SIGNAL: Duration = Duration::from_millis(200);
 
 struct Signals {
     interrupt: Signal,
@@ -374,6 +377,17 @@ struct Signals {
 impl Signals {
     fn listen() -> std::io::Result<Signals> {
         Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Another one, and not the same twice: `timeout` signals a process and then its group.
+    async fn again(&mut self) -> &'static str {
+        let begin = std::time::Instant::now();
+        loop {
+            let name = self.next().await;
+            if begin.elapsed() > SAME_SIGNAL {
+                return name;
+            }
+        }
     }
 
     async fn next(&mut self) -> &'static str {

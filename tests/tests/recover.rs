@@ -151,9 +151,49 @@ fn what_is_lost_between_two_runs_is_told() {
     bytes.truncate(bytes.len() - 1);
     fs::write(&segments[0], bytes).unwrap();
     let server = Server::start(data.path(), &[]);
-    server.wait_for_log("torn tail is cut, and what lies behind it deleted");
-    let gone = segments[2].file_name().unwrap().to_str().unwrap();
-    server.wait_for_log(gone);
+    server.wait_for_log("the segments behind it are kept aside");
+    let name = segments[2].file_name().unwrap();
+    let mut directories = fs::read_dir(data.path().join("broker-1")).unwrap().map(|entry| entry.unwrap().path());
+    assert!(directories.any(|path| path.to_str().unwrap().ends_with("-stray") && path.join(name).exists()));
+}
+
+#[test]
+fn stray_bytes_behind_a_segment_take_no_other_with_them() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    server.http("POST", "/api/actions", "", "topic orders partitions=1 segment.bytes=1048576");
+    produce_padded(&server, 5_000, 1_000);
+    assert!(server.terminate().success());
+    let segments = segments(&data);
+    let whole = fs::metadata(&segments[0]).unwrap().len();
+    OpenOptions::new().append(true).open(&segments[0]).unwrap().write_all(b"\0").unwrap();
+    let server = Server::start(data.path(), &[]);
+    server.wait_for_log("what is no batch is cut off");
+    assert_eq!(fs::metadata(&segments[0]).unwrap().len(), whole);
+    let expected = (0..5_000).map(|number| number.to_string()).collect::<Vec<_>>();
+    assert_eq!(values(&server, 5_000), expected);
+}
+
+/// What one replica has lost the others have: it must not lead before it has fetched it.
+#[test]
+fn a_damaged_replica_does_not_take_acknowledged_records_with_it() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--brokers", "3"]);
+    server.http("POST", "/api/actions", "", "topic orders partitions=1 replication.factor=3");
+    produce(&server, 100);
+    let consumer: BaseConsumer = config(&server).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some("orders"), PATIENCE).unwrap();
+    let leader = metadata.topics()[0].partitions()[0].leader();
+    drop(consumer);
+    assert!(server.terminate().success());
+    let segment = data.path().join(format!("broker-{leader}/orders-0/00000000000000000000.log"));
+    let mut bytes = fs::read(&segment).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let server = Server::start(data.path(), &["--brokers", "3"]);
+    let expected = (0..100).map(|number| number.to_string()).collect::<Vec<_>>();
+    assert_eq!(values(&server, 100), expected);
 }
 
 #[test]

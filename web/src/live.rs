@@ -194,10 +194,13 @@ fn ask_about(session: Session, target: Target) {
     let Ok(json) = serde_json::to_string(&target) else { return };
     spawn_local(async move {
         let answer = browser::fetch("GET", &format!("api/detail?target={}", browser::encode_uri(&json)), None).await;
-        let detail = answer.ok().and_then(|text| serde_json::from_str::<Option<Detail>>(&text).ok()).flatten();
+        let answer = answer.ok().and_then(|text| serde_json::from_str::<Option<Detail>>(&text).ok());
         let still = session.held.with_untracked(|held| held.as_ref() == Some(&target));
+        if still && answer == Some(None) {
+            session.unknown.set(Some(target.clone()));
+        }
         if still
-            && let Some(detail) = detail
+            && let Some(detail) = answer.flatten()
             && session.detail.with_untracked(|known| known.as_deref() != Some(&detail))
         {
             session.detail.set(Some(Arc::new(detail)));

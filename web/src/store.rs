@@ -80,6 +80,8 @@ pub struct Session {
 
     pub held: RwSignal<Option<Target>>,
     pub detail: RwSignal<Option<Arc<Detail>>>,
+    /// What the server was asked about and knows nothing of, or no more.
+    pub unknown: RwSignal<Option<Target>>,
     pub form: RwSignal<Option<Form>>,
     /// Whether all that a thing knows of itself is shown too.
     pub more: RwSignal<bool>,
@@ -124,6 +126,7 @@ impl Session {
             live_now: RwSignal::new(Instant::ZERO),
             held: RwSignal::new(None),
             detail: RwSignal::new(None),
+            unknown: RwSignal::new(None),
             form: RwSignal::new(None),
             more: RwSignal::new(false),
             tab: RwSignal::new(Tab::Lesson),

@@ -20,6 +20,7 @@ use crate::id::Offset;
 use crate::record::batch::HEADER_LEN;
 use crate::record::{Batch, BatchHeader, Marker};
 use crate::time::Now;
+use crate::view::Level;
 
 /// Bytes that are asked for at a time: many small batches, or not too much of a large one.
 const READ_BYTES: u32 = 32 * 1024;
@@ -102,13 +103,34 @@ impl Log {
     }
 
     fn replayed(&mut self, now: Now, out: &mut Vec<Effect>) -> Found<(), Replay> {
+        self.recalled(now);
+        self.take_snapshot(out);
+        Found::Here(())
+    }
+
+    /// The log has something there that is no batch: what is known is all that can be known, and no snapshot is to say that it
+    /// is all there was.
+    fn replay_broken(
+        &mut self,
+        now: Now,
+        (segment, position): (Offset, u32),
+        out: &mut Vec<Effect>,
+    ) -> Found<(), Replay> {
+        let text = format!(
+            "{}: what its producers sent is known up to byte {position} of segment {segment} alone, where there is no batch",
+            self.directory
+        );
+        out.push(Effect::Note { level: Level::Bad, text });
+        self.recalled(now);
+        Found::Here(())
+    }
+
+    fn recalled(&mut self, now: Now) {
         self.replaying = None;
         let high_watermark = self.high_watermark;
         let producers = Arc::make_mut(&mut self.producers);
         producers.replicated(high_watermark);
         producers.expire(now.wall, self.config.producer_id_expiration_ms);
-        self.take_snapshot(out);
-        Found::Here(())
     }
 }
 
@@ -119,7 +141,7 @@ impl Replay {
             return Found::Here(());
         }
         if bytes.len() < HEADER_LEN {
-            return log.replayed(now, out);
+            return log.replay_broken(now, (self.segment, self.position), out);
         }
         self.go_on(log, now, bytes, out)
     }
@@ -144,8 +166,7 @@ impl Replay {
             }
             let header = match BatchHeader::parse(&rest) {
                 Ok(header) if header.last_offset_delta >= 0 && header.size() as u64 <= u64::from(left) => header,
-                // Not a batch of this log: what is known is all that can be known.
-                _ => return log.replayed(now, out),
+                _ => return log.replay_broken(now, (self.segment, self.position), out),
             };
             if header.base_offset >= end {
                 return log.replayed(now, out);
@@ -154,7 +175,9 @@ impl Replay {
             if header.last_offset() >= known && header.has_producer_id() {
                 let marker = match header.is_control() && size <= MARKER_BYTES {
                     // The file is shorter than the log.
-                    true if rest.len() < size && rest.len() == bytes.len() => return log.replayed(now, out),
+                    true if rest.len() < size && rest.len() == bytes.len() => {
+                        return log.replay_broken(now, (self.segment, self.position), out);
+                    }
                     true if rest.len() < size => return Found::Read(self.extent(log, size as u32), self),
                     true => Batch::parse(rest.clone()).ok().and_then(|batch| Marker::of(&batch)),
                     false => None,

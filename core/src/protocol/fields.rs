@@ -16,10 +16,25 @@ use std::fmt::{Debug, Write};
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 
-use super::Response;
+use super::{Request, Response};
+use crate::error;
 
-pub fn of_request(body: &RequestKind) -> String {
-    print(body)
+/// A Produce's records stand beside the body, by partition, as far as they are batches.
+pub fn of_request(request: &Request) -> String {
+    let text = print(&request.body);
+    if !matches!(request.body, RequestKind::Produce(_)) {
+        return text;
+    }
+    let mut batches = request.batches.iter();
+    let line = |line: &str| {
+        let Some(before) = line.strip_suffix("records: null") else { return format!("{line}\n") };
+        match batches.next() {
+            Some(Ok(checked)) => format!("{before}records: {} bytes\n", checked.batch.bytes.len()),
+            Some(Err(invalid)) => format!("{before}records: refused, {}\n", error::name(invalid.error.code())),
+            None => format!("{line}\n"),
+        }
+    };
+    text.lines().map(line).collect()
 }
 
 /// A Fetch's records travel beside the body, by partition; where there are none the wire has them empty, not null.
@@ -219,10 +234,13 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-    use kafka_protocol::messages::{ProduceRequest, TopicName};
+    use kafka_protocol::messages::{ApiKey, ProduceRequest, TopicName};
     use kafka_protocol::protocol::StrBytes;
 
     use super::*;
+    use crate::record::check::check;
+    use crate::record::{BatchBuilder, Compression};
+    use crate::time::Timestamp;
 
     #[test]
     fn fields_are_lines_without_noise() {
@@ -232,8 +250,12 @@ mod tests {
             .with_name(TopicName(StrBytes::from_static_str("or, \"ders\"")))
             .with_partition_data(partitions);
         let body = ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic]);
+        let mut request = Request::new(ApiKey::Produce, 12, 1, None, body.into());
+        let mut batch = BatchBuilder::new(Compression::None);
+        batch.append(Timestamp(1), None, Some(b"v"), &[]);
+        request.batches[1] = check(12, Some(batch.build().bytes));
         assert_eq!(
-            of_request(&body.into()),
+            of_request(&request),
             "\
 transactional_id: null
 acks: -1
@@ -243,9 +265,9 @@ topic_data:
     topic_id: 00000000-0000-0000-0000-000000000000
     partition_data:
       - index: 0
-        records: null
+        records: refused, INVALID_RECORD
       - index: 1
-        records: null
+        records: 69 bytes
 "
         );
     }

@@ -146,7 +146,7 @@ fn of_body(message: &Message, names: &crate::protocol::line::Names, view: Messag
             version: request.version,
             correlation_id: request.correlation_id,
             client_id: request.client_id.as_ref().map(|id| id.to_string()),
-            fields: fields::of_request(&request.body),
+            fields: fields::of_request(request),
             ..detail
         },
         Body::Response { to: Header { api_key, correlation_id, client_id, .. }, response } => MessageDetail {

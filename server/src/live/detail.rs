@@ -65,7 +65,7 @@ fn message_detail(mut message: Message) -> MessageDetail {
                 let (topic, partition) = first_partition(&request.body).unwrap_or_default();
                 batch_detail(topic, partition, None, checked.batch.bytes.clone())
             });
-            (fields::of_request(&request.body), batch)
+            (fields::of_request(request), batch)
         }
         Kept::Response(response, slice) => {
             let extent = response.records.iter().flatten().next();

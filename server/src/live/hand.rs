@@ -1,5 +1,6 @@
 //! What a hand on the page does to the server: it is one more client, inside the process.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use ottla_core::broker::Event;
 use ottla_core::client::SendRecord;
 use ottla_core::client::admin::Errand;
 use ottla_core::client::producer::partitioner::for_key;
-use ottla_core::error::{ErrorCode, NONE};
+use ottla_core::error::{self, ErrorCode, NONE};
 use ottla_core::id::{BrokerId, Offset, Ticket};
 use ottla_core::protocol::{Request, Response};
 use ottla_core::record::{BatchBuilder, Compression, Header};
@@ -37,15 +38,13 @@ const TIMEOUT_MS: i32 = 30_000;
 /// Produces one chosen record; gives where it lies: `orders-0@57`.
 pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, String> {
     let topic = TopicName(StrBytes::from_string(record.topic));
-    let leaders = leaders(server, &topic).await?;
-    let partition = match (record.partition, &record.key) {
+    let (partition, leader) = leader(server, &topic, |count| match (record.partition, &record.key) {
         (Some(partition), _) => partition,
-        (None, Some(key)) => for_key(key, leaders.len()) as i32,
+        (None, Some(key)) => for_key(key, count) as i32,
         (None, None) => 0,
-    };
-    let leader = usize::try_from(partition).ok().and_then(|partition| leaders.get(partition));
-    let leader = leader.ok_or_else(|| format!("{} has no partition {partition}", topic.0))?;
-    let broker = server.broker(*leader).ok_or_else(|| format!("{leader} leads it and is not running"))?;
+    })
+    .await?;
+    let broker = server.broker(leader).ok_or_else(|| format!("{leader} leads it and is not running"))?;
     let timestamp = record.timestamp.map_or_else(|| server.live.clock.now().wall, Timestamp);
     let headers = record.headers.into_iter().map(|(key, value)| Header { key, value: value.map(Into::into) });
     let mut batch = BatchBuilder::new(Compression::None);
@@ -68,10 +67,9 @@ pub async fn errand(server: &Arc<Server>, errand: &Errand) -> Result<String, Str
     let broker = match (errand.taker(), errand.partition()) {
         (Some(id), _) => server.broker(id).ok_or_else(|| format!("{id} is not running"))?,
         (None, Some((topic, partition))) => {
-            let leaders = leaders(server, &TopicName(StrBytes::from_string(topic.to_owned()))).await?;
-            let leader = usize::try_from(partition).ok().and_then(|partition| leaders.get(partition));
-            let leader = leader.ok_or_else(|| format!("{topic} has no partition {partition}"))?;
-            server.broker(*leader).ok_or_else(|| format!("{leader} leads it and is not running"))?
+            let topic = TopicName(StrBytes::from_string(topic.to_owned()));
+            let (_, leader) = leader(server, &topic, |_| partition).await?;
+            server.broker(leader).ok_or_else(|| format!("{leader} leads it and is not running"))?
         }
         (None, None) => anyone(server)?,
     };
@@ -99,8 +97,13 @@ pub async fn locate(broker: &Handle, topic: &str, partition: i32, offset: Offset
     Some((extent.segment, extent.position, files.into_iter().next().flatten()?))
 }
 
-/// The leaders of a topic's partitions. A topic that is not there is made, where the server allows it.
-async fn leaders(server: &Arc<Server>, topic: &TopicName) -> Result<Vec<BrokerId>, String> {
+/// The partition that is chosen when it is known how many there are, and its leader. A topic that is not there is made, where
+/// the server allows it.
+async fn leader(
+    server: &Arc<Server>,
+    topic: &TopicName,
+    choose: impl Fn(usize) -> i32,
+) -> Result<(i32, BrokerId), String> {
     let begin = std::time::Instant::now();
     loop {
         let asked = MetadataRequestTopic::default().with_name(Some(topic.clone()));
@@ -109,16 +112,20 @@ async fn leaders(server: &Arc<Server>, topic: &TopicName) -> Result<Vec<BrokerId
         let (response, _) = ask(&anyone(server)?, Some(CLIENT_ID), ApiKey::Metadata, 12, body).await?;
         let ResponseKind::Metadata(metadata) = *response.body else { return Err("no Metadata response".into()) };
         let answer = metadata.topics.first().ok_or("an empty Metadata response")?;
-        let mut partitions =
-            answer.partitions.iter().map(|it| (it.partition_index, it.leader_id.0)).collect::<Vec<_>>();
-        partitions.sort_unstable();
-        if answer.error_code == NONE && partitions.iter().all(|(_, leader)| *leader >= 0) {
-            return Ok(partitions.into_iter().map(|(_, leader)| BrokerId(leader)).collect());
-        }
-        let error = ErrorCode::try_from_code(answer.error_code);
-        let passes = error.is_none_or(|error| error.is_retriable());
-        if !passes || begin.elapsed() > PATIENCE {
-            return Err(explain(answer.error_code, None));
+        let error = match ErrorCode::try_from_code(answer.error_code) {
+            Some(error) => error,
+            None => {
+                let partition = choose(answer.partitions.len());
+                let found = answer.partitions.iter().find(|it| it.partition_index == partition);
+                let found = found.ok_or_else(|| format!("{} has no partition {partition}", topic.0))?;
+                if found.leader_id.0 >= 0 {
+                    return Ok((partition, BrokerId(found.leader_id.0)));
+                }
+                ErrorCode::LeaderNotAvailable
+            }
+        };
+        if !error.is_retriable() || begin.elapsed() > PATIENCE {
+            return Err(explain(error.code(), None));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -176,8 +183,10 @@ async fn ask(
 /// An error in Kafka's words.
 fn explain(code: i16, message: Option<&str>) -> String {
     match (ErrorCode::try_from_code(code), message) {
-        (Some(error), Some(message)) => format!("{error:?}: {message}"),
-        (Some(error), None) => format!("{error:?}: {error}"),
+        (Some(error), message) => {
+            let message = message.map_or_else(|| error::message(error), Cow::from);
+            format!("{}: {message}", error::name(code))
+        }
         (None, _) => format!("error {code}"),
     }
 }

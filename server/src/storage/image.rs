@@ -18,6 +18,7 @@ use ottla_core::time::Timestamp;
 use tracing::{info, warn};
 
 use super::aside;
+use super::ledger::EXTENSIONS;
 
 /// Kafka's marker: everything was synced before the process ended.
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
@@ -56,22 +57,65 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
             info!(directory = %directory.display(), "set aside in an earlier run; it is left alone");
             continue;
         }
-        let recovery_point = if clean { Offset::MAX } else { recovery_points.get(&name).copied().unwrap_or(0) };
-        let log = read_log(&directory, &name, recovery_point, &mut image.files)
+        let flushed = recovery_points.get(&name).copied().unwrap_or(0);
+        let mut log = read_log(&directory, &name, if clean { Offset::MAX } else { flushed }, &mut image.files)
             .with_context(|| format!("cannot read {}", directory.display()))?;
+        mend(&directory, &mut log.segments)?;
         tell_what_is_lost(&directory, &log, cleaned.get(&name).copied().unwrap_or(0));
-        // The last torn segment is the log's last.
-        let whole = log.segments.iter().position(|segment| segment.torn.is_some());
-        let last = whole.map_or(log.segments.last(), |at| log.segments.get(at));
-        let end = last.map_or(0, |segment| segment.next_offset);
+        let end = log.segments.last().map_or(0, |segment| segment.next_offset);
+        // A process that dies leaves a last batch that it had not written to its end; all else is damage.
+        image.intact &= !log.segments.iter().any(|segment| segment.torn.is_some()) || !clean && end >= flushed;
         for (checkpoint, offsets) in [(RECOVERY_POINT, &recovery_points), (REPLICATION, &high_watermarks)] {
             if let Some(&expected) = offsets.get(&name).filter(|expected| **expected > end) {
                 warn!(log = name, end, expected, "the log ends before the offset in {checkpoint}: records are lost");
+                image.intact = false;
             }
         }
         image.logs.insert(name, log);
     }
+    for (checkpoint, offsets) in [(RECOVERY_POINT, &recovery_points), (REPLICATION, &high_watermarks)] {
+        for name in offsets.iter().filter(|(_, offset)| **offset > 0).map(|(name, _)| name) {
+            if !image.logs.contains_key(name) {
+                warn!(log = name, "it is named in {checkpoint}, and its directory is missing: records are lost");
+                image.intact = false;
+            }
+        }
+    }
     Ok(image)
+}
+
+/// A segment before the last one was whole when the next one began. What stands behind its last batch is cut off where no
+/// offset is missing; where one is, the segments behind it are set aside, with what they hold.
+fn mend(directory: &Path, segments: &mut Vec<SegmentImage>) -> io::Result<()> {
+    let torn = |(segment, next): (&SegmentImage, &SegmentImage)| {
+        segment.torn.as_ref().map(|why| (why.clone(), segment.next_offset == next.base))
+    };
+    for at in 1..segments.len() {
+        let (stem, valid_bytes) =
+            (directory.join(format!("{:020}", segments[at - 1].base)), segments[at - 1].valid_len);
+        let file = stem.with_extension("log");
+        match torn((&segments[at - 1], &segments[at])) {
+            None => {}
+            Some((why, true)) => {
+                warn!(file = %file.display(), valid_bytes, "what is no batch is cut off, and no record with it: {why}");
+                File::options().write(true).open(&file)?.set_len(valid_bytes.into())?;
+                segments[at - 1].torn = None;
+            }
+            Some((why, false)) => {
+                let stray = super::aside(directory, STRAY);
+                warn!(file = %file.display(), valid_bytes, stray = %stray.display(), "the log ends there, and the segments behind it are kept aside: {why}");
+                fs::create_dir(&stray)?;
+                for gone in segments.drain(at..) {
+                    for extension in EXTENSIONS {
+                        let name = format!("{:020}.{extension}", gone.base);
+                        if_there(fs::rename(directory.join(&name), stray.join(&name)))?;
+                    }
+                }
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A run begins, and has not ended cleanly until it says so. One that is refused, over what it read, does not begin.
@@ -150,11 +194,8 @@ fn tell_what_is_lost(directory: &Path, log: &LogImage, cleaned: Offset) {
     let directory = directory.display();
     for (at, segment) in log.segments.iter().enumerate() {
         if let Some(why) = &segment.torn {
-            let deleted = log.segments[at + 1..].iter().map(|later| format!("{:020}.log", later.base));
-            let deleted = deleted.collect::<Vec<_>>().join(", ");
-            let deleted = if deleted.is_empty() { "nothing".to_owned() } else { deleted };
             let (segment, valid_bytes) = (segment.base, segment.valid_len);
-            warn!(%directory, segment, valid_bytes, %deleted, "torn tail is cut, and what lies behind it deleted: {why}");
+            warn!(%directory, segment, valid_bytes, "torn tail is cut: {why}");
             return;
         }
         if segment.stale_index {

@@ -57,7 +57,7 @@ fn Speed() -> impl IntoView {
     view! {
         <label class="speed" title="Simulated seconds a second (+, −)">
             <output>{move || words.get()}</output>
-            <input type="range" aria-label="Speed" min=SPEED_RANGE.0 max=SPEED_RANGE.1 step="0.05"
+            <input type="range" aria-label="Speed" min=SPEED_RANGE.0 max=SPEED_RANGE.1 step="0.1"
                 prop:value=move || session.speed.get().to_string()
                 on:input=move |event| {
                     if let Ok(exponent) = event_target_value(&event).parse::<f64>() {

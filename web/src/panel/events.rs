@@ -6,6 +6,9 @@ use ottla_core::view::{Level, LogLine};
 
 use crate::store::Session;
 
+/// What scrolls so soon after a hand was on the list was moved by it.
+const HAND_MILLIS: f64 = 500.0;
+
 #[component]
 pub fn Events() -> impl IntoView {
     let session = Session::get();
@@ -40,9 +43,15 @@ pub fn Events() -> impl IntoView {
             request_animation_frame(move || list.set_scroll_top(list.scroll_height()));
         }
     });
+    // Lines that come and go move the list, too: only a hand that is on it makes it stay where it is.
+    let touched = StoredValue::new(f64::NEG_INFINITY);
+    let touch = move || touched.set_value(js_sys::Date::now());
     let scrolled = move |_| {
-        if let Some(list) = list.get_untracked() {
-            follow.set_value(list.scroll_height() - list.scroll_top() - list.client_height() < 48);
+        let Some(list) = list.get_untracked() else { return };
+        if list.scroll_height() - list.scroll_top() - list.client_height() < 48 {
+            follow.set_value(true);
+        } else if js_sys::Date::now() - touched.get_value() < HAND_MILLIS {
+            follow.set_value(false);
         }
     };
     view! {
@@ -50,7 +59,9 @@ pub fn Events() -> impl IntoView {
             <input type="search" placeholder="Only lines with…" aria-label="Filter" prop:value=move || filter.get()
                 on:input=move |event| filter.set(event_target_value(&event))/>
         </div>
-        <div class="body log-body" node_ref=list on:scroll=scrolled>
+        <div class="body log-body" node_ref=list on:scroll=scrolled on:wheel=move |_| touch() on:touchmove=move |_| touch()
+            on:pointerdown=move |_| touch() on:pointermove=move |event| if event.buttons() != 0 { touch() }
+            on:keydown=move |_| touch()>
             <ol class="log mono">
                 <For each=lines key=|line| (line.seq, line.at) children=move |line| line_view(session, line)/>
             </ol>

@@ -208,18 +208,24 @@ fn Consumer() -> impl IntoView {
     let session = Session::get();
     let name = RwSignal::new(session.free_name('c'));
     let topic = RwSignal::new(first_topic(session));
+    let group = RwSignal::new(String::new());
     let reset = RwSignal::new("earliest".to_string());
     let action = Signal::derive(move || {
         Ok(Action::Consumer {
             name: needed("name", &name.get())?,
             topics: names("topics", &topic.get())?,
-            settings: BTreeMap::from([("auto.offset.reset".to_string(), reset.get())]),
+            settings: [("auto.offset.reset", reset.get()), ("group.id", group.get().trim().to_string())]
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(name, value)| (name.to_string(), value))
+                .collect(),
         })
     });
     view! {
         <form on:submit=|event| event.prevent_default()>
             <h2>"A consumer"</h2>
             <div class="pair"><Field name="name" value=name/><TopicField value=topic/></div>
+            <Field name="group.id" value=group hint="none: it reads every partition"/>
             <label>"auto.offset.reset"
                 <select name="reset" on:change=move |event| reset.set(event_target_value(&event))>
                     <option value="earliest">"earliest"</option><option value="latest">"latest"</option>

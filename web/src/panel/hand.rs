@@ -137,7 +137,12 @@ fn Held(side: Signal<Option<Side>>) -> impl IntoView {
 }
 
 fn absent(target: &Target, session: Session) -> AnyView {
+    let unknown = session.unknown.with(|unknown| unknown.as_ref() == Some(target));
     let words = match (target, session.source.get_untracked()) {
+        (Target::Message { .. }, Source::Server) if unknown => {
+            "The server does not keep this message any more: it keeps the newest ones, and tells of one that is in hand while they pass."
+        }
+        (_, Source::Server) if unknown => "The server has no such batch any more.",
         (_, Source::Server) => "The server is asked about it…",
         (Target::Message { .. }, _) => "At this moment this message is not on its way.",
         _ => "At this moment there is no such batch.",

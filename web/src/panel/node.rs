@@ -211,7 +211,14 @@ fn broker_facts(broker: &BrokerView, live: bool) -> Vec<(&'static str, String)> 
     // A server counts what it reads and writes; what of that are records is told below.
     let mut facts = vec![
         ("listens on", format!("{}:{}", broker.host, broker.port)),
-        ("leads", format!("{led} of {} partitions", broker.replicas.len())),
+        // Of one that is dead the others may still believe that it leads.
+        (
+            "leads",
+            match broker.health {
+                Health::Dead => "nothing: it is dead, and the controller finds out when its session ends".to_owned(),
+                _ => format!("{led} of {} partitions", broker.replicas.len()),
+            },
+        ),
         ("connections", broker.connections.to_string()),
         ("parked requests", broker.parked.to_string()),
     ];

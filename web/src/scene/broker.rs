@@ -74,7 +74,7 @@ pub fn Broker(id: i32) -> impl IntoView {
             </For>
             <Show when=move || total.get() == 0>
                 <text class="quiet" x="16" y=HEAD_HEIGHT + 22.0>
-                    "no partitions here"
+                    "no partitions yet"
                 </text>
             </Show>
             <Show when=move || { total.get() > shown.get() }>
@@ -239,7 +239,7 @@ impl Drawn {
         let words = match (self.dead, self.replica.leader, self.replica.in_sync) {
             (true, ..) => match &self.led_by {
                 Some(leader) => vec![format!("{leader} leads · end {end}"), format!("end {end}")],
-                None => vec![format!("no leader · end {end}"), "no leader".to_string()],
+                None => vec![format!("no live leader · end {end}"), "no live leader".to_string()],
             },
             (_, true, _) => vec![format!("leader · end {end}"), format!("end {end}")],
             (_, _, false) => vec![format!("{end}, out of the ISR"), format!("{end}, out")],

@@ -176,25 +176,12 @@ pub fn Stage(
             _ => {}
         }
     };
-    let walk = move |event: KeyboardEvent| {
-        let step: isize = match event.key().as_str() {
-            "ArrowRight" | "ArrowDown" => 1,
-            "ArrowLeft" | "ArrowUp" => -1,
-            "Enter" | " " => {
-                event.prevent_default();
-                if let Some(id) = walked.get_untracked() {
-                    hand.hold(Target::Message { id });
-                }
-                return;
-            }
-            _ => return,
-        };
-        event.prevent_default();
-        event.stop_propagation();
+    // To the next message, or the one before.
+    let step = move |by: isize| {
         let next = view.with_untracked(|view| {
             let at = walked.get_untracked().and_then(|id| view.messages.iter().position(|message| message.id == id));
             let count = view.messages.len() as isize;
-            let next = at.map_or(0, |at| (at as isize + step).rem_euclid(count.max(1)));
+            let next = at.map_or(0, |at| (at as isize + by).rem_euclid(count.max(1)));
             view.messages.get(next as usize).map(|message| message.id)
         });
         walked.set(next);
@@ -205,6 +192,22 @@ pub fn Stage(
         });
         let rest = next.zip(place).map(|(id, at)| Rest { on: On::Target(Target::Message { id }), at, focus: true });
         hand.rests.set(rest);
+    };
+    let walk = move |event: KeyboardEvent| {
+        match event.key().as_str() {
+            "ArrowRight" | "ArrowDown" => step(1),
+            "ArrowLeft" | "ArrowUp" => step(-1),
+            "Enter" | " " => {
+                event.prevent_default();
+                if let Some(id) = walked.get_untracked() {
+                    hand.hold(Target::Message { id });
+                }
+                return;
+            }
+            _ => return,
+        }
+        event.prevent_default();
+        event.stop_propagation();
     };
     let flight = hand.watch(|view| (view.messages.len(), words::is_live(view)));
     let in_flight = move || {
@@ -299,8 +302,12 @@ pub fn Stage(
                     <button
                         class="flight"
                         on:keydown=walk
+                        on:click=move |event| {
+                            event.stop_propagation();
+                            step(1);
+                        }
                         on:blur=move |_| hand.rests.set(None)
-                        title="arrow keys go from message to message, Enter holds one"
+                        title="Shows the next message; arrow keys go from one to the other, Enter holds one"
                     >
                         {in_flight}
                     </button>

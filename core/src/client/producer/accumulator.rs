@@ -17,6 +17,7 @@ use super::sequences::{ProducerIdAndEpoch, Stamp, increment};
 use super::serializer::Serialized;
 use super::settings::Settings;
 use crate::id::LeaderEpoch;
+use crate::record::batch::HEADER_LEN;
 use crate::record::{Batch, BatchBuilder, Record};
 use crate::time::Instant;
 
@@ -134,7 +135,8 @@ impl Accumulator {
         self.exhausted
     }
 
-    /// Puts a record into the open batch of a queue, or into a new one; gives the bytes that it took there.
+    /// Puts a record into the open batch of a queue, or into a new one; gives the bytes that it took there, with those of a new
+    /// batch's header.
     pub fn append(
         &mut self,
         now: Instant,
@@ -172,7 +174,7 @@ impl Accumulator {
         };
         let bytes = batch.append(sequence, record).unwrap_or(0);
         queue.batches.push_back(batch);
-        Ok(bytes)
+        Ok(HEADER_LEN + bytes)
     }
 
     /// Of what was handed over before the record of that number nothing lingers.
@@ -268,6 +270,12 @@ impl Queues {
     pub fn all_full(&self, partition: usize) -> bool {
         self.queues.get(partition).and_then(|queue| queue.batches.back()).is_none_or(ProducerBatch::is_full)
     }
+
+    /// Whether it has one that has room for that record.
+    pub fn waits_for(&self, partition: usize, record: &Serialized<'_>) -> bool {
+        let last = self.queues.get(partition).and_then(|queue| queue.batches.back());
+        last.is_some_and(|last| !last.is_full() && last.room_for(record).is_some())
+    }
 }
 
 impl Queue {
@@ -303,14 +311,19 @@ impl Queue {
 }
 
 impl ProducerBatch {
-    /// Bytes that the record took; `None` where there is no room.
-    fn append(&mut self, sequence: u64, record: &Serialized<'_>) -> Option<usize> {
-        let Body::Open(builder) = &mut self.body else { return None };
+    /// Bytes that the record would take; `None` where there is no room.
+    fn room_for(&self, record: &Serialized<'_>) -> Option<usize> {
+        let Body::Open(builder) = &self.body else { return None };
         let Serialized { key, value, headers, timestamp } = *record;
         let bytes = builder.record_size(timestamp, key, value, headers);
-        if !builder.is_empty() && builder.size() + bytes > self.limit {
-            return None;
-        }
+        (builder.is_empty() || builder.size() + bytes <= self.limit).then_some(bytes)
+    }
+
+    /// Bytes that the record took; `None` where there is no room.
+    fn append(&mut self, sequence: u64, record: &Serialized<'_>) -> Option<usize> {
+        let bytes = self.room_for(record)?;
+        let Body::Open(builder) = &mut self.body else { return None };
+        let Serialized { key, value, headers, timestamp } = *record;
         builder.append(timestamp, key, value, headers);
         self.sequences.push(sequence);
         Some(bytes)

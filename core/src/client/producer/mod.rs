@@ -371,7 +371,7 @@ impl Producer {
         let queues = self.accumulator.queues(at);
         let (partition, sticky) = match wanted {
             Some(wanted) => (wanted as usize, false),
-            None => partitioner.partition(&self.settings, record.key, &topic.partitions, queues, &mut self.dice),
+            None => partitioner.partition(&self.settings, &record, &topic.partitions, queues, &mut self.dice),
         };
         // One that is not there is waited for, as Kafka's client does.
         self.accumulator.topic(name, count.max(partition + 1));

@@ -3,8 +3,9 @@
 //! 1. A chosen partition is taken as it is.
 //! 2. One key, one partition: murmur2 of the key's bytes, modulo the number of partitions. It says nothing of leaders,
 //!    so a key's partition stays the same while its leader is away.
-//! 3. By default, without a key, one partition is used until `batch.size` bytes have gone to it and its batch is full, then another
-//!    is drawn among those that have a leader, those with shorter queues more often (KIP-794).
+//! 3. By default, without a key, one partition is used until `batch.size` bytes have gone to it and no batch of it waits to be
+//!    filled, or twice as many bytes; then another is drawn among those that have a leader, those with shorter queues more often
+//!    (KIP-794). Whether a batch waits is looked at before a record is appended, and after.
 //!
 //! `partitioner.class` names another one: Kafka's `RoundRobinPartitioner`, or a [`Table`], which is such a class as applications
 //! write themselves.
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::accumulator::Queues;
+use super::serializer::Serialized;
 use super::settings::Settings;
 use crate::client::metadata::Partition;
 use crate::client::serdes::{Part, Serde};
@@ -105,11 +107,12 @@ impl Partitioner {
     pub fn partition(
         &mut self,
         settings: &Settings,
-        key: Option<&[u8]>,
+        record: &Serialized<'_>,
         partitions: &[Partition],
         queues: &Queues,
         dice: &mut Stream,
     ) -> (usize, bool) {
+        let key = record.key;
         match &settings.partitioner {
             Class::BuiltIn => {}
             Class::RoundRobin => {
@@ -127,7 +130,12 @@ impl Partitioner {
             return (for_key(key, partitions.len()), false);
         }
         let sticky = match self.sticky {
-            Some((partition, _)) if partition < partitions.len() => partition,
+            Some((partition, produced))
+                if partition < partitions.len()
+                    && (produced < settings.batch_size.max(1) || queues.waits_for(partition, record)) =>
+            {
+                partition
+            }
             _ => {
                 let partition = draw(settings, partitions, queues, dice);
                 self.sticky = Some((partition, 0));
@@ -137,7 +145,7 @@ impl Partitioner {
         (sticky, true)
     }
 
-    /// That many bytes went to the sticky partition; `may_switch` unless a batch there still waits to be filled.
+    /// That many bytes went to the sticky partition; `may_switch` unless a batch there still waits to be filled. (3)
     pub fn produced(
         &mut self,
         settings: &Settings,

@@ -47,7 +47,8 @@ impl Names {
                 _ => {}
             }
         }
-        names.brokers = names.brokers.saturating_add(added);
+        // More are refused where they are written, and need no names.
+        names.brokers = names.brokers.saturating_add(added).min(MAX_BROKERS + 1);
         names
     }
 }
