@@ -36,6 +36,8 @@ pub mod client;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
+mod crc;
+mod deflate;
 pub mod error;
 pub mod id;
 pub mod log;

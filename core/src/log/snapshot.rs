@@ -18,6 +18,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::Log;
 use super::producer::{Producer, Producers, Written};
 use crate::broker::effect::Effect;
+use crate::crc::crc32c;
 use crate::id::Offset;
 use crate::time::Timestamp;
 
@@ -75,7 +76,7 @@ pub fn offset(name: &str) -> Option<Offset> {
 
 /// What a snapshot says; `None` where it is damaged.
 pub fn decode(mut file: &[u8]) -> Option<Vec<(i64, Producer)>> {
-    let computed = crc32c::crc32c(file.get(CRC_FROM..)?);
+    let computed = crc32c(file.get(CRC_FROM..)?);
     if file.try_get_i16().ok()? != VERSION || file.try_get_u32().ok()? != computed {
         return None;
     }
@@ -110,7 +111,7 @@ pub fn encode(producers: &Producers) -> Bytes {
         file.put_i32(producer.coordinator_epoch);
         file.put_i64(producer.transaction.unwrap_or(-1));
     }
-    let crc = crc32c::crc32c(&file[CRC_FROM..]);
+    let crc = crc32c(&file[CRC_FROM..]);
     file[2..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
     file.freeze()
 }
