@@ -51,6 +51,7 @@ pub mod rng;
 pub mod shared_map;
 pub mod sim;
 pub mod time;
-mod vec_map;
+pub mod vec_map;
+pub mod vec_set;
 pub mod view;
 pub mod zookeeper;

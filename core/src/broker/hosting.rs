@@ -29,6 +29,7 @@ use crate::log::{Checkpoints, Log, LogImage};
 use crate::partition::{Around, Follower, Partition, Role, Settings, Until};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
 use crate::time::Now;
+use crate::vec_map::VecMap;
 use crate::view::Level;
 
 /// What was found on disk.
@@ -141,7 +142,7 @@ impl Broker {
 
     /// (4)
     fn tell_what_is_not_hosted(&self, out: &mut Vec<Effect>) {
-        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        let mut topics: VecMap<&str, Vec<i32>> = VecMap::new();
         for directory in self.found.logs.keys() {
             let Some((topic, partition)) = directory.rsplit_once('-') else { continue };
             let Ok(partition) = partition.parse() else { continue };

@@ -1,6 +1,5 @@
 //! A broker as a page sees it: the same for the simulator and for a live server.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use kafka_protocol::messages::TopicName;
@@ -12,6 +11,7 @@ use crate::id::BrokerId;
 use crate::log::checkpoint::print_uuid;
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::ClusterState;
+use crate::vec_map::VecMap;
 use crate::view::{BrokerView, FactGroup, GroupView, Health, ReplicaView, TopicView, TransactionView, View};
 
 impl Broker {
@@ -251,7 +251,7 @@ pub fn measure(groups: &mut Vec<GroupView>, brokers: &[BrokerView]) {
     groups.sort_by(|one, other| one.id.cmp(&other.id));
     groups.dedup_by(|one, other| one.id == other.id);
     let replicas = brokers.iter().flat_map(|broker| &broker.replicas).filter(|replica| replica.leader);
-    let leaders: BTreeMap<(&str, i32), i64> =
+    let leaders: VecMap<(&str, i32), i64> =
         replicas.map(|replica| ((&*replica.topic, replica.partition), replica.high_watermark)).collect();
     for group in groups {
         for offset in &mut group.offsets {

@@ -1,9 +1,9 @@
 //! All settings of Kafka 4.3, and the few that are not its, from the tables beside this file.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::setting::{Dynamic, Kind, Setting, Valid};
+use crate::vec_map::VecMap;
 
 /// A text that only a real broker's clients ask for, and that a page need not carry.
 macro_rules! not_on_a_page {
@@ -36,7 +36,7 @@ pub static GROUP: LazyLock<Table> = LazyLock::new(|| {
 #[derive(Clone, Debug)]
 pub struct Table {
     settings: Vec<Setting>,
-    by_name: BTreeMap<&'static str, usize>,
+    by_name: VecMap<&'static str, usize>,
 }
 
 impl Table {

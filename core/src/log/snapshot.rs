@@ -10,7 +10,6 @@
 //! 1. The newest [`KEPT`] are in memory too; whoever must go back further begins at the start of the log.
 //! 2. There is none above the log's end, and none below its first segment.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -21,6 +20,7 @@ use crate::broker::effect::Effect;
 use crate::crc::crc32c;
 use crate::id::Offset;
 use crate::time::Timestamp;
+use crate::vec_map::VecMap;
 
 /// How the files' names end.
 pub const SUFFIX: &str = ".snapshot";
@@ -34,7 +34,7 @@ pub const KEPT: usize = 3;
 /// The snapshot files of a log: what is in those that are in memory, nothing for the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshots {
-    files: BTreeMap<Offset, Option<Bytes>>,
+    files: VecMap<Offset, Option<Bytes>>,
 }
 
 impl Snapshots {

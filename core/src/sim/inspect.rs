@@ -1,7 +1,5 @@
 //! A simulation as a [`View`].
 
-use std::collections::BTreeMap;
-
 use super::network::{Body, EndState, NodeId, Pipe, Use};
 use super::scenario::{Action, Span, Timed};
 use super::workload::{App, Client};
@@ -12,6 +10,7 @@ use crate::id::BrokerId;
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 use crate::view::{
     BrokerView, GroupView, Health, LinkView, MessageKind, MessageView, ReplicaView, TransactionView, View,
 };
@@ -41,7 +40,7 @@ impl Simulation {
             Action::Errand(Errand::Create { topic, .. }) => Some(topic.clone()),
             _ => None,
         };
-        let came: BTreeMap<String, u32> = self.actions.iter().filter_map(topic).zip(0..).collect();
+        let came: VecMap<String, u32> = self.actions.iter().filter_map(topic).zip(0..).collect();
         order(&mut view.topics, |name| came.get(name).copied());
         for (node, client) in self.clients() {
             let name = self.name(node).to_string();

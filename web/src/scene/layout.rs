@@ -7,11 +7,10 @@
 //! 2. Every link has a path, and it starts and ends at the edges of its two boxes.
 //! 3. All lies within `size`.
 
-use std::collections::BTreeMap;
-
 use super::camera::{Size, scale_to_fit};
 use super::geometry::{Path, Point, Rect, point, rect};
 use super::shape::{BrokerShape, Shape};
+use ottla_core::vec_map::VecMap;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout {
@@ -27,7 +26,7 @@ pub struct Layout {
     pub add_consumer: Option<Rect>,
     pub links: Vec<LinkPlace>,
     /// From node to node to its place in `links`.
-    routes: BTreeMap<String, BTreeMap<String, usize>>,
+    routes: VecMap<String, VecMap<String, usize>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -128,7 +128,7 @@ pub fn increment(sequence: i32, by: i32) -> i32 {
 
 /// The batches of a partition that have a sequence and no end: those in flight, and those that came back.
 pub fn on_their_way<'a>(
-    in_flight: &'a mut std::collections::BTreeMap<u64, (QueueId, ProducerBatch)>,
+    in_flight: &'a mut crate::vec_map::VecMap<u64, (QueueId, ProducerBatch)>,
     accumulator: &'a mut Accumulator,
     id: QueueId,
 ) -> impl Iterator<Item = &'a mut ProducerBatch> {

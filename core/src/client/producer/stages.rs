@@ -1,16 +1,15 @@
 //! A producer as a page draws it: where what it has in hand is.
 
-use std::collections::BTreeMap;
-
 use super::Producer;
 use super::accumulator::{ProducerBatch, QueueId};
 use super::application::Method;
 use super::partitioner::Class;
+use crate::vec_map::VecMap;
 use crate::view::{PendingView, QueueView, StagesView};
 
 impl Producer {
     pub(super) fn stages(&self) -> StagesView {
-        let mut queues: BTreeMap<QueueId, QueueView> = BTreeMap::new();
+        let mut queues: VecMap<QueueId, QueueView> = VecMap::new();
         for (id, _, queue) in self.accumulator.waiting() {
             let view = queues.entry(id).or_default();
             view.waiting = queue.batches() as u32;

@@ -1,7 +1,5 @@
 //! Groups as a page sees them: the same for the simulator and for a live server.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
@@ -10,6 +8,7 @@ use super::consumer::assignment;
 use super::consumer::protocol::Assignment;
 use super::{Group, Groups, State};
 use crate::config::group::Assignor;
+use crate::vec_map::VecMap;
 use crate::view::{CommittedView, GroupView, MemberView};
 
 impl Groups {
@@ -17,7 +16,7 @@ impl Groups {
     pub fn views(
         &self,
         committed: &State,
-        names: &BTreeMap<Uuid, TopicName>,
+        names: &VecMap<Uuid, TopicName>,
         default: Option<Assignor>,
     ) -> Vec<GroupView> {
         let view = |(id, group): (&std::sync::Arc<str>, &Group)| {

@@ -1,16 +1,16 @@
 //! Lines about producers and consumers: who they are, and what they are told to send.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::Action;
 use super::line::{Line, Parsed, none_of};
 use super::names::topic_name;
 use crate::client::{Command, Offsets, SendRecord, consumer, producer};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 impl Line<'_> {
     pub(super) fn producer(&self, from: usize) -> Parsed<Action> {
         let name = self.client_name(from + 1)?;
-        let (mut topics, mut settings) = (Vec::new(), BTreeMap::new());
+        let (mut topics, mut settings) = (Vec::new(), VecMap::new());
         for (property, value, word) in self.properties(from + 2)? {
             if property == "topic" {
                 topics = value.split(',').map(str::to_string).collect();
@@ -32,7 +32,7 @@ impl Line<'_> {
 
     pub(super) fn consumer(&self, from: usize) -> Parsed<Action> {
         let name = self.client_name(from + 1)?;
-        let (mut topics, mut settings) = (Vec::new(), BTreeMap::new());
+        let (mut topics, mut settings) = (Vec::new(), VecMap::new());
         for (property, value, word) in self.properties(from + 2)? {
             if property == "topics" {
                 topics = value.split(',').map(str::to_string).collect();
@@ -53,7 +53,7 @@ impl Line<'_> {
         const FIELDS: [&str; 6] = ["by", "key", "value", "header", "partition", "timestamp"];
         let mut record = SendRecord { topic: self.topic_name(from + 1)?, ..SendRecord::default() };
         let mut by = None;
-        let mut seen = BTreeSet::new();
+        let mut seen = VecSet::new();
         for word in self.words.iter().skip(from + 2) {
             let Some((name, value)) = word.split(b'=') else {
                 return self

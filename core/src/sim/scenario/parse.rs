@@ -3,8 +3,6 @@
 //! Every wrong line is told at once, each by its first mistake. Sizes and counts are bounded, so that a text from a
 //! stranger's link costs no more than a page of patience.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::lex;
 use super::line::{Line, Parsed, none_of};
 use super::names::Names;
@@ -15,6 +13,8 @@ use crate::client::setting::{decimal, rate};
 use crate::client::{Command, Turn};
 use crate::rng::Seed;
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// Bytes of a text.
 pub const MAX_TEXT: usize = 64 * 1024;
@@ -113,9 +113,9 @@ struct Reader {
     seeded: bool,
     cluster: bool,
     partitions: u32,
-    declared: BTreeSet<String>,
+    declared: VecSet<String>,
     /// When clients come, by the place of their lines.
-    born: BTreeMap<String, (Instant, usize)>,
+    born: VecMap<String, (Instant, usize)>,
     /// Who is spoken of, when, and where.
     uses: Vec<Use>,
 }

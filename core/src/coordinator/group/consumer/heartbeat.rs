@@ -265,7 +265,7 @@ pub fn refused((error, message): Refusal) -> ConsumerGroupHeartbeatResponse {
 
 fn wire_assignment(assigned: &Owned) -> kafka_protocol::messages::consumer_group_heartbeat_response::Assignment {
     use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
-    let topic = |(id, partitions): (&Uuid, &std::collections::BTreeMap<i32, i32>)| {
+    let topic = |(id, partitions): (&Uuid, &crate::vec_map::VecMap<i32, i32>)| {
         TopicPartitions::default().with_topic_id(*id).with_partitions(partitions.keys().copied().collect())
     };
     Assignment::default().with_topic_partitions(assigned.iter().map(topic).collect())

@@ -4,7 +4,7 @@
 //! 2. Where racks matter, what is left goes to members that are where it is.
 //! 3. The rest goes round, to members below their share first.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
@@ -12,13 +12,15 @@ use kafka_protocol::protocol::StrBytes;
 use super::racks::Racks;
 use super::{Kept, Moving, unassigned};
 use crate::id::TopicPartition;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 struct Builder<'a> {
     kept: Kept<'a>,
     racks: &'a Racks,
     assigned: Vec<Vec<TopicPartition>>,
     /// What its owner has to give, if it is not given to the same one again.
-    given: BTreeMap<TopicPartition, usize>,
+    given: VecMap<TopicPartition, usize>,
     moving: Moving,
     least: usize,
     most: usize,
@@ -32,7 +34,7 @@ struct Builder<'a> {
 }
 
 pub fn assign(
-    topics: &BTreeMap<&TopicName, &[BTreeSet<StrBytes>]>,
+    topics: &VecMap<&TopicName, &[VecSet<StrBytes>]>,
     racks: &Racks,
     kept: Kept<'_>,
 ) -> (Vec<Vec<TopicPartition>>, Option<Moving>) {
@@ -41,7 +43,7 @@ pub fn assign(
     let mut builder = Builder {
         racks,
         assigned: vec![Vec::new(); kept.members.len()],
-        given: BTreeMap::new(),
+        given: VecMap::new(),
         moving: Moving::new(),
         least: total / count,
         most: total.div_ceil(count),

@@ -1,11 +1,10 @@
 //! Of each topic a range for each member.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::super::assignment::Partitions;
 use super::Spec;
+use crate::vec_map::VecMap;
 
 /// What of a topic is still to be had.
 struct Rest {
@@ -17,7 +16,7 @@ struct Rest {
 }
 
 pub fn assign(group: &Spec) -> Vec<Partitions> {
-    let mut rests: BTreeMap<Uuid, Rest> = BTreeMap::new();
+    let mut rests: VecMap<Uuid, Rest> = VecMap::new();
     for (&topic, &partitions) in &group.topics {
         let members = group.members.iter().filter(|member| member.topics.contains(&topic)).count() as i32;
         if members > 0 {
