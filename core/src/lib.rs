@@ -30,6 +30,7 @@
 //! **Where it all runs without a machine**: [`sim`]: network, disks and faults around the same nodes; scenarios and time
 //! travel. Natively the driver is the crate `ottla-server`.
 
+pub mod arrange;
 pub mod broker;
 pub mod bug;
 pub mod client;

@@ -1,7 +1,7 @@
 //! An ordered map of few keys: a sorted vector, with the names that `BTreeMap` gives to the same things. It is looked
 //! through faster than a tree, keeps its room when it is empty, and is far less code for every type of key and value,
-//! which counts on a page. To put in or take out moves all that comes after: a map of many thousands that grows in its
-//! middle is a `BTreeMap`, or a [`SharedMap`](crate::shared_map::SharedMap).
+//! which counts on a page. Collected from any order it is sorted once; to put in or take out moves all that comes after. A
+//! map of many thousands that grows in its middle is a `BTreeMap`, or a [`SharedMap`](crate::shared_map::SharedMap).
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -12,6 +12,8 @@ use std::{slice, vec};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
+
+use crate::arrange::Arrange;
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VecMap<K, V> {
@@ -321,9 +323,19 @@ impl<K: Ord, V> Extend<(K, V)> for VecMap<K, V> {
 
 impl<K: Ord, V> FromIterator<(K, V)> for VecMap<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut map = VecMap::new();
-        map.extend(entries);
-        map
+        let mut entries: Vec<(K, V)> = entries.into_iter().collect();
+        if !entries.is_sorted_by(|(one, _), (next, _)| one < next) {
+            entries.arrange_by(|(one, _), (other, _)| one.cmp(other));
+            // Of those with the same key the last counts.
+            entries.dedup_by(|later, kept| {
+                let same = later.0 == kept.0;
+                if same {
+                    mem::swap(later, kept);
+                }
+                same
+            });
+        }
+        VecMap { entries }
     }
 }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::{slice, vec};
 
+use crate::arrange::Arrange;
+
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VecSet<T> {
     items: Vec<T>,
@@ -166,9 +168,12 @@ impl<T: Ord> Extend<T> for VecSet<T> {
 
 impl<T: Ord> FromIterator<T> for VecSet<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
-        let mut set = VecSet::new();
-        set.extend(items);
-        set
+        let mut items: Vec<T> = items.into_iter().collect();
+        if !items.is_sorted() {
+            items.arrange();
+        }
+        items.dedup();
+        VecSet { items }
     }
 }
 

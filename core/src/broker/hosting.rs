@@ -19,6 +19,7 @@ use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
 use super::{Broker, Effect, Image};
+use crate::arrange::Arrange;
 use crate::config::TopicConfig;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
@@ -149,7 +150,7 @@ impl Broker {
             topics.entry(topic).or_default().push(partition);
         }
         for (topic, mut partitions) in topics {
-            partitions.sort_unstable();
+            partitions.arrange();
             let names = partitions.iter().map(|partition| format!("{topic}-{partition}"));
             let text = format!(
                 "the cluster knows of no replica of {topic} here: {} not hosted; the files stay",

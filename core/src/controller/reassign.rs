@@ -25,6 +25,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::elect::{Electorate, lead};
 use super::write::Writes;
 use super::{Controller, Refusal};
+use crate::arrange::Arrange;
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
@@ -202,7 +203,7 @@ fn valid(target: &[BrokerId], brokers: &VecMap<BrokerId, Registration>) -> Resul
         return wrong("an empty replica list".to_owned());
     }
     let mut sorted = target.to_vec();
-    sorted.sort_unstable();
+    sorted.arrange();
     for (at, id) in sorted.iter().enumerate() {
         if !brokers.contains_key(id) {
             return wrong(format!("broker {}, but no such broker is registered", id.0));

@@ -13,6 +13,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Controller, Refusal, assignment, placement};
+use crate::arrange::Arrange;
 use crate::config::broker::Placement;
 use crate::config::describe::wire;
 use crate::config::{describe, topic::TopicConfig};
@@ -303,7 +304,7 @@ impl Controller {
         }
         let factor = decided.partitions.first().map_or(0, |partition| partition.replicas.len());
         let mut configs = describe::topic(&decided.configs, &self.settings);
-        configs.sort_by(|one, other| one.name.cmp(&other.name));
+        configs.arrange_by(|one, other| one.name.cmp(&other.name));
         let configs = configs.into_iter().map(|entry| {
             CreatableTopicConfigs::default()
                 .with_name(wire(entry.name))

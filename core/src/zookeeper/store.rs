@@ -18,6 +18,7 @@ use super::protocol::Stat;
 use super::tree::{Tree, Znode};
 use super::txn::{self, Header, LOG_HEADER, Next, Txn};
 use super::{SessionId, Zxid};
+use crate::arrange::Arrange;
 use crate::vec_map::VecMap;
 
 const SNAPSHOT_HEADER: [u8; 16] = *b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff";
@@ -169,7 +170,7 @@ fn whole_entry_after(log: &Bytes, at: usize) -> bool {
 fn numbered<'a>(files: impl Iterator<Item = &'a str>, prefix: &str) -> Vec<(Zxid, &'a str)> {
     let number = |name: &'a str| Some((Zxid(i64::from_str_radix(name.strip_prefix(prefix)?, 16).ok()?), name));
     let mut numbered: Vec<_> = files.filter_map(number).collect();
-    numbered.sort();
+    numbered.arrange();
     numbered
 }
 

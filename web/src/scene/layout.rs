@@ -10,6 +10,7 @@
 use super::camera::{Size, scale_to_fit};
 use super::geometry::{Path, Point, Rect, point, rect};
 use super::shape::{BrokerShape, Shape};
+use ottla_core::arrange::Arrange;
 use ottla_core::vec_map::VecMap;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -312,7 +313,7 @@ fn path(layout: &Layout, from: &str, to: &str) -> Option<Path> {
 /// Boxes by the row that they stand in, the nearest row first.
 fn rows(boxes: impl Iterator<Item = Rect>, far: impl Fn(&Rect) -> f64) -> Vec<Vec<Rect>> {
     let mut boxes: Vec<Rect> = boxes.collect();
-    boxes.sort_by(|a, b| far(a).total_cmp(&far(b)));
+    boxes.arrange_by(|a, b| far(a).total_cmp(&far(b)));
     boxes.chunk_by(|a, b| a.y == b.y).map(<[Rect]>::to_vec).collect()
 }
 

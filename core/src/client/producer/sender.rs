@@ -17,6 +17,7 @@ use super::sequences::Stamp;
 use super::settings::Settings;
 use super::transaction::{Batches, Bump, Refusal, TransactionManager};
 use super::{Counts, Tag};
+use crate::arrange::Arrange;
 use crate::client::connection::{LinkId, Network};
 use crate::client::exception::Exception;
 use crate::client::metadata::Metadata;
@@ -284,7 +285,7 @@ impl Sender {
             return batches.iter().for_each(|(id, batch)| around.fail(*id, batch, |_| error.clone()));
         };
         // Batches of one topic stand together.
-        batches.sort_by_key(|(id, _)| id.topic);
+        batches.arrange_by_key(|(id, _)| id.topic);
         let mut topics: Vec<TopicProduceData> = Vec::with_capacity(batches.len());
         let mut last = usize::MAX;
         let count = batches.len();

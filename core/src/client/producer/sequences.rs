@@ -5,6 +5,7 @@
 //! 3. Sequences begin anew at 0 with another epoch, and then every batch on its way is numbered anew.
 
 use super::accumulator::{Accumulator, ProducerBatch, QueueId};
+use crate::arrange::Arrange;
 
 /// Whose batches they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +95,7 @@ impl Sequences {
         on_their_way: impl Iterator<Item = &'a mut ProducerBatch>,
     ) {
         let mut batches: Vec<&mut ProducerBatch> = on_their_way.collect();
-        batches.sort_by_key(|batch| batch.stamp.map(|stamp| (stamp.producer, stamp.sequence)));
+        batches.arrange_by_key(|batch| batch.stamp.map(|stamp| (stamp.producer, stamp.sequence)));
         let mut sequence = 0;
         for batch in batches {
             let known = batch.stamp.map(|stamp| (stamp.transactional, stamp.place));

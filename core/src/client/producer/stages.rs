@@ -4,6 +4,7 @@ use super::Producer;
 use super::accumulator::{ProducerBatch, QueueId};
 use super::application::Method;
 use super::partitioner::Class;
+use crate::arrange::Arrange;
 use crate::vec_map::VecMap;
 use crate::view::{PendingView, QueueView, StagesView};
 
@@ -28,7 +29,7 @@ impl Producer {
             ..view
         };
         let mut queues: Vec<QueueView> = queues.into_iter().map(named).collect();
-        queues.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+        queues.arrange_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
         let settings = &self.settings;
         StagesView {
             blocked: self.application.blocking().filter(|(method, _)| matches!(method, Method::Send(..))).map(

@@ -7,6 +7,7 @@ use super::classic::ClassicState;
 use super::consumer::assignment;
 use super::consumer::protocol::Assignment;
 use super::{Group, Groups, State};
+use crate::arrange::Arrange;
 use crate::config::group::Assignor;
 use crate::vec_map::VecMap;
 use crate::view::{CommittedView, GroupView, MemberView};
@@ -64,7 +65,7 @@ impl Groups {
                         }));
                         let named = |(topic, partition)| Some((names.get(&topic)?.to_string(), partition));
                         let mut assigned: Vec<_> = all.into_iter().filter_map(named).collect();
-                        assigned.sort();
+                        assigned.arrange();
                         MemberView {
                             id: member.id.to_string(),
                             client_id: member.wants.client_id.to_string(),

@@ -3,6 +3,7 @@
 use super::Action;
 use super::line::{Line, Parsed, none_of};
 use super::names::topic_name;
+use crate::arrange::Arrange;
 use crate::client::{Command, Offsets, SendRecord, consumer, producer};
 use crate::vec_map::VecMap;
 use crate::vec_set::VecSet;
@@ -108,7 +109,7 @@ impl Line<'_> {
         if offsets.is_empty() {
             return self.wrong(self.words.len(), "expected a partition with the offset that comes next: orders-0=42");
         }
-        offsets.sort();
+        offsets.arrange();
         let offsets = Offsets { group, member: String::new(), generation: -1, offsets };
         Ok(Action::Command { client, command: Command::SendOffsets(offsets) })
     }

@@ -7,6 +7,7 @@ use super::lex;
 use super::line::{Line, Parsed, none_of};
 use super::names::Names;
 use super::{Action, BugLine, ParseError, Scenario, Swarm, Timed, errand, fault};
+use crate::arrange::Arrange;
 use crate::bug::Bug;
 use crate::client::admin::Errand;
 use crate::client::setting::{decimal, rate};
@@ -64,7 +65,7 @@ pub fn scenario(text: &str) -> Result<Scenario, Vec<ParseError>> {
         }
     }
     if !errors.is_empty() {
-        errors.sort_by_key(|error| (error.line, error.column));
+        errors.arrange_by_key(|error| (error.line, error.column));
         return Err(errors);
     }
     if let Err(error) = reader.ensure_order() {
@@ -73,7 +74,7 @@ pub fn scenario(text: &str) -> Result<Scenario, Vec<ParseError>> {
     let mut scenario = reader.scenario;
     scenario.closing = reader.above;
     // Stable: ties stay in the order of the text.
-    scenario.actions.sort_by_key(|timed| timed.at);
+    scenario.actions.arrange_by_key(|timed| timed.at);
     Ok(scenario)
 }
 

@@ -18,6 +18,7 @@ use super::super::settings::{GroupSettings, Protocol};
 use super::coordinator::Coordinator;
 use super::offsets::{Offsets, Prepared};
 use super::{Around, Ask, Identity, Shared, subscription};
+use crate::arrange::Arrange;
 use crate::client::connection::LinkId;
 use crate::error::{self, ErrorCode};
 use crate::id::TopicPartition;
@@ -178,7 +179,7 @@ impl Member {
         if !all {
             around.metadata.stale(around.now);
         }
-        known.sort();
+        known.arrange();
         if known == shared.owned {
             if all {
                 self.target = None;

@@ -14,6 +14,7 @@ use super::classic::{Classic, NONE, Stage, is_cooperative, partitions, strategie
 use super::coordinator::Coordinator;
 use super::offsets::Offsets;
 use super::{Around, Ask, Shared, subscription};
+use crate::arrange::Arrange;
 use crate::client::connection::LinkId;
 use crate::error::{self, ErrorCode};
 use crate::time::Duration;
@@ -237,11 +238,11 @@ impl Classic {
             // The leader knows more topics that match.
             if around.settings.pattern.is_some() && !self.joined_topics.contains(&partition.topic) {
                 self.joined_topics.push(partition.topic.clone());
-                self.joined_topics.sort();
+                self.joined_topics.arrange();
             }
         }
         let mut sorted = assigned.clone();
-        sorted.sort();
+        sorted.arrange();
         self.last = Some((self.generation, sorted));
         debug_assert!(self.generation != NONE, "only who is in a generation is given something");
         offsets.begin(around.now, settings);

@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::racks::Racks;
 use super::{Kept, Moving, unassigned};
+use crate::arrange::Arrange;
 use crate::id::TopicPartition;
 use crate::vec_map::VecMap;
 use crate::vec_set::VecSet;
@@ -59,11 +60,11 @@ pub fn assign(
         (0..racks.len() as i32).map(|partition| TopicPartition::new((*topic).clone(), partition))
     });
     let mut assigned: Vec<TopicPartition> = builder.assigned.iter().flatten().cloned().collect();
-    assigned.sort();
+    assigned.arrange();
     let mut left = unassigned(all.collect(), &assigned);
     let id = |member: &usize| builder.kept.members[*member].id.clone();
-    builder.below.sort_by_key(id);
-    builder.at_least.make_contiguous().sort_by_key(id);
+    builder.below.arrange_by_key(id);
+    builder.at_least.make_contiguous().arrange_by_key(id);
     racks.sort(&mut left);
     if racks.matter {
         left.retain(|partition| !builder.near(partition));
@@ -83,7 +84,7 @@ impl Builder<'_> {
                     owned.push(partition);
                 }
             }
-            owned.sort_by(|one, other| (one.partition, &one.topic).cmp(&(other.partition, &other.topic)));
+            owned.arrange_by(|one, other| (one.partition, &one.topic).cmp(&(other.partition, &other.topic)));
             let keeps = if owned.len() < self.least {
                 self.below.push(member);
                 owned.len()

@@ -10,6 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::moves::Moves;
 use super::racks::Racks;
 use super::{Kept, NO_GENERATION, Owned, remove, unassigned};
+use crate::arrange::Arrange;
 use crate::id::TopicPartition;
 use crate::vec_map::VecMap;
 use crate::vec_set::VecSet;
@@ -49,7 +50,7 @@ pub fn assign(
     let readers = |topic: &TopicName| (0..members.len()).filter(|member| reads[*member].contains(topic)).collect();
     let readers: VecMap<&TopicName, Vec<usize>> = topics.keys().map(|topic| (*topic, readers(topic))).collect();
     let mut ranked: Vec<usize> = (0..members.len()).collect();
-    ranked.sort_by_key(|member| &members[*member].id);
+    ranked.arrange_by_key(|member| &members[*member].id);
     let mut ranks = vec![0; members.len()];
     ranked.iter().enumerate().for_each(|(rank, member)| ranks[*member] = rank);
     let owners = (0..).zip(&kept.owned).flat_map(|(member, owned)| owned.iter().map(move |one| (one.clone(), member)));
@@ -92,7 +93,7 @@ impl<'a> Builder<'a> {
     fn build(&mut self) {
         // Those with the fewest readers come first.
         let mut topics: Vec<&TopicName> = self.topics.keys().copied().collect();
-        topics.sort_by_key(|topic| (self.readers[topic].len(), *topic));
+        topics.arrange_by_key(|topic| (self.readers[topic].len(), *topic));
         let mut all: Vec<TopicPartition> = Vec::new();
         for topic in topics {
             let count = self.topics[topic].len() as i32;
@@ -100,7 +101,7 @@ impl<'a> Builder<'a> {
         }
         let (mut kept, taken) = self.keep();
         let readers = |partition: &TopicPartition| self.readers[&partition.topic].len();
-        kept.sort_by_key(|partition| (readers(partition), partition.clone()));
+        kept.arrange_by_key(|partition| (readers(partition), partition.clone()));
         let left = unassigned(all.clone(), &kept);
         self.order = (0..self.assigned.len()).map(|member| self.place(member)).collect();
         self.balance(all, left, taken);

@@ -4,6 +4,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::super::{Member, rack, racks_matter};
+use crate::arrange::Arrange;
 use crate::id::TopicPartition;
 use crate::vec_map::VecMap;
 use crate::vec_set::VecSet;
@@ -56,7 +57,7 @@ impl Racks {
 
     /// Those that the fewest members are near to come first.
     pub fn sort(&self, partitions: &mut [TopicPartition]) {
-        partitions.sort_by_key(|partition| self.members_near.get(partition).copied().unwrap_or(0));
+        partitions.arrange_by_key(|partition| self.members_near.get(partition).copied().unwrap_or(0));
     }
 
     /// The place in `members` of the next one, from `first` on and round, that is where the partition is.

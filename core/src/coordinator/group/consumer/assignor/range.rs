@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::super::assignment::Partitions;
 use super::Spec;
+use crate::arrange::Arrange;
 use crate::vec_map::VecMap;
 
 /// What of a topic is still to be had.
@@ -25,7 +26,7 @@ pub fn assign(group: &Spec) -> Vec<Partitions> {
     }
     // Static members first, whose instances have their ranges again when they come again.
     let mut order: Vec<usize> = (0..group.members.len()).collect();
-    order.sort_by_key(|&index| {
+    order.arrange_by_key(|&index| {
         let member = &group.members[index];
         (member.instance_id.is_none(), member.instance_id.clone().unwrap_or_else(|| member.id.clone()))
     });

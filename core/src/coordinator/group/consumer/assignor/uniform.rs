@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::super::assignment::Partitions;
 use super::Spec;
+use crate::arrange::Arrange;
 use crate::vec_map::VecMap;
 use crate::vec_set::VecSet;
 
@@ -103,7 +104,7 @@ impl Heterogeneous<'_> {
             // Fractions that differ at all differ by more than this rounds.
             (Reverse((u128::from(partitions) << 64) / u128::from(members)), members)
         };
-        order.sort_by_key(|topic| (share(topic), *topic));
+        order.arrange_by_key(|topic| (share(topic), *topic));
         Heterogeneous { group, wanted_by, order, targets, loads }
     }
 
