@@ -30,12 +30,15 @@
 //! **Where it all runs without a machine**: [`sim`]: network, disks and faults around the same nodes; scenarios and time
 //! travel. Natively the driver is the crate `ottla-server`.
 
+pub mod arrange;
 pub mod broker;
 pub mod bug;
 pub mod client;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
+mod crc;
+mod deflate;
 pub mod error;
 pub mod id;
 pub mod log;
@@ -49,6 +52,7 @@ pub mod rng;
 pub mod shared_map;
 pub mod sim;
 pub mod time;
-mod vec_map;
+pub mod vec_map;
+pub mod vec_set;
 pub mod view;
 pub mod zookeeper;

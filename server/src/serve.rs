@@ -6,7 +6,7 @@
 //! 3. Topics that lie in the brokers' directories are not lost from sight: where ZooKeeper has no cluster at all, nothing
 //!    starts. (Kafka's broker refuses such a ZooKeeper too: its new cluster id is not that of `meta.properties`.)
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint;
 use ottla_core::protocol::cluster::Registration;
 use ottla_core::protocol::znode;
+use ottla_core::vec_map::VecMap;
 use ottla_core::view::Level;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -246,7 +247,7 @@ async fn all_registered(hosts: &[Host]) {
 /// Kafka's names only, values that Kafka would take; what has no effect yet is said, and what is set because there are
 /// fewer brokers than Kafka's defaults ask for.
 fn check(settings: &[(String, String)], brokers: u16) -> anyhow::Result<BrokerSettings> {
-    let mut set: BTreeMap<String, String> = settings.iter().cloned().collect();
+    let mut set: VecMap<String, String> = settings.iter().cloned().collect();
     let fewer = internal::for_brokers(brokers.into(), &set);
     if !fewer.is_empty() {
         let words: Vec<String> = fewer.iter().map(|(name, value)| format!("{name}={value}")).collect();

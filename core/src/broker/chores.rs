@@ -11,7 +11,7 @@
 //!
 //! A file is saved only where it would say something new.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use crate::id::{LogId, Offset};
 use crate::log::checkpoint::{self, CLEANER, LOG_START, RECOVERY_POINT, REPLICATION};
 use crate::partition::Partition;
 use crate::time::{Duration, Instant, Now, sooner};
+use crate::vec_map::VecMap;
 
 /// Kafka begins its log chores this long after the start.
 const INITIAL_DELAY: Duration = Duration::from_millis(30_000);
@@ -46,7 +47,7 @@ pub(super) struct Chores {
     /// By `flush.ms`. A log that has been flushed meanwhile is found so and left alone.
     flushes: BTreeSet<(Instant, LogId)>,
     /// What the files say.
-    saved: BTreeMap<&'static str, Bytes>,
+    saved: VecMap<&'static str, Bytes>,
     stop: Option<Stop>,
 }
 
@@ -61,7 +62,7 @@ enum Stop {
     },
     /// These logs have not been flushed yet.
     Flushing {
-        waiting: BTreeMap<LogId, Offset>,
+        waiting: VecMap<LogId, Offset>,
     },
     Leaving {
         until: Instant,
@@ -92,7 +93,7 @@ impl Chores {
             isr_interval,
             producers_interval: settings.producer_id_expiration_check_interval,
             flushes: BTreeSet::new(),
-            saved: BTreeMap::new(),
+            saved: VecMap::new(),
             stop: None,
         }
     }
@@ -247,7 +248,7 @@ impl Broker {
     /// Others lead, as far as they can: every log is flushed.
     pub(super) fn handed_over(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(Stop::Handing { .. }) = self.chores.stop else { return };
-        let mut waiting = BTreeMap::new();
+        let mut waiting = VecMap::new();
         for slot in self.partitions.rows_mut().filter(|slot| slot.offline.is_none()) {
             Arc::make_mut(slot).log.take_snapshot(out);
             if slot.log.recovery_point() < slot.log.end() {

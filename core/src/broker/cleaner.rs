@@ -12,8 +12,6 @@
 //! 2. A log that turns out to be corrupt is not cleaned again, and is told of once.
 //! 3. `cleaner-offset-checkpoint` says what was cleaned to the end; what was not is cleaned anew.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::{Broker, Effect};
 use crate::config::BrokerSettings;
 use crate::id::{LogId, WorkId};
@@ -21,6 +19,8 @@ use crate::log::Extent;
 use crate::log::Log;
 use crate::log::compact::{Cleanable, Cleaned, Cleaning, Done, Job, Over, Step};
 use crate::time::{Duration, Instant, Now};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 use crate::view::Level;
 
 #[derive(Clone)]
@@ -28,30 +28,30 @@ pub(super) struct Cleaner {
     /// When to look for a log to clean.
     due: Instant,
     /// Those that are compacted.
-    logs: BTreeSet<LogId>,
-    running: BTreeMap<LogId, Cleaning>,
+    logs: VecSet<LogId>,
+    running: VecMap<LogId, Cleaning>,
     /// What a driver was asked for.
-    asked: BTreeMap<WorkId, LogId>,
+    asked: VecMap<WorkId, LogId>,
     /// Work that must wait for the limit of bytes in a second.
-    waiting: BTreeMap<LogId, (Extent, Job)>,
+    waiting: VecMap<LogId, (Extent, Job)>,
     next: u64,
     /// When the limit allows more.
     free: Instant,
     /// (2)
-    uncleanable: BTreeSet<LogId>,
+    uncleanable: VecSet<LogId>,
 }
 
 impl Cleaner {
     pub fn new(now: Instant) -> Cleaner {
         Cleaner {
             due: now,
-            logs: BTreeSet::new(),
-            running: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            logs: VecSet::new(),
+            running: VecMap::new(),
+            asked: VecMap::new(),
+            waiting: VecMap::new(),
             next: 0,
             free: now,
-            uncleanable: BTreeSet::new(),
+            uncleanable: VecSet::new(),
         }
     }
 

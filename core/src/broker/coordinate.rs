@@ -8,7 +8,6 @@
 //!                                       └───── high watermark [committed], clock [coordinator_timer] ─────────┘
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::{GroupId, ResponseKind, TopicName};
@@ -28,6 +27,8 @@ use crate::record::batch::HEADER_LEN;
 use crate::record::check::Checked;
 use crate::record::{BatchBuilder, Compression};
 use crate::time::{Instant, Now};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// Bytes of a batch that is one of several.
 const SPLIT_BYTES: usize = 256 * 1024;
@@ -75,17 +76,17 @@ impl Hosted for Groups {
 /// All shards of one kind on this broker, by the partition of their topic.
 #[derive(Clone)]
 pub(crate) struct Coordinators<M: Machine> {
-    pub(super) shards: BTreeMap<i32, Shard<M>>,
+    pub(super) shards: VecMap<i32, Shard<M>>,
     /// When which of them is to be looked at.
-    alarms: BTreeSet<(Instant, i32)>,
+    alarms: VecSet<(Instant, i32)>,
     /// Where each of them stands in `alarms`.
-    alarm_of: BTreeMap<i32, Instant>,
+    alarm_of: VecMap<i32, Instant>,
     pub(super) next_generation: u64,
 }
 
 impl<M: Machine> Coordinators<M> {
     pub fn new() -> Self {
-        Coordinators { shards: BTreeMap::new(), alarms: BTreeSet::new(), alarm_of: BTreeMap::new(), next_generation: 0 }
+        Coordinators { shards: VecMap::new(), alarms: VecSet::new(), alarm_of: VecMap::new(), next_generation: 0 }
     }
 
     pub fn deadline(&self) -> Option<Instant> {

@@ -1,17 +1,16 @@
 //! Answers that several shards give together: each says its part, and the last one sends the whole.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::ResponseKind;
 
 use super::Effect;
 use super::handle::Asked;
 use crate::coordinator::Reply;
 use crate::id::{ConnId, Ticket};
+use crate::vec_map::VecMap;
 
 #[derive(Clone, Default)]
 pub(super) struct Gathers {
-    gathers: BTreeMap<Ticket, Gather>,
+    gathers: VecMap<Ticket, Gather>,
 }
 
 #[derive(Clone)]

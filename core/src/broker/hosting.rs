@@ -19,6 +19,7 @@ use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
 use super::{Broker, Effect, Image};
+use crate::arrange::Arrange;
 use crate::config::TopicConfig;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, LogId, Offset, TopicPartition};
@@ -29,6 +30,7 @@ use crate::log::{Checkpoints, Log, LogImage};
 use crate::partition::{Around, Follower, Partition, Role, Settings, Until};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
 use crate::time::Now;
+use crate::vec_map::VecMap;
 use crate::view::Level;
 
 /// What was found on disk.
@@ -141,14 +143,14 @@ impl Broker {
 
     /// (4)
     fn tell_what_is_not_hosted(&self, out: &mut Vec<Effect>) {
-        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        let mut topics: VecMap<&str, Vec<i32>> = VecMap::new();
         for directory in self.found.logs.keys() {
             let Some((topic, partition)) = directory.rsplit_once('-') else { continue };
             let Ok(partition) = partition.parse() else { continue };
             topics.entry(topic).or_default().push(partition);
         }
         for (topic, mut partitions) in topics {
-            partitions.sort_unstable();
+            partitions.arrange();
             let names = partitions.iter().map(|partition| format!("{topic}-{partition}"));
             let text = format!(
                 "the cluster knows of no replica of {topic} here: {} not hosted; the files stay",

@@ -41,7 +41,7 @@ pub mod view;
 pub use effect::Effect;
 pub use event::Event;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -62,6 +62,8 @@ use crate::partition::{Partition, Role, Until};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
 use crate::rng::{Seed, Stream};
 use crate::time::{Instant, Now, sooner};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 use purgatory::{Parked, Reading};
 
 /// How a broker is started.
@@ -76,7 +78,7 @@ pub struct BrokerConfig {
     /// Kafka's historic mistakes that a scenario wants to see; none natively.
     pub bugs: Bugs,
     /// Kafka's broker settings that were set, by name, as they were given; [`Broker::open`] checks them.
-    pub settings: BTreeMap<String, String>,
+    pub settings: VecMap<String, String>,
 }
 
 /// What a driver found in a broker's data directory.
@@ -103,16 +105,16 @@ pub struct Broker {
     /// The newest state that the controller told. Handlers read brokers, topics and leaders here.
     pub(crate) cluster: Arc<ClusterState>,
     /// `cluster.topics` by id.
-    pub(crate) topic_names: Arc<BTreeMap<Uuid, TopicName>>,
+    pub(crate) topic_names: Arc<VecMap<Uuid, TopicName>>,
     membership: membership::Membership,
     /// On the broker that is the controller.
     pub(crate) controller: Option<Controller>,
     /// Calls to other brokers that have no answer yet.
-    calls: BTreeMap<CallId, cluster::Pending>,
+    calls: VecMap<CallId, cluster::Pending>,
     next_call: u64,
 
     /// Which log a partition has here, by topic and partition index; no entry where another broker hosts it.
-    hosted: BTreeMap<TopicName, BTreeMap<i32, LogId>>,
+    hosted: VecMap<TopicName, VecMap<i32, LogId>>,
     /// Shared until written to, so that a broker is cheap to clone.
     partitions: LogTable<Arc<Partition>>,
     next_log: u32,
@@ -130,7 +132,7 @@ pub struct Broker {
     groups: coordinate::Coordinators<Groups>,
     transactions: coordinate::Coordinators<Transactions>,
     /// Which shard a log is the memory of.
-    coordinated: BTreeMap<LogId, (Internal, i32)>,
+    coordinated: VecMap<LogId, (Internal, i32)>,
     gathers: gather::Gathers,
     /// What is asked of others for transactions' sake, and who waits for it.
     transacting: transaction::Transacting,
@@ -143,7 +145,7 @@ pub struct Broker {
 
     /// Of the event that is being stepped.
     now: Now,
-    connections: BTreeSet<ConnId>,
+    connections: VecSet<ConnId>,
     /// Logs of which something may have changed, for who looks on; `None` while nobody does.
     touched: Option<Vec<LogId>>,
     /// Record bytes taken and given, since the start.
@@ -186,9 +188,9 @@ impl Broker {
             cluster: Arc::default(),
             topic_names: Arc::default(),
             controller: None,
-            calls: BTreeMap::new(),
+            calls: VecMap::new(),
             next_call: 0,
-            hosted: BTreeMap::new(),
+            hosted: VecMap::new(),
             partitions: LogTable::default(),
             next_log: 0,
             found: Arc::new(found),
@@ -198,12 +200,12 @@ impl Broker {
             producer_ids: producer_id::ProducerIds::default(),
             groups: coordinate::Coordinators::new(),
             transactions: coordinate::Coordinators::new(),
-            coordinated: BTreeMap::new(),
+            coordinated: VecMap::new(),
             gathers: gather::Gathers::default(),
             holds: handle::produce::hold::Holds::default(),
             offsets_waiting: handle::txn_offset_commit::Waiting::default(),
             now,
-            connections: BTreeSet::new(),
+            connections: VecSet::new(),
             touched: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -217,7 +219,7 @@ impl Broker {
     }
 
     /// Topics by id, for [`crate::protocol::line`].
-    pub fn topic_names(&self) -> &Arc<BTreeMap<Uuid, TopicName>> {
+    pub fn topic_names(&self) -> &Arc<VecMap<Uuid, TopicName>> {
         &self.topic_names
     }
 

@@ -15,7 +15,7 @@
 //! 3. A ticket in a queue whose request is no longer parked is skipped when it comes up; a parked fetch or delete is in
 //!    the watch list of each of its logs, and leaves them all when it is taken.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::handle::{
     delete_records::Deleting, fetch::Fetching, list_offsets::Listing, produce::Producing, write_txn_markers::Marking,
@@ -27,6 +27,7 @@ use crate::log::{LogTable, ReadSeek, Replay, TimeSeek};
 use crate::partition::Until;
 use crate::time::Instant;
 use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 #[derive(Clone)]
 pub enum Parked {
@@ -94,18 +95,18 @@ struct Queues {
     committed: VecDeque<Waiting>,
     /// In order.
     fetches: Vec<Ticket>,
-    deletes: BTreeSet<Ticket>,
+    deletes: VecSet<Ticket>,
 }
 
 #[derive(Clone, Default)]
 pub struct Purgatory {
     /// By connection, which has few; an entry stays until the connection is closed.
-    parked: BTreeMap<ConnId, VecMap<u64, Parked>>,
+    parked: VecMap<ConnId, VecMap<u64, Parked>>,
     waiting: usize,
     /// When to give up.
     deadlines: BTreeSet<(Instant, Ticket)>,
     logs: LogTable<Queues>,
-    reading: BTreeMap<ReadId, Reading>,
+    reading: VecMap<ReadId, Reading>,
     next_read: u64,
 }
 

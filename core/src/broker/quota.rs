@@ -12,7 +12,6 @@
 //! 4. Followers are not held to quotas, and cost nobody's.
 //! 5. What a request took of the broker's time is known only after it; so it counts with the client's next answer.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::RequestKind;
@@ -27,6 +26,8 @@ use crate::quota::bucket::Spent;
 use crate::quota::meter::{Measured, Meter};
 use crate::quota::{ANONYMOUS, ClientQuotas, Key};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 #[derive(Clone)]
 pub struct Quotas {
@@ -36,9 +37,9 @@ pub struct Quotas {
     /// Some quota was set, of these or of the controller's.
     enabled: bool,
     /// Requests without an answer.
-    asked: BTreeMap<Ticket, Caller>,
+    asked: VecMap<Ticket, Caller>,
     /// Connections of which it is known whether their clients have quotas. (2)
-    looked_at: BTreeSet<ConnId>,
+    looked_at: VecSet<ConnId>,
     /// Who asked last; `None` where that is not counted.
     latest: Option<StrBytes>,
 }
@@ -77,15 +78,15 @@ impl Quotas {
             fetch: Meter::new(Key::ConsumerByteRate, windows, None),
             request: Meter::new(Key::RequestPercentage, windows, Some(windows.length)),
             enabled: false,
-            asked: BTreeMap::new(),
-            looked_at: BTreeSet::new(),
+            asked: VecMap::new(),
+            looked_at: VecSet::new(),
             latest: None,
         }
     }
 
     /// These hold from now on.
     pub fn follow(&mut self, quotas: &ClientQuotas) {
-        self.enabled |= quotas.values().flat_map(BTreeMap::keys).any(|name| Key::from_name(name).is_some());
+        self.enabled |= quotas.values().flat_map(VecMap::keys).any(|name| Key::from_name(name).is_some());
         self.looked_at.clear();
         for meter in [&mut self.produce, &mut self.fetch, &mut self.request] {
             meter.follow(quotas);

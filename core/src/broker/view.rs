@@ -1,6 +1,5 @@
 //! A broker as a page sees it: the same for the simulator and for a live server.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use kafka_protocol::messages::TopicName;
@@ -8,10 +7,12 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::Broker;
 use super::replication::Progress;
+use crate::arrange::Arrange;
 use crate::id::BrokerId;
 use crate::log::checkpoint::print_uuid;
 use crate::partition::{Partition, Role};
 use crate::protocol::cluster::ClusterState;
+use crate::vec_map::VecMap;
 use crate::view::{BrokerView, FactGroup, GroupView, Health, ReplicaView, TopicView, TransactionView, View};
 
 impl Broker {
@@ -44,7 +45,7 @@ impl Broker {
         let shards = self.groups.active().map(|(_, shard)| shard);
         let views = shards.flat_map(|shard| shard.machine().views(shard.committed(), &self.topic_names, default));
         let mut groups: Vec<GroupView> = views.map(|group| GroupView { coordinator: self.id().0, ..group }).collect();
-        groups.sort_by(|one, other| one.id.cmp(&other.id));
+        groups.arrange_by(|one, other| one.id.cmp(&other.id));
         groups
     }
 
@@ -53,7 +54,7 @@ impl Broker {
         let shards = self.transactions.active().map(|(_, shard)| shard);
         let views = shards.flat_map(|shard| shard.committed().views());
         let mut views: Vec<_> = views.map(|one| TransactionView { coordinator: self.id().0, ..one }).collect();
-        views.sort_by(|one, other| one.id.cmp(&other.id));
+        views.arrange_by(|one, other| one.id.cmp(&other.id));
         views
     }
 
@@ -248,10 +249,10 @@ pub fn bury(brokers: &mut [BrokerView], state: Option<&ClusterState>) {
 
 /// How far groups are behind: every group once, as the broker knows it that coordinates it.
 pub fn measure(groups: &mut Vec<GroupView>, brokers: &[BrokerView]) {
-    groups.sort_by(|one, other| one.id.cmp(&other.id));
+    groups.arrange_by(|one, other| one.id.cmp(&other.id));
     groups.dedup_by(|one, other| one.id == other.id);
     let replicas = brokers.iter().flat_map(|broker| &broker.replicas).filter(|replica| replica.leader);
-    let leaders: BTreeMap<(&str, i32), i64> =
+    let leaders: VecMap<(&str, i32), i64> =
         replicas.map(|replica| ((&*replica.topic, replica.partition), replica.high_watermark)).collect();
     for group in groups {
         for offset in &mut group.offsets {

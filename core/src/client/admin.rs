@@ -1,7 +1,6 @@
 //! What an operator asks of a cluster while it runs, as Kafka's own tools ask it: the request that it is, and what its
 //! answer says.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
@@ -22,6 +21,7 @@ use kafka_protocol::protocol::StrBytes;
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, Offset};
 use crate::quota::{Key, QuotaEntity, Who};
+use crate::vec_map::VecMap;
 
 /// Something to be asked of a cluster. Its text is a line of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Errand {
         topic: String,
         partitions: u32,
         replication_factor: u32,
-        configs: BTreeMap<String, String>,
+        configs: VecMap<String, String>,
     },
     Delete {
         topic: String,
@@ -53,7 +53,7 @@ pub enum Errand {
     /// By name; without a value a setting is taken back.
     Configure {
         whose: Whose,
-        configs: BTreeMap<String, Option<String>>,
+        configs: VecMap<String, Option<String>>,
     },
     /// What lies below that offset; −1 is all that is committed.
     DeleteRecords {
@@ -64,7 +64,7 @@ pub enum Errand {
     /// Without a value, which is a number, a quota is taken back.
     Quota {
         whose: QuotaEntity,
-        quotas: BTreeMap<Key, Option<String>>,
+        quotas: VecMap<Key, Option<String>>,
     },
 }
 

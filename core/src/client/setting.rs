@@ -1,10 +1,10 @@
 //! Settings of clients, by Kafka's names: what may stand behind each, its default, and what it is for.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::near::hint;
+use crate::vec_map::VecMap;
 
 /// A setting of a producer or a consumer.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,7 @@ pub fn check(kind: &str, table: &'static [Setting], name: &str, value: &str) -> 
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub table: &'static [Setting],
-    pub set: &'a BTreeMap<String, String>,
+    pub set: &'a VecMap<String, String>,
 }
 
 impl<'a> Reader<'a> {
@@ -149,7 +149,7 @@ impl fmt::Display for Decimal {
 }
 
 /// What was set, by name, for the page.
-pub(super) type Set = Arc<BTreeMap<String, String>>;
+pub(super) type Set = Arc<VecMap<String, String>>;
 
 /// A hand has changed the rate.
 pub(super) fn set_rate(set: &mut Set, milli_per_second: u64) {
@@ -162,7 +162,7 @@ pub(super) fn text<'a>(set: impl Iterator<Item = (&'a String, &'a String)>) -> S
 }
 
 /// Every setting with its value, what was set marked; `name` is the client's, which is its client.id where none is set.
-pub(super) fn facts(table: &[Setting], set: &BTreeMap<String, String>, name: &str) -> Vec<(String, String)> {
+pub(super) fn facts(table: &[Setting], set: &VecMap<String, String>, name: &str) -> Vec<(String, String)> {
     let value = |setting: &Setting| match set.get(setting.name) {
         Some(value) => format!("{value} (set)"),
         None if setting.name == "client.id" => name.to_string(),

@@ -1,8 +1,6 @@
 //! What a broker can be set to: Kafka's names and defaults. Read when the broker starts, and when something is set while it
 //! runs.
 
-use std::collections::BTreeMap;
-
 use super::connections::{self, ConnectionLimits};
 use super::dynamic;
 use super::group::{self, GroupSettings};
@@ -15,6 +13,7 @@ use crate::log::compact::Limits;
 use crate::protocol::cluster::BrokerConfigs;
 use crate::quota::window::Windows;
 use crate::time::Duration;
+use crate::vec_map::VecMap;
 
 /// Settings that change what this broker does; the others of Kafka's are accepted and have no effect yet.
 const WITH_EFFECT: &[&str] = &[
@@ -159,7 +158,7 @@ pub fn has_effect(name: &str) -> bool {
 pub struct BrokerSettings {
     layers: Layers,
     /// What holds of the layers.
-    set: BTreeMap<String, String>,
+    set: VecMap<String, String>,
 
     pub auto_create_topics_enable: bool,
     pub auto_leader_rebalance_enable: bool,
@@ -240,11 +239,11 @@ pub struct BrokerSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layers {
     /// For this broker, while it runs.
-    pub own: BTreeMap<String, String>,
+    pub own: VecMap<String, String>,
     /// For all brokers, while they run.
-    pub all: BTreeMap<String, String>,
+    pub all: VecMap<String, String>,
     /// When it started.
-    pub given: BTreeMap<String, String>,
+    pub given: VecMap<String, String>,
 }
 
 /// How partitions are placed on brokers: [`crate::controller::placement`].
@@ -257,7 +256,7 @@ pub enum Placement {
 
 impl BrokerSettings {
     /// Checks what was set. Names that Kafka does not have are refused, as are those that the broker decides itself.
-    pub fn parse(set: &BTreeMap<String, String>) -> Result<BrokerSettings, ConfigError> {
+    pub fn parse(set: &VecMap<String, String>) -> Result<BrokerSettings, ConfigError> {
         for (name, text) in set {
             check(name, text)?;
         }
@@ -381,7 +380,7 @@ impl BrokerSettings {
 impl Default for BrokerSettings {
     /// As Kafka comes.
     fn default() -> BrokerSettings {
-        BrokerSettings::parse(&BTreeMap::new()).expect("the defaults are valid")
+        BrokerSettings::parse(&VecMap::new()).expect("the defaults are valid")
     }
 }
 
@@ -401,7 +400,7 @@ pub fn check(name: &str, text: &str) -> Result<(), ConfigError> {
 }
 
 /// Reads from settings that were checked.
-pub(super) struct Reader<'a>(&'a BTreeMap<String, String>);
+pub(super) struct Reader<'a>(&'a VecMap<String, String>);
 
 impl Reader<'_> {
     pub fn value(&self, name: &str) -> Value {

@@ -1,9 +1,8 @@
 //! How many connections a broker takes.
 
-use std::collections::BTreeMap;
-
 use super::broker::Reader;
 use super::setting::{ConfigError, Value};
+use crate::vec_map::VecMap;
 
 const PER_IP: &str = "max.connections.per.ip";
 const OVERRIDES: &str = "max.connections.per.ip.overrides";
@@ -15,7 +14,7 @@ pub struct ConnectionLimits {
     /// Of one address; whoever comes then is turned away.
     pub per_ip: usize,
     /// Of those hosts, by name or address.
-    pub overrides: BTreeMap<String, usize>,
+    pub overrides: VecMap<String, usize>,
 }
 
 impl ConnectionLimits {
@@ -23,14 +22,14 @@ impl ConnectionLimits {
         let number = |name: &str| reader.integer(name).max(0) as usize;
         let overrides = match reader.value(OVERRIDES) {
             Value::Text(text) => overrides(&text).unwrap_or_default(),
-            _ => BTreeMap::new(),
+            _ => VecMap::new(),
         };
         ConnectionLimits { most: number("max.connections"), per_ip: number(PER_IP), overrides }
     }
 }
 
 /// What no setting's own type says. Errors are Kafka's.
-pub(super) fn check(set: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+pub(super) fn check(set: &VecMap<String, String>) -> Result<(), ConfigError> {
     let given = set.get(OVERRIDES).map_or("", String::as_str);
     let overrides = overrides(given)?;
     let nobody = set.get(PER_IP).is_some_and(|text| text.trim().parse() == Ok(0));
@@ -46,9 +45,9 @@ pub(super) fn check(set: &BTreeMap<String, String>) -> Result<(), ConfigError> {
 }
 
 /// `hostName:100,127.0.0.1:200`; the last of a host holds.
-fn overrides(text: &str) -> Result<BTreeMap<String, usize>, ConfigError> {
+fn overrides(text: &str) -> Result<VecMap<String, usize>, ConfigError> {
     let refuse = |why: String| ConfigError(format!("Error parsing configuration property '{OVERRIDES}': {why}"));
-    let mut overrides = BTreeMap::new();
+    let mut overrides = VecMap::new();
     for pair in text.trim().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((host, count)) = pair.rsplit_once(':') else {
             // As Java's `substring` says it.

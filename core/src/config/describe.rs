@@ -1,7 +1,6 @@
 //! What DescribeConfigs says of settings, and CreateTopics of a new topic's.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use kafka_protocol::protocol::StrBytes;
 
@@ -9,6 +8,7 @@ use super::broker::{BrokerSettings, Layers};
 use super::setting::{Dynamic, Kind, Setting};
 use super::table::{BROKER, GROUP, TOPIC};
 use super::{group, topic};
+use crate::vec_map::VecMap;
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct Synonym {
 }
 
 /// All that a topic with these settings of its own has.
-pub fn topic(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Vec<Entry> {
+pub fn topic(set: &VecMap<String, String>, broker: &BrokerSettings) -> Vec<Entry> {
     TOPIC
         .iter()
         .filter(|setting| !setting.internal || set.contains_key(setting.name))
@@ -75,7 +75,7 @@ pub fn topic(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Vec<Ent
 }
 
 /// All that a group with these settings of its own has.
-pub fn group(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Vec<Entry> {
+pub fn group(set: &VecMap<String, String>, broker: &BrokerSettings) -> Vec<Entry> {
     let described = |setting: &'static Setting| {
         let of_all = BROKER.get(&group::of_all(setting.name)).expect("what one group has all groups have");
         let own =
@@ -100,7 +100,7 @@ pub fn broker(broker: &BrokerSettings, own: &[(&str, String)]) -> Vec<Entry> {
 }
 
 /// What was set of all brokers while they run.
-pub fn all_brokers(set: &BTreeMap<String, String>) -> Vec<Entry> {
+pub fn all_brokers(set: &VecMap<String, String>) -> Vec<Entry> {
     let layers = Layers { all: set.clone(), ..Layers::default() };
     let entries = set.keys().map(|name| match BROKER.get(name) {
         Some(setting) => known_of_broker(setting, &layers),
@@ -143,7 +143,7 @@ fn unknown(name: &str, layers: &Layers) -> Entry {
 
 impl Layers {
     /// The strongest first.
-    fn each(&self) -> [(&BTreeMap<String, String>, Source); 3] {
+    fn each(&self) -> [(&VecMap<String, String>, Source); 3] {
         [
             (&self.own, Source::DynamicBroker),
             (&self.all, Source::DynamicDefaultBroker),
@@ -159,7 +159,7 @@ impl Layers {
     /// All that are set, in order, each once.
     fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.each().into_iter().flat_map(|(set, _)| set.keys().map(String::as_str));
-        names.collect::<std::collections::BTreeSet<_>>().into_iter()
+        names.collect::<crate::vec_set::VecSet<_>>().into_iter()
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
     use crate::id::BrokerId;
     use crate::protocol::cluster::BrokerConfigs;
 
-    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn map(pairs: &[(&str, &str)]) -> VecMap<String, String> {
         pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     }
 
@@ -272,7 +272,7 @@ mod tests {
             line(&of_all, "log.segment.bytes"),
             "2097152 | DynamicDefaultBroker log.segment.bytes=2097152/DynamicDefaultBroker"
         );
-        assert!(line(&topic(&BTreeMap::new(), &settings), "segment.bytes").starts_with("3145728 | DynamicBroker "));
+        assert!(line(&topic(&VecMap::new(), &settings), "segment.bytes").starts_with("3145728 | DynamicBroker "));
     }
 
     #[test]

@@ -6,11 +6,10 @@
 //!    which Kafka refuses that for a listener that exists.
 //! 3. What is taken and changes nothing here, the broker says ([`super::broker::has_effect`]).
 
-use std::collections::BTreeMap;
-
 use super::setting::{ConfigError, Dynamic, Value};
 use super::table::BROKER;
 use super::{BrokerSettings, connections};
+use crate::vec_map::VecMap;
 
 /// Kafka's `DynamicThreadPool`. Here they have no effect; that Kafka refuses a value is to be seen all the same.
 const THREADS: [&str; 4] =
@@ -20,7 +19,7 @@ const CLEANER_THREADS: &str = "log.cleaner.threads";
 /// The one reporter that comes with Kafka.
 const REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
 
-type Settings = BTreeMap<String, String>;
+type Settings = VecMap<String, String>;
 
 /// Whether this can be all that is set of a broker (`of_one`), or of all brokers. Errors are Kafka's, of INVALID_REQUEST.
 pub fn validate(set: &Settings, of_one: bool) -> Result<(), ConfigError> {

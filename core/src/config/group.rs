@@ -1,7 +1,6 @@
 //! What the group coordinator can be set to, and what one group can be set to while brokers run (Kafka's `GroupConfig`):
 //! Kafka's other settings of groups are of kinds of groups that are not here.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::broker::{BrokerSettings, Reader};
@@ -9,6 +8,7 @@ use super::setting::{ConfigError, Value};
 use super::table::GROUP;
 use crate::record::Compression;
 use crate::time::Duration;
+use crate::vec_map::VecMap;
 
 /// Who shares the partitions out among the members of a group, where the coordinator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub(super) fn of_all(name: &str) -> String {
 
 impl Pace {
     /// With what was set of one group.
-    pub fn with(self, set: Option<&BTreeMap<String, String>>) -> Pace {
+    pub fn with(self, set: Option<&VecMap<String, String>>) -> Pace {
         let Some(set) = set else { return self };
         let number = |name: &str| match GROUP.get(name)?.parse(set.get(name)?) {
             Ok(Value::Integer(number)) => Some(number),
@@ -120,7 +120,7 @@ impl Pace {
 }
 
 /// Whether this can be all that is set of a group. Errors are Kafka's, of INVALID_CONFIG.
-pub fn validate(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Result<(), ConfigError> {
+pub fn validate(set: &VecMap<String, String>, broker: &BrokerSettings) -> Result<(), ConfigError> {
     if let Some(name) = set.keys().find(|name| GROUP.get(name).is_none()) {
         return Err(ConfigError(format!("Unknown group config name: {name}")));
     }
@@ -213,7 +213,7 @@ pub(super) fn check_assignors(value: &Value) -> Result<(), ConfigError> {
 mod tests {
     use super::*;
 
-    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn map(pairs: &[(&str, &str)]) -> VecMap<String, String> {
         pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     }
 

@@ -1,14 +1,13 @@
 //! How the topics that coordinators write to are created.
 
-use std::collections::BTreeMap;
-
 use super::broker::Reader;
+use crate::vec_map::VecMap;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InternalTopic {
     pub partitions: i32,
     pub replication_factor: i16,
-    pub configs: BTreeMap<&'static str, String>,
+    pub configs: VecMap<&'static str, String>,
 }
 
 /// `__consumer_offsets`.
@@ -43,7 +42,7 @@ pub(super) fn transactions(reader: &Reader<'_>) -> InternalTopic {
 
 /// What Kafka's defaults ask of three brokers, for a cluster of fewer: with Kafka's own, its groups and transactions would
 /// wait for the others for ever. Only what is not set otherwise is given.
-pub fn for_brokers(brokers: usize, set: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub fn for_brokers(brokers: usize, set: &VecMap<String, String>) -> VecMap<String, String> {
     let wanted = [
         ("offsets.topic.replication.factor", 3),
         ("transaction.state.log.replication.factor", 3),

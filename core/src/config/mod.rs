@@ -7,8 +7,8 @@
 //!
 //! The tables, `topic.tsv` and `broker.tsv`, are what Kafka 4.3 itself says when it is asked: a line a setting, in the
 //! order in which Kafka defines (and checks) them. A default of `null` is none, `required` has none, all others follow
-//! an `=`. `own.tsv` has in the same form what went from Kafka with ZooKeeper, what can be set there only while brokers run, and what
-//! is only here.
+//! an `=`. `own.tsv` has in the same form what went from Kafka with ZooKeeper, what can be set there only while brokers
+//! run, and what is only here. The documentation of each is in a file beside its table.
 
 pub mod broker;
 pub mod connections;

@@ -1,15 +1,27 @@
 //! All settings of Kafka 4.3, and the few that are not its, from the tables beside this file.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::setting::{Dynamic, Kind, Setting, Valid};
+use crate::vec_map::VecMap;
+
+/// A text that only a real broker's clients ask for, and that a page need not carry.
+macro_rules! not_on_a_page {
+    ($file:literal) => {
+        if cfg!(target_arch = "wasm32") { "" } else { include_str!($file) }
+    };
+}
 
 /// What a topic can be set to.
-pub static TOPIC: LazyLock<Table> = LazyLock::new(|| Table::parse(include_str!("topic.tsv")));
+pub static TOPIC: LazyLock<Table> =
+    LazyLock::new(|| Table::parse([(include_str!("topic.tsv"), not_on_a_page!("topic.documentation.tsv"))]));
 /// What a broker can be set to. What Kafka 4.3 has no more, or never had, DescribeConfigs shows only where it is set.
-pub static BROKER: LazyLock<Table> =
-    LazyLock::new(|| Table::parse(concat!(include_str!("broker.tsv"), include_str!("own.tsv"))));
+pub static BROKER: LazyLock<Table> = LazyLock::new(|| {
+    Table::parse([
+        (include_str!("broker.tsv"), not_on_a_page!("broker.documentation.tsv")),
+        (include_str!("own.tsv"), not_on_a_page!("own.documentation.tsv")),
+    ])
+});
 
 /// What a group can be set to: what all groups can be, without the `group.` in front.
 pub static GROUP: LazyLock<Table> = LazyLock::new(|| {
@@ -24,7 +36,7 @@ pub static GROUP: LazyLock<Table> = LazyLock::new(|| {
 #[derive(Clone, Debug)]
 pub struct Table {
     settings: Vec<Setting>,
-    by_name: BTreeMap<&'static str, usize>,
+    by_name: VecMap<&'static str, usize>,
 }
 
 impl Table {
@@ -36,8 +48,13 @@ impl Table {
         self.settings.iter()
     }
 
-    fn parse(text: &'static str) -> Table {
-        Table::new(text.lines().skip(1).map(setting).collect())
+    /// From files of settings, each with what has their documentation in the same order, or nothing.
+    fn parse<const FILES: usize>(files: [(&'static str, &'static str); FILES]) -> Table {
+        let settings = files.into_iter().flat_map(|(settings, documentation)| {
+            let mut documentation = documentation.lines();
+            settings.lines().skip(1).map(move |line| setting(line, documentation.next()))
+        });
+        Table::new(settings.collect())
     }
 
     fn new(settings: Vec<Setting>) -> Table {
@@ -46,11 +63,16 @@ impl Table {
     }
 }
 
-fn setting(line: &'static str) -> Setting {
+fn setting(line: &'static str, documentation: Option<&str>) -> Setting {
     let columns: Vec<&'static str> = line.split('\t').collect();
-    let [name, kind, default, _importance, dynamic, visible, valid, documentation] = columns[..] else {
-        panic!("a line of a settings table has eight columns: {line}");
+    let [name, kind, default, _importance, dynamic, visible, valid] = columns[..] else {
+        panic!("a line of a settings table has seven columns: {line}");
     };
+    let documentation = documentation.map_or("", |line| {
+        let (of, documentation) = line.split_once('\t').expect("a line of documentation has a name and a text");
+        assert_eq!(of, name, "documentation is in the order of the settings");
+        documentation
+    });
     Setting {
         name,
         kind: Kind::from_name(kind).expect("the tables' types are Kafka's"),

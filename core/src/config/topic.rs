@@ -1,7 +1,5 @@
 //! What a topic can be set to, and what holds where it is not: the broker's settings, then Kafka's defaults.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::broker::BrokerSettings;
 use super::setting::{ConfigError, Value};
 use super::table::TOPIC;
@@ -9,6 +7,8 @@ use crate::id::BrokerId;
 use crate::log::LogConfig;
 use crate::record::TimestampType;
 use crate::record::check::Rules;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// Broker settings that stand in for a topic's, the first that is set before the others, and what their unit is
 /// multiplied with.
@@ -87,7 +87,7 @@ pub enum Throttled {
     /// `*`.
     All,
     /// `0:1,0:2`: partitions, and brokers that they are on.
-    These(BTreeSet<(i32, BrokerId)>),
+    These(VecSet<(i32, BrokerId)>),
 }
 
 impl Throttled {
@@ -101,11 +101,11 @@ impl Throttled {
 
 impl TopicConfig {
     /// Checks a topic's own settings and completes them. Errors are Kafka's, of INVALID_CONFIG.
-    pub fn new(set: &BTreeMap<String, String>, broker: &BrokerSettings) -> Result<TopicConfig, ConfigError> {
+    pub fn new(set: &VecMap<String, String>, broker: &BrokerSettings) -> Result<TopicConfig, ConfigError> {
         if let Some(name) = set.keys().find(|name| TOPIC.get(name).is_none()) {
             return Err(ConfigError(format!("Unknown topic config name: {name}")));
         }
-        let mut values = BTreeMap::new();
+        let mut values = VecMap::new();
         for setting in TOPIC.iter() {
             let value = match set.get(setting.name) {
                 Some(text) => setting.parse(text)?,
@@ -144,7 +144,7 @@ impl TopicConfig {
 impl Default for TopicConfig {
     /// As Kafka comes.
     fn default() -> TopicConfig {
-        TopicConfig::new(&BTreeMap::new(), &BrokerSettings::default()).expect("the defaults are valid")
+        TopicConfig::new(&VecMap::new(), &BrokerSettings::default()).expect("the defaults are valid")
     }
 }
 
@@ -196,7 +196,7 @@ pub(super) fn inherited(name: &str, broker: &BrokerSettings) -> Value {
 }
 
 /// A value for every setting that a topic has.
-struct Values(BTreeMap<&'static str, Value>);
+struct Values(VecMap<&'static str, Value>);
 
 impl Values {
     fn typed(&self) -> TopicConfig {
@@ -258,7 +258,7 @@ impl Values {
 
     /// One that names a number that is too large names nothing.
     fn throttled(&self, name: &str) -> Throttled {
-        let Value::List(items) = &self.0[name] else { return Throttled::These(BTreeSet::new()) };
+        let Value::List(items) = &self.0[name] else { return Throttled::These(VecSet::new()) };
         if items[..] == ["*"] {
             return Throttled::All;
         }
@@ -282,7 +282,7 @@ impl Values {
 mod tests {
     use super::*;
 
-    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn map(pairs: &[(&str, &str)]) -> VecMap<String, String> {
         pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     }
 
@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(config.retention_ms, 180_000);
         assert_eq!(config.segment_ms, 7);
         let broker = BrokerSettings::parse(&map(&[("log.retention.ms", "-1")])).unwrap();
-        assert_eq!(TopicConfig::new(&BTreeMap::new(), &broker).unwrap().retention_ms, -1);
+        assert_eq!(TopicConfig::new(&VecMap::new(), &broker).unwrap().retention_ms, -1);
     }
 
     #[test]

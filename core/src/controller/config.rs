@@ -21,6 +21,8 @@ use crate::config::table::Table;
 use crate::config::{TopicConfig, dynamic, group, table};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// Kafka's `ConfigResource.Type`.
 const TOPIC: i8 = 2;
@@ -97,7 +99,7 @@ impl Controller {
 
     /// One outcome for each change, in order. A change is made whole or not at all.
     fn alter(&mut self, asked: BrokerId, changes: Vec<Change<'_>>, validate_only: bool) -> Vec<Result<(), Refusal>> {
-        let mut seen = BTreeMap::new();
+        let mut seen = VecMap::new();
         for change in &changes {
             *seen.entry((change.resource_type, &**change.resource_name)).or_insert(0) += 1;
         }
@@ -212,7 +214,7 @@ impl Controller {
 
 /// What can be seen without knowing any resource.
 fn well_formed(change: &Change<'_>) -> Result<(), Refusal> {
-    let mut keys = BTreeSet::new();
+    let mut keys = VecSet::new();
     if !change.operations.iter().all(|(key, ..)| keys.insert(*key)) {
         return refuse(ErrorCode::InvalidRequest, "Error due to duplicate config keys");
     }
@@ -235,8 +237,8 @@ fn well_formed(change: &Change<'_>) -> Result<(), Refusal> {
 fn altered_of(
     table: &Table,
     change: &Change<'_>,
-    current: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, Refusal> {
+    current: VecMap<String, String>,
+) -> Result<VecMap<String, String>, Refusal> {
     let configs = altered(change, current, |configs, key, operation, value| {
         let Some(setting) = table.get(key).filter(|setting| setting.kind == Kind::List) else {
             let operation = if operation == APPEND { "APPEND" } else { "SUBTRACT" };
@@ -258,10 +260,10 @@ fn altered_of(
 /// The settings after the change; `list` appends to or subtracts from one that is a list.
 fn altered(
     change: &Change<'_>,
-    current: BTreeMap<String, String>,
-    list: impl Fn(&mut BTreeMap<String, String>, &str, i8, &str) -> Result<(), Refusal>,
-) -> Result<BTreeMap<String, String>, Refusal> {
-    let mut configs = if change.replace { BTreeMap::new() } else { current };
+    current: VecMap<String, String>,
+    list: impl Fn(&mut VecMap<String, String>, &str, i8, &str) -> Result<(), Refusal>,
+) -> Result<VecMap<String, String>, Refusal> {
+    let mut configs = if change.replace { VecMap::new() } else { current };
     for &(key, operation, value) in &change.operations {
         let value = value.unwrap_or_default();
         match operation {
@@ -273,7 +275,7 @@ fn altered(
     Ok(configs)
 }
 
-fn change_list(configs: &mut BTreeMap<String, String>, setting: &Setting, operation: i8, value: &str) {
+fn change_list(configs: &mut VecMap<String, String>, setting: &Setting, operation: i8, value: &str) {
     let old = configs.get(setting.name).map(String::as_str).or(setting.default).unwrap_or_default();
     let mut items: Vec<&str> = old.split(',').filter(|item| !item.is_empty()).collect();
     if operation == APPEND {
@@ -525,7 +527,7 @@ mod tests {
         assert_eq!(ask(controller, vec![all, one]), [ok.clone(), ok]);
         assert_eq!(controller.state.broker_configs.of_all()["log.retention.ms"], "7");
         assert_eq!(controller.state.broker_configs.of(BrokerId(1))["log.cleanup.policy"], "delete,compact");
-        let topic = TopicConfig::new(&BTreeMap::new(), &controller.settings).unwrap();
+        let topic = TopicConfig::new(&VecMap::new(), &controller.settings).unwrap();
         assert!(topic.retention_ms == 7 && topic.cleanup_compact, "topics inherit it");
     }
 

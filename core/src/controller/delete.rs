@@ -10,8 +10,6 @@
 //!    must not be taken for another topic's.
 //! 2. A reassignment of it ends there: all replicas go, those that it brought too.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
@@ -23,6 +21,8 @@ use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::protocol::cluster::{Assignment, Topic};
 use crate::time::Now;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// A deletion that is under way.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Deletion {
     /// In which version of the cluster's state it began: who has applied that has dropped its replicas.
     since: u64,
     /// Who has not.
-    left: BTreeSet<BrokerId>,
+    left: VecSet<BrokerId>,
 }
 
 impl Deletion {
@@ -50,13 +50,13 @@ impl Controller {
         let names_twice = twice(asked.iter().filter(|(_, id)| id.is_nil()).filter_map(|(name, _)| name.as_ref()));
         let ids_twice = twice(asked.iter().filter(|(name, id)| name.is_none() && !id.is_nil()).map(|(_, id)| id));
 
-        let by_id: BTreeMap<Uuid, TopicName> = match asked.iter().any(|(name, _)| name.is_none()) {
+        let by_id: VecMap<Uuid, TopicName> = match asked.iter().any(|(name, _)| name.is_none()) {
             true => self.state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect(),
-            false => BTreeMap::new(),
+            false => VecMap::new(),
         };
 
         let mut results = Vec::new();
-        let mut gone: BTreeSet<TopicName> = BTreeSet::new();
+        let mut gone: VecSet<TopicName> = VecSet::new();
         for (name, id) in &asked {
             let outcome = match (name, id.is_nil()) {
                 (None, true) => refuse(ErrorCode::InvalidRequest, "Neither topic name nor id were specified."),
@@ -111,7 +111,7 @@ impl Controller {
     }
 
     /// From now on they are gone for clients, and brokers drop what they have of them.
-    pub(super) fn begin_deletion(&mut self, names: BTreeSet<TopicName>) {
+    pub(super) fn begin_deletion(&mut self, names: VecSet<TopicName>) {
         self.change(|state| {
             for name in names {
                 let Some(mut topic) = state.topics.remove(&name) else { continue };

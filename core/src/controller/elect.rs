@@ -1,6 +1,5 @@
 //! Who leads.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
@@ -12,6 +11,7 @@ use crate::config::{BrokerSettings, TopicConfig};
 use crate::error::{self, ErrorCode};
 use crate::id::BrokerId;
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
+use crate::vec_set::VecSet;
 
 /// Kafka's `ElectionType`: what a client may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum Election {
 #[derive(Clone)]
 pub(super) struct Electorate {
     /// They live, but lead nothing new.
-    pub shutting_down: BTreeSet<BrokerId>,
+    pub shutting_down: VecSet<BrokerId>,
     pub settings: Arc<BrokerSettings>,
 }
 

@@ -1,6 +1,6 @@
 //! What the controller makes of what it has read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::elect::Election;
@@ -12,6 +12,8 @@ use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::Assignment;
 use crate::protocol::znode::{self, Entity};
 use crate::time::Now;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 use crate::zookeeper::{Path, path};
 
 /// Kafka's `changeExpirationMs`: so long a notification of changed settings stays.
@@ -91,7 +93,7 @@ impl Controller {
     /// Brokers have come, gone, or come back before anyone saw them go.
     pub(super) fn brokers_changed(&mut self, reads: &Reads, out: &mut Vec<Output>) {
         let brokers = reads.brokers(out);
-        let registered: BTreeMap<BrokerId, i64> = brokers.iter().map(|(id, (_, epoch))| (*id, *epoch)).collect();
+        let registered: VecMap<BrokerId, i64> = brokers.iter().map(|(id, (_, epoch))| (*id, *epoch)).collect();
         if registered == self.state.broker_epochs {
             return;
         }
@@ -179,17 +181,20 @@ impl Controller {
 
     /// Which notifications are known now; those that are old go, as Kafka's brokers see to.
     fn note_config_changes(&mut self, now: Now, reads: &Reads, writes: &mut Writes) {
-        let there: BTreeSet<&Path> = reads.children(znode::CONFIG_CHANGES).collect();
+        let there: VecSet<&Path> = reads.children(znode::CONFIG_CHANGES).collect();
         self.config_changes.retain(|name, _| there.contains(name));
         for name in there {
             if let Some((_, stat)) = reads.data(&path::join(znode::CONFIG_CHANGES, name)) {
                 self.config_changes.insert(name.clone(), stat.ctime);
             }
         }
-        let old = |written: &i64| now.wall.0 - *written > CHANGE_EXPIRATION_MS;
-        for (name, _) in self.config_changes.extract_if(.., |_, written| old(written)) {
-            writes.remove(path::join(znode::CONFIG_CHANGES, &name));
-        }
+        self.config_changes.retain(|name, written| {
+            let old = now.wall.0 - *written > CHANGE_EXPIRATION_MS;
+            if old {
+                writes.remove(path::join(znode::CONFIG_CHANGES, name));
+            }
+            !old
+        });
     }
 
     /// Topics were marked for deletion by writing so.

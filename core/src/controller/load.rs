@@ -11,6 +11,7 @@ use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::{BrokerConfigs, Registration, Topic};
 use crate::protocol::znode::{self, Entity};
 use crate::quota::{ClientQuotas, QuotaEntity};
+use crate::vec_map::VecMap;
 use crate::zookeeper::{Error, Op, Path, Reply, Stat, path};
 
 /// What is asked of a znode.
@@ -171,8 +172,8 @@ impl Controller {
 
 impl Reads {
     /// The brokers that are registered, each with the zxid of its registration; and what cannot be read.
-    pub fn brokers(&self, out: &mut Vec<Output>) -> BTreeMap<BrokerId, (Registration, i64)> {
-        let mut brokers = BTreeMap::new();
+    pub fn brokers(&self, out: &mut Vec<Output>) -> VecMap<BrokerId, (Registration, i64)> {
+        let mut brokers = VecMap::new();
         for name in self.children(znode::BROKER_IDS) {
             let Some((json, stat)) = self.data(&path::join(znode::BROKER_IDS, name)) else { continue };
             let id = name.parse().map(BrokerId).map_err(|_| format!("{name} is no broker id"));
@@ -207,8 +208,8 @@ impl Reads {
         configs
     }
 
-    pub fn group_configs(&self, out: &mut Vec<Output>) -> BTreeMap<String, BTreeMap<String, String>> {
-        let mut configs = BTreeMap::new();
+    pub fn group_configs(&self, out: &mut Vec<Output>) -> VecMap<String, VecMap<String, String>> {
+        let mut configs = VecMap::new();
         for name in self.children(znode::GROUP_CONFIGS) {
             let at = path::join(znode::GROUP_CONFIGS, name);
             match (znode::group(name), self.config(&at)) {
@@ -269,7 +270,7 @@ impl Reads {
         })
     }
 
-    pub fn config(&self, path: &str) -> Result<Option<BTreeMap<String, String>>, String> {
+    pub fn config(&self, path: &str) -> Result<Option<VecMap<String, String>>, String> {
         let Some((json, _)) = self.data(path) else { return Ok(None) };
         znode::parse_config(json).map(Some).map_err(|why| format!("{path}: {why}"))
     }
@@ -287,8 +288,8 @@ impl Reads {
         }
         let at = znode::topic_config_path(name);
         let configs = self.config(&at)?.unwrap_or_else(|| {
-            writes.create(at, znode::config(&BTreeMap::new()));
-            BTreeMap::new()
+            writes.create(at, znode::config(&VecMap::new()));
+            VecMap::new()
         });
         if self.children.get(&znode::partitions_path(name)).is_none_or(Option::is_none) {
             writes.create_empty(znode::partitions_path(name));

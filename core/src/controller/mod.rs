@@ -36,7 +36,7 @@ pub(crate) mod tests;
 pub mod topic;
 pub mod write;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind, TopicName};
@@ -52,6 +52,8 @@ use crate::protocol::znode;
 use crate::quota::bucket::Mutations;
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, Now};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 use crate::zookeeper::protocol::{Failed, Op, Reply};
 use crate::zookeeper::{Error, Path};
 
@@ -78,12 +80,12 @@ pub struct Controller {
     /// What is decided.
     state: Arc<ClusterState>,
     /// They are about to stop: they live, but lead nothing new.
-    shutting_down: BTreeSet<BrokerId>,
-    deletions: BTreeMap<TopicName, Deletion>,
+    shutting_down: VecSet<BrokerId>,
+    deletions: VecMap<TopicName, Deletion>,
     /// Moves that were asked for by writing them, and are not complete.
     written_moves: Vec<(TopicPartition, Vec<BrokerId>)>,
     /// The notifications of changed settings that are known, and when each was written.
-    config_changes: BTreeMap<Path, i64>,
+    config_changes: VecMap<Path, i64>,
     queue: VecDeque<Work>,
     step: Step,
     /// Answers of earlier turns are not waited for any more.
@@ -210,10 +212,10 @@ impl Controller {
             fence,
             committed: state.clone(),
             state,
-            shutting_down: BTreeSet::new(),
-            deletions: BTreeMap::new(),
+            shutting_down: VecSet::new(),
+            deletions: VecMap::new(),
             written_moves: Vec::new(),
-            config_changes: BTreeMap::new(),
+            config_changes: VecMap::new(),
             queue: [Work::Load].into(),
             step: Step::Idle,
             turn: 0,
@@ -548,7 +550,7 @@ impl Controller {
     }
 
     /// The brokers that partitions may be placed on.
-    fn placeable(&self) -> BTreeMap<BrokerId, Registration> {
+    fn placeable(&self) -> VecMap<BrokerId, Registration> {
         let live = self.state.brokers.iter().filter(|(id, _)| !self.shutting_down.contains(id));
         live.map(|(id, broker)| (*id, broker.clone())).collect()
     }
@@ -564,7 +566,7 @@ impl Work {
 }
 
 /// A new partition on those replicas: those that live are in sync, and the first of them leads. `None` where none lives.
-fn assignment(replicas: Vec<BrokerId>, alive: &BTreeMap<BrokerId, Registration>) -> Option<Assignment> {
+fn assignment(replicas: Vec<BrokerId>, alive: &VecMap<BrokerId, Registration>) -> Option<Assignment> {
     let isr: Vec<BrokerId> = replicas.iter().copied().filter(|id| alive.contains_key(id)).collect();
     let leader = *isr.first()?;
     Some(Assignment { replicas, isr, leader, leader_epoch: 0, ..Assignment::default() })

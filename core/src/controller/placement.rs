@@ -25,15 +25,15 @@
 //! random broker on; the further replicas are a random number of brokers away, one more with every time round the list,
 //! and skip a rack that has one while there is one that has none.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::Refusal;
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::protocol::cluster::Registration;
 use crate::rng::Stream;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
-type Brokers = BTreeMap<BrokerId, Registration>;
+type Brokers = VecMap<BrokerId, Registration>;
 
 /// The replicas of `count` new partitions, the preferred leader first, as the notes place them.
 pub fn place(
@@ -50,10 +50,10 @@ pub fn place(
 /// Of one partition, whose leader is the `first` broker of the list, counted on over its end.
 fn replicas(brokers: &Brokers, list: &[BrokerId], first: usize, replication_factor: usize) -> Vec<BrokerId> {
     let rack = |id: &BrokerId| &brokers[id].rack;
-    let racks = list.iter().map(rack).collect::<BTreeSet<_>>().len();
+    let racks = list.iter().map(rack).collect::<VecSet<_>>().len();
     let mut replicas: Vec<BrokerId> = Vec::with_capacity(replication_factor);
     for round in 0..replication_factor {
-        let used: BTreeSet<_> = replicas.iter().map(rack).collect();
+        let used: VecSet<_> = replicas.iter().map(rack).collect();
         let fits = |id: &BrokerId| !replicas.contains(id) && (used.len() == racks || !used.contains(rack(id)));
         let next = list[(first + round) % list.len()];
         if fits(&next) {
@@ -83,7 +83,7 @@ pub fn place_as_kafka(
         return Err((ErrorCode::InvalidReplicationFactor, message));
     }
     let list = if racked > 0 { alternate_racks(brokers) } else { brokers.keys().copied().collect() };
-    let racks = brokers.values().map(|broker| &broker.rack).collect::<BTreeSet<_>>().len();
+    let racks = brokers.values().map(|broker| &broker.rack).collect::<VecSet<_>>().len();
     let (start, mut shift) = (dice.below(list.len() as u64) as usize, dice.below(list.len() as u64) as usize);
     let mut placed = Vec::with_capacity(count);
     for partition in first..first + count {
@@ -100,7 +100,7 @@ pub fn place_as_kafka(
             let shift = if racked > 0 { shift * racks } else { shift };
             let broker = list[(leader + 1 + (shift + step) % (list.len() - 1)) % list.len()];
             let rack = |id: &BrokerId| &brokers[id].rack;
-            let used: BTreeSet<_> = replicas.iter().map(rack).collect();
+            let used: VecSet<_> = replicas.iter().map(rack).collect();
             let rack_fits = racked == 0 || !used.contains(rack(&broker)) || used.len() == racks;
             if rack_fits && !replicas.contains(&broker) {
                 replicas.push(broker);
@@ -128,7 +128,7 @@ fn check(brokers: &Brokers, replication_factor: usize) -> Result<(), Refusal> {
 
 /// The brokers, racks in turn: from each rack its first, then from each its second, and so on.
 fn alternate_racks(brokers: &Brokers) -> Vec<BrokerId> {
-    let mut racks: BTreeMap<Option<&str>, Vec<BrokerId>> = BTreeMap::new();
+    let mut racks: VecMap<Option<&str>, Vec<BrokerId>> = VecMap::new();
     for broker in brokers.values() {
         racks.entry(broker.rack.as_deref()).or_default().push(broker.id);
     }
@@ -182,12 +182,12 @@ mod tests {
             let factor = dice.between(1, count as u64) as usize;
             let list = alternate_racks(&brokers);
             let rack = |id: &BrokerId| brokers[id].rack.clone();
-            let all = list.iter().map(rack).collect::<BTreeSet<_>>().len();
+            let all = list.iter().map(rack).collect::<VecSet<_>>().len();
             let placed = place(&brokers, start, 30, factor).unwrap();
             for (partition, replicas) in placed.iter().enumerate() {
                 assert_eq!(replicas[0], list[(start + partition) % list.len()]);
-                assert_eq!(replicas.iter().collect::<BTreeSet<_>>().len(), factor, "{replicas:?}");
-                let used = replicas.iter().map(rack).collect::<BTreeSet<_>>().len();
+                assert_eq!(replicas.iter().collect::<VecSet<_>>().len(), factor, "{replicas:?}");
+                let used = replicas.iter().map(rack).collect::<VecSet<_>>().len();
                 assert_eq!(used, all.min(factor), "{replicas:?} of {brokers:?}");
             }
         }
@@ -215,9 +215,9 @@ mod tests {
             cluster(&[(1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "c"), (6, "c"), (7, "c"), (8, "a"), (9, "b")]);
         for seed in 0..50 {
             let placed = place_as_kafka(&brokers, 0, 27, 3, &mut Seed(seed).stream("place")).unwrap();
-            let mut all = BTreeMap::<BrokerId, (usize, usize)>::new();
+            let mut all = VecMap::<BrokerId, (usize, usize)>::new();
             for replicas in &placed {
-                let racks: BTreeSet<_> = replicas.iter().map(|id| &brokers[id].rack).collect();
+                let racks: VecSet<_> = replicas.iter().map(|id| &brokers[id].rack).collect();
                 assert_eq!((replicas.len(), racks.len()), (3, 3), "{replicas:?}");
                 all.entry(replicas[0]).or_default().0 += 1;
                 replicas.iter().for_each(|id| all.entry(*id).or_default().1 += 1);

@@ -1,8 +1,6 @@
 //! Quotas are set. What is refused, and in which words, is Kafka's `ClientQuotaControlManager`; and what was done for a
 //! client that may have only so much done.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use kafka_protocol::messages::alter_client_quotas_request::EntryData as Alteration;
 use kafka_protocol::messages::alter_client_quotas_response::{EntityData, EntryData};
 use kafka_protocol::messages::{AlterClientQuotasRequest, AlterClientQuotasResponse, RequestKind, ResponseKind};
@@ -16,12 +14,14 @@ use crate::protocol::throttle;
 use crate::quota::bucket::Spent;
 use crate::quota::{ANONYMOUS, ClientQuotas, Key, QuotaEntity, Who};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// Kafka's strings are no longer.
 const MAX_NAME_LEN: usize = i16::MAX as usize;
 
 /// Kafka's `ClientQuotaEntity`: names of the parts, and what stands there; `None` is the default.
-type Parts<'a> = BTreeMap<&'a str, Option<&'a str>>;
+type Parts<'a> = VecMap<&'a str, Option<&'a str>>;
 
 /// What a client may still have done, while its request is decided.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +107,7 @@ impl Controller {
 }
 
 /// `set` of a znode that was read; `None` where it is gone.
-pub(super) fn put(quotas: &mut ClientQuotas, whose: QuotaEntity, set: Option<BTreeMap<String, String>>) {
+pub(super) fn put(quotas: &mut ClientQuotas, whose: QuotaEntity, set: Option<VecMap<String, String>>) {
     match set {
         Some(set) if set.is_empty() => remove(quotas, &whose),
         Some(set) => {
@@ -131,7 +131,7 @@ fn remove(quotas: &mut ClientQuotas, whose: &QuotaEntity) {
     user.client = None;
     if has_clients(quotas) {
         quotas.entry(user).or_default();
-    } else if quotas.get(&user).is_some_and(BTreeMap::is_empty) {
+    } else if quotas.get(&user).is_some_and(VecMap::is_empty) {
         quotas.remove(&user);
     }
 }
@@ -151,7 +151,7 @@ fn invalid<T>(message: String) -> Result<T, Refusal> {
 
 /// An entry is made whole or not at all.
 fn alter(quotas: &mut ClientQuotas, parts: &Parts<'_>, entry: &Alteration) -> Result<(), Refusal> {
-    let mut keys = BTreeSet::new();
+    let mut keys = VecSet::new();
     if !entry.ops.iter().all(|op| keys.insert(&op.key)) {
         return invalid(format!("Ignoring duplicate entity {}", print(parts)));
     }

@@ -10,8 +10,6 @@
 //!    in the same decision.
 //! 3. The leader epoch rises when it begins and when it ends: what a leader writes of the ISR meanwhile is refused.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::alter_partition_reassignments_response::{
     ReassignablePartitionResponse, ReassignableTopicResponse,
 };
@@ -27,9 +25,11 @@ use kafka_protocol::protocol::StrBytes;
 use super::elect::{Electorate, lead};
 use super::write::Writes;
 use super::{Controller, Refusal};
+use crate::arrange::Arrange;
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::{Assignment, ClusterState, Registration};
+use crate::vec_map::VecMap;
 
 impl Controller {
     pub fn alter_partition_reassignments(
@@ -195,7 +195,7 @@ impl Controller {
     }
 }
 
-fn valid(target: &[BrokerId], brokers: &BTreeMap<BrokerId, Registration>) -> Result<(), Refusal> {
+fn valid(target: &[BrokerId], brokers: &VecMap<BrokerId, Registration>) -> Result<(), Refusal> {
     let wrong = |what: String| {
         Err((ErrorCode::InvalidReplicaAssignment, format!("The manual partition assignment includes {what}.")))
     };
@@ -203,7 +203,7 @@ fn valid(target: &[BrokerId], brokers: &BTreeMap<BrokerId, Registration>) -> Res
         return wrong("an empty replica list".to_owned());
     }
     let mut sorted = target.to_vec();
-    sorted.sort_unstable();
+    sorted.arrange();
     for (at, id) in sorted.iter().enumerate() {
         if !brokers.contains_key(id) {
             return wrong(format!("broker {}, but no such broker is registered", id.0));
@@ -224,7 +224,7 @@ pub(super) fn complete_reassignments(state: &mut ClusterState, electorate: &Elec
 }
 
 /// (2)
-fn complete(partition: &mut Assignment, brokers: &BTreeMap<BrokerId, Registration>, electorate: &Electorate) {
+fn complete(partition: &mut Assignment, brokers: &VecMap<BrokerId, Registration>, electorate: &Electorate) {
     let target = partition.target();
     let alive = |id: &BrokerId| brokers.contains_key(id);
     if !partition.is_moving() || !target.iter().all(|id| partition.isr.contains(id)) {

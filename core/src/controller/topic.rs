@@ -2,7 +2,6 @@
 //! and `ControllerApis`.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
@@ -14,12 +13,15 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Controller, Refusal, assignment, placement};
+use crate::arrange::Arrange;
 use crate::config::broker::Placement;
 use crate::config::describe::wire;
 use crate::config::{describe, topic::TopicConfig};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::protocol::cluster::{Assignment, Topic};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// What a few bytes of a request may ask for (Kafka's `MAX_PARTITIONS_PER_BATCH`): partitions of all its new topics
 /// together, or new ones of one topic. Those that are assigned by hand take bytes themselves.
@@ -111,7 +113,7 @@ impl Controller {
         Ok(Topic { id: self.dice.uuid(), configs, partitions })
     }
 
-    fn decide_configs(&self, topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refusal> {
+    fn decide_configs(&self, topic: &CreatableTopic) -> Result<VecMap<String, String>, Refusal> {
         let unset: Vec<&str> =
             topic.configs.iter().filter(|config| config.value.is_none()).map(|config| config.name.as_str()).collect();
         if !unset.is_empty() {
@@ -171,7 +173,7 @@ impl Controller {
                 "A manual partition assignment was specified, but numPartitions was not set to -1.",
             );
         }
-        let (mut partitions, mut factor, hosts) = (BTreeMap::new(), None, OnceCell::new());
+        let (mut partitions, mut factor, hosts) = (VecMap::new(), None, OnceCell::new());
         for manual in &topic.assignments {
             let index = manual.partition_index;
             if partitions.contains_key(&index) {
@@ -247,7 +249,7 @@ impl Controller {
     }
 
     /// Every broker that has a replica.
-    fn hosts(&self) -> BTreeSet<BrokerId> {
+    fn hosts(&self) -> VecSet<BrokerId> {
         let partitions = self.state.topics.values().flat_map(|topic| &topic.partitions);
         partitions.flat_map(|partition| partition.replicas.iter().copied()).collect()
     }
@@ -259,13 +261,13 @@ impl Controller {
         ids: &[kafka_protocol::messages::BrokerId],
         factor: Option<usize>,
         index: i32,
-        hosts: &OnceCell<BTreeSet<BrokerId>>,
+        hosts: &OnceCell<VecSet<BrokerId>>,
     ) -> Result<Assignment, Refusal> {
         let wrong = |message: String| Err((ErrorCode::InvalidReplicaAssignment, message));
         if ids.is_empty() {
             return wrong("The manual partition assignment includes an empty replica list.".to_string());
         }
-        let mut seen = BTreeSet::new();
+        let mut seen = VecSet::new();
         for id in ids {
             let id = BrokerId(id.0);
             if !self.state.brokers.contains_key(&id) && !hosts.get_or_init(|| self.hosts()).contains(&id) {
@@ -303,7 +305,7 @@ impl Controller {
         }
         let factor = decided.partitions.first().map_or(0, |partition| partition.replicas.len());
         let mut configs = describe::topic(&decided.configs, &self.settings);
-        configs.sort_by(|one, other| one.name.cmp(&other.name));
+        configs.arrange_by(|one, other| one.name.cmp(&other.name));
         let configs = configs.into_iter().map(|entry| {
             CreatableTopicConfigs::default()
                 .with_name(wire(entry.name))
@@ -330,8 +332,8 @@ fn refused(name: &TopicName, (error, message): Refusal) -> CreatableTopicResult 
 }
 
 /// Whatever stands in a list more than once.
-pub(super) fn twice<'a, T: Ord + Clone + 'a>(items: impl Iterator<Item = &'a T>) -> BTreeSet<T> {
-    let mut seen = BTreeSet::new();
+pub(super) fn twice<'a, T: Ord + Clone + 'a>(items: impl Iterator<Item = &'a T>) -> VecSet<T> {
+    let mut seen = VecSet::new();
     items.filter(|item| !seen.insert(*item)).cloned().collect()
 }
 

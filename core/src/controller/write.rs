@@ -4,7 +4,7 @@
 //! another controller can go on from it: a topic's own znode comes first, and a partition without a state is new. What can
 //! only go together is glued: a partition and its state, a topic and the mark of its deletion.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
@@ -13,6 +13,8 @@ use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::{Assignment, ClusterState, Topic};
 use crate::protocol::znode::{self, Entity};
 use crate::quota::{ClientQuotas, Who};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 use crate::zookeeper::Path;
 use crate::zookeeper::protocol::{ANY_VERSION, CreateMode, MAX_REQUEST, Op, Reply};
 
@@ -29,7 +31,7 @@ pub(super) struct Writes {
     to_come: VecDeque<Write>,
     under_way: Vec<Option<(TopicName, i32)>>,
     /// Their deletion is marked already, by another hand.
-    marked: BTreeSet<TopicName>,
+    marked: VecSet<TopicName>,
 }
 
 #[derive(Clone, Debug)]
@@ -216,7 +218,7 @@ impl Writes {
     }
 
     /// Settings that changed, and that they did.
-    fn change_config(&mut self, entity: &Entity, is_there: bool, configs: &BTreeMap<String, String>) {
+    fn change_config(&mut self, entity: &Entity, is_there: bool, configs: &VecMap<String, String>) {
         match is_there {
             true => self.set(entity.path(), znode::config(configs), ANY_VERSION),
             false => self.create(entity.path(), znode::config(configs)),
@@ -273,7 +275,7 @@ impl Writes {
     }
 }
 
-fn users_with_clients(quotas: &ClientQuotas) -> BTreeSet<&Who> {
+fn users_with_clients(quotas: &ClientQuotas) -> VecSet<&Who> {
     quotas.keys().filter(|whose| whose.is_inner()).filter_map(|whose| whose.user.as_ref()).collect()
 }
 

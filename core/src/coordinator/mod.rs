@@ -29,7 +29,6 @@ pub mod topic;
 pub mod transaction;
 pub mod wire;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -47,6 +46,7 @@ use crate::log::Guard;
 use crate::protocol::cluster::ClusterState;
 use crate::record::Compression;
 use crate::time::{Duration, Now};
+use crate::vec_map::VecMap;
 
 /// The rules of one kind of coordinator, and what it holds of one partition.
 pub trait Machine: Clone + Default {
@@ -94,7 +94,7 @@ pub struct Around<'a> {
     pub now: Now,
     pub cluster: &'a ClusterState,
     /// The cluster's topics by their ids.
-    pub topic_names: &'a BTreeMap<Uuid, TopicName>,
+    pub topic_names: &'a VecMap<Uuid, TopicName>,
     pub settings: &'a BrokerSettings,
 }
 

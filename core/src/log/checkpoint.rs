@@ -1,6 +1,5 @@
 //! Kafka's small text files: offset checkpoints, `partition.metadata`, `meta.properties`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use crate::id::{Offset, TopicPartition};
+use crate::vec_map::VecMap;
 
 // In the data directory.
 pub const RECOVERY_POINT: &str = "recovery-point-offset-checkpoint";
@@ -42,8 +42,8 @@ impl fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 /// Reads one of the three offset checkpoints. An empty file is an empty map.
-pub fn parse_offsets(text: &[u8]) -> Result<BTreeMap<TopicPartition, Offset>, Malformed> {
-    let mut offsets = BTreeMap::new();
+pub fn parse_offsets(text: &[u8]) -> Result<VecMap<TopicPartition, Offset>, Malformed> {
+    let mut offsets = VecMap::new();
     for row in Table::parse(text)?.rows {
         let [topic, partition, offset] = row.fields()?;
         let topic = TopicName(StrBytes::from_string(topic.to_owned()));
@@ -220,8 +220,8 @@ mod tests {
         let words: Vec<String> = offsets.iter().map(|(tp, offset)| format!("{tp} {offset}")).collect();
         assert_eq!(words, ["fix-0 90", "orders-11 7"]);
         assert_eq!(print_offsets(offsets.iter().map(|(tp, offset)| (tp, *offset))), text);
-        assert_eq!(parse_offsets(b""), Ok(BTreeMap::new()));
-        assert_eq!(parse_offsets(b"0\n0\n"), Ok(BTreeMap::new()));
+        assert_eq!(parse_offsets(b""), Ok(VecMap::new()));
+        assert_eq!(parse_offsets(b"0\n0\n"), Ok(VecMap::new()));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::record::batch::NO_SEQUENCE;
 use crate::record::check::Invalid;
 use crate::record::{BatchHeader, Marker};
 use crate::time::Timestamp;
+use crate::vec_map::VecMap;
 
 /// Kafka's NUM_BATCHES_TO_RETAIN: as many requests of a producer may be on their way at once.
 pub const RECENT: usize = 5;
@@ -126,10 +127,10 @@ pub struct Appending<'a> {
 pub struct Producers {
     by_id: BTreeMap<i64, Producer>,
     /// By their first offset, whose (2).
-    ongoing: BTreeMap<Offset, i64>,
+    ongoing: VecMap<Offset, i64>,
     /// Transactions whose marker is not below the high watermark: first offset to the marker's.
-    unreplicated: BTreeMap<Offset, Offset>,
-    pub(super) verifications: BTreeMap<i64, Verification>,
+    unreplicated: VecMap<Offset, Offset>,
+    pub(super) verifications: VecMap<i64, Verification>,
     pub(super) next_guard: u64,
 }
 

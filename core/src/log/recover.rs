@@ -24,6 +24,7 @@ use super::lookup::Place;
 use super::newest::NEWEST;
 use super::snapshot::Snapshots;
 use super::walk::STEP_BYTES;
+use crate::crc::{crc32c, crc32c_append};
 use crate::id::Offset;
 use crate::record::BatchHeader;
 use crate::record::batch::HEADER_LEN;
@@ -261,7 +262,7 @@ impl Scanner {
         } else if header.last_offset_delta < 0 || last.is_none_or(|last| last - self.image.base > i32::MAX.into()) {
             self.refuse(format!("last offset delta {} at offset {}", header.last_offset_delta, header.base_offset));
         } else {
-            self.batch.crc = crc32c::crc32c(&self.batch.header[CRC_FROM..]);
+            self.batch.crc = crc32c(&self.batch.header[CRC_FROM..]);
             self.batch.remaining = (header.size() - HEADER_LEN) as u64;
             self.batch.parsed = Some(header);
             if self.batch.remaining == 0 {
@@ -273,7 +274,7 @@ impl Scanner {
 
     fn take_payload(&mut self, header: BatchHeader, bytes: &[u8]) -> usize {
         let taken = usize::try_from(self.batch.remaining).map_or(bytes.len(), |remaining| remaining.min(bytes.len()));
-        self.batch.crc = crc32c::crc32c_append(self.batch.crc, &bytes[..taken]);
+        self.batch.crc = crc32c_append(self.batch.crc, &bytes[..taken]);
         self.batch.remaining -= taken as u64;
         if self.batch.remaining == 0 {
             self.take_batch(header);

@@ -10,7 +10,6 @@
 //! 1. The newest [`KEPT`] are in memory too; whoever must go back further begins at the start of the log.
 //! 2. There is none above the log's end, and none below its first segment.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -18,8 +17,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::Log;
 use super::producer::{Producer, Producers, Written};
 use crate::broker::effect::Effect;
+use crate::crc::crc32c;
 use crate::id::Offset;
 use crate::time::Timestamp;
+use crate::vec_map::VecMap;
 
 /// How the files' names end.
 pub const SUFFIX: &str = ".snapshot";
@@ -33,7 +34,7 @@ pub const KEPT: usize = 3;
 /// The snapshot files of a log: what is in those that are in memory, nothing for the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshots {
-    files: BTreeMap<Offset, Option<Bytes>>,
+    files: VecMap<Offset, Option<Bytes>>,
 }
 
 impl Snapshots {
@@ -75,7 +76,7 @@ pub fn offset(name: &str) -> Option<Offset> {
 
 /// What a snapshot says; `None` where it is damaged.
 pub fn decode(mut file: &[u8]) -> Option<Vec<(i64, Producer)>> {
-    let computed = crc32c::crc32c(file.get(CRC_FROM..)?);
+    let computed = crc32c(file.get(CRC_FROM..)?);
     if file.try_get_i16().ok()? != VERSION || file.try_get_u32().ok()? != computed {
         return None;
     }
@@ -110,7 +111,7 @@ pub fn encode(producers: &Producers) -> Bytes {
         file.put_i32(producer.coordinator_epoch);
         file.put_i64(producer.transaction.unwrap_or(-1));
     }
-    let crc = crc32c::crc32c(&file[CRC_FROM..]);
+    let crc = crc32c(&file[CRC_FROM..]);
     file[2..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
     file.freeze()
 }

@@ -11,12 +11,11 @@
 //!    larger ISR is the stricter one (KIP-497's maximal ISR).
 //! 4. A follower joins only from the epoch's start on, and from the high watermark on: what it lacks may be committed.
 
-use std::collections::BTreeMap;
-
 use super::Around;
 use crate::id::{BrokerId, LeaderEpoch, Offset};
 use crate::protocol::cluster::{Assignment, Registration};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
@@ -30,7 +29,7 @@ pub struct Leader {
     partition_epoch: i32,
     pending: Option<Pending>,
     /// The other replicas.
-    followers: BTreeMap<BrokerId, FollowerState>,
+    followers: VecMap<BrokerId, FollowerState>,
 }
 
 /// A proposal whose fate is not known.
@@ -72,7 +71,7 @@ impl Leader {
             isr: Vec::new(),
             partition_epoch: -1,
             pending: None,
-            followers: BTreeMap::new(),
+            followers: VecMap::new(),
         };
         leader.set_isr(assignment, around);
         for follower in leader.followers.values_mut().filter(|follower| follower.in_sync) {
@@ -107,13 +106,13 @@ impl Leader {
     }
 
     /// Brokers came or went.
-    pub fn set_alive(&mut self, alive: &BTreeMap<BrokerId, Registration>) {
+    pub fn set_alive(&mut self, alive: &VecMap<BrokerId, Registration>) {
         for (id, follower) in &mut self.followers {
             follower.alive = alive.contains_key(id);
         }
     }
 
-    pub fn followers(&self) -> &BTreeMap<BrokerId, FollowerState> {
+    pub fn followers(&self) -> &VecMap<BrokerId, FollowerState> {
         &self.followers
     }
 
@@ -211,7 +210,7 @@ mod tests {
         Instant::from_millis(millis)
     }
 
-    fn alive() -> BTreeMap<BrokerId, Registration> {
+    fn alive() -> VecMap<BrokerId, Registration> {
         let registration = |id| Registration { id, host: String::new(), port: 0, rack: None };
         IDS.map(|id| (id, registration(id))).into()
     }

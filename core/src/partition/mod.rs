@@ -20,8 +20,6 @@ pub use follower::Follower;
 pub use leader::Leader;
 pub use settings::Settings;
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -34,6 +32,7 @@ use crate::protocol::cluster::{Assignment, Registration};
 use crate::record::Batch;
 use crate::record::check::{Checked, Invalid};
 use crate::time::{Duration, Instant, Now};
+use crate::vec_map::VecMap;
 
 /// One replica.
 #[derive(Clone)]
@@ -57,7 +56,7 @@ pub enum Role {
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
     pub own: BrokerId,
-    pub alive: &'a BTreeMap<BrokerId, Registration>,
+    pub alive: &'a VecMap<BrokerId, Registration>,
     /// Kafka's `replica.lag.time.max.ms`.
     pub lag: Duration,
     pub now: Instant,

@@ -7,7 +7,6 @@
 mod group;
 mod transaction;
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Write};
 
 use kafka_protocol::messages::{RequestKind, ResponseKind, TopicName};
@@ -16,10 +15,11 @@ use uuid::Uuid;
 use super::request::follower;
 use super::{Request, Response};
 use crate::error;
+use crate::vec_map::VecMap;
 use crate::view::MessageKind;
 
 /// Topics by id.
-pub type Names = BTreeMap<Uuid, TopicName>;
+pub type Names = VecMap<Uuid, TopicName>;
 
 /// Partitions that a line names; the rest is a number.
 const MOST: usize = 3;

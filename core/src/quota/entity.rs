@@ -1,7 +1,8 @@
 //! Whom a quota is for, and what it limits.
 
-use std::collections::BTreeMap;
 use std::fmt;
+
+use crate::vec_map::VecMap;
 
 /// The part of a quota's entity that a user or a client fills.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +26,7 @@ pub struct QuotaEntity {
 
 /// What was set for whom, as it stands in ZooKeeper: texts, among them some that are no quotas (SCRAM). A user without
 /// settings is there because clients of that user have some; where those are, the user always is.
-pub type ClientQuotas = BTreeMap<QuotaEntity, BTreeMap<String, String>>;
+pub type ClientQuotas = VecMap<QuotaEntity, VecMap<String, String>>;
 
 /// What a quota limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,11 +7,10 @@
 //! 1. Clients that one quota holds for together (all of a user) are told apart no further: they have the same [`Tags`].
 //! 2. Once something was limited it stays measured, as in Kafka, until the broker's process ends.
 
-use std::collections::BTreeMap;
-
 use super::entity::{ClientQuotas, Key, QuotaEntity, Who};
 use crate::config::setting::parse_double;
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 /// Whom a client is measured with: what is empty is not told apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,8 +32,8 @@ struct Levels {
 pub struct PerClient<T> {
     key: Key,
     levels: Levels,
-    limits: BTreeMap<QuotaEntity, f64>,
-    known: BTreeMap<Tags, Known<T>>,
+    limits: VecMap<QuotaEntity, f64>,
+    known: VecMap<Tags, Known<T>>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,12 +50,12 @@ const MAX_KNOWN: usize = 10_000;
 
 impl<T: Clone + Default> PerClient<T> {
     pub fn new(key: Key) -> PerClient<T> {
-        PerClient { key, levels: Levels::default(), limits: BTreeMap::new(), known: BTreeMap::new() }
+        PerClient { key, levels: Levels::default(), limits: VecMap::new(), known: VecMap::new() }
     }
 
     /// These quotas hold from now on. What is no number limits nothing.
     pub fn follow(&mut self, quotas: &ClientQuotas) {
-        let limit = |set: &BTreeMap<String, String>| set.get(self.key.name()).and_then(|text| parse_double(text));
+        let limit = |set: &VecMap<String, String>| set.get(self.key.name()).and_then(|text| parse_double(text));
         self.limits = quotas.iter().filter_map(|(entity, set)| Some((entity.clone(), limit(set)?))).collect();
         for entity in self.limits.keys() {
             match (&entity.user, &entity.client) {
@@ -134,7 +133,7 @@ impl<T: Clone + Default> PerClient<T> {
     }
 }
 
-fn limit_of(limits: &BTreeMap<QuotaEntity, f64>, tags: &Tags) -> Option<f64> {
+fn limit_of(limits: &VecMap<QuotaEntity, f64>, tags: &Tags) -> Option<f64> {
     let either = |name: &str| match name {
         "" => vec![None],
         name => vec![Some(Who::Named(name.to_owned())), Some(Who::Default)],

@@ -18,6 +18,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::Compression;
+use crate::crc::{crc32c, crc32c_append};
 use crate::id::{LeaderEpoch, Offset};
 use crate::time::Timestamp;
 use crate::view::HeaderField;
@@ -254,7 +255,7 @@ impl BatchHeader {
     /// Makes the CRC right for this header in front of `records`; gives the header's bytes.
     pub(crate) fn seal(&mut self, records: &[u8]) -> [u8; HEADER_LEN] {
         let mut bytes = self.encode();
-        self.crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[ATTRIBUTES_AT..]), records);
+        self.crc = crc32c_append(crc32c(&bytes[ATTRIBUTES_AT..]), records);
         bytes[17..21].copy_from_slice(&self.crc.to_be_bytes());
         bytes
     }
@@ -311,7 +312,7 @@ impl Batch {
 
 /// The CRC of a whole batch's bytes, as its header should have it.
 pub fn computed_crc(batch: &[u8]) -> u32 {
-    crc32c::crc32c(&batch[ATTRIBUTES_AT..])
+    crc32c(&batch[ATTRIBUTES_AT..])
 }
 
 /// Walks over batches that lie one after another. Stops at the end, or at what is not a whole batch: then

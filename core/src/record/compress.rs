@@ -12,6 +12,8 @@ use std::io::{Read, Write};
 
 use bytes::Bytes;
 
+use crate::deflate::{InflateError, gunzip, gzip};
+
 /// Bytes that a batch's records may have when they are decompressed: 128 MiB.
 pub const MAX_DECOMPRESSED_LEN: usize = 128 << 20;
 /// The same for all batches of a request: 512 MiB.
@@ -95,7 +97,10 @@ pub fn decompress_within(codec: Compression, bytes: &[u8], limit: usize) -> Resu
     let mut out = Vec::with_capacity(bytes.len().saturating_mul(4).min(limit).min(1 << 20));
     match codec {
         Compression::None => out.extend_from_slice(bytes),
-        Compression::Gzip => read_within(codec, flate2::read::MultiGzDecoder::new(bytes), &mut out, limit)?,
+        Compression::Gzip => gunzip(bytes, &mut out, limit).map_err(|error| match error {
+            InflateError::Corrupt(why) => DecompressError::Corrupt { codec, why: why.into() },
+            InflateError::TooLarge => DecompressError::TooLarge,
+        })?,
         Compression::Snappy => snappy(bytes, &mut out, limit)?,
         Compression::Lz4 => read_within(codec, lz4_flex::frame::FrameDecoder::new(bytes), &mut out, limit)?,
         Compression::Zstd => zstd(bytes, &mut out, limit)?,
@@ -178,11 +183,7 @@ pub fn compress(codec: Compression, bytes: &[u8]) -> Vec<u8> {
     const INTO_MEMORY: &str = "writing into memory cannot fail";
     match codec {
         Compression::None => bytes.to_vec(),
-        Compression::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(bytes).expect(INTO_MEMORY);
-            encoder.finish().expect(INTO_MEMORY)
-        }
+        Compression::Gzip => gzip(bytes),
         Compression::Snappy => {
             let mut out = XERIAL_HEADER.to_vec();
             let mut encoder = snap::raw::Encoder::new();

@@ -5,16 +5,15 @@
 //! 2. A card sends one message after the other and receives one after the other; both ways at once.
 //! 3. A message that is held back by a cut link has been sent: it costs its receiver nothing when it comes.
 
-use std::collections::BTreeMap;
-
 use super::network::NodeId;
 use super::scenario::Capacity;
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Capacities {
     capacity: Capacity,
-    machines: BTreeMap<NodeId, Machine>,
+    machines: VecMap<NodeId, Machine>,
 }
 
 /// From when on each part of it is free.
@@ -35,7 +34,7 @@ pub(super) struct Load {
 
 impl Capacities {
     pub fn new(capacity: Capacity) -> Capacities {
-        Capacities { capacity, machines: BTreeMap::new() }
+        Capacities { capacity, machines: VecMap::new() }
     }
 
     /// Whether messages have to be counted at all.

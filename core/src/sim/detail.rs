@@ -6,6 +6,7 @@ use super::Simulation;
 use super::inspect::describe;
 use super::network::{Body, Header, Message};
 use super::workload::App;
+use crate::arrange::Arrange;
 use crate::client::serdes::Serde;
 use crate::protocol::fields;
 use crate::record::{Batch, Record};
@@ -87,7 +88,7 @@ impl Simulation {
             _ => None,
         });
         let mut producers: Vec<_> = producers.collect();
-        producers.sort_by_key(|(other, _)| *other);
+        producers.arrange_by_key(|(other, _)| *other);
         let consumers = apps().filter_map(|app| match app {
             App::Consumer(consumer) => consumer.serdes(topic),
             _ => None,

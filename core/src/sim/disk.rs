@@ -54,7 +54,7 @@ const BLOCK: usize = 64 << 10;
 #[derive(Clone, Default)]
 pub(super) struct Disk {
     files: BTreeMap<String, Bytes>,
-    logs: BTreeMap<String, LogFiles>,
+    logs: VecMap<String, LogFiles>,
     /// Which directory a log of the running process is.
     open: VecMap<LogId, String>,
     reads: VecDeque<(ReadId, Bytes)>,
@@ -96,7 +96,7 @@ struct LogFiles {
     /// Sorted by base offset; the last one is the active one. Never empty.
     segments: Vec<Arc<Segment>>,
     /// What is written to replace segments, by base offset.
-    aside: BTreeMap<Offset, Segment>,
+    aside: VecMap<Offset, Segment>,
     /// Room that the next batches are stamped into.
     room: BytesMut,
     /// What the process has asked for and is not done.
@@ -247,7 +247,7 @@ impl Disk {
         }
         self.logs.entry(directory.clone()).or_insert_with(|| LogFiles {
             segments: vec![Arc::new(Segment::new(base))],
-            aside: BTreeMap::new(),
+            aside: VecMap::new(),
             room: BytesMut::new(),
             queue: VecDeque::new(),
             writing: VecDeque::new(),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::scenario::{Action, Scenario};
 use super::{Simulation, story};
+use crate::arrange::Arrange;
 use crate::time::Instant;
 use crate::view::{Detail, Level, Mark, Target, View};
 
@@ -145,7 +146,7 @@ impl Player {
             text: format!("{} is violated: {}", violation.invariant, violation.found),
             level: Level::Bad,
         }));
-        marks.sort_by_key(|mark| mark.at);
+        marks.arrange_by_key(|mark| mark.at);
         marks
     }
 

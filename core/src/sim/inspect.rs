@@ -1,17 +1,17 @@
 //! A simulation as a [`View`].
 
-use std::collections::BTreeMap;
-
 use super::network::{Body, EndState, NodeId, Pipe, Use};
 use super::scenario::{Action, Span, Timed};
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
+use crate::arrange::Arrange;
 use crate::broker::view::{bury, measure, order, topics};
 use crate::client::admin::Errand;
 use crate::id::BrokerId;
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::line::{self, Names};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 use crate::view::{
     BrokerView, GroupView, Health, LinkView, MessageKind, MessageView, ReplicaView, TransactionView, View,
 };
@@ -41,7 +41,7 @@ impl Simulation {
             Action::Errand(Errand::Create { topic, .. }) => Some(topic.clone()),
             _ => None,
         };
-        let came: BTreeMap<String, u32> = self.actions.iter().filter_map(topic).zip(0..).collect();
+        let came: VecMap<String, u32> = self.actions.iter().filter_map(topic).zip(0..).collect();
         order(&mut view.topics, |name| came.get(name).copied());
         for (node, client) in self.clients() {
             let name = self.name(node).to_string();
@@ -68,7 +68,7 @@ impl Simulation {
     pub(super) fn groups(&self) -> Vec<GroupView> {
         let hosts = self.hosts().filter_map(|(_, host)| host.broker());
         let mut hosts: Vec<_> = hosts.collect();
-        hosts.sort_by_key(|broker| std::cmp::Reverse(broker.cluster_state().version));
+        hosts.arrange_by_key(|broker| std::cmp::Reverse(broker.cluster_state().version));
         hosts.into_iter().flat_map(|broker| broker.groups()).collect()
     }
 
@@ -76,9 +76,9 @@ impl Simulation {
     /// that has heard more.
     fn transactions(&self) -> Vec<TransactionView> {
         let mut brokers: Vec<_> = self.hosts().filter_map(|(_, host)| host.broker()).collect();
-        brokers.sort_by_key(|broker| std::cmp::Reverse(broker.cluster_state().version));
+        brokers.arrange_by_key(|broker| std::cmp::Reverse(broker.cluster_state().version));
         let mut views: Vec<_> = brokers.into_iter().flat_map(|broker| broker.transactional_ids()).collect();
-        views.sort_by(|one, other| one.id.cmp(&other.id));
+        views.arrange_by(|one, other| one.id.cmp(&other.id));
         views.dedup_by(|one, other| one.id == other.id);
         views
     }
@@ -160,7 +160,7 @@ impl Simulation {
                 }
             }
         }
-        messages.sort_by_key(|message| message.id);
+        messages.arrange_by_key(|message| message.id);
         messages
     }
 
@@ -200,7 +200,7 @@ impl Simulation {
                 links.push(pair(from, to, true));
             }
         }
-        links.sort();
+        links.arrange();
         links.dedup();
         links
     }

@@ -39,7 +39,7 @@ mod workload;
 pub mod zookeeper;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use crate::broker::{self, Broker, BrokerConfig};
@@ -52,6 +52,7 @@ use crate::protocol::cluster::Registration;
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant, Now, Timestamp};
 
+use crate::vec_map::VecMap;
 use crate::view::{self, ReplicaView};
 use admin::Admin;
 use application::Passing;
@@ -80,7 +81,7 @@ pub struct Simulation {
     agenda: BinaryHeap<Reverse<Entry>>,
     next_entry: u64,
     nodes: Vec<Slot>,
-    names: BTreeMap<String, NodeId>,
+    names: VecMap<String, NodeId>,
     cluster: Arc<Cluster>,
     bugs: Bugs,
     network: Network,
@@ -267,7 +268,7 @@ impl Simulation {
             agenda: BinaryHeap::new(),
             next_entry: 0,
             nodes: Vec::new(),
-            names: BTreeMap::new(),
+            names: VecMap::new(),
             network: Network::new(seed, cluster),
             cluster: Arc::new(cluster.clone()),
             bugs: scenario.bugs(),

@@ -15,7 +15,7 @@
 //!
 //! No message is encoded: bodies travel as the structs that the ends read and write.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use kafka_protocol::messages::{ApiKey, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
@@ -28,6 +28,7 @@ use crate::protocol::{Request, Response};
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant};
 use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 use crate::view::MessageKind;
 use crate::zookeeper::{ToClient, ToServer};
 
@@ -59,17 +60,17 @@ pub struct Network {
     latency: (Duration, Duration),
     loss_per_million: u32,
     /// From, to.
-    cut: BTreeSet<(NodeId, NodeId)>,
+    cut: VecSet<(NodeId, NodeId)>,
     /// From, to: how much longer every message takes.
-    slow: BTreeMap<(NodeId, NodeId), Duration>,
+    slow: VecMap<(NodeId, NodeId), Duration>,
     /// From, to: how much longer the next message takes.
-    holds: BTreeMap<(NodeId, NodeId), Duration>,
+    holds: VecMap<(NodeId, NodeId), Duration>,
     capacities: Capacities,
     connections: VecMap<ConnId, Box<Connection>>,
     /// Where in there somebody looked last: most look there again.
     place: usize,
     /// Between brokers, by the pair in order.
-    peers: BTreeMap<(NodeId, NodeId), ConnId>,
+    peers: VecMap<(NodeId, NodeId), ConnId>,
     next_conn: u64,
     next_message: u64,
 }
@@ -241,13 +242,13 @@ impl Network {
             seed,
             latency: cluster.latency.unwrap_or(DEFAULT_LATENCY),
             loss_per_million: cluster.loss_per_million,
-            cut: BTreeSet::new(),
-            slow: BTreeMap::new(),
-            holds: BTreeMap::new(),
+            cut: VecSet::new(),
+            slow: VecMap::new(),
+            holds: VecMap::new(),
             capacities: Capacities::new(cluster.capacity),
             connections: VecMap::default(),
             place: 0,
-            peers: BTreeMap::new(),
+            peers: VecMap::new(),
             next_conn: 0,
             next_message: 0,
         }

@@ -6,6 +6,7 @@ use super::check::Death;
 use super::network::NodeId;
 use super::scenario::{Fault, Link, Who};
 use super::{Actor, Host, Paused, Process, Simulation, Told};
+use crate::arrange::Arrange;
 use crate::id::BrokerId;
 use crate::time::Duration;
 use crate::view::Level;
@@ -129,7 +130,7 @@ impl Simulation {
                 }
             }
         }
-        ways.sort();
+        ways.arrange();
         ways.dedup();
         match ways.is_empty() {
             true => Err(format!("{} is {} itself: a link has two ends", link.from, link.to)),

@@ -1,7 +1,7 @@
 //! The machine with ZooKeeper: one node, beside the brokers. Its disk has done what was synced, and a write of the log is
 //! a write and a sync; nothing that it has answered is lost.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::disk::SYNC;
@@ -11,6 +11,7 @@ use crate::broker;
 use crate::id::{BrokerId, ConnId};
 use crate::node::Node;
 use crate::time::Instant;
+use crate::vec_map::VecMap;
 use crate::view::{FactGroup, Level, ZnodeDetail, ZooKeeperView};
 use crate::zookeeper::server::{Config, Effect, Event};
 use crate::zookeeper::store::Image;
@@ -21,7 +22,7 @@ pub(super) struct Machine {
     pub process: Process,
     /// Counts processes: what was meant for an earlier one is dropped.
     incarnation: u32,
-    files: BTreeMap<String, Arc<Vec<u8>>>,
+    files: VecMap<String, Arc<Vec<u8>>>,
     /// Asked for, and not begun.
     queue: VecDeque<Write>,
     writing: VecDeque<Write>,
@@ -47,7 +48,7 @@ impl Machine {
         Machine {
             process: Process::Killed,
             incarnation: 0,
-            files: BTreeMap::new(),
+            files: VecMap::new(),
             queue: VecDeque::new(),
             writing: VecDeque::new(),
         }

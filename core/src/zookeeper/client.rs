@@ -13,13 +13,14 @@
 //! 4. A third of the session's time without a word of ours, and we ping; two thirds without a word of the server's, and
 //!    the connection counts as lost (ZooKeeper's own proportions).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 
 use super::protocol::{Connect, Error, Op, Password, Reply, ToClient, ToServer, WatchEvent, WatchKind};
 use super::{Path, SessionId, Zxid};
 use crate::id::ConnId;
 use crate::time::{Duration, Instant};
+use crate::vec_set::VecSet;
 
 /// After a connection was lost or refused.
 const RECONNECT: Duration = Duration::from_millis(100);
@@ -132,9 +133,9 @@ enum Watch {
 
 #[derive(Clone, Debug, Default)]
 struct Watches {
-    data: BTreeSet<Path>,
-    exist: BTreeSet<Path>,
-    child: BTreeSet<Path>,
+    data: VecSet<Path>,
+    exist: VecSet<Path>,
+    child: VecSet<Path>,
 }
 
 impl<T> Client<T> {
@@ -405,7 +406,7 @@ impl Watches {
 
     /// (3)
     fn as_op(&self, relative_zxid: Zxid) -> Option<Op> {
-        let all = |paths: &BTreeSet<Path>| paths.iter().cloned().collect::<Vec<_>>();
+        let all = |paths: &VecSet<Path>| paths.iter().cloned().collect::<Vec<_>>();
         let (data, exist, child) = (all(&self.data), all(&self.exist), all(&self.child));
         let any = !(data.is_empty() && exist.is_empty() && child.is_empty());
         any.then_some(Op::SetWatches { relative_zxid, data, exist, child })

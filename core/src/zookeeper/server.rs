@@ -5,7 +5,7 @@
 //! 2. Every change has the next zxid, and is in the log under it.
 //! 3. A connection speaks for one session, and a session is on one connection at most.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -20,6 +20,8 @@ use super::{Path, SessionId, Zxid};
 use crate::id::ConnId;
 use crate::node::Node;
 use crate::time::{Duration, Instant, Now};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// ZooKeeper's settings, by its names.
 #[derive(Clone, Debug)]
@@ -111,7 +113,7 @@ pub struct Server {
     sessions: Sessions,
     watches: Watches,
     /// Open connections, and the session that each speaks for once it has said so.
-    conns: BTreeMap<ConnId, Option<SessionId>>,
+    conns: VecMap<ConnId, Option<SessionId>>,
     /// The newest change.
     zxid: Zxid,
     written: Zxid,
@@ -120,7 +122,7 @@ pub struct Server {
     /// The log that is written to; the next transaction begins one where there is none.
     log: Option<String>,
     /// In the data directory.
-    files: BTreeSet<String>,
+    files: VecSet<String>,
     since_snapshot: u32,
 }
 
@@ -135,7 +137,7 @@ impl Server {
         out: &mut Vec<Effect>,
     ) -> Result<(Server, Vec<String>), String> {
         let recovered = store::recover(image)?;
-        let mut files: BTreeSet<String> = image.files.keys().cloned().collect();
+        let mut files: VecSet<String> = image.files.keys().cloned().collect();
         if recovered.snapshot.is_none() {
             let file = store::snapshot_name(Zxid(0));
             let contents = store::encode_snapshot(&recovered.tree, std::iter::empty());
@@ -156,7 +158,7 @@ impl Server {
             tree: recovered.tree,
             sessions,
             watches: Watches::default(),
-            conns: BTreeMap::new(),
+            conns: VecMap::new(),
             zxid: recovered.zxid,
             written: recovered.zxid,
             held: VecDeque::new(),

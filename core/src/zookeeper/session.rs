@@ -8,16 +8,15 @@
 //!
 //! As ZooKeeper does, time is counted in ticks: a session is closed at the first tick after its time is over.
 
-use std::collections::BTreeMap;
-
 use super::SessionId;
 use super::protocol::Password;
 use crate::id::ConnId;
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 #[derive(Clone, Debug, Default)]
 pub struct Sessions {
-    alive: BTreeMap<SessionId, Session>,
+    alive: VecMap<SessionId, Session>,
     next: i64,
     tick: Duration,
 }
@@ -32,9 +31,9 @@ pub struct Session {
 
 impl Sessions {
     /// New ids begin with `first`. Sessions from before get their whole time, from now on.
-    pub fn open(first: SessionId, tick: Duration, before: &BTreeMap<SessionId, i32>, now: Instant) -> Sessions {
+    pub fn open(first: SessionId, tick: Duration, before: &VecMap<SessionId, i32>, now: Instant) -> Sessions {
         let newest = before.keys().next_back().map_or(0, |newest| newest.0 + 1);
-        let mut sessions = Sessions { alive: BTreeMap::new(), next: first.0.max(newest), tick };
+        let mut sessions = Sessions { alive: VecMap::new(), next: first.0.max(newest), tick };
         for (&id, &timeout_ms) in before {
             let timeout = Duration::from_millis(timeout_ms.max(0) as u64);
             sessions.alive.insert(id, Session { timeout, expires: now, conn: None });
@@ -117,7 +116,7 @@ mod tests {
     #[test]
     fn a_session_lives_from_touch_to_touch_and_ends_at_a_tick() {
         let at = Instant::from_millis;
-        let mut sessions = Sessions::open(SessionId(7), TICK, &BTreeMap::new(), at(0));
+        let mut sessions = Sessions::open(SessionId(7), TICK, &VecMap::new(), at(0));
         let id = sessions.create(Duration::from_millis(4_000), ConnId(1), at(10));
         assert_eq!((id, sessions.deadline()), (SessionId(7), Some(at(4_500))));
         sessions.touch(id, at(3_000));

@@ -18,6 +18,8 @@ use super::protocol::Stat;
 use super::tree::{Tree, Znode};
 use super::txn::{self, Header, LOG_HEADER, Next, Txn};
 use super::{SessionId, Zxid};
+use crate::arrange::Arrange;
+use crate::vec_map::VecMap;
 
 const SNAPSHOT_HEADER: [u8; 16] = *b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff";
 /// The id of OPEN_ACL_UNSAFE.
@@ -34,7 +36,7 @@ pub struct Image {
 pub struct Recovered {
     pub tree: Tree,
     /// Their timeouts.
-    pub sessions: BTreeMap<SessionId, i32>,
+    pub sessions: VecMap<SessionId, i32>,
     pub zxid: Zxid,
     /// Absent where nothing was ever stored.
     pub snapshot: Option<Zxid>,
@@ -168,7 +170,7 @@ fn whole_entry_after(log: &Bytes, at: usize) -> bool {
 fn numbered<'a>(files: impl Iterator<Item = &'a str>, prefix: &str) -> Vec<(Zxid, &'a str)> {
     let number = |name: &'a str| Some((Zxid(i64::from_str_radix(name.strip_prefix(prefix)?, 16).ok()?), name));
     let mut numbered: Vec<_> = files.filter_map(number).collect();
-    numbered.sort();
+    numbered.arrange();
     numbered
 }
 
@@ -197,7 +199,7 @@ pub fn encode_snapshot<'a>(tree: &Tree, sessions: impl ExactSizeIterator<Item = 
     out.freeze()
 }
 
-fn decode_snapshot(bytes: &Bytes) -> Result<(Tree, BTreeMap<SessionId, i32>), Malformed> {
+fn decode_snapshot(bytes: &Bytes) -> Result<(Tree, VecMap<SessionId, i32>), Malformed> {
     if !bytes.starts_with(&SNAPSHOT_HEADER[..8]) {
         return Err(Malformed("the header of a snapshot"));
     }

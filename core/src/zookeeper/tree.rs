@@ -8,7 +8,7 @@
 //! 2. An ephemeral znode has no children, and is in `ephemerals` under its session.
 //! 3. Of a multi, all is done or nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,12 +17,14 @@ use super::path::{self, RESERVED};
 use super::protocol::{ANY_VERSION, CreateMode, Error, Failed, Op, Reply, Stat};
 use super::txn::{Header, Txn};
 use super::{Path, SessionId};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// Shared until it is written to, so that a copy is cheap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     znodes: Arc<BTreeMap<Path, Arc<Znode>>>,
-    ephemerals: BTreeMap<SessionId, BTreeSet<Path>>,
+    ephemerals: VecMap<SessionId, VecSet<Path>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +33,7 @@ pub struct Znode {
     /// As ZooKeeper keeps it: `cversion` counts the children that ever were, the two sizes are not kept.
     pub kept: Stat,
     /// Their names.
-    pub children: BTreeSet<Path>,
+    pub children: VecSet<Path>,
 }
 
 /// What happened to a znode, for those who watch.
@@ -69,7 +71,7 @@ impl Default for Tree {
 impl Tree {
     /// Not even a root: for [`Tree::restore`].
     pub(super) fn empty() -> Tree {
-        Tree { znodes: Arc::default(), ephemerals: BTreeMap::new() }
+        Tree { znodes: Arc::default(), ephemerals: VecMap::new() }
     }
 
     pub fn get(&self, path: &str) -> Result<&Znode, Error> {
@@ -231,7 +233,7 @@ impl Tree {
                     ephemeral_owner: if *ephemeral { header.session } else { SessionId::NONE },
                     ..Stat::default()
                 };
-                let znode = Znode { data: data.clone(), kept, children: BTreeSet::new() };
+                let znode = Znode { data: data.clone(), kept, children: VecSet::new() };
                 let stat = znode.stat();
                 self.put(path.clone(), Arc::new(znode));
                 changed.push(Change::Created(path.clone()));

@@ -5,18 +5,19 @@
 //! | exists, getData | NodeCreated, NodeDeleted, NodeDataChanged |
 //! | getChildren | NodeDeleted; NodeChildrenChanged where a child came or went |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::protocol::{WatchEvent, WatchKind};
 use super::tree::Change;
 use super::{Path, path};
 use crate::id::ConnId;
+use crate::vec_set::VecSet;
 
 /// Watches belong to a connection; a client that connects anew sets them again.
 #[derive(Clone, Debug, Default)]
 pub struct Watches {
-    data: BTreeMap<Path, BTreeSet<ConnId>>,
-    child: BTreeMap<Path, BTreeSet<ConnId>>,
+    data: BTreeMap<Path, VecSet<ConnId>>,
+    child: BTreeMap<Path, VecSet<ConnId>>,
 }
 
 impl Watches {
@@ -31,7 +32,7 @@ impl Watches {
     /// What a change fires, in the order in which ZooKeeper tells it.
     pub fn fire(&mut self, change: &Change, out: &mut Vec<(ConnId, WatchEvent)>) {
         let (Change::Created(path) | Change::Deleted(path) | Change::Set(path)) = change;
-        let mut tell = |conns: BTreeSet<ConnId>, kind: WatchKind, path: &Path| {
+        let mut tell = |conns: VecSet<ConnId>, kind: WatchKind, path: &Path| {
             out.extend(conns.into_iter().map(|conn| (conn, WatchEvent { kind, path: path.clone() })));
         };
         let data = self.data.remove(path).unwrap_or_default();

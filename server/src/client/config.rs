@@ -1,9 +1,8 @@
 //! What a client is told: settings by Kafka's names. One that there is not is refused.
 
-use std::collections::BTreeMap;
-
 use ottla_core::client::Endpoint;
 use ottla_core::rng::Seed;
+use ottla_core::vec_map::VecMap;
 
 use super::Exception;
 
@@ -11,12 +10,12 @@ const BOOTSTRAP: &str = "bootstrap.servers";
 
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    settings: BTreeMap<String, String>,
+    settings: VecMap<String, String>,
 }
 
 /// What a node is made of.
 pub(super) struct Parts {
-    pub settings: BTreeMap<String, String>,
+    pub settings: VecMap<String, String>,
     pub bootstrap: Vec<Endpoint>,
     pub seed: Seed,
 }

@@ -22,6 +22,7 @@ use ottla_core::client::consumer::Settings;
 use ottla_core::client::{self, Call, Command, Endpoint, Event, Report};
 use ottla_core::record::{Header, TimestampType};
 use ottla_core::rng::Seed;
+use ottla_core::vec_map::VecMap;
 use tracing::{debug, warn};
 
 use super::config::{Parts, refused};
@@ -77,7 +78,7 @@ pub struct GroupMetadata {
 }
 
 pub struct Consumer {
-    settings: BTreeMap<String, String>,
+    settings: VecMap<String, String>,
     /// `group.id` is set, and not empty.
     has_group: bool,
     bootstrap: Vec<Endpoint>,

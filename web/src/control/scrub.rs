@@ -2,6 +2,7 @@
 
 use leptos::html::Div;
 use leptos::prelude::*;
+use ottla_core::arrange::Arrange;
 use ottla_core::time::Instant;
 use ottla_core::view::{Level, Mark};
 use wasm_bindgen::JsCast;
@@ -190,7 +191,7 @@ struct Placed {
 
 fn placed(marks: &[Mark], span: Span, width: f64) -> Vec<Placed> {
     let mut sorted: Vec<&Mark> = marks.iter().filter(|mark| mark.at.as_nanos() > 0).collect();
-    sorted.sort_by_key(|mark| mark.at);
+    sorted.arrange_by_key(|mark| mark.at);
     let mut placed: Vec<Placed> = Vec::new();
     for mark in sorted {
         let share = span.share(mark.at);
@@ -211,7 +212,7 @@ fn placed(marks: &[Mark], span: Span, width: f64) -> Vec<Placed> {
     }
     // The loudest get their label first.
     let mut order: Vec<usize> = (0..placed.len()).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(placed[*index].level.weight()));
+    order.arrange_by_key(|index| std::cmp::Reverse(placed[*index].level.weight()));
     for index in order {
         let here = placed[index].share;
         let edge = LABEL_PX / 2.0 / width;

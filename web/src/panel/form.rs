@@ -1,11 +1,10 @@
 //! Forms: one chosen record, a producer, a consumer, a topic. Each says the line of scenario text that it is.
 
-use std::collections::BTreeMap;
-
 use leptos::prelude::*;
 use ottla_core::client::SendRecord;
 use ottla_core::client::admin::Errand;
 use ottla_core::sim::scenario::{Action, parse};
+use ottla_core::vec_map::VecMap;
 
 use crate::store::{Form, Session};
 
@@ -174,10 +173,8 @@ fn Producer() -> impl IntoView {
     let linger = RwSignal::new(String::new());
     let keys = RwSignal::new(String::new());
     let action = Signal::derive(move || {
-        let mut settings = BTreeMap::from([
-            ("rate".to_string(), format!("{}/s", rate.get().trim())),
-            ("acks".to_string(), acks.get()),
-        ]);
+        let mut settings =
+            VecMap::from([("rate".to_string(), format!("{}/s", rate.get().trim())), ("acks".to_string(), acks.get())]);
         for (key, value) in [("linger.ms", linger.get()), ("keys", keys.get())] {
             if !value.trim().is_empty() {
                 settings.insert(key.to_string(), value.trim().to_string());

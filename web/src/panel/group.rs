@@ -1,10 +1,10 @@
 //! A group of consumers: who reads what at this moment, what its coordinator knows (members, assignment, what is
 //! committed), and in words what the state that it is in means.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
+use ottla_core::vec_map::VecMap;
+use ottla_core::vec_set::VecSet;
 use ottla_core::view::{CommittedView, ConsumerView, GroupView, Health, MemberView, Target, View};
 
 use crate::panel::node::Facts;
@@ -103,8 +103,8 @@ struct Tile {
 
 /// What the members themselves read at this moment; a live server knows only what it has given to them.
 fn readers(view: &View, group: &GroupView) -> Vec<Tile> {
-    let mut topics: BTreeSet<&str> = group.offsets.iter().map(|committed| &*committed.topic).collect();
-    let mut reads: BTreeMap<(&str, i32), Vec<&str>> = BTreeMap::new();
+    let mut topics: VecSet<&str> = group.offsets.iter().map(|committed| &*committed.topic).collect();
+    let mut reads: VecMap<(&str, i32), Vec<&str>> = VecMap::new();
     let consumers = view.consumers.iter().filter(|consumer| consumer.group.as_ref() == Some(&group.id));
     for consumer in consumers.filter(|consumer| consumer.health != Health::Dead) {
         topics.extend(consumer.topics.iter().map(|topic| &**topic));

@@ -1,6 +1,7 @@
 //! A scenario's comments as prose, and its timed lines as steps that one can go to.
 
 use leptos::prelude::*;
+use ottla_core::arrange::Arrange;
 use ottla_core::sim::scenario::{flip, parse};
 use ottla_core::time::Instant;
 
@@ -59,7 +60,7 @@ impl Story {
             let empty = text.trim().is_empty();
             story.title = if empty { "Nothing runs yet" } else { "A cluster without a name" }.to_string();
         }
-        story.steps.sort_by_key(|step| step.at);
+        story.steps.arrange_by_key(|step| step.at);
         story
     }
 

@@ -1,11 +1,10 @@
 //! A broker, a partition, a consumer: how it is doing, and what can be done to it.
 
-use std::collections::BTreeMap;
-
 use leptos::prelude::*;
 use ottla_core::id::BrokerId;
 use ottla_core::sim::scenario::{Action, Fault};
 use ottla_core::time::Duration;
+use ottla_core::vec_map::VecMap;
 use ottla_core::view::{BrokerView, ConsumerView, Detail, FactGroup, Health, LinkView, ReplicaView, Target};
 
 use crate::panel::group::Group;
@@ -136,7 +135,7 @@ pub fn Links(#[prop(into)] name: String) -> impl IntoView {
         let is_broker = |name: &str| name.starts_with("broker-");
         session.view.with(|view| {
             let mine = view.links.iter().filter_map(other);
-            let links: BTreeMap<String, bool> = mine
+            let links: VecMap<String, bool> = mine
                 .filter(|(other, _)| editable || (is_broker(other) && name.with_value(|name| is_broker(name))))
                 .collect();
             links.into_iter().collect::<Vec<_>>()

@@ -2,6 +2,7 @@
 //! side by side, and how many each has.
 
 use leptos::prelude::*;
+use ottla_core::arrange::Arrange;
 use ottla_core::view::{BrokerView, Health, Target, TopicView, View};
 
 use crate::panel::node::Facts;
@@ -99,7 +100,7 @@ impl Spread {
             Column { id: broker.id, dead, rack: broker.rack.clone(), parts: partitions.iter().map(part).collect() }
         };
         let mut brokers: Vec<Column> = view.brokers.iter().map(column).collect();
-        brokers.sort_by(|one, other| (&one.rack, one.id).cmp(&(&other.rack, other.id)));
+        brokers.arrange_by(|one, other| (&one.rack, one.id).cmp(&(&other.rack, other.id)));
         let mut racks: Vec<(String, usize)> = Vec::new();
         if brokers.iter().any(|broker| broker.rack.is_some()) {
             for broker in &brokers {

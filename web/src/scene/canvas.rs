@@ -10,6 +10,7 @@ use std::f64::consts::TAU;
 
 use leptos::prelude::document;
 use leptos::wasm_bindgen::JsCast;
+use ottla_core::arrange::Arrange;
 use ottla_core::view::MessageKind;
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
@@ -156,7 +157,7 @@ pub fn draw(canvas: &HtmlCanvasElement, stamps: &mut Stamps, frame: &Frame) {
         |at: Point| at.x > -20.0 && at.y > -20.0 && at.x < frame.size.width + 20.0 && at.y < frame.size.height + 20.0;
     let mut placed: Vec<(&Mark, Point)> =
         frame.marks.iter().map(|mark| (mark, frame.camera.to_screen(mark.at))).filter(|(_, at)| seen(*at)).collect();
-    placed.sort_by_key(|(mark, _)| look(mark));
+    placed.arrange_by_key(|(mark, _)| look(mark));
     for (mark, at) in placed {
         let Some(Stamp { canvas, reach }) = stamps.of(mark, size) else { continue };
         let _ = context.draw_image_with_html_canvas_element_and_dw_and_dh(

@@ -1,11 +1,11 @@
 //! What the parts of the stage share: what is drawn, what the hand rests on, what it holds, what it can do.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leptos::ev::{FocusEvent, KeyboardEvent, MouseEvent, PointerEvent};
 use leptos::prelude::*;
 use leptos::wasm_bindgen::JsCast;
+use ottla_core::vec_map::VecMap;
 use ottla_core::view::{Target, View};
 
 use super::geometry::{Point, point};
@@ -30,13 +30,13 @@ pub struct Hand {
 /// changed: that alone costs half a frame with nine brokers. Here one effect a frame asks each watcher, and only what
 /// changed wakes anything.
 #[derive(Clone, Copy)]
-pub struct Watchers(StoredValue<(u64, BTreeMap<u64, Watcher>), LocalStorage>);
+pub struct Watchers(StoredValue<(u64, VecMap<u64, Watcher>), LocalStorage>);
 
 type Watcher = Box<dyn Fn(&View)>;
 
 impl Watchers {
     pub fn new(view: Signal<Arc<View>>, layout: Memo<Arc<Layout>>) -> Watchers {
-        let watchers = Watchers(StoredValue::new_local((0, BTreeMap::new())));
+        let watchers = Watchers(StoredValue::new_local((0, VecMap::new())));
         Effect::new(move |_| {
             layout.track();
             view.with(|view| watchers.0.with_value(|(_, all)| all.values().for_each(|watcher| watcher(view))));

@@ -7,11 +7,11 @@
 //! 2. Every link has a path, and it starts and ends at the edges of its two boxes.
 //! 3. All lies within `size`.
 
-use std::collections::BTreeMap;
-
 use super::camera::{Size, scale_to_fit};
 use super::geometry::{Path, Point, Rect, point, rect};
 use super::shape::{BrokerShape, Shape};
+use ottla_core::arrange::Arrange;
+use ottla_core::vec_map::VecMap;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout {
@@ -27,7 +27,7 @@ pub struct Layout {
     pub add_consumer: Option<Rect>,
     pub links: Vec<LinkPlace>,
     /// From node to node to its place in `links`.
-    routes: BTreeMap<String, BTreeMap<String, usize>>,
+    routes: VecMap<String, VecMap<String, usize>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -313,7 +313,7 @@ fn path(layout: &Layout, from: &str, to: &str) -> Option<Path> {
 /// Boxes by the row that they stand in, the nearest row first.
 fn rows(boxes: impl Iterator<Item = Rect>, far: impl Fn(&Rect) -> f64) -> Vec<Vec<Rect>> {
     let mut boxes: Vec<Rect> = boxes.collect();
-    boxes.sort_by(|a, b| far(a).total_cmp(&far(b)));
+    boxes.arrange_by(|a, b| far(a).total_cmp(&far(b)));
     boxes.chunk_by(|a, b| a.y == b.y).map(<[Rect]>::to_vec).collect()
 }
 

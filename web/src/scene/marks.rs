@@ -4,9 +4,8 @@
 //! 2. Up to [`FEW`] each message is a mark of its own, but for those that a cut link holds at one place; beyond, near
 //!    ones of a kind are one mark with their number, and the more there are, the wider is "near".
 
-use std::collections::BTreeMap;
-
 use ottla_core::time::Instant;
+use ottla_core::vec_map::VecMap;
 use ottla_core::view::{MessageKind, MessageView, View};
 
 use super::geometry::{Point, point};
@@ -76,7 +75,7 @@ pub fn hue(view: &View, topic: &str) -> Option<usize> {
 
 /// One mark for all of a kind, direction, hue and fate in a square of the world; it stands in their middle.
 fn merge(marks: Vec<Mark>, near: f64) -> Vec<Mark> {
-    let mut squares = BTreeMap::new();
+    let mut squares = VecMap::new();
     for mark in marks {
         let square = ((mark.at.y / near) as i32, (mark.at.x / near) as i32);
         let key = (square, mark.kind, mark.response, mark.error, mark.hue);

@@ -1,9 +1,9 @@
 //! What of a view decides where things lie: names, counts and who talks to whom, but no offset and no rate. Two views of
 //! the same shape have the same layout, so that most frames lay out nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use ottla_core::time::{Duration, Instant};
+use ottla_core::vec_map::VecMap;
+use ottla_core::vec_set::VecSet;
 use ottla_core::view::{BrokerView, ReplicaView, View};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,12 +59,12 @@ impl Shape {
             .map(|consumer| ConsumerShape { name: consumer.name.clone(), positions: consumer.positions.len() })
             .collect();
         let links = links.of(view);
-        let known: BTreeSet<&str> = (brokers.iter().map(|broker| &*broker.name))
+        let known: VecSet<&str> = (brokers.iter().map(|broker| &*broker.name))
             .chain(producers.iter().map(|name| &**name))
             .chain(consumers.iter().map(|consumer| &*consumer.name))
             .collect();
         let talk = links.iter().flat_map(|link| [&*link.from, &*link.to]).chain([&*view.zookeeper.name]);
-        let guests: BTreeSet<&str> = talk.filter(|name| !name.is_empty() && !known.contains(name)).collect();
+        let guests: VecSet<&str> = talk.filter(|name| !name.is_empty() && !known.contains(name)).collect();
         let guests = guests.into_iter().map(str::to_owned).collect();
         Shape { brokers, producers, consumers, guests, links, editable }
     }
@@ -81,7 +81,7 @@ pub fn rows(broker: &BrokerView) -> impl Iterator<Item = &ReplicaView> {
 /// Remembers for a while who talked to whom, so that a link without a message in flight does not blink.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Links {
-    heard: BTreeMap<String, BTreeMap<String, Instant>>,
+    heard: VecMap<String, VecMap<String, Instant>>,
     now: Instant,
 }
 
@@ -109,7 +109,7 @@ impl Links {
     }
 
     fn of(&self, view: &View) -> Vec<LinkShape> {
-        let mut links: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+        let mut links: VecMap<(&str, &str), bool> = VecMap::new();
         for link in &view.links {
             *links.entry(ordered(view, &link.from, &link.to)).or_default() |= link.cut;
         }

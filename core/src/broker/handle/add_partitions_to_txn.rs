@@ -14,6 +14,7 @@ use crate::coordinator::transaction::{Ask, FIRST_WITH_EPOCH_BUMP};
 use crate::coordinator::{Producer, Waiter};
 use crate::error::ErrorCode;
 use crate::id::TopicPartition;
+use crate::vec_set::VecSet;
 
 /// The first version that brokers ask in.
 const FIRST_BATCHED: i16 = 4;
@@ -64,8 +65,8 @@ fn add(
 fn partitions(
     broker: &Broker,
     topics: &[AddPartitionsToTxnTopic],
-) -> (BTreeSet<TopicPartition>, BTreeSet<TopicPartition>) {
-    let (mut known, mut unknown) = (BTreeSet::new(), BTreeSet::new());
+) -> (VecSet<TopicPartition>, BTreeSet<TopicPartition>) {
+    let (mut known, mut unknown) = (VecSet::new(), BTreeSet::new());
     for topic in topics {
         // The cluster's name, since the request's is part of its buffer.
         let name = broker.cluster.topics.get_key_value(&topic.name).map(|(name, _)| name);

@@ -11,7 +11,7 @@ use crate::coordinator::group::{Ask, Groups};
 use crate::coordinator::{Event, Waiter};
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DeleteGroupsRequest, out: &mut Vec<Effect>) {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = crate::vec_set::VecSet::new();
     let groups: Vec<_> = body.groups_names.into_iter().filter(|id| seen.insert(id.clone())).collect();
     broker.gathers.begin(asked.clone(), groups.len(), whole, out);
     for (part, id) in groups.into_iter().enumerate() {

@@ -1,7 +1,5 @@
 //! DescribeClientQuotas (KIP-546): which quotas were set, for those that a filter lets through.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::describe_client_quotas_response::{EntityData, EntryData, ValueData};
 use kafka_protocol::messages::{DescribeClientQuotasRequest, DescribeClientQuotasResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -11,6 +9,7 @@ use crate::broker::{Broker, Effect};
 use crate::config::setting::parse_double;
 use crate::error::ErrorCode;
 use crate::quota::{Key, QuotaEntity, Who};
+use crate::vec_map::VecMap;
 
 const USER: &str = "user";
 const CLIENT: &str = "client-id";
@@ -45,9 +44,9 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeClientQuot
     asked.reply(response, out);
 }
 
-fn filter(body: &DescribeClientQuotasRequest) -> Result<BTreeMap<&str, Wanted>, (ErrorCode, String)> {
+fn filter(body: &DescribeClientQuotasRequest) -> Result<VecMap<&str, Wanted>, (ErrorCode, String)> {
     let invalid = |message: &str| Err((ErrorCode::InvalidRequest, message.to_owned()));
-    let mut filter = BTreeMap::new();
+    let mut filter = VecMap::new();
     for component in &body.components {
         let kind = &*component.entity_type;
         if kind.is_empty() {
@@ -83,7 +82,7 @@ fn filter(body: &DescribeClientQuotasRequest) -> Result<BTreeMap<&str, Wanted>, 
     Ok(filter)
 }
 
-fn passes(filter: &BTreeMap<&str, Wanted>, strict: bool, whose: &QuotaEntity) -> bool {
+fn passes(filter: &VecMap<&str, Wanted>, strict: bool, whose: &QuotaEntity) -> bool {
     let parts = [(USER, &whose.user), (CLIENT, &whose.client), (IP, &None)];
     parts.into_iter().all(|(kind, part)| match (filter.get(kind), part) {
         (None, part) => !strict || part.is_none(),
@@ -94,7 +93,7 @@ fn passes(filter: &BTreeMap<&str, Wanted>, strict: bool, whose: &QuotaEntity) ->
 }
 
 /// `None` where nothing is limited. What is no number, or no quota, is passed over.
-fn entry(whose: &QuotaEntity, set: &BTreeMap<String, String>) -> Option<EntryData> {
+fn entry(whose: &QuotaEntity, set: &VecMap<String, String>) -> Option<EntryData> {
     let values: Vec<ValueData> = Key::ALL
         .into_iter()
         .filter_map(|key| {

@@ -5,8 +5,6 @@
 //!
 //! Clients' metrics have no settings here; this broker has no loggers to set.
 
-use std::collections::BTreeSet;
-
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
@@ -20,6 +18,7 @@ use crate::config::describe::{self, Entry};
 use crate::config::setting::Kind;
 use crate::controller::topic::validate_name;
 use crate::error::ErrorCode;
+use crate::vec_set::VecSet;
 
 /// Kafka's `ConfigResource.Type`.
 pub(super) const TOPIC: i8 = 2;
@@ -37,7 +36,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeConfigsReq
     let refused = body.resources.iter().any(|resource| !known.contains(&resource.resource_type));
     let shown =
         Shown { synonyms: body.include_synonyms, documentation: body.include_documentation, types: asked.version >= 3 };
-    let mut asked_for = BTreeSet::new();
+    let mut asked_for = VecSet::new();
     let once = body.resources.iter().filter(|&resource| {
         asked_for.insert((resource.resource_type, &resource.resource_name, &resource.configuration_keys))
     });

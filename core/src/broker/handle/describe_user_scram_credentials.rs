@@ -14,6 +14,7 @@ use super::Asked;
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::quota::{QuotaEntity, Who};
+use crate::vec_map::VecMap;
 
 /// Kafka's `ScramMechanism`, by name.
 const MECHANISMS: [(&str, i8); 2] = [("SCRAM-SHA-256", 1), ("SCRAM-SHA-512", 2)];
@@ -71,7 +72,7 @@ fn user(whose: &QuotaEntity) -> Option<&str> {
 }
 
 /// Kafka 3.9 writes `salt=…,stored_key=…,server_key=…,iterations=4096`.
-fn credentials(set: &BTreeMap<String, String>) -> Vec<CredentialInfo> {
+fn credentials(set: &VecMap<String, String>) -> Vec<CredentialInfo> {
     let info = |(name, mechanism): (&str, i8)| {
         let iterations = set.get(name)?.split(',').find_map(|part| part.strip_prefix("iterations="))?;
         Some(CredentialInfo::default().with_mechanism(mechanism).with_iterations(iterations.parse().ok()?))
@@ -89,6 +90,6 @@ mod tests {
         let set = [("SCRAM-SHA-512", salted), ("producer_byte_rate", "7"), ("SCRAM-SHA-256", "nonsense")];
         let set = set.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         assert_eq!(credentials(&set), [CredentialInfo::default().with_mechanism(2).with_iterations(8_192)]);
-        assert_eq!(credentials(&BTreeMap::new()), []);
+        assert_eq!(credentials(&VecMap::new()), []);
     }
 }

@@ -7,6 +7,7 @@ use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use kafka_protocol::messages::{OffsetCommitRequest, TopicName};
 
 use super::Asked;
+use crate::arrange::Arrange;
 use crate::broker::{Broker, Effect};
 use crate::coordinator::group::commit::{self, Commit};
 use crate::coordinator::group::{Ask, Groups};
@@ -26,9 +27,9 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, mut body: OffsetCommitRe
     };
     // As in Kafka, what is not there is answered first.
     if !body.topics.iter().all(is_whole) {
-        body.topics.sort_by_key(is_whole);
+        body.topics.arrange_by_key(is_whole);
         for topic in &mut body.topics {
-            topic.partitions.sort_by_key(|partition| is_there(&topic.name, partition.partition_index));
+            topic.partitions.arrange_by_key(|partition| is_there(&topic.name, partition.partition_index));
         }
     }
     let mut response = commit::answer(&body.topics);

@@ -5,6 +5,7 @@ use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponseParti
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse, TopicName};
 
 use super::Asked;
+use crate::arrange::Arrange;
 use crate::broker::{Broker, Effect};
 use crate::coordinator::group::Ask;
 use crate::coordinator::group::delete::DeleteOffsets;
@@ -14,10 +15,11 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, mut body: OffsetDeleteRe
     let is_there = |topic: &TopicName, index| broker.assignment(topic, index).is_some();
     // As in Kafka, what is not there is answered first.
     for topic in &mut body.topics {
-        topic.partitions.sort_by_key(|partition| is_there(&topic.name, partition.partition_index));
+        topic.partitions.arrange_by_key(|partition| is_there(&topic.name, partition.partition_index));
     }
-    body.topics
-        .sort_by_key(|topic| topic.partitions.first().is_none_or(|first| is_there(&topic.name, first.partition_index)));
+    body.topics.arrange_by_key(|topic| {
+        topic.partitions.first().is_none_or(|first| is_there(&topic.name, first.partition_index))
+    });
     let topics = body.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
             let index = partition.partition_index;

@@ -13,6 +13,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, ResponseKind};
 
 use super::Asked;
+use crate::arrange::Arrange;
 use crate::broker::{Broker, Effect};
 use crate::coordinator::group::fetch::{self, Fetch};
 use crate::coordinator::group::{Ask, Groups};
@@ -32,7 +33,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: OffsetFetchRequest
             topic.name = broker.topic_names.get(&topic.topic_id).cloned().unwrap_or_default();
         }
         // As in Kafka, what is not there is answered last.
-        topics.sort_by_key(|topic| topic.name.is_empty());
+        topics.arrange_by_key(|topic| topic.name.is_empty());
     }
     let cluster = broker.cluster.clone();
     broker.gathers.begin(asked.clone(), groups.len(), whole, out);

@@ -1,7 +1,6 @@
 //! TxnOffsetCommit: decided by the group's coordinator ([`crate::coordinator::group::commit`]), after the transaction's
 //! coordinator has added the partition of `__consumer_offsets` to the transaction, or found it there.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -18,11 +17,12 @@ use crate::coordinator::{Event, Producer, coordinator_error};
 use crate::error::ErrorCode;
 use crate::id::TopicPartition;
 use crate::record::batch::NO_SEQUENCE;
+use crate::vec_map::VecMap;
 
 /// TxnOffsetCommits that wait for the word of their transaction's coordinator, by number.
 #[derive(Clone, Default)]
 pub struct Waiting {
-    commits: BTreeMap<u64, Commit>,
+    commits: VecMap<u64, Commit>,
     next: u64,
 }
 

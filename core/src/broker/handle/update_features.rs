@@ -3,8 +3,6 @@
 //! The one feature is `transaction.version`, at the level that the brokers' settings say. To ask for that level succeeds;
 //! another is refused, with Kafka's reason where Kafka would refuse it, too.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::update_features_response::UpdatableFeatureResult;
 use kafka_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -14,6 +12,7 @@ use super::api_versions::{MAX_TRANSACTION_VERSION, TRANSACTION_VERSION};
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
+use crate::vec_map::VecMap;
 
 /// Kafka's `FeatureUpdate.UpgradeType`. Version 0 has another field for it, which Kafka does not look at.
 const UPGRADE: i8 = 1;
@@ -24,7 +23,7 @@ const LAST_WITH_RESULTS: i16 = 1;
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: UpdateFeaturesRequest, out: &mut Vec<Effect>) {
     let (controller, level) = (broker.cluster.controller, i16::from(broker.settings.transactions.version));
     // Of two updates of one feature Kafka takes the later one.
-    let updates: BTreeMap<&str, (i16, i8)> = body
+    let updates: VecMap<&str, (i16, i8)> = body
         .feature_updates
         .iter()
         .map(|update| (update.feature.as_str(), (update.max_version_level, update.upgrade_type)))

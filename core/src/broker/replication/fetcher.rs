@@ -1,6 +1,5 @@
 //! One leader's fetcher: which of its partitions stand where, and the request that comes next.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
@@ -22,6 +21,7 @@ use crate::id::{BrokerId, LeaderEpoch, LogId, Offset, TopicPartition};
 use crate::partition::{Partition, Role};
 use crate::time::{Instant, Now};
 use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// ListOffsets' timestamps that are none.
 pub const LATEST: i64 = -1;
@@ -36,9 +36,9 @@ pub struct Fetcher {
     /// What is on its way.
     pub asked: Option<(Tag, Ask)>,
     /// Logs that are being written or cut.
-    busy: BTreeSet<LogId>,
+    busy: VecSet<LogId>,
     /// Partitions that rest after an error, and until when.
-    resting: BTreeSet<(Instant, LogId)>,
+    resting: VecSet<(Instant, LogId)>,
     session: Session,
 }
 
@@ -101,8 +101,8 @@ impl Fetcher {
             link,
             partitions: VecMap::default(),
             asked: None,
-            busy: BTreeSet::new(),
-            resting: BTreeSet::new(),
+            busy: VecSet::new(),
+            resting: VecSet::new(),
             session: Session::default(),
         }
     }
@@ -365,7 +365,7 @@ impl Fetcher {
 }
 
 fn grouped(forgotten: Vec<(TopicPartition, Uuid)>) -> Vec<ForgottenTopic> {
-    let mut topics: BTreeMap<(TopicName, Uuid), Vec<i32>> = BTreeMap::new();
+    let mut topics: VecMap<(TopicName, Uuid), Vec<i32>> = VecMap::new();
     for (name, id) in forgotten {
         topics.entry((name.topic, id)).or_default().push(name.partition);
     }

@@ -25,8 +25,6 @@ mod answers;
 mod fetcher;
 mod truncate;
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::protocol::StrBytes;
 
 use super::transaction::Transacting;
@@ -55,7 +53,7 @@ pub(super) struct Replication {
     network: Network<Tag>,
     fetchers: VecMap<BrokerId, Fetcher>,
     /// (1)
-    leaders: BTreeMap<LogId, BrokerId>,
+    leaders: VecMap<LogId, BrokerId>,
     next_tag: u64,
     /// A sink, kept for its room: empty between two steps.
     wants: Vec<client::Effect>,
@@ -88,7 +86,7 @@ impl Replication {
             metadata_max_idle: None,
         };
         let network = Network::new(settings, dice);
-        Replication { network, fetchers: VecMap::default(), leaders: BTreeMap::new(), next_tag: 0, wants: Vec::new() }
+        Replication { network, fetchers: VecMap::default(), leaders: VecMap::new(), next_tag: 0, wants: Vec::new() }
     }
 
     pub fn deadline(&self) -> Option<Instant> {

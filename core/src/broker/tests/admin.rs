@@ -212,9 +212,9 @@ fn what_was_found_of_a_topic_that_is_being_deleted_goes() {
     let of = |name: &str| cluster.topics[&topic(name)].clone();
     let deleting =
         [("orders", id), ("other", Uuid::from_u128(1))].map(|(name, id)| (topic(name), Topic { id, ..of(name) }));
-    tell_state(&mut room, ClusterState { topics: BTreeMap::new(), deleting: deleting.into(), ..cluster.clone() });
+    tell_state(&mut room, ClusterState { topics: Default::default(), deleting: deleting.into(), ..cluster.clone() });
     assert!(!room.found.contains_key("orders-0") && room.logs.is_empty());
-    assert!(room.files.keys().all(|file| !file.starts_with("orders-")), "{:?}", room.files.keys());
+    assert!(room.files.keys().all(|file| !file.starts_with("orders-")), "{:?}", room.files);
     // It is another topic's, of the same name.
     assert!(room.found.contains_key("other-0") && room.files.contains_key("other-0/partition.metadata"), "{other}");
 }

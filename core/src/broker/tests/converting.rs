@@ -92,7 +92,7 @@ fn a_classic_group_goes_on_as_a_consumer_group_when_a_member_of_that_protocol_co
     let mut room = found(&[]);
     let (old, new) = mixed(&mut room);
     let described = describe(&mut room);
-    let kinds: BTreeMap<&str, i8> =
+    let kinds: VecMap<&str, i8> =
         described.members.iter().map(|member| (member.member_id.as_str(), member.member_type)).collect();
     assert_eq!((described.group_state.as_str(), kinds), ("Stable", [(&*old, 0), ("m", 1)].into()));
     assert_eq!(classic::describe(&mut room, 6).error_message.unwrap().as_str(), "Group g is not a classic group.");

@@ -43,6 +43,7 @@ use crate::protocol::{Request, Response};
 use crate::record::{Batch, BatchBuilder, Compression, Record};
 use crate::rng::Seed;
 use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::vec_map::VecMap;
 use crate::view::Level;
 use crate::zookeeper;
 
@@ -57,8 +58,8 @@ struct Room {
     broker: Broker,
     now: Now,
     /// By directory, what the last process has left.
-    found: BTreeMap<String, BTreeMap<Offset, Vec<u8>>>,
-    logs: BTreeMap<LogId, LogFiles>,
+    found: VecMap<String, VecMap<Offset, Vec<u8>>>,
+    logs: VecMap<LogId, LogFiles>,
     files: BTreeMap<String, Bytes>,
     /// Appends are not answered while the disk is slow.
     slow: bool,
@@ -67,7 +68,7 @@ struct Room {
     zookeeper: zookeeper::Server,
     said: VecDeque<Event>,
     requests: u64,
-    replies: BTreeMap<u64, Response>,
+    replies: VecMap<u64, Response>,
     /// Directories that had to be set aside.
     strays: Vec<String>,
     /// What it says to itself over its connections for transactions does not arrive.
@@ -82,7 +83,7 @@ struct Room {
 #[derive(Default)]
 struct LogFiles {
     directory: String,
-    segments: BTreeMap<Offset, Vec<u8>>,
+    segments: VecMap<Offset, Vec<u8>>,
 }
 
 impl Room {
@@ -98,7 +99,7 @@ impl Room {
     }
 
     fn open(
-        settings: BTreeMap<String, String>,
+        settings: VecMap<String, String>,
         image: Image,
         files: BTreeMap<String, Bytes>,
         zookeeper: zookeeper::Server,
@@ -114,7 +115,7 @@ impl Room {
             seed: Seed(1),
             settings,
         };
-        let mut found: BTreeMap<String, BTreeMap<Offset, Vec<u8>>> = BTreeMap::new();
+        let mut found: VecMap<String, VecMap<Offset, Vec<u8>>> = VecMap::new();
         for (path, bytes) in &files {
             if let Some((directory, file)) = path.split_once('/')
                 && let Some(base) = file.strip_suffix(".log")
@@ -130,12 +131,12 @@ impl Room {
             said: VecDeque::new(),
             now,
             found,
-            logs: BTreeMap::new(),
+            logs: VecMap::new(),
             files: files.into_iter().filter(|(path, _)| !path.ends_with(".log")).collect(),
             slow,
             held: VecDeque::new(),
             requests: 0,
-            replies: BTreeMap::new(),
+            replies: VecMap::new(),
             strays: Vec::new(),
             deaf: false,
             unheard: VecDeque::new(),
@@ -207,16 +208,16 @@ impl Room {
                         self.strays.push(directory.clone());
                     }
                     let segments =
-                        if found { self.found.remove(&directory).unwrap_or_default() } else { BTreeMap::new() };
+                        if found { self.found.remove(&directory).unwrap_or_default() } else { VecMap::new() };
                     let files = self.logs.entry(log).or_insert(LogFiles { directory, segments });
                     if files.segments.is_empty() {
                         files.segments.insert(base, Vec::new());
                     }
                 }
                 Effect::Append { log, stamp, batch, .. } => {
-                    let mut file = self.logs.get_mut(&log).unwrap().segments.last_entry().unwrap();
-                    file.get_mut().extend_from_slice(&stamp.apply(&batch));
-                    file.get_mut().extend_from_slice(&batch.bytes[61..]);
+                    let file = self.logs.get_mut(&log).unwrap().segments.values_mut().next_back().unwrap();
+                    file.extend_from_slice(&stamp.apply(&batch));
+                    file.extend_from_slice(&batch.bytes[61..]);
                     events.push(Event::Appended { log, end: stamp.header(&batch).next_offset() });
                 }
                 Effect::Flush { log, end, truncations } => events.push(Event::Flushed { log, end, truncations }),

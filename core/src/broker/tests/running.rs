@@ -17,7 +17,7 @@ pub(super) fn tell(room: &mut Room, version: u64, leader: BrokerId, leader_epoch
     let [one, two] = [BrokerId(1), BrokerId(2)];
     let partition =
         Assignment { replicas: vec![one, two], isr: vec![one, two], leader, leader_epoch, ..Assignment::default() };
-    let orders = Topic { id: Uuid::from_u128(5), configs: BTreeMap::new(), partitions: vec![partition] };
+    let orders = Topic { id: Uuid::from_u128(5), configs: VecMap::new(), partitions: vec![partition] };
     let registration = |id| Registration { id, host: "localhost".into(), port: 9091 + id.0 as u16, rack: None };
     let state = ClusterState {
         version: (2 << 32) + version,

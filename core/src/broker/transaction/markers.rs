@@ -12,7 +12,6 @@
 //! 3. Where a marker comes too late, because the producer or the coordinator has another epoch, another coordinator ends
 //!    the transaction: this one lets it be.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
@@ -30,15 +29,17 @@ use crate::id::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::protocol::cluster::ClusterState;
 use crate::protocol::markers::{LATEST, with_transaction_version};
 use crate::time::Instant;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 use crate::view::Level;
 
 #[derive(Clone, Default)]
 pub struct Markers {
     /// Transactions that not all of their partitions have been told how they end, by the partition of
     /// `__transaction_state` and the transactional id.
-    ending: BTreeMap<(i32, Arc<str>), Ending>,
-    channels: BTreeMap<BrokerId, Channel>,
-    resting: BTreeSet<(Instant, Marker)>,
+    ending: VecMap<(i32, Arc<str>), Ending>,
+    channels: VecMap<BrokerId, Channel>,
+    resting: VecSet<(Instant, Marker)>,
     /// Ended, and the coordinator does not know.
     done: Vec<(i32, Complete)>,
     /// What the log of this process is to say.
@@ -62,8 +63,8 @@ struct Marker {
 /// What one broker is told.
 #[derive(Clone, Default)]
 struct Channel {
-    queued: BTreeSet<Marker>,
-    sent: Option<BTreeSet<Marker>>,
+    queued: VecSet<Marker>,
+    sent: Option<VecSet<Marker>>,
 }
 
 impl Markers {
@@ -217,7 +218,7 @@ impl Broker {
         let now = self.now.instant;
         let markers = &mut self.transacting.markers;
         let Some(sent) = markers.channels.get_mut(&broker).and_then(|channel| channel.sent.take()) else { return };
-        let results: BTreeMap<i64, WritableTxnMarkerResult> =
+        let results: VecMap<i64, WritableTxnMarkerResult> =
             body.into_iter().flat_map(|body| body.markers).map(|one| (one.producer_id.0, one)).collect();
         for marker in sent {
             let producer = markers.ending_of(&marker).map(|ending| ending.marks.producer.id);
@@ -256,7 +257,7 @@ fn code(result: &WritableTxnMarkerResult, to: &TopicPartition) -> Option<i16> {
 }
 
 /// Markers, in their order, so that those of a transaction, and of a topic, stand together.
-fn request(version: i16, sent: &BTreeSet<Marker>, ending: &BTreeMap<(i32, Arc<str>), Ending>) -> RequestKind {
+fn request(version: i16, sent: &VecSet<Marker>, ending: &VecMap<(i32, Arc<str>), Ending>) -> RequestKind {
     let sent: Vec<&Marker> = sent.iter().collect();
     let mut markers: Vec<WritableTxnMarker> = Vec::new();
     for same in sent.chunk_by(|one, next| one.of == next.of) {

@@ -14,8 +14,6 @@ mod markers;
 mod shards;
 pub(super) mod verify;
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
 
@@ -28,6 +26,7 @@ use crate::id::{BrokerId, ConnId};
 use crate::protocol::cluster::Registration;
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, Now, sooner};
+use crate::vec_map::VecMap;
 
 use markers::Markers;
 use verify::Verifier;
@@ -224,7 +223,7 @@ impl Broker {
     pub(super) fn transacting_sees_cluster(
         &mut self,
         now: Now,
-        before: &BTreeMap<BrokerId, Registration>,
+        before: &VecMap<BrokerId, Registration>,
         out: &mut Vec<Effect>,
     ) {
         let mut wants = Vec::new();

@@ -4,7 +4,6 @@
 //! Of a transactional id at most one question waits for a broker: where another one comes, the producer has given the
 //! first one up, or is another. The verdict comes in any case; of partitions that it does not name all is well.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
@@ -21,17 +20,18 @@ use crate::coordinator::topic::Internal;
 use crate::error::ErrorCode;
 use crate::id::{BrokerId, ConnId, TopicPartition};
 use crate::time::{Instant, Now};
+use crate::vec_map::VecMap;
 
 #[derive(Clone, Default)]
 pub struct Verifier {
-    channels: BTreeMap<BrokerId, Channel>,
+    channels: VecMap<BrokerId, Channel>,
 }
 
 /// What one broker is asked.
 #[derive(Clone, Default)]
 struct Channel {
-    waiting: BTreeMap<Arc<str>, Question>,
-    sent: Option<BTreeMap<Arc<str>, Question>>,
+    waiting: VecMap<Arc<str>, Question>,
+    sent: Option<VecMap<Arc<str>, Question>>,
 }
 
 #[derive(Clone)]
@@ -63,7 +63,7 @@ pub enum Operation {
 }
 
 /// What is wrong with which partition.
-pub type Verdict = BTreeMap<TopicPartition, ErrorCode>;
+pub type Verdict = VecMap<TopicPartition, ErrorCode>;
 
 impl Operation {
     pub fn of_produce(version: i16) -> Operation {

@@ -7,6 +7,7 @@ use kafka_protocol::messages::fetch_response::AbortedTransaction;
 
 use super::positions::Position;
 use super::settings::Settings;
+use crate::arrange::Arrange;
 use crate::client::exception::Exception;
 use crate::client::serdes::Part;
 use crate::id::{LeaderEpoch, Offset};
@@ -81,7 +82,7 @@ struct Aborted<'a> {
 impl Aborted<'_> {
     fn of(transactions: &[AbortedTransaction]) -> Aborted<'_> {
         let mut ahead: VecDeque<&AbortedTransaction> = transactions.iter().collect();
-        ahead.make_contiguous().sort_by_key(|aborted| aborted.first_offset);
+        ahead.make_contiguous().arrange_by_key(|aborted| aborted.first_offset);
         Aborted { ahead, producers: Vec::new() }
     }
 

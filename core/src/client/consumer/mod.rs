@@ -34,7 +34,7 @@ pub mod settings;
 mod tests;
 pub mod validate;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use kafka_protocol::messages::{ApiKey, RequestKind, TopicName};
@@ -55,6 +55,7 @@ use crate::id::{Offset, TopicPartition};
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant, Now, Timestamp, sooner};
+use crate::vec_map::VecMap;
 use crate::view::{ConsumerView, FactGroup, Health, PositionView};
 
 /// An application that is stuck calls poll() no more.
@@ -115,7 +116,7 @@ impl Consumer {
     pub fn new(
         name: &str,
         topics: &[String],
-        settings: &BTreeMap<String, String>,
+        settings: &VecMap<String, String>,
         bootstrap: Vec<Endpoint>,
         seed: Seed,
     ) -> Result<Consumer, String> {

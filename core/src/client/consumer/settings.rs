@@ -1,7 +1,5 @@
 //! A consumer's settings: Kafka's names, Kafka 4's defaults.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::protocol::StrBytes;
 use regex_lite::Regex;
 
@@ -10,6 +8,7 @@ use crate::client::connection;
 use crate::client::serdes::{self, Serde};
 use crate::client::setting::{self, Reader, Setting, Valid};
 use crate::time::Duration;
+use crate::vec_map::VecMap;
 
 const INT: i64 = i32::MAX as i64;
 const LONG: i64 = i64::MAX;
@@ -257,7 +256,7 @@ pub enum Manual {
 }
 
 impl Settings {
-    pub fn of(set: &BTreeMap<String, String>) -> Result<Settings, String> {
+    pub fn of(set: &VecMap<String, String>) -> Result<Settings, String> {
         set.iter().try_for_each(|(name, value)| check(name, value))?;
         let read = Reader { table: TABLE, set };
         let rate_milli = setting::rate(read.text("rate"));

@@ -29,7 +29,6 @@ mod stages;
 mod tests;
 pub mod transaction;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -52,6 +51,7 @@ use crate::error::ErrorCode;
 use crate::node::Node;
 use crate::rng::{Seed, Stream};
 use crate::time::{Duration, Instant, Now, sooner};
+use crate::vec_map::VecMap;
 
 const BUFFER_EXHAUSTED: &str = "BufferExhaustedException";
 
@@ -115,7 +115,7 @@ impl Producer {
     pub fn new(
         name: &str,
         topics: &[String],
-        settings: &BTreeMap<String, String>,
+        settings: &VecMap<String, String>,
         bootstrap: Vec<Endpoint>,
         seed: Seed,
     ) -> Result<Producer, String> {

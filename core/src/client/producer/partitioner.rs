@@ -10,7 +10,6 @@
 //! `partitioner.class` names another one: Kafka's `RoundRobinPartitioner`, or a [`Table`], which is such a class as applications
 //! write themselves.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::accumulator::Queues;
@@ -19,6 +18,7 @@ use super::settings::Settings;
 use crate::client::metadata::Partition;
 use crate::client::serdes::{Part, Serde};
 use crate::rng::Stream;
+use crate::vec_map::VecMap;
 
 /// `partitioner.class`.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ impl Class {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     /// By their bytes.
-    own: BTreeMap<Vec<u8>, usize>,
+    own: VecMap<Vec<u8>, usize>,
 }
 
 impl Table {
@@ -53,7 +53,7 @@ impl Table {
 
     /// `VIP:0,gold:1`, keys as the application has them.
     pub fn parse(text: &str, serializer: Serde) -> Result<Table, String> {
-        let mut own = BTreeMap::new();
+        let mut own = VecMap::new();
         for entry in text.split(',') {
             let place =
                 entry.rsplit_once(':').and_then(|(key, partition)| Some((key, partition.parse::<usize>().ok()?)));

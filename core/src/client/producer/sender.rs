@@ -7,8 +7,6 @@
 //! 3. An answer for a batch that has been given up meanwhile changes nothing.
 //! 4. With idempotence a batch that comes back waits until it is the next, and none overtakes it.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse, RequestKind, TopicName, TransactionalId};
@@ -19,6 +17,7 @@ use super::sequences::Stamp;
 use super::settings::Settings;
 use super::transaction::{Batches, Bump, Refusal, TransactionManager};
 use super::{Counts, Tag};
+use crate::arrange::Arrange;
 use crate::client::connection::{LinkId, Network};
 use crate::client::exception::Exception;
 use crate::client::metadata::Metadata;
@@ -27,6 +26,7 @@ use crate::error::{self, ErrorCode};
 use crate::id::TopicPartition;
 use crate::rng::Stream;
 use crate::time::Instant;
+use crate::vec_map::VecMap;
 
 /// The last version of Produce that names topics; later ones give their ids.
 const LAST_WITH_NAMES: i16 = 12;
@@ -40,7 +40,7 @@ pub struct Sender {
     /// The producer is being closed: nobody lingers.
     pub hurries: bool,
     /// By number, as the requests' tags name them.
-    in_flight: BTreeMap<u64, (QueueId, ProducerBatch)>,
+    in_flight: VecMap<u64, (QueueId, ProducerBatch)>,
     next: u64,
     /// Which partition of a node is drained first, so that none starves.
     turn: usize,
@@ -63,7 +63,7 @@ pub struct Around<'a> {
 impl Sender {
     pub fn new(transactions: Option<TransactionManager>, dice: Stream) -> Self {
         let transactions = transactions.map(Box::new);
-        Sender { transactions, hurries: false, in_flight: BTreeMap::new(), next: 0, turn: 0, wake: None, dice }
+        Sender { transactions, hurries: false, in_flight: VecMap::new(), next: 0, turn: 0, wake: None, dice }
     }
 
     /// Batches that wait for an answer.
@@ -285,7 +285,7 @@ impl Sender {
             return batches.iter().for_each(|(id, batch)| around.fail(*id, batch, |_| error.clone()));
         };
         // Batches of one topic stand together.
-        batches.sort_by_key(|(id, _)| id.topic);
+        batches.arrange_by_key(|(id, _)| id.topic);
         let mut topics: Vec<TopicProduceData> = Vec::with_capacity(batches.len());
         let mut last = usize::MAX;
         let count = batches.len();

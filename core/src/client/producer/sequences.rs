@@ -5,6 +5,7 @@
 //! 3. Sequences begin anew at 0 with another epoch, and then every batch on its way is numbered anew.
 
 use super::accumulator::{Accumulator, ProducerBatch, QueueId};
+use crate::arrange::Arrange;
 
 /// Whose batches they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +95,7 @@ impl Sequences {
         on_their_way: impl Iterator<Item = &'a mut ProducerBatch>,
     ) {
         let mut batches: Vec<&mut ProducerBatch> = on_their_way.collect();
-        batches.sort_by_key(|batch| batch.stamp.map(|stamp| (stamp.producer, stamp.sequence)));
+        batches.arrange_by_key(|batch| batch.stamp.map(|stamp| (stamp.producer, stamp.sequence)));
         let mut sequence = 0;
         for batch in batches {
             let known = batch.stamp.map(|stamp| (stamp.transactional, stamp.place));
@@ -128,7 +129,7 @@ pub fn increment(sequence: i32, by: i32) -> i32 {
 
 /// The batches of a partition that have a sequence and no end: those in flight, and those that came back.
 pub fn on_their_way<'a>(
-    in_flight: &'a mut std::collections::BTreeMap<u64, (QueueId, ProducerBatch)>,
+    in_flight: &'a mut crate::vec_map::VecMap<u64, (QueueId, ProducerBatch)>,
     accumulator: &'a mut Accumulator,
     id: QueueId,
 ) -> impl Iterator<Item = &'a mut ProducerBatch> {

@@ -1,6 +1,5 @@
 //! A producer's settings: Kafka's names, Kafka 4's defaults.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
@@ -11,6 +10,7 @@ use crate::client::serdes::{self, Serde};
 use crate::client::setting::{self, Reader, Setting, Valid};
 use crate::record::Compression;
 use crate::time::Duration;
+use crate::vec_map::VecMap;
 
 const INT: i64 = i32::MAX as i64;
 const LONG: i64 = i64::MAX;
@@ -259,7 +259,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn of(set: &BTreeMap<String, String>) -> Result<Settings, String> {
+    pub fn of(set: &VecMap<String, String>) -> Result<Settings, String> {
         set.iter().try_for_each(|(name, value)| check(name, value))?;
         let read = Reader { table: TABLE, set };
         let serde = |name| Serde::of(read.text(name)).unwrap_or_default();
@@ -316,7 +316,7 @@ impl Settings {
     }
 
     /// Kafka's `postProcessAndValidateIdempotenceConfigs`: what was set must fit, the default gives way.
-    fn settle_idempotence(&mut self, set: &BTreeMap<String, String>) -> Result<(), String> {
+    fn settle_idempotence(&mut self, set: &VecMap<String, String>) -> Result<(), String> {
         let asked = set.contains_key("enable.idempotence");
         if self.idempotence {
             let conflict = match (self.retries, self.acks) {

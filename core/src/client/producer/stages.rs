@@ -1,16 +1,16 @@
 //! A producer as a page draws it: where what it has in hand is.
 
-use std::collections::BTreeMap;
-
 use super::Producer;
 use super::accumulator::{ProducerBatch, QueueId};
 use super::application::Method;
 use super::partitioner::Class;
+use crate::arrange::Arrange;
+use crate::vec_map::VecMap;
 use crate::view::{PendingView, QueueView, StagesView};
 
 impl Producer {
     pub(super) fn stages(&self) -> StagesView {
-        let mut queues: BTreeMap<QueueId, QueueView> = BTreeMap::new();
+        let mut queues: VecMap<QueueId, QueueView> = VecMap::new();
         for (id, _, queue) in self.accumulator.waiting() {
             let view = queues.entry(id).or_default();
             view.waiting = queue.batches() as u32;
@@ -29,7 +29,7 @@ impl Producer {
             ..view
         };
         let mut queues: Vec<QueueView> = queues.into_iter().map(named).collect();
-        queues.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+        queues.arrange_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
         let settings = &self.settings;
         StagesView {
             blocked: self.application.blocking().filter(|(method, _)| matches!(method, Method::Send(..))).map(

@@ -3,7 +3,7 @@
 //!
 //! Here the hall and what becomes of brokers and topics | `admin.rs` what is asked for | `quotas.rs` quotas
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::config::BrokerSettings;
 use crate::id::TopicPartition;
 use crate::rng::Seed;
 use crate::time::Timestamp;
+use crate::vec_map::VecMap;
 use crate::zookeeper::protocol::{ANY_VERSION, CreateMode};
 use crate::zookeeper::tree::Tree;
 use crate::zookeeper::txn::Header;
@@ -34,7 +35,7 @@ pub(crate) fn broker(id: i32, rack: Option<&str>) -> Registration {
 }
 
 fn new(id: i32, epoch: i32, fence: i32, settings: &[(&str, &str)]) -> Controller {
-    let settings: BTreeMap<String, String> =
+    let settings: VecMap<String, String> =
         settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let parsed = BrokerSettings::parse(&settings).unwrap();
     let config = BrokerConfig {

@@ -93,7 +93,7 @@ fn the_next_controller_finds_them_and_takes_what_is_of_no_use_any_more() {
     let before = hall.controller.committed().quotas.clone();
     let mut hall = hall.successor();
     let mut after = hall.controller.committed().quotas.clone();
-    assert_eq!(after.remove(&QuotaEntity::from_path("users/v").unwrap()), Some(BTreeMap::new()));
+    assert_eq!(after.remove(&QuotaEntity::from_path("users/v").unwrap()), Some(VecMap::new()));
     assert_eq!(after, before);
     assert!(hall.quotas().iter().all(|(path, _)| path != "users/v/clients"));
     hall.alter("users/v", &[("producer_byte_rate", Some(7.0))]);

@@ -23,7 +23,6 @@
 //! A group lives in memory. What the log says of it, [`GroupValue`], is its last stable generation, and is what it is made
 //! of again on the next broker.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,6 +36,8 @@ use crate::coordinator::{Reply, Waiter};
 use crate::error::ErrorCode;
 use crate::shared_map::SharedMap;
 use crate::time::{Duration, Timestamp};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// The protocol type of consumers.
 pub const CONSUMER: &str = "consumer";
@@ -82,7 +83,7 @@ pub struct Classic {
     /// Members whose JoinGroup waits.
     pub awaiting_join: usize,
     /// What its members read; `None` where they are not consumers, or cannot be understood.
-    pub subscribed_topics: Option<Arc<BTreeSet<Arc<str>>>>,
+    pub subscribed_topics: Option<Arc<VecSet<Arc<str>>>>,
     /// Of the first rebalance.
     pub initial: Initial,
     /// How many members support a protocol.
@@ -139,14 +140,14 @@ impl Member {
         known.map(|protocol| protocol.metadata.clone()).unwrap_or_default()
     }
 
-    pub fn vote<'a>(&self, candidates: &BTreeSet<&'a Arc<str>>) -> Option<&'a Arc<str>> {
+    pub fn vote<'a>(&self, candidates: &VecSet<&'a Arc<str>>) -> Option<&'a Arc<str>> {
         self.protocols.iter().find_map(|protocol| candidates.get(&protocol.name).copied())
     }
 }
 
 /// Protocols as a member names them; of two with one name the first counts. Nothing holds on to the request's buffer.
 pub fn protocols(asked: &[JoinGroupRequestProtocol]) -> Arc<[Protocol]> {
-    let mut known = BTreeSet::new();
+    let mut known = VecSet::new();
     let new = asked.iter().filter(|protocol| known.insert(protocol.name.as_str()));
     let own = |protocol: &JoinGroupRequestProtocol| Protocol {
         name: protocol.name.as_str().into(),
@@ -354,8 +355,8 @@ impl Classic {
     /// The protocol that most members prefer of those that all support.
     pub fn select_protocol(&self) -> Option<Arc<str>> {
         let by_all = self.supported.iter().filter(|(_, count)| **count == self.members.len());
-        let candidates: BTreeSet<&Arc<str>> = by_all.map(|(name, _)| name).collect();
-        let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+        let candidates: VecSet<&Arc<str>> = by_all.map(|(name, _)| name).collect();
+        let mut votes: VecMap<&Arc<str>, usize> = VecMap::new();
         for protocol in self.members.values().filter_map(|member| member.vote(&candidates)) {
             *votes.entry(protocol).or_default() += 1;
         }
@@ -382,7 +383,7 @@ impl Classic {
         self.subscribed_topics.as_ref().map_or(self.is_of_consumers(), |topics| topics.contains(topic))
     }
 
-    pub fn compute_subscribed_topics(&self) -> Option<Arc<BTreeSet<Arc<str>>>> {
+    pub fn compute_subscribed_topics(&self) -> Option<Arc<VecSet<Arc<str>>>> {
         if !self.is_of_consumers() {
             return None;
         }
@@ -390,7 +391,7 @@ impl Classic {
             return Some(Arc::default());
         }
         let protocol = self.protocol.as_deref()?;
-        let mut topics = BTreeSet::new();
+        let mut topics = VecSet::new();
         for member in self.members.values() {
             topics.extend(subscription_topics(member.metadata(Some(protocol))).ok()?);
         }

@@ -3,8 +3,6 @@
 //! Which groups there are is told as it is committed; a classic group's members as they are at the moment, since the log
 //! knows of stable generations alone.
 
-use std::collections::BTreeSet;
-
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{GroupId, ListGroupsRequest};
@@ -13,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::classic::{CONSUMER, ClassicState, Member};
 use super::{Group, Groups, State, wire_text};
 use crate::error::ErrorCode;
+use crate::vec_set::VecSet;
 
 /// The state of a group that is not there.
 const DEAD: &str = "Dead";
@@ -20,8 +19,8 @@ const DEAD: &str = "Dead";
 /// Which groups are to be listed.
 pub struct Filter {
     /// In lower case; empty for all.
-    states: BTreeSet<String>,
-    types: BTreeSet<String>,
+    states: VecSet<String>,
+    types: VecSet<String>,
 }
 
 impl Filter {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::record::{OffsetKey, OffsetValue};
+use crate::arrange::Arrange;
 use crate::coordinator::At;
 use crate::id::Offset;
 use crate::shared_map::SharedMap;
@@ -71,7 +72,7 @@ impl Offsets {
             let key = |partition: &i32| OffsetKey { group: group.clone(), topic: topic.clone(), partition: *partition };
             keys.extend(partitions.keys().map(key));
         }
-        keys.sort_unstable();
+        keys.arrange();
         keys.dedup();
         keys
     }
@@ -95,7 +96,7 @@ impl Offsets {
                 }));
             }
         }
-        keys.sort_unstable();
+        keys.arrange();
         keys.dedup();
         keys
     }

@@ -1,6 +1,5 @@
 //! SyncGroup: the leader says who reads what, and every member is told what is theirs when that is written.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use super::turn::Turn;
 use super::{Group, Groups, Next, Timer, wire_text};
 use crate::coordinator::{Around, Decision, Reply, Waiter};
 use crate::error::ErrorCode;
+use crate::vec_map::VecMap;
 
 #[derive(Clone, Debug)]
 pub struct Sync {
@@ -27,7 +27,7 @@ pub struct Assigned {
     group: Arc<str>,
     generation: i32,
     leader: Arc<str>,
-    assignments: Arc<BTreeMap<Arc<str>, Bytes>>,
+    assignments: Arc<VecMap<Arc<str>, Bytes>>,
 }
 
 impl Groups {
@@ -106,7 +106,7 @@ impl Turn<'_> {
             return;
         }
         let given = body.assignments.iter();
-        let given: BTreeMap<Arc<str>, Bytes> =
+        let given: VecMap<Arc<str>, Bytes> =
             given.map(|one| (one.member_id.as_str().into(), Bytes::copy_from_slice(&one.assignment))).collect();
         let value = self.group.value(|member| given.get(&member.id).cloned().unwrap_or_default());
         self.note(format!(
@@ -128,7 +128,7 @@ impl Turn<'_> {
     }
 
     /// CompletingRebalance → Stable.
-    fn stabilize(&mut self, assignments: &BTreeMap<Arc<str>, Bytes>) {
+    fn stabilize(&mut self, assignments: &VecMap<Arc<str>, Bytes>) {
         let members: Vec<Arc<Member>> = self.group.members.values().cloned().collect();
         for member in members {
             let assignment = assignments.get(&member.id).cloned().unwrap_or_default();

@@ -1,7 +1,5 @@
 //! Groups as a page sees them: the same for the simulator and for a live server.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
@@ -9,7 +7,9 @@ use super::classic::ClassicState;
 use super::consumer::assignment;
 use super::consumer::protocol::Assignment;
 use super::{Group, Groups, State};
+use crate::arrange::Arrange;
 use crate::config::group::Assignor;
+use crate::vec_map::VecMap;
 use crate::view::{CommittedView, GroupView, MemberView};
 
 impl Groups {
@@ -17,7 +17,7 @@ impl Groups {
     pub fn views(
         &self,
         committed: &State,
-        names: &BTreeMap<Uuid, TopicName>,
+        names: &VecMap<Uuid, TopicName>,
         default: Option<Assignor>,
     ) -> Vec<GroupView> {
         let view = |(id, group): (&std::sync::Arc<str>, &Group)| {
@@ -65,7 +65,7 @@ impl Groups {
                         }));
                         let named = |(topic, partition)| Some((names.get(&topic)?.to_string(), partition));
                         let mut assigned: Vec<_> = all.into_iter().filter_map(named).collect();
-                        assigned.sort();
+                        assigned.arrange();
                         MemberView {
                             id: member.id.to_string(),
                             client_id: member.wants.client_id.to_string(),

@@ -26,7 +26,6 @@ pub mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -38,6 +37,7 @@ use crate::id::TopicPartition;
 use crate::record::Compression;
 use crate::shared_map::SharedMap;
 use crate::time::Duration;
+use crate::vec_set::VecSet;
 
 use end::{Complete, End, TimedOut};
 use init::Init;
@@ -52,7 +52,7 @@ pub const FIRST_WITH_EPOCH_BUMP: i8 = 2;
 pub struct Transactions {
     state: State,
     /// (1)
-    pending: BTreeSet<Arc<str>>,
+    pending: VecSet<Arc<str>>,
 }
 
 /// What the log says.
@@ -111,7 +111,7 @@ pub struct Marks {
     pub commit: bool,
     /// The level of `transaction.version` that it was under.
     pub version: i8,
-    pub partitions: BTreeSet<TopicPartition>,
+    pub partitions: VecSet<TopicPartition>,
 }
 
 /// How long to wait before a record is written again that could not be.

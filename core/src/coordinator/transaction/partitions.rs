@@ -2,7 +2,6 @@
 //! is other brokers that ask, for a producer whose batch they have: they add the partition, or only want to know whether
 //! it is there (KIP-890).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::messages::add_partitions_to_txn_response::{
@@ -16,6 +15,7 @@ use super::{Transactions, told};
 use crate::coordinator::{Around, Decision, Producer, Reply, Waiter};
 use crate::error::ErrorCode;
 use crate::id::TopicPartition;
+use crate::vec_set::VecSet;
 
 /// The first version that knows PRODUCER_FENCED, of both.
 const FIRST_WITH_FENCED: i16 = 2;
@@ -25,7 +25,7 @@ pub struct Add {
     pub waiter: Waiter,
     pub id: Arc<str>,
     pub producer: Producer,
-    pub partitions: BTreeSet<TopicPartition>,
+    pub partitions: VecSet<TopicPartition>,
     /// The level of `transaction.version` that the client speaks.
     pub client_version: i8,
     /// Nothing is added.
@@ -117,7 +117,7 @@ impl Transactions {
         let to = Transaction {
             previous_producer_id: current.producer_id,
             stage: Stage::Ongoing,
-            partitions: current.partitions.union(&add.partitions).cloned().collect(),
+            partitions: current.partitions.iter().chain(&add.partitions).cloned().collect(),
             start_ms: if current.stage == Stage::Ongoing { current.start_ms } else { now },
             last_update_ms: now,
             client_version: add.client_version,

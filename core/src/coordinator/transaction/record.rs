@@ -6,7 +6,6 @@
 //! | 0 | 0 | |
 //! | 1, 2 | 1 | flexible: with the previous and the next producer id, and the level that the client spoke |
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::coordinator::wire::{self, Fields, Malformed, Tag, Wire};
 use crate::id::TopicPartition;
+use crate::vec_set::VecSet;
 
 /// The only type of key.
 const KEY: i16 = 0;
@@ -43,7 +43,7 @@ pub struct Transaction {
     pub last_producer_epoch: i16,
     pub timeout_ms: i32,
     pub stage: Stage,
-    pub partitions: BTreeSet<TopicPartition>,
+    pub partitions: VecSet<TopicPartition>,
     /// Of the transaction; −1 before there was one.
     pub start_ms: i64,
     pub last_update_ms: i64,
@@ -141,7 +141,7 @@ impl Default for Transaction {
             last_producer_epoch: -1,
             timeout_ms: 0,
             stage: Stage::Empty,
-            partitions: BTreeSet::new(),
+            partitions: VecSet::new(),
             start_ms: -1,
             last_update_ms: -1,
             client_version: 0,

@@ -26,7 +26,7 @@ mod job;
 mod offset_map;
 mod transactions;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,6 +41,7 @@ use crate::broker::Effect;
 use crate::id::Offset;
 use crate::record::batch::HEADER_LEN;
 use crate::time::{Now, Timestamp};
+use crate::vec_set::VecSet;
 
 pub use job::{Done, Job};
 use job::{Filter, Index, Kept, Outcome, Taken};
@@ -220,7 +221,7 @@ impl Log {
         segment.index.thin(THIN_BYTES);
         let from = self.segments.partition_point(|segment| segment.base < base);
         let to = self.segments.partition_point(|segment| segment.base < below);
-        let gone: BTreeSet<Offset> =
+        let gone: VecSet<Offset> =
             self.segments[from..to].iter().map(|old| old.base).filter(|old| *old > base).collect();
         self.segments.splice(from..to, [Arc::new(segment)]);
         self.newest.replace(below, &places);

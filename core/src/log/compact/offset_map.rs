@@ -121,15 +121,14 @@ fn hash(key: &[u8]) -> [u64; 2] {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::rng::Seed;
+    use crate::vec_map::VecMap;
 
     #[test]
     fn it_remembers_the_last_offset_of_every_key() {
         let mut dice = Seed(3).stream("map");
-        let (mut map, mut model) = (OffsetMap::new(24 * 40_000), BTreeMap::new());
+        let (mut map, mut model) = (OffsetMap::new(24 * 40_000), VecMap::new());
         for offset in 0..60_000 {
             let key = dice.below(30_000).to_string();
             map.put(key.as_bytes(), offset);

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::line;
 use crate::id::{BrokerId, LeaderEpoch};
 use crate::quota::ClientQuotas;
+use crate::vec_map::VecMap;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClusterRequest {
@@ -65,36 +66,36 @@ pub struct ClusterState {
     /// Counts controllers.
     pub controller_epoch: i32,
     /// The live ones.
-    pub brokers: BTreeMap<BrokerId, Registration>,
+    pub brokers: VecMap<BrokerId, Registration>,
     /// Kafka's broker epochs: under which zxid each of them has registered.
-    pub broker_epochs: BTreeMap<BrokerId, i64>,
+    pub broker_epochs: VecMap<BrokerId, i64>,
     pub topics: BTreeMap<TopicName, Topic>,
     /// Topics whose deletion is under way: to clients they are gone, and whoever has replicas of them removes those.
     pub deleting: BTreeMap<TopicName, Topic>,
     pub broker_configs: BrokerConfigs,
     /// What was set of groups; an entry without settings is one whose settings were taken back.
-    pub group_configs: BTreeMap<String, BTreeMap<String, String>>,
+    pub group_configs: VecMap<String, VecMap<String, String>>,
     pub quotas: ClientQuotas,
 }
 
 /// What was set of brokers while they run; under `None`, of all of them. An entry without settings is one whose settings
 /// were taken back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BrokerConfigs(pub BTreeMap<Option<BrokerId>, BTreeMap<String, String>>);
+pub struct BrokerConfigs(pub VecMap<Option<BrokerId>, VecMap<String, String>>);
 
 impl BrokerConfigs {
     /// Of all brokers.
-    pub fn of_all(&self) -> &BTreeMap<String, String> {
+    pub fn of_all(&self) -> &VecMap<String, String> {
         self.get(None)
     }
 
     /// Of that one alone.
-    pub fn of(&self, id: BrokerId) -> &BTreeMap<String, String> {
+    pub fn of(&self, id: BrokerId) -> &VecMap<String, String> {
         self.get(Some(id))
     }
 
-    pub fn get(&self, whose: Option<BrokerId>) -> &BTreeMap<String, String> {
-        static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+    pub fn get(&self, whose: Option<BrokerId>) -> &VecMap<String, String> {
+        static NOTHING: VecMap<String, String> = VecMap::new();
         self.0.get(&whose).unwrap_or(&NOTHING)
     }
 }
@@ -109,7 +110,7 @@ impl ClusterState {
 pub struct Topic {
     pub id: Uuid,
     /// Only what was set for this topic; all else is the default.
-    pub configs: BTreeMap<String, String>,
+    pub configs: VecMap<String, String>,
     /// By partition index.
     pub partitions: Vec<Assignment>,
 }

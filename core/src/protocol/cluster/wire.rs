@@ -14,7 +14,6 @@
 //! 1. Nothing that comes is believed: an error is that the bytes are no such message, and ends the connection.
 //! 2. A state holds nothing of the frame that it came in: it lives long.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -28,6 +27,7 @@ use crate::controller::topic::validate_name;
 use crate::id::{BrokerId, CallId};
 use crate::protocol::line;
 use crate::quota::QuotaEntity;
+use crate::vec_map::VecMap;
 use crate::zookeeper::jute::{Malformed, Reader, Write};
 
 /// The key of a hello, where an API's would be: "Ot".
@@ -340,14 +340,14 @@ fn read_topic(reader: &mut Reader) -> Result<(TopicName, Topic), Malformed> {
     Ok((name, topic))
 }
 
-fn put_configs(out: &mut BytesMut, configs: &BTreeMap<String, String>) {
+fn put_configs(out: &mut BytesMut, configs: &VecMap<String, String>) {
     put_all(out, configs, |out, (key, value)| {
         out.put_string(key);
         out.put_string(value);
     });
 }
 
-fn read_configs(reader: &mut Reader) -> Result<BTreeMap<String, String>, Malformed> {
+fn read_configs(reader: &mut Reader) -> Result<VecMap<String, String>, Malformed> {
     all(reader, |reader| Ok((text(reader)?, text(reader)?)))
 }
 
@@ -367,10 +367,10 @@ fn put_all<I: IntoIterator<IntoIter: ExactSizeIterator>>(
     }
 }
 
-fn all<K: Ord, V>(
+fn all<K, V, M: FromIterator<(K, V)>>(
     reader: &mut Reader,
     item: impl FnMut(&mut Reader) -> Result<(K, V), Malformed>,
-) -> Result<BTreeMap<K, V>, Malformed> {
+) -> Result<M, Malformed> {
     Ok(reader.vector(item)?.into_iter().collect())
 }
 
@@ -408,11 +408,11 @@ mod tests {
             removing: ids(&[3]),
             recovering: true,
         };
-        let configs = BTreeMap::from([("retention.ms".to_owned(), "1".to_owned()), ("é".to_owned(), String::new())]);
-        let quotas = BTreeMap::from([("producer_byte_rate".to_owned(), "1024.5".to_owned())]);
+        let configs = VecMap::from([("retention.ms".to_owned(), "1".to_owned()), ("é".to_owned(), String::new())]);
+        let quotas = VecMap::from([("producer_byte_rate".to_owned(), "1024.5".to_owned())]);
         let topic =
             Topic { id: Uuid::from_u128(7 << 100 | 9), configs: configs.clone(), partitions: vec![partition; 2] };
-        let gone = Topic { id: Uuid::nil(), configs: BTreeMap::new(), partitions: vec![Assignment::default()] };
+        let gone = Topic { id: Uuid::nil(), configs: VecMap::new(), partitions: vec![Assignment::default()] };
         let broker = |id: i32, rack: Option<&str>| Registration {
             id: BrokerId(id),
             host: format!("host-{id}"),
@@ -428,8 +428,8 @@ mod tests {
             broker_epochs: [(BrokerId(1), 99), (BrokerId(3), i64::MAX)].into(),
             topics: [(name("orders"), topic)].into(),
             deleting: [(name("gone"), gone)].into(),
-            group_configs: [("shop".to_owned(), configs.clone()), ("é".to_owned(), BTreeMap::new())].into(),
-            broker_configs: BrokerConfigs([(None, configs), (Some(BrokerId(2)), BTreeMap::new())].into()),
+            group_configs: [("shop".to_owned(), configs.clone()), ("é".to_owned(), VecMap::new())].into(),
+            broker_configs: BrokerConfigs([(None, configs), (Some(BrokerId(2)), VecMap::new())].into()),
             quotas: [(QuotaEntity::from_path("users/a%2F/clients/<default>").expect("is one"), quotas)].into(),
         }
     }

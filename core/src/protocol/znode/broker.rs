@@ -1,7 +1,5 @@
 //! Who is there: the cluster's id, its brokers, its controller, the producer ids that were given out, its features.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,6 +8,7 @@ use super::{json, parse};
 use crate::id::BrokerId;
 use crate::protocol::cluster::Registration;
 use crate::time::Timestamp;
+use crate::vec_map::VecMap;
 
 #[derive(Serialize, Deserialize)]
 struct ClusterId {
@@ -27,8 +26,8 @@ pub fn parse_cluster_id(data: &[u8]) -> Result<String, String> {
 
 #[derive(Serialize, Deserialize)]
 struct Broker {
-    features: BTreeMap<String, Value>,
-    listener_security_protocol_map: BTreeMap<String, String>,
+    features: VecMap<String, Value>,
+    listener_security_protocol_map: VecMap<String, String>,
     endpoints: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rack: Option<String>,
@@ -42,7 +41,7 @@ struct Broker {
 /// Who a broker is, as it registers itself.
 pub fn broker(who: &Registration, now: Timestamp) -> Bytes {
     json(&Broker {
-        features: BTreeMap::new(),
+        features: VecMap::new(),
         listener_security_protocol_map: [("PLAINTEXT".to_owned(), "PLAINTEXT".to_owned())].into(),
         endpoints: vec![format!("PLAINTEXT://{}:{}", who.host, who.port)],
         rack: who.rack.clone(),

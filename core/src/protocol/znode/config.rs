@@ -1,7 +1,5 @@
 //! What was set, and that it was.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use serde::{Deserialize, Serialize};
@@ -9,23 +7,24 @@ use serde::{Deserialize, Serialize};
 use super::{json, parse, topic_name};
 use crate::id::BrokerId;
 use crate::quota::{QuotaEntity, Who};
+use crate::vec_map::VecMap;
 use crate::zookeeper::Path;
 
 #[derive(Serialize, Deserialize)]
 struct Config {
     version: i32,
-    config: BTreeMap<String, String>,
+    config: VecMap<String, String>,
 }
 
 /// What was set, of a topic, of brokers, of clients or of a group.
-pub fn config(config: &BTreeMap<String, String>) -> Bytes {
+pub fn config(config: &VecMap<String, String>) -> Bytes {
     json(&Config { version: 1, config: config.clone() })
 }
 
 /// A znode without data is there for those below it.
-pub fn parse_config(data: &[u8]) -> Result<BTreeMap<String, String>, String> {
+pub fn parse_config(data: &[u8]) -> Result<VecMap<String, String>, String> {
     if data.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(VecMap::new());
     }
     parse::<Config>(data, "settings").map(|config| config.config)
 }

@@ -1,7 +1,5 @@
 //! What there is of a topic: where its partitions lie, who leads them and who is in sync.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -10,8 +8,9 @@ use super::{json, parse, topic_name};
 use crate::id::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::log::checkpoint::{parse_uuid, print_uuid};
 use crate::protocol::cluster::Assignment;
+use crate::vec_map::VecMap;
 
-type Replicas = BTreeMap<Index, Vec<BrokerId>>;
+type Replicas = VecMap<Index, Vec<BrokerId>>;
 
 /// A partition's index as a key of JSON, in the order of numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -3,8 +3,6 @@
 //!
 //! A transaction counts when it is in ZooKeeper's log: nobody is told of it before.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 
@@ -14,6 +12,7 @@ use crate::protocol::cluster::{Assignment, ClusterState};
 use crate::protocol::znode::{self, Located};
 use crate::sim::tally::Tally;
 use crate::time::Instant;
+use crate::vec_map::VecMap;
 use crate::zookeeper::txn::Txn;
 
 /// The same name for brokers and topics.
@@ -38,7 +37,7 @@ impl Default for Promises {
 
 impl Promises {
     /// Those of a topic or a broker, where it does not say what it inherits.
-    pub fn of(settings: &BTreeMap<String, String>, inherited: &Promises) -> Promises {
+    pub fn of(settings: &VecMap<String, String>, inherited: &Promises) -> Promises {
         let min_insync = settings.get("min.insync.replicas").and_then(|value| value.parse().ok());
         let policy = settings.get("cleanup.policy").or_else(|| settings.get("log.cleanup.policy"));
         Promises {
@@ -52,7 +51,7 @@ impl Promises {
 impl Checks {
     /// ZooKeeper's log holds that transaction; `given` is what brokers promise as they were started.
     pub fn logged(&mut self, at: Instant, txn: &Txn, given: &Promises, tally: &mut Tally) {
-        let mut changed = BTreeMap::new();
+        let mut changed = VecMap::new();
         self.read(txn, given, &mut changed);
         for (place, assignment) in changed {
             self.ledgers[place].written.clone_from(&assignment);
@@ -68,7 +67,7 @@ impl Checks {
     }
 
     /// Collects what becomes of partitions: all of a multi at once.
-    fn read(&mut self, txn: &Txn, given: &Promises, changed: &mut BTreeMap<usize, Assignment>) {
+    fn read(&mut self, txn: &Txn, given: &Promises, changed: &mut VecMap<usize, Assignment>) {
         match txn {
             Txn::Create { path, data, .. } => self.wrote(path, data, 0, given, changed),
             Txn::SetData { path, data, version } => self.wrote(path, data, *version, given, changed),
@@ -89,7 +88,7 @@ impl Checks {
         data: &Option<Bytes>,
         version: i32,
         given: &Promises,
-        changed: &mut BTreeMap<usize, Assignment>,
+        changed: &mut VecMap<usize, Assignment>,
     ) {
         let Some(located) = znode::locate(path) else { return };
         let data = &data.clone().unwrap_or_default();

@@ -3,7 +3,6 @@
 //! The process of a member may believe for a while what is true no more (it stands still, it is cut off): generations say
 //! what counts.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
@@ -15,23 +14,25 @@ use super::{
 use crate::client::{Polled, Report};
 use crate::id::{Offset, TopicPartition};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// Claims on a partition that are kept.
 const MOST: usize = 16;
 
 #[derive(Clone, Default)]
 pub(in crate::sim) struct Groups {
-    groups: BTreeMap<StrBytes, Group>,
+    groups: VecMap<StrBytes, Group>,
     /// Which group a consumer is in.
-    members: BTreeMap<Arc<str>, StrBytes>,
+    members: VecMap<Arc<str>, StrBytes>,
 }
 
 #[derive(Clone, Default)]
 pub(in crate::sim) struct Group {
-    pub readers: BTreeMap<Arc<str>, Reader>,
-    pub partitions: BTreeMap<TopicPartition, Known>,
+    pub readers: VecMap<Arc<str>, Reader>,
+    pub partitions: VecMap<TopicPartition, Known>,
     /// In which somebody was assigned something.
-    generations: BTreeSet<i32>,
+    generations: VecSet<i32>,
     /// How many partitions members were told to let go of, or found lost.
     pub revoked: u64,
     pub lost: u64,
@@ -44,7 +45,7 @@ pub(in crate::sim) struct Group {
 pub(in crate::sim) struct Reader {
     pub member_id: StrBytes,
     pub generation: i32,
-    pub owned: BTreeSet<TopicPartition>,
+    pub owned: VecSet<TopicPartition>,
     pub revoked: u64,
     pub lost: u64,
 }
@@ -53,7 +54,7 @@ pub(in crate::sim) struct Reader {
 #[derive(Clone)]
 pub(in crate::sim) struct Known {
     /// Who was told that it is theirs, by generation: the name that a static member has, or its member id; and when.
-    pub claims: BTreeMap<i32, (StrBytes, Instant)>,
+    pub claims: VecMap<i32, (StrBytes, Instant)>,
     /// The offset after the last record that reached the group; −1 before.
     pub end: Offset,
     /// The highest offset that the coordinator has acknowledged, and when; −1 before.
@@ -88,8 +89,8 @@ impl Groups {
         let Some(group) = self.groups.get_mut(group) else { return };
         let claimant = instance_id.as_ref().unwrap_or(member_id);
         let claims = group.partitions.values().flat_map(|known| known.claims.range(generation..));
-        let mut others = claims.map(|(_, (owner, _))| owner).filter(|owner| *owner != claimant).peekable();
-        if others.peek().is_some() && !others.any(|owner| is_member(owner)) {
+        let others: Vec<&StrBytes> = claims.map(|(_, (owner, _))| owner).filter(|owner| *owner != claimant).collect();
+        if !others.is_empty() && !others.iter().any(|owner| is_member(owner)) {
             for known in group.partitions.values_mut() {
                 known.claims.split_off(generation);
             }
@@ -256,7 +257,7 @@ impl Group {
 impl Default for Known {
     fn default() -> Self {
         Known {
-            claims: BTreeMap::new(),
+            claims: VecMap::new(),
             end: -1,
             committed: -1,
             idle_since: None,

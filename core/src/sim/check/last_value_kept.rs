@@ -6,8 +6,6 @@
 //! What was taken so may be missing everywhere from then on, for every replica cleans for itself: the other invariants
 //! are told by [`Ledger::removed`].
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 
 use super::Verdict;
@@ -16,6 +14,8 @@ use super::marks;
 use crate::id::{BrokerId, Offset};
 use crate::record::{Batch, BatchHeader, Marker, Record};
 use crate::time::Timestamp;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// What a broker is about to do to a log.
 pub(in crate::sim) struct Replacement {
@@ -30,12 +30,12 @@ pub(super) fn check(ledger: &mut Ledger, id: BrokerId, now: Timestamp, replaceme
     let Replacement { old, new, later } = replacement;
     let undone = undone(old.iter().chain(later));
     let counts = |batch: &&Batch| !batch.header.is_control() && !undone.contains_key(&batch.header.base_offset);
-    let mut last: BTreeMap<Option<Bytes>, Offset> = BTreeMap::new();
+    let mut last: VecMap<Option<Bytes>, Offset> = VecMap::new();
     for record in old.iter().chain(later).filter(counts).flat_map(records) {
         last.insert(record.key, record.offset);
     }
-    let mut there: BTreeSet<i64> = BTreeSet::new();
-    let mut stays: BTreeMap<Offset, Record> =
+    let mut there: VecSet<i64> = VecSet::new();
+    let mut stays: VecMap<Offset, Record> =
         new.iter().flat_map(records).map(|record| (record.offset, record)).collect();
     let mut verdict = Ok(());
     for batch in old {
@@ -83,9 +83,9 @@ enum Fate {
 }
 
 /// The transactional batches, by their base offsets, that are not committed.
-fn undone<'a>(log: impl Iterator<Item = &'a Batch>) -> BTreeMap<Offset, Fate> {
-    let mut open: BTreeMap<i64, Vec<Offset>> = BTreeMap::new();
-    let mut undone = BTreeMap::new();
+fn undone<'a>(log: impl Iterator<Item = &'a Batch>) -> VecMap<Offset, Fate> {
+    let mut open: VecMap<i64, Vec<Offset>> = VecMap::new();
+    let mut undone = VecMap::new();
     for batch in log.filter(|batch| batch.header.is_transactional()) {
         let header = &batch.header;
         if !header.is_control() {
@@ -102,7 +102,7 @@ fn undone<'a>(log: impl Iterator<Item = &'a Batch>) -> BTreeMap<Offset, Fate> {
 /// A batch is appended that may have been thinned out before: marks for its offsets, and for those that are missing
 /// before it.
 pub(super) fn appended(ledger: &mut Ledger, id: BrokerId, header: &BatchHeader, batch: &Batch) -> Verdict {
-    let there: BTreeMap<Offset, u64> = records(&Batch { header: *header, bytes: batch.bytes.clone() })
+    let there: VecMap<Offset, u64> = records(&Batch { header: *header, bytes: batch.bytes.clone() })
         .map(|record| marks::of_record(header, &record))
         .collect();
     let mut missing = None;

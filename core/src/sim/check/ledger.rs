@@ -5,7 +5,7 @@
 //! replica's log is compared with it once, so that looking on costs a step for every record and no more.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ pub(super) struct Ledger {
     /// The controller that placed it has been looked at.
     pub placed: bool,
     /// Who led in an epoch, as far as anybody believed it of itself.
-    pub leaders: BTreeMap<LeaderEpoch, BrokerId>,
+    pub leaders: VecMap<LeaderEpoch, BrokerId>,
     pub replicas: VecMap<BrokerId, Replica>,
     /// What is committed.
     pub truth: Marks,
@@ -192,7 +192,7 @@ impl Ledger {
             written: Assignment::default(),
             authority: None,
             placed: false,
-            leaders: BTreeMap::new(),
+            leaders: VecMap::new(),
             replicas: VecMap::default(),
             truth: Marks::default(),
             acked: Ranges::default(),

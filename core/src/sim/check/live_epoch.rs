@@ -1,16 +1,16 @@
 //! **LiveEpoch**: a transactional id belongs to the producer that was the last to take it: what another one begins after
 //! that is never committed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Verdict;
 use super::writers::{Transaction, Writer};
 use crate::client::TransactionStage;
 use crate::time::Instant;
+use crate::vec_map::VecMap;
 
 /// Who has taken a transactional id last, and when.
-pub(super) type Owners = BTreeMap<String, (Arc<str>, Instant)>;
+pub(super) type Owners = VecMap<String, (Arc<str>, Instant)>;
 
 /// A producer was told that its transaction is committed.
 pub(super) fn check(owners: &Owners, name: &Arc<str>, writer: &Writer) -> Verdict {

@@ -85,7 +85,6 @@ mod writers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::TopicName;
@@ -95,6 +94,7 @@ use crate::coordinator::topic::Internal;
 use crate::id::{BrokerId, Offset};
 use crate::time::{Duration, Instant};
 use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 pub(super) use authority::Promises;
 pub(super) use groups::Groups;
@@ -127,10 +127,10 @@ pub(super) struct Checks {
     /// Which ledger a partition has.
     index: Index,
     /// Which ledger a broker's log has, by its slot.
-    logs: BTreeMap<BrokerId, Vec<Option<usize>>>,
+    logs: VecMap<BrokerId, Vec<Option<usize>>>,
     /// What was set of topics, and what of all brokers while they run.
-    topic_configs: BTreeMap<TopicName, BTreeMap<String, String>>,
-    brokers_config: BTreeMap<String, String>,
+    topic_configs: VecMap<TopicName, VecMap<String, String>>,
+    brokers_config: VecMap<String, String>,
     /// The version of the controller's decisions that was seen last.
     version: u64,
     /// By consumer, topic and partition: the offset that comes next; −1 where any may.
@@ -141,10 +141,10 @@ pub(super) struct Checks {
     owners: live_epoch::Owners,
     ends: same_marker::Ends,
     /// Places at which a numbered record was read that had been read elsewhere.
-    duplicates: BTreeSet<(usize, Offset)>,
+    duplicates: VecSet<(usize, Offset)>,
     groups: Groups,
     /// What a consumer's application works off in a transaction.
-    polled: BTreeMap<Arc<str>, Arc<Polled>>,
+    polled: VecMap<Arc<str>, Arc<Polled>>,
     violations: Vec<Arc<Violation>>,
     /// Acknowledged records that are gone, exempt or not.
     lost: u64,
@@ -457,7 +457,7 @@ impl Checks {
     }
 }
 
-type Index = BTreeMap<TopicName, Vec<usize>>;
+type Index = VecMap<TopicName, Vec<usize>>;
 type Next = VecMap<Arc<str>, VecMap<TopicName, Vec<Offset>>>;
 
 fn is_torn(ledgers: &[Ledger], index: &Index, internal: Internal) -> bool {

@@ -287,7 +287,7 @@ impl Checks {
             self.forget_topic(&name.topic);
             let topic: &str = &name.topic.0;
             for topics in self.next.values_mut() {
-                topics.retain(|known| &*known.0 != topic);
+                topics.retain(|known, _| &*known.0 != topic);
             }
         }
         self.index.entry(name.topic.clone()).or_default().push(place);

@@ -3,14 +3,13 @@
 //! Where every transaction has an epoch of its own (KIP-890) a marker says which one it ends; before that, only what is
 //! read can show it (G1a).
 
-use std::collections::BTreeMap;
-
 use super::Verdict;
 use super::transactions::Committed;
 use crate::id::TopicPartition;
+use crate::vec_map::VecMap;
 
 /// How the newest transactions of each producer ended: the epoch, and whether it was committed.
-pub(super) type Ends = BTreeMap<i64, Vec<(i16, bool)>>;
+pub(super) type Ends = VecMap<i64, Vec<(i16, bool)>>;
 
 /// Of a producer; markers of one transaction come close together.
 const KEPT: usize = 8;

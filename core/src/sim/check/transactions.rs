@@ -4,7 +4,6 @@
 //! Batches are read as they are appended, and kept by their marks until they are committed; in that order they are
 //! understood, once, whatever happens to logs before.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::marks::Marks;
@@ -12,6 +11,7 @@ use super::ranges::Ranges;
 use crate::id::Offset;
 use crate::record::{Batch, BatchHeader, Marker};
 use crate::time::Instant;
+use crate::vec_map::VecMap;
 
 /// A batch of a producer, or a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +47,10 @@ pub(super) struct Last {
 
 #[derive(Clone, Default)]
 pub(super) struct Transactions {
-    ahead: Arc<BTreeMap<u64, Wrote>>,
+    ahead: Arc<VecMap<u64, Wrote>>,
     /// By producer id.
-    pub open: BTreeMap<i64, Open>,
-    pub last: BTreeMap<i64, Last>,
+    pub open: VecMap<i64, Open>,
+    pub last: VecMap<i64, Last>,
     pub markers: Ranges,
     pub aborted: Ranges,
 }

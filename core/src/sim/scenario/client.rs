@@ -1,16 +1,17 @@
 //! Lines about producers and consumers: who they are, and what they are told to send.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::Action;
 use super::line::{Line, Parsed, none_of};
 use super::names::topic_name;
+use crate::arrange::Arrange;
 use crate::client::{Command, NextOffset, Offsets, SendRecord, consumer, producer};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 impl Line<'_> {
     pub(super) fn producer(&self, from: usize) -> Parsed<Action> {
         let name = self.client_name(from + 1)?;
-        let (mut topics, mut settings) = (Vec::new(), BTreeMap::new());
+        let (mut topics, mut settings) = (Vec::new(), VecMap::new());
         for (property, value, word) in self.properties(from + 2)? {
             if property == "topic" {
                 topics = value.split(',').map(str::to_string).collect();
@@ -32,7 +33,7 @@ impl Line<'_> {
 
     pub(super) fn consumer(&self, from: usize) -> Parsed<Action> {
         let name = self.client_name(from + 1)?;
-        let (mut topics, mut settings) = (Vec::new(), BTreeMap::new());
+        let (mut topics, mut settings) = (Vec::new(), VecMap::new());
         for (property, value, word) in self.properties(from + 2)? {
             if property == "topics" {
                 topics = value.split(',').map(str::to_string).collect();
@@ -53,7 +54,7 @@ impl Line<'_> {
         const FIELDS: [&str; 6] = ["by", "key", "value", "header", "partition", "timestamp"];
         let mut record = SendRecord { topic: self.topic_name(from + 1)?, ..SendRecord::default() };
         let mut by = None;
-        let mut seen = BTreeSet::new();
+        let mut seen = VecSet::new();
         for word in self.words.iter().skip(from + 2) {
             let Some((name, value)) = word.split(b'=') else {
                 return self
@@ -111,7 +112,7 @@ impl Line<'_> {
         if offsets.is_empty() {
             return self.wrong(self.words.len(), "expected a partition with the offset that comes next: orders-0=42");
         }
-        offsets.sort();
+        offsets.arrange();
         let offsets = Offsets { group, member: String::new(), generation: -1, offsets };
         Ok(Action::Command { client, command: Command::SendOffsets(offsets) })
     }

@@ -7,7 +7,6 @@
 //! Without `link`, `disk` and `requests` nothing is ever busy. With them a broker's network card passes so many bytes a
 //! second in and as many out, its disk writes so many, and it takes up so many requests a second: what is too much waits.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::ParseError;
@@ -17,6 +16,7 @@ use super::parse::{MAX_BROKERS, duration};
 use super::text::Span;
 use crate::client::setting::{Decimal, decimal};
 use crate::time::Duration;
+use crate::vec_map::VecMap;
 
 /// Those that are ours; all others are Kafka's broker settings.
 pub(super) const PROPERTIES: [&str; 8] = ["brokers", "racks", "latency", "loss", "link", "disk", "requests", PLACEMENT];
@@ -35,7 +35,7 @@ pub struct Cluster {
     /// Given to brokers in turn.
     pub racks: Vec<String>,
     /// Kafka's broker settings, checked.
-    pub settings: BTreeMap<String, String>,
+    pub settings: VecMap<String, String>,
     /// Of every link, one way, from and to.
     pub latency: Option<(Duration, Duration)>,
     /// Messages lost, in a million.
@@ -58,7 +58,7 @@ impl Default for Cluster {
         Cluster {
             brokers: 1,
             racks: Vec::new(),
-            settings: BTreeMap::new(),
+            settings: VecMap::new(),
             latency: None,
             loss_per_million: 0,
             capacity: Capacity::default(),

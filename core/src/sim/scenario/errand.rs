@@ -15,7 +15,6 @@
 //! | `quota client=p1 producer_byte_rate=1000 request_percentage=` | a client may do no more; without a value it may again |
 //! | `quota user=u client=* …` | the same of every client of that user that has no quota by name |
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::line::{Line, Parsed, none_of};
@@ -29,6 +28,7 @@ use crate::config::{BrokerSettings, TopicConfig};
 use crate::id::BrokerId;
 use crate::near::hint;
 use crate::quota::{Key, QuotaEntity, Who};
+use crate::vec_map::VecMap;
 
 /// The words that open a line about them.
 pub const WORDS: [&str; 8] = ["topic", "delete", "grow", "reassign", "elect", "config", "delete-records", "quota"];
@@ -55,7 +55,7 @@ impl Line<'_> {
 
     fn create(&self, at: usize) -> Parsed<Errand> {
         let topic = self.topic_name(at + 1)?;
-        let (mut partitions, mut replication_factor, mut configs) = (1, 1, BTreeMap::new());
+        let (mut partitions, mut replication_factor, mut configs) = (1, 1, VecMap::new());
         for (property, value, word) in self.properties(at + 2)? {
             match property.as_str() {
                 "partitions" => match value.parse() {
@@ -144,7 +144,7 @@ impl Line<'_> {
             _ if name.starts_with("broker-") => Whose::Broker(self.broker(at + 1)?),
             _ => Whose::Topic(self.topic_name(at + 1)?),
         };
-        let mut configs = BTreeMap::new();
+        let mut configs = VecMap::new();
         for (property, value, word) in self.properties(at + 2)? {
             let right = match &whose {
                 Whose::Topic(_) if value.is_empty() => topic_config_name(&property),
@@ -172,7 +172,7 @@ impl Line<'_> {
     }
 
     fn quota(&self, at: usize) -> Parsed<Errand> {
-        let (mut whose, mut quotas) = (QuotaEntity { user: None, client: None }, BTreeMap::new());
+        let (mut whose, mut quotas) = (QuotaEntity { user: None, client: None }, VecMap::new());
         for (property, value, word) in self.properties(at + 1)? {
             let who = || if value == "*" { Who::Default } else { Who::Named(value.clone()) };
             match (property.as_str(), Key::from_name(&property)) {

@@ -7,29 +7,24 @@
 //! A link comes from strangers: it is read whole or refused with a reason, and inflating stops at the size of the
 //! largest scenario.
 
-use std::io::{Read, Write};
-
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 
 use super::parse::MAX_TEXT;
+use crate::crc::crc32c;
+use crate::deflate::{InflateError, deflate, inflate};
 use crate::time::Instant;
 
 const PREFIX: &str = "v1.";
 /// The cursor's line before the text: at most twenty digits.
 const MAX_CURSOR: usize = 21;
+/// The level that takes most off.
+const BEST: u8 = 9;
 
 /// The fragment for a scenario text seen at `cursor`, with its `#`.
 pub fn encode(text: &str, cursor: Instant) -> String {
-    let mut deflate = DeflateEncoder::new(vec![0; 4], Compression::best());
-    // Writing to memory does not fail.
-    let _ = write!(deflate, "{}\n{text}", cursor.as_nanos());
-    let mut bytes = deflate.finish().unwrap_or_default();
-    let checksum = crc32c::crc32c(&bytes[4..]);
-    bytes[..4].copy_from_slice(&checksum.to_be_bytes());
+    let deflated = deflate(format!("{}\n{text}", cursor.as_nanos()).as_bytes(), BEST);
+    let bytes = [&crc32c(&deflated).to_be_bytes()[..], &deflated].concat();
     format!("#{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
@@ -52,16 +47,15 @@ pub fn decode(fragment: &str) -> Result<(String, Instant), String> {
         .decode(body.trim_end_matches('='))
         .map_err(|_| damaged("characters are missing, or some do not belong there"))?;
     let Some((checksum, deflated)) = bytes.split_first_chunk::<4>() else { return Err(damaged("it is cut short")) };
-    if crc32c::crc32c(deflated) != u32::from_be_bytes(*checksum) {
+    if crc32c(deflated) != u32::from_be_bytes(*checksum) {
         return Err(damaged("its checksum is wrong; was all of it copied?"));
     }
     let mut text = Vec::new();
     let limit = MAX_TEXT + MAX_CURSOR;
-    let inflated = DeflateDecoder::new(deflated).take(limit as u64 + 1).read_to_end(&mut text);
-    inflated.map_err(|_| damaged("it does not inflate"))?;
-    if text.len() > limit {
-        return Err(format!("this link holds more than the {MAX_TEXT} bytes that a scenario may have"));
-    }
+    inflate(deflated, &mut text, limit).map_err(|error| match error {
+        InflateError::Corrupt(_) => damaged("it does not inflate"),
+        InflateError::TooLarge => format!("this link holds more than the {MAX_TEXT} bytes that a scenario may have"),
+    })?;
     let text = String::from_utf8(text).map_err(|_| damaged("its text is not UTF-8"))?;
     let (cursor, text) = text.split_once('\n').ok_or_else(|| damaged("it has no cursor"))?;
     let cursor = cursor.parse().map_err(|_| damaged("its cursor is not a number"))?;
@@ -98,10 +92,8 @@ mod tests {
 
     #[test]
     fn a_link_that_inflates_without_end_is_refused() {
-        let mut deflate = DeflateEncoder::new(Vec::new(), Compression::best());
-        deflate.write_all(&vec![b'\n'; 50_000_000]).unwrap();
-        let deflated = deflate.finish().unwrap();
-        let mut bytes = crc32c::crc32c(&deflated).to_be_bytes().to_vec();
+        let deflated = deflate(&vec![b'\n'; 50_000_000], BEST);
+        let mut bytes = crc32c(&deflated).to_be_bytes().to_vec();
         bytes.extend(deflated);
         let error = decode(&format!("v1.{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))).unwrap_err();
         assert!(error.contains("more than") || error.contains("too long"), "{error}");

@@ -58,14 +58,13 @@
 //! expected | `errand.rs` what operators do | `fault.rs` what can break, `swarm.rs` when, by dice | `link.rs` a run as a link | `prepared.rs` the
 //! scenarios that come with Ottla, `flip.rs` what each of them hangs on
 
-use std::collections::BTreeMap;
-
 use crate::bug::{Bug, Bugs};
 use crate::client::admin::Errand;
 use crate::client::{Command, SendRecord};
 use crate::id::TopicPartition;
 use crate::rng::Seed;
 use crate::time::Instant;
+use crate::vec_map::VecMap;
 
 mod client;
 mod cluster;
@@ -128,12 +127,12 @@ pub enum Action {
     Producer {
         name: String,
         topics: Vec<String>,
-        settings: BTreeMap<String, String>,
+        settings: VecMap<String, String>,
     },
     Consumer {
         name: String,
         topics: Vec<String>,
-        settings: BTreeMap<String, String>,
+        settings: VecMap<String, String>,
     },
     /// Milli-records a second, from now on: that a producer makes, or that the application of a consumer works off.
     Rate {

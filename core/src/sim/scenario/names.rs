@@ -1,7 +1,5 @@
 //! Who is called what, and whether Kafka knows the names of settings.
 
-use std::collections::BTreeSet;
-
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
@@ -15,6 +13,7 @@ use crate::id::{BrokerId, TopicPartition};
 use crate::near::hint;
 use crate::sim::admin::NAME as ADMIN;
 use crate::sim::workload::HAND;
+use crate::vec_set::VecSet;
 use crate::zookeeper::NAME as ZOOKEEPER;
 
 /// Who is in the text, wherever they are written.
@@ -22,9 +21,9 @@ use crate::zookeeper::NAME as ZOOKEEPER;
 pub(super) struct Names {
     /// Those of the beginning and those that are added.
     pub brokers: u32,
-    pub racks: BTreeSet<String>,
-    pub producers: BTreeSet<String>,
-    pub consumers: BTreeSet<String>,
+    pub racks: VecSet<String>,
+    pub producers: VecSet<String>,
+    pub consumers: VecSet<String>,
 }
 
 impl Names {

@@ -3,18 +3,19 @@
 //! Every wrong line is told at once, each by its first mistake. Sizes and counts are bounded, so that a text from a
 //! stranger's link costs no more than a page of patience.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::lex;
 use super::line::{Line, Parsed, none_of};
 use super::names::Names;
 use super::{Action, BugLine, ParseError, Scenario, Swarm, Timed, errand, fault};
+use crate::arrange::Arrange;
 use crate::bug::Bug;
 use crate::client::admin::Errand;
 use crate::client::setting::{decimal, rate};
 use crate::client::{Command, Turn};
 use crate::rng::Seed;
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// Bytes of a text.
 pub const MAX_TEXT: usize = 64 * 1024;
@@ -64,7 +65,7 @@ pub fn scenario(text: &str) -> Result<Scenario, Vec<ParseError>> {
         }
     }
     if !errors.is_empty() {
-        errors.sort_by_key(|error| (error.line, error.column));
+        errors.arrange_by_key(|error| (error.line, error.column));
         return Err(errors);
     }
     if let Err(error) = reader.ensure_order() {
@@ -73,7 +74,7 @@ pub fn scenario(text: &str) -> Result<Scenario, Vec<ParseError>> {
     let mut scenario = reader.scenario;
     scenario.closing = reader.above;
     // Stable: ties stay in the order of the text.
-    scenario.actions.sort_by_key(|timed| timed.at);
+    scenario.actions.arrange_by_key(|timed| timed.at);
     Ok(scenario)
 }
 
@@ -113,9 +114,9 @@ struct Reader {
     seeded: bool,
     cluster: bool,
     partitions: u32,
-    declared: BTreeSet<String>,
+    declared: VecSet<String>,
     /// When clients come, by the place of their lines.
-    born: BTreeMap<String, (Instant, usize)>,
+    born: VecMap<String, (Instant, usize)>,
     /// Who is spoken of, when, and where.
     uses: Vec<Use>,
 }

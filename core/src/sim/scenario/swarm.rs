@@ -20,6 +20,7 @@ use super::line::Line;
 use super::parse::{MAX_TIME, duration};
 use super::text::Span;
 use super::{Action, ParseError, Scenario, Timed};
+use crate::arrange::Arrange;
 use crate::id::BrokerId;
 use crate::near::hint;
 use crate::rng::{Seed, Stream};
@@ -165,7 +166,7 @@ impl Line<'_> {
                 }
             }
         }
-        swarm.kinds.sort();
+        swarm.kinds.arrange();
         swarm.kinds.dedup();
         for (name, value, word) in self.properties(self.words.len() - words.len())? {
             let span = |text: &str| duration(text).filter(|span| *span <= MAX_TIME);
@@ -219,7 +220,7 @@ impl Scenario {
         let mut timeline = swarm.draw(self);
         timeline.extend_from_slice(&self.actions);
         // Stable: at one moment what is drawn comes first, so that what a hand adds there comes last.
-        timeline.sort_by_key(|timed| timed.at);
+        timeline.arrange_by_key(|timed| timed.at);
         timeline
     }
 
@@ -259,7 +260,7 @@ impl Swarm {
             }
         }
         let mut lines = drawing.lines;
-        lines.sort_by_key(|(at, _)| *at);
+        lines.arrange_by_key(|(at, _)| *at);
         lines.push((self.until, Fault::HealAll));
         lines.into_iter().map(|(at, fault)| Timed { at, action: Action::Fault(fault), above: Vec::new() }).collect()
     }

@@ -1,6 +1,5 @@
 //! [`Scenario`] to text: what `parse.rs` reads back.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::lex::quote;
@@ -8,6 +7,7 @@ use super::{Action, BugLine, Expectation, ParseError, Scenario, Timed};
 use crate::client::setting::Decimal;
 use crate::client::{Command, SendRecord};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 impl Display for Scenario {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -102,7 +102,7 @@ pub(super) fn properties<'a>(
     properties.try_for_each(|(name, value)| write!(f, " {name}={}", quote(value.as_bytes(), |_| true)))
 }
 
-pub(super) fn settings(f: &mut Formatter<'_>, settings: &BTreeMap<String, String>) -> fmt::Result {
+pub(super) fn settings(f: &mut Formatter<'_>, settings: &VecMap<String, String>) -> fmt::Result {
     properties(f, settings.iter().map(|(name, value)| (name, value.as_str())))
 }
 

@@ -7,12 +7,11 @@
 //! off, or a producer that goes on sending, fails for another reason, and is not offered. And one that fails without its
 //! faults and its bugs, too, does not show what they break, and is not taken.
 
-use std::collections::BTreeMap;
-
 use super::{Broken, Finding};
 use crate::client::admin::Errand;
 use crate::sim::scenario::{Action, Capacity, Expectation, Fault, Scenario, parse};
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 /// Candidates that are judged at a time. It says in which order they are tried, so it does not depend on the machine.
 const BATCH: usize = 8;
@@ -211,7 +210,7 @@ fn simpler(scenario: &Scenario, place: usize) -> Vec<Scenario> {
     let mut actions = Vec::new();
     match scenario.actions.get(place).map(|timed| &timed.action) {
         Some(Action::Errand(Errand::Create { topic: name, partitions, replication_factor, configs })) => {
-            let topic = |partitions, replication_factor, configs: BTreeMap<_, _>| {
+            let topic = |partitions, replication_factor, configs: VecMap<_, _>| {
                 Action::Errand(Errand::Create { topic: name.clone(), partitions, replication_factor, configs })
             };
             for fewer in [1, partitions / 2] {
@@ -250,14 +249,14 @@ fn simpler(scenario: &Scenario, place: usize) -> Vec<Scenario> {
 /// Rates that are tried, lowest first.
 const SLOWER: [&str; 4] = ["1/s", "5/s", "20/s", "100/s"];
 
-fn slower(settings: &BTreeMap<String, String>, rate: &str) -> bool {
+fn slower(settings: &VecMap<String, String>, rate: &str) -> bool {
     let milli = crate::client::setting::rate;
     let now = settings.get("rate").and_then(|rate| milli(rate));
     now.is_some_and(|now| milli(rate).is_some_and(|rate| rate < now))
 }
 
 /// Without its rate a producer sends nothing, which is no simpler.
-fn without_one(settings: &BTreeMap<String, String>) -> impl Iterator<Item = BTreeMap<String, String>> {
+fn without_one(settings: &VecMap<String, String>) -> impl Iterator<Item = VecMap<String, String>> {
     settings.keys().filter(|name| *name != "rate").map(|name| {
         let mut fewer = settings.clone();
         fewer.remove(name);

@@ -27,6 +27,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::Asked;
+use crate::arrange::Arrange;
 use crate::broker::purgatory::{Parked, Reading};
 use crate::broker::session::{Context, Key, TopicRef, Wanted};
 use crate::broker::throttle::Throttle;
@@ -208,7 +209,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
         Err(error) => return asked.reply(FetchResponse::default().with_error_code(error.code()), out),
     };
     let mut parts: Vec<Part> = wanted.into_iter().map(|(key, wanted)| part(broker, key, wanted)).collect();
-    parts.sort_by_key(|part| matches!(part.log, Err(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)));
+    parts
+        .arrange_by_key(|part| matches!(part.log, Err(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)));
 
     if let Some(replica) = replica {
         for part in &mut parts {

@@ -9,7 +9,7 @@
 //!        └──────────────────────────────[add.partitions.to.txn.retry.backoff.ms]────────────────────┘
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use kafka_protocol::messages::ProduceRequest;
@@ -23,12 +23,14 @@ use crate::id::{ConnId, TopicPartition};
 use crate::log::Guard;
 use crate::record::check::Invalid;
 use crate::time::{Instant, Now};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// By connection.
 #[derive(Clone, Default)]
 pub struct Holds {
-    by_conn: BTreeMap<ConnId, Hold>,
-    retries: BTreeSet<(Instant, ConnId)>,
+    by_conn: VecMap<ConnId, Hold>,
+    retries: VecSet<(Instant, ConnId)>,
 }
 
 #[derive(Clone)]
@@ -54,8 +56,8 @@ struct Transaction {
 /// What is known of the partitions of a Produce before its batches are appended.
 #[derive(Clone, Default)]
 pub struct Looked {
-    guards: BTreeMap<TopicPartition, Guard>,
-    errors: BTreeMap<TopicPartition, ErrorCode>,
+    guards: VecMap<TopicPartition, Guard>,
+    errors: VecMap<TopicPartition, ErrorCode>,
     /// Who asks knows what CONCURRENT_TRANSACTIONS is.
     knows_concurrent: bool,
 }
@@ -114,7 +116,7 @@ impl Holds {
 /// Errors: `InvalidProducerIdMapping`.
 fn transaction(broker: &Broker, held: &Held) -> Result<Option<Transaction>, ErrorCode> {
     let Some(id) = &held.body.transactional_id else { return Ok(None) };
-    let mut producers = BTreeSet::new();
+    let mut producers = VecSet::new();
     let mut partitions = Vec::new();
     for (name, batch) in named(broker, held.asked.version, &held.body).zip(&held.batches) {
         if let (Some(name), Ok(checked)) = (name, batch)

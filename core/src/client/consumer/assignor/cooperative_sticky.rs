@@ -1,11 +1,11 @@
 //! CooperativeStickyAssignor: as the sticky one, and a partition that another member still owns is assigned to nobody: its
 //! owner lets go of it and joins again, and then its new one gets it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::sticky::{self, Owned};
 use super::{Assignments, Member, Topics};
 use crate::id::TopicPartition;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 pub fn assign(topics: &Topics, members: &[&Member], max_generation: &mut i32) -> Assignments {
     let (mut assignments, moving) = sticky::assign(topics, members, member_data, max_generation);
@@ -32,11 +32,11 @@ fn member_data(member: &Member) -> Owned {
 fn transferred(
     members: &[&Member],
     assignments: &Assignments,
-) -> BTreeMap<TopicPartition, kafka_protocol::protocol::StrBytes> {
-    let (mut added, mut revoked) = (BTreeMap::new(), BTreeSet::new());
+) -> VecMap<TopicPartition, kafka_protocol::protocol::StrBytes> {
+    let (mut added, mut revoked) = (VecMap::new(), VecSet::new());
     for member in members {
-        let assigned: BTreeSet<&TopicPartition> = assignments.get(&member.id).into_iter().flatten().collect();
-        let owned: BTreeSet<&TopicPartition> = member.owned.iter().collect();
+        let assigned: VecSet<&TopicPartition> = assignments.get(&member.id).into_iter().flatten().collect();
+        let owned: VecSet<&TopicPartition> = member.owned.iter().collect();
         added.extend(assigned.difference(&owned).map(|partition| ((*partition).clone(), member.id.clone())));
         revoked.extend(owned.difference(&assigned).map(|partition| (*partition).clone()));
     }

@@ -3,6 +3,7 @@
 //! Entries come by bucket, and within a bucket in the order in which they were put in: a table that grows splits its
 //! buckets and keeps the order.
 
+use crate::arrange::Arrange;
 use crate::id::TopicPartition;
 
 /// The smallest table.
@@ -12,7 +13,7 @@ const LEAST: usize = 16;
 pub fn in_order<T>(things: &[T], key: impl Fn(&T) -> &str) -> Vec<&T> {
     let buckets = buckets(things.len());
     let mut ordered: Vec<&T> = things.iter().collect();
-    ordered.sort_by_key(|thing| bucket(of_string(key(thing)), buckets));
+    ordered.arrange_by_key(|thing| bucket(of_string(key(thing)), buckets));
     ordered
 }
 

@@ -17,14 +17,14 @@ mod sticky;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::id::TopicPartition;
 use crate::near::hint;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// An entry of `partition.assignment.strategy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +49,10 @@ pub struct Member {
 }
 
 /// The racks of every partition's replicas, by topic. A topic without partitions is not there.
-pub type Topics = BTreeMap<TopicName, Vec<BTreeSet<StrBytes>>>;
+pub type Topics = VecMap<TopicName, Vec<VecSet<StrBytes>>>;
 
 /// By member.
-pub type Assignments = BTreeMap<StrBytes, Vec<TopicPartition>>;
+pub type Assignments = VecMap<StrBytes, Vec<TopicPartition>>;
 
 impl Strategy {
     const ALL: [Strategy; 4] = [Strategy::Range, Strategy::RoundRobin, Strategy::Sticky, Strategy::CooperativeSticky];
@@ -137,8 +137,8 @@ fn sorted<'a>(members: &[&'a Member]) -> Vec<&'a Member> {
 }
 
 /// Whether racks can make a difference: some member is where some replica is, and not every partition is everywhere.
-fn racks_matter(members: &BTreeSet<StrBytes>, partitions: &[&BTreeSet<StrBytes>]) -> bool {
-    let all: BTreeSet<StrBytes> = partitions.iter().flat_map(|racks| racks.iter().cloned()).collect();
+fn racks_matter(members: &VecSet<StrBytes>, partitions: &[&VecSet<StrBytes>]) -> bool {
+    let all: VecSet<StrBytes> = partitions.iter().flat_map(|racks| racks.iter().cloned()).collect();
     !members.is_disjoint(&all) && !partitions.iter().all(|racks| **racks == all)
 }
 

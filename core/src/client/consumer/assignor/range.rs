@@ -3,18 +3,18 @@
 //!
 //! Where racks matter, members first get what has a replica where they are, within the same numbers (KIP-881).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Assignments, Member, Topics, rack, racks_matter, sorted};
 use crate::id::TopicPartition;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// How far one topic is assigned.
 struct State<'a> {
     topic: &'a TopicName,
-    racks: &'a [BTreeSet<StrBytes>],
+    racks: &'a [VecSet<StrBytes>],
     /// In order, with how many partitions each has.
     members: Vec<(&'a Member, usize)>,
     unassigned: Vec<i32>,
@@ -27,7 +27,7 @@ struct State<'a> {
 
 pub fn assign(topics: &Topics, members: &[&Member]) -> Assignments {
     let mut assignments: Assignments = members.iter().map(|member| (member.id.clone(), Vec::new())).collect();
-    let subscribed: BTreeSet<&TopicName> = members.iter().flat_map(|member| &member.topics).collect();
+    let subscribed: VecSet<&TopicName> = members.iter().flat_map(|member| &member.topics).collect();
     let known = topics.iter().filter(|(topic, racks)| subscribed.contains(topic) && !racks.is_empty());
     let mut states: Vec<State<'_>> = known.map(|(topic, racks)| State::new(topic, racks, members)).collect();
     if states.iter().any(|state| state.rack_aware) {
@@ -40,7 +40,7 @@ pub fn assign(topics: &Topics, members: &[&Member]) -> Assignments {
 }
 
 fn with_racks(states: &mut [State<'_>], assignments: &mut Assignments) {
-    let mut together: BTreeMap<(Vec<StrBytes>, usize), Vec<usize>> = BTreeMap::new();
+    let mut together: VecMap<(Vec<StrBytes>, usize), Vec<usize>> = VecMap::new();
     for (at, state) in states.iter().enumerate() {
         let members = state.members.iter().map(|(member, _)| member.id.clone()).collect();
         // Without a member in a rack nothing is known of where partitions are.
@@ -77,7 +77,7 @@ fn co_partitioned(states: &mut [State<'_>], group: &[usize], count: usize, assig
 }
 
 impl<'a> State<'a> {
-    fn new(topic: &'a TopicName, racks: &'a [BTreeSet<StrBytes>], members: &[&'a Member]) -> State<'a> {
+    fn new(topic: &'a TopicName, racks: &'a [VecSet<StrBytes>], members: &[&'a Member]) -> State<'a> {
         let members: Vec<&Member> = members.iter().copied().filter(|member| member.topics.contains(topic)).collect();
         let members = sorted(&members);
         let theirs = members.iter().filter_map(|member| rack(member).cloned()).collect();

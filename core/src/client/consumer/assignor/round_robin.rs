@@ -1,14 +1,13 @@
 //! RoundRobinAssignor: all partitions of all topics in turn, a member that does not read a topic being passed over.
 
-use std::collections::BTreeSet;
-
 use super::{Assignments, Member, Topics, sorted};
 use crate::id::TopicPartition;
+use crate::vec_set::VecSet;
 
 pub fn assign(topics: &Topics, members: &[&Member]) -> Assignments {
     let mut assignments: Assignments = members.iter().map(|member| (member.id.clone(), Vec::new())).collect();
     let members = sorted(members);
-    let subscribed: BTreeSet<_> = members.iter().flat_map(|member| &member.topics).collect();
+    let subscribed: VecSet<_> = members.iter().flat_map(|member| &member.topics).collect();
     let mut turn = 0;
     for topic in subscribed {
         let count = topics.get(topic).map_or(0, Vec::len);

@@ -50,7 +50,7 @@ fn member(strategy: Strategy, text: &str) -> Member {
 #[test]
 fn partitions_go_where_kafkas_assignors_send_them() {
     let mut max_generation = -1;
-    let mut seen = BTreeSet::new();
+    let mut seen = VecSet::new();
     for (number, line) in (1..).zip(CASES.lines()) {
         let [strategy, age, known, members, expected] = line.split(' ').collect::<Vec<_>>()[..] else {
             panic!("{line}")

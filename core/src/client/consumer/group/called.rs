@@ -5,6 +5,7 @@
 use super::super::settings::GroupSettings;
 use super::offsets::{API_TIMEOUT, COMMIT_FAILED, Offsets, Sent, Why};
 use super::{Around, Membership, Shared, classic};
+use crate::arrange::Arrange;
 use crate::client::connection::LinkId;
 use crate::client::exception::Exception;
 use crate::client::{Effect, Report};
@@ -31,7 +32,7 @@ pub struct Called {
 
 impl Offsets {
     pub fn call(&mut self, now: Instant, id: u64, mut offsets: Option<Vec<(TopicPartition, Offset)>>, sync: bool) {
-        offsets.iter_mut().for_each(|offsets| offsets.sort());
+        offsets.iter_mut().for_each(|offsets| offsets.arrange());
         self.called.push(Called { id, offsets, sync, until: now + API_TIMEOUT, asked: false });
     }
 

@@ -9,8 +9,6 @@
 //!    └── Stale  [the application has not called poll() in time: it has left]
 //! ```
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::{ApiKey, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, GroupId};
 use kafka_protocol::protocol::StrBytes;
@@ -20,10 +18,12 @@ use super::super::settings::{GroupSettings, Protocol};
 use super::coordinator::Coordinator;
 use super::offsets::{Offsets, Prepared};
 use super::{Around, Ask, Identity, Shared, subscription};
+use crate::arrange::Arrange;
 use crate::client::connection::LinkId;
 use crate::error::{self, ErrorCode};
 use crate::id::TopicPartition;
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 /// Member epochs that say that a member leaves, for good, or for a while.
 const LEAVES: i32 = -1;
@@ -39,7 +39,7 @@ pub struct Member {
     id: StrBytes,
     epoch: i32,
     /// What it is to have, by topic id; `None` where it has it.
-    target: Option<BTreeMap<Uuid, Vec<i32>>>,
+    target: Option<VecMap<Uuid, Vec<i32>>>,
     interval: Duration,
     next: Instant,
     asked: bool,
@@ -179,7 +179,7 @@ impl Member {
         if !all {
             around.metadata.stale(around.now);
         }
-        known.sort();
+        known.arrange();
         if known == shared.owned {
             if all {
                 self.target = None;

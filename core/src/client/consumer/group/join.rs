@@ -1,7 +1,5 @@
 //! How a member of the classic protocol joins: JoinGroup, what the leader assigns, SyncGroup, and what comes of it.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
@@ -16,9 +14,11 @@ use super::classic::{Classic, NONE, Stage, is_cooperative, partitions, strategie
 use super::coordinator::Coordinator;
 use super::offsets::Offsets;
 use super::{Around, Ask, Shared, subscription};
+use crate::arrange::Arrange;
 use crate::client::connection::LinkId;
 use crate::error::{self, ErrorCode};
 use crate::time::Duration;
+use crate::vec_set::VecSet;
 
 /// Beyond the time that a rebalance may take.
 const JOIN_GRACE: Duration = Duration::from_secs(5);
@@ -128,7 +128,7 @@ impl Classic {
                     .unwrap_or_else(|| Member { id, instance_id, ..Member::default() })
             };
             let members: Vec<Member> = body.members.iter().map(read).collect();
-            let topics: BTreeSet<&TopicName> = members.iter().flat_map(|member| &member.topics).collect();
+            let topics: VecSet<&TopicName> = members.iter().flat_map(|member| &member.topics).collect();
             shared.keep_metadata(around, |topic| topics.contains(topic));
             let known = topics.iter().filter(|topic| {
                 around.metadata.want(around.now, topic);
@@ -238,11 +238,11 @@ impl Classic {
             // The leader knows more topics that match.
             if around.settings.pattern.is_some() && !self.joined_topics.contains(&partition.topic) {
                 self.joined_topics.push(partition.topic.clone());
-                self.joined_topics.sort();
+                self.joined_topics.arrange();
             }
         }
         let mut sorted = assigned.clone();
-        sorted.sort();
+        sorted.arrange();
         self.last = Some((self.generation, sorted));
         debug_assert!(self.generation != NONE, "only who is in a generation is given something");
         offsets.begin(around.now, settings);

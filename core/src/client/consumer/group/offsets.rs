@@ -16,6 +16,7 @@ use super::super::validate::Validity;
 use super::called::Called;
 use super::coordinator::Coordinator;
 use super::{Around, Ask, Identity, Membership, Shared, called, subscription};
+use crate::arrange::Arrange;
 use crate::client::connection::LinkId;
 use crate::client::{Effect, Report};
 use crate::error::{self, ErrorCode};
@@ -208,7 +209,7 @@ impl Offsets {
         };
         let own = positions.filter(|position| shared.owned.contains(&position.name()));
         let mut offsets: Vec<_> = own.filter_map(at).collect();
-        offsets.sort();
+        offsets.arrange();
         self.request(around, settings, shared, identity, link, why, offsets)
     }
 
@@ -353,7 +354,7 @@ impl Offsets {
         if asked.is_empty() {
             return;
         }
-        asked.sort_by(|(one, _), (other, _)| one.cmp(other));
+        asked.arrange_by(|(one, _), (other, _)| one.cmp(other));
         let (names, tenures): (Vec<TopicPartition>, Vec<Tenure>) = asked.into_iter().unzip();
         let group = GroupId(shared.id.clone());
         let topics = subscription::by_topic(&names).into_iter();

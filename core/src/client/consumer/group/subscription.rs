@@ -1,8 +1,6 @@
 //! What members of a classic group tell each other through the coordinator, which does not read it: Kafka's
 //! `ConsumerProtocol`, versions 0 to 3.
 
-use std::collections::BTreeMap;
-
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition as Assigned;
 use kafka_protocol::messages::consumer_protocol_subscription::TopicPartition as Owned;
@@ -11,6 +9,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::super::assignor::Member;
 use crate::id::TopicPartition;
+use crate::vec_map::VecMap;
 
 const NEWEST: i16 = 3;
 
@@ -62,8 +61,8 @@ pub fn read_assignment(mut bytes: Bytes) -> Option<Vec<TopicPartition>> {
     Some(partitions.collect())
 }
 
-pub fn by_topic(partitions: &[TopicPartition]) -> BTreeMap<TopicName, Vec<i32>> {
-    let mut by_topic: BTreeMap<TopicName, Vec<i32>> = BTreeMap::new();
+pub fn by_topic(partitions: &[TopicPartition]) -> VecMap<TopicName, Vec<i32>> {
+    let mut by_topic: VecMap<TopicName, Vec<i32>> = VecMap::new();
     for partition in partitions {
         by_topic.entry(partition.topic.clone()).or_default().push(partition.partition);
     }

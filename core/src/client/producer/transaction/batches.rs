@@ -11,7 +11,7 @@ use super::State;
 
 /// Where batches with sequences are: in flight, and back in their queues.
 pub struct Batches<'a> {
-    pub in_flight: &'a mut std::collections::BTreeMap<u64, (QueueId, ProducerBatch)>,
+    pub in_flight: &'a mut crate::vec_map::VecMap<u64, (QueueId, ProducerBatch)>,
     pub accumulator: &'a mut Accumulator,
 }
 

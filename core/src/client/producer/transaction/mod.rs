@@ -17,7 +17,6 @@
 mod batches;
 mod requests;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
@@ -33,6 +32,8 @@ use crate::client::connection::LinkId;
 use crate::client::exception::{Exception, is_retriable};
 use crate::error::ErrorCode;
 use crate::time::Instant;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -99,14 +100,14 @@ pub struct TransactionManager {
     state: State,
     last_error: Option<Exception>,
     producer: ProducerIdAndEpoch,
-    partitions: BTreeMap<QueueId, Sequences>,
+    partitions: VecMap<QueueId, Sequences>,
     /// Their sequences begin anew when the epoch rises.
-    to_rewrite: BTreeSet<QueueId>,
+    to_rewrite: VecSet<QueueId>,
     epoch_bump_required: bool,
     /// Partitions of the transaction: not told of, told of and not answered, and those that the coordinator knows.
-    new: BTreeSet<QueueId>,
-    adding: BTreeSet<QueueId>,
-    added: BTreeSet<QueueId>,
+    new: VecSet<QueueId>,
+    adding: VecSet<QueueId>,
+    added: VecSet<QueueId>,
     /// The coordinator knows of the transaction.
     started: bool,
     pending: Option<Pending>,
@@ -132,12 +133,12 @@ impl TransactionManager {
             state: State::Uninitialized,
             last_error: None,
             producer: ProducerIdAndEpoch::NONE,
-            partitions: BTreeMap::new(),
-            to_rewrite: BTreeSet::new(),
+            partitions: VecMap::new(),
+            to_rewrite: VecSet::new(),
             epoch_bump_required: false,
-            new: BTreeSet::new(),
-            adding: BTreeSet::new(),
-            added: BTreeSet::new(),
+            new: VecSet::new(),
+            adding: VecSet::new(),
+            added: VecSet::new(),
             started: false,
             pending: None,
             queue: Vec::new(),

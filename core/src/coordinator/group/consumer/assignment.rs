@@ -1,23 +1,23 @@
 //! Partitions of topics, as groups assign and own them.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use uuid::Uuid;
 
 use super::super::record::{EpochPartitions, TopicPartitions};
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// What is assigned. Neither a topic without partitions is in it.
-pub type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;
+pub type Partitions = VecMap<Uuid, VecSet<i32>>;
 
 /// What is owned, and in which epoch each was assigned.
-pub type Owned = BTreeMap<Uuid, BTreeMap<i32, i32>>;
+pub type Owned = VecMap<Uuid, VecMap<i32, i32>>;
 
 pub fn from_target(topics: &[TopicPartitions]) -> Partitions {
     topics.iter().map(|topic| (topic.topic_id, topic.partitions.iter().copied().collect())).collect()
 }
 
 pub fn to_target(partitions: &Partitions) -> Vec<TopicPartitions> {
-    let topic = |(id, partitions): (&Uuid, &BTreeSet<i32>)| TopicPartitions {
+    let topic = |(id, partitions): (&Uuid, &VecSet<i32>)| TopicPartitions {
         topic_id: *id,
         partitions: partitions.iter().copied().collect(),
     };
@@ -36,7 +36,7 @@ pub fn from_current(topics: &[EpochPartitions], epoch: i32) -> Owned {
 }
 
 pub fn to_current(owned: &Owned) -> Vec<EpochPartitions> {
-    let topic = |(id, partitions): (&Uuid, &BTreeMap<i32, i32>)| EpochPartitions {
+    let topic = |(id, partitions): (&Uuid, &VecMap<i32, i32>)| EpochPartitions {
         topic_id: *id,
         partitions: partitions.keys().copied().collect(),
         assignment_epochs: partitions.values().copied().collect(),
@@ -46,7 +46,7 @@ pub fn to_current(owned: &Owned) -> Vec<EpochPartitions> {
 
 /// All of it, assigned in `epoch`.
 pub fn in_epoch(partitions: &Partitions, epoch: i32) -> Owned {
-    let topic = |(id, partitions): (&Uuid, &BTreeSet<i32>)| {
+    let topic = |(id, partitions): (&Uuid, &VecSet<i32>)| {
         (*id, partitions.iter().map(|&partition| (partition, epoch)).collect())
     };
     partitions.iter().map(topic).collect()

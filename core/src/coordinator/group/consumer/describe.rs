@@ -1,7 +1,5 @@
 //! ConsumerGroupDescribe, of one group.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use kafka_protocol::messages::consumer_group_describe_response::{
     Assignment, DescribedGroup, Member as Described, TopicPartitions,
 };
@@ -15,12 +13,14 @@ use super::leave::not_a_consumer_group;
 use super::{Consumer, Member};
 use crate::config::group::Assignor;
 use crate::error::ErrorCode;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 impl State {
     pub fn describe_consumer(
         &self,
         id: &GroupId,
-        names: &BTreeMap<Uuid, TopicName>,
+        names: &VecMap<Uuid, TopicName>,
         default: Option<Assignor>,
     ) -> DescribedGroup {
         let answer = DescribedGroup::default().with_group_id(id.clone());
@@ -47,7 +47,7 @@ impl State {
     }
 }
 
-fn describe(group: &Consumer, member: &Member, names: &BTreeMap<Uuid, TopicName>) -> Described {
+fn describe(group: &Consumer, member: &Member, names: &VecMap<Uuid, TopicName>) -> Described {
     // It is responsible for what it has not let go of.
     let mut has = assignment::without_epochs(&member.assigned);
     for (topic, partition) in assignment::each(&member.revoking) {
@@ -68,8 +68,8 @@ fn describe(group: &Consumer, member: &Member, names: &BTreeMap<Uuid, TopicName>
         .with_member_type(i8::from(member.classic().is_none()))
 }
 
-fn wire_assignment(partitions: &Partitions, names: &BTreeMap<Uuid, TopicName>) -> Assignment {
-    let topic = |(id, partitions): (&Uuid, &BTreeSet<i32>)| {
+fn wire_assignment(partitions: &Partitions, names: &VecMap<Uuid, TopicName>) -> Assignment {
+    let topic = |(id, partitions): (&Uuid, &VecSet<i32>)| {
         let name = names.get(id)?.clone();
         let partitions = partitions.iter().copied().collect();
         Some(TopicPartitions::default().with_topic_id(*id).with_topic_name(name).with_partitions(partitions))

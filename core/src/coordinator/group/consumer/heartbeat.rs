@@ -17,6 +17,7 @@ use super::super::{Groups, wire_text};
 use super::assignment::{self, Owned};
 use super::regex::Regex;
 use super::{Consumer, LEAVE, LEAVE_STATIC, Member};
+use crate::arrange::Arrange;
 use crate::controller::Refusal;
 use crate::coordinator::{Around, Decision, Waiter};
 use crate::error::ErrorCode;
@@ -252,7 +253,7 @@ fn check_epoch(member: &Member, told: i32, owned: Option<&[TopicPartitions]>) ->
 
 pub fn sorted(names: impl Iterator<Item = Arc<str>>) -> Vec<Arc<str>> {
     let mut names: Vec<Arc<str>> = names.collect();
-    names.sort_unstable();
+    names.arrange();
     names.dedup();
     names
 }
@@ -265,7 +266,7 @@ pub fn refused((error, message): Refusal) -> ConsumerGroupHeartbeatResponse {
 
 fn wire_assignment(assigned: &Owned) -> kafka_protocol::messages::consumer_group_heartbeat_response::Assignment {
     use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
-    let topic = |(id, partitions): (&Uuid, &std::collections::BTreeMap<i32, i32>)| {
+    let topic = |(id, partitions): (&Uuid, &crate::vec_map::VecMap<i32, i32>)| {
         TopicPartitions::default().with_topic_id(*id).with_partitions(partitions.keys().copied().collect())
     };
     Assignment::default().with_topic_partitions(assigned.iter().map(topic).collect())

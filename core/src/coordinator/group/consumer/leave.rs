@@ -8,6 +8,7 @@ use super::super::record::Record;
 use super::super::turn::Turn;
 use super::super::{Group, Groups, Timer};
 use super::{Consumer, LEAVE_STATIC, Member, MemberState};
+use crate::arrange::Arrange;
 use crate::controller::Refusal;
 use crate::coordinator::{Around, Decision};
 use crate::error::ErrorCode;
@@ -104,7 +105,7 @@ impl Turn<'_, Consumer> {
             }
         }
         let mut regexes: Vec<&Arc<str>> = members.iter().filter_map(|member| member.regex()).collect();
-        regexes.sort_unstable();
+        regexes.arrange();
         regexes.dedup();
         for regex in regexes {
             self.forget_unused(regex);

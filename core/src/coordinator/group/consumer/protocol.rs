@@ -1,7 +1,6 @@
 //! What consumers of the classic protocol tell each other through the coordinator, which reads and writes it itself where
 //! they are members of a consumer group: subscriptions, versions 0 to 3, and assignments.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use uuid::Uuid;
 use super::assignment::Partitions;
 use crate::coordinator::wire::{self, Fields, Malformed, Wire};
 use crate::protocol::cluster::ClusterState;
+use crate::vec_map::VecMap;
 
 const NEWEST: i16 = 3;
 
@@ -58,8 +58,8 @@ impl Assignment {
     }
 
     /// In the version of a subscription, so that whoever wrote that understands it.
-    pub fn write(partitions: &Partitions, names: &BTreeMap<Uuid, TopicName>, subscription: &Bytes) -> Bytes {
-        let topic = |(id, partitions): (&Uuid, &std::collections::BTreeSet<i32>)| {
+    pub fn write(partitions: &Partitions, names: &VecMap<Uuid, TopicName>, subscription: &Bytes) -> Bytes {
+        let topic = |(id, partitions): (&Uuid, &crate::vec_set::VecSet<i32>)| {
             let topic = names.get(id)?.as_str().into();
             Some(TopicOf { topic, partitions: partitions.iter().copied().collect() })
         };

@@ -1,6 +1,5 @@
 //! A member on its way from what it has to what it should have: first it lets go, then it takes what others have let go of.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::TopicName;
@@ -13,6 +12,8 @@ use super::{Consumer, Member, MemberState};
 use crate::controller::Refusal;
 use crate::error::ErrorCode;
 use crate::protocol::cluster::ClusterState;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// What a member is brought to.
 pub struct Reconciliation<'a> {
@@ -51,13 +52,13 @@ impl Reconciliation<'_> {
     fn next(&self, member: &Member, epoch: i32) -> Member {
         let wanted = self.wanted_topics(member);
         let (mut assigned, mut revoking): (Owned, Owned) = Default::default();
-        let mut free: BTreeMap<Uuid, BTreeSet<i32>> = BTreeMap::new();
+        let mut free: VecMap<Uuid, VecSet<i32>> = VecMap::new();
         let mut unreleased = false;
-        let nothing = BTreeSet::new();
-        let topics: BTreeSet<Uuid> = self.target.keys().chain(member.assigned.keys()).copied().collect();
+        let nothing = VecSet::new();
+        let topics: VecSet<Uuid> = self.target.keys().chain(member.assigned.keys()).copied().collect();
         for topic in topics {
             let target = self.target.get(&topic).filter(|_| wanted.contains(&topic)).unwrap_or(&nothing);
-            let none = BTreeMap::new();
+            let none = VecMap::new();
             let has = member.assigned.get(&topic).unwrap_or(&none);
             for (&partition, &since) in has {
                 let keeps = target.contains(&partition);
@@ -122,16 +123,16 @@ impl Reconciliation<'_> {
             .any(|topic| topic.partitions.iter().any(|&index| assignment::holds(partitions, topic.topic_id, index)))
     }
 
-    fn wanted_topics(&self, member: &Member) -> BTreeSet<Uuid> {
+    fn wanted_topics(&self, member: &Member) -> VecSet<Uuid> {
         wanted_topics(self.group, member, self.cluster)
     }
 }
 
 /// The topics that a member wants and that there are. A regular expression means none until it is known which.
-pub fn wanted_topics(group: &Consumer, member: &Member, cluster: &ClusterState) -> BTreeSet<Uuid> {
+pub fn wanted_topics(group: &Consumer, member: &Member, cluster: &ClusterState) -> VecSet<Uuid> {
     let resolved = member.regex().and_then(|regex| group.regexes.get(regex));
     let by_regex = resolved.map(|resolved| &resolved.topics[..]).unwrap_or_default();
-    let names: BTreeSet<&Arc<str>> = member.wants.subscribed_topic_names.iter().chain(by_regex).collect();
+    let names: VecSet<&Arc<str>> = member.wants.subscribed_topic_names.iter().chain(by_regex).collect();
     let id = |name: &Arc<str>| {
         let name = TopicName(StrBytes::from_string(name.to_string()));
         cluster.topics.get(&name).map(|topic| topic.id)

@@ -1,6 +1,5 @@
 //! What the members of a group should have, decided anew when the group's epoch has risen.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::TopicName;
@@ -19,6 +18,8 @@ use crate::config::group::Assignor;
 use crate::controller::Refusal;
 use crate::protocol::cluster::ClusterState;
 use crate::time::Duration;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// When it was last looked at what a group's topics are.
 #[derive(Clone, Copy, Debug)]
@@ -154,10 +155,10 @@ fn spec(group: &Consumer, cluster: &ClusterState) -> Spec {
         target: group.target(&member.id),
     };
     let members: Vec<MemberSpec> = group.members.values().map(member).collect();
-    let wanted: BTreeSet<Uuid> = members.iter().flat_map(|member| &member.topics).copied().collect();
+    let wanted: VecSet<Uuid> = members.iter().flat_map(|member| &member.topics).copied().collect();
     let names = group.topic_names();
     let known = names.filter_map(|name| cluster.topics.get(&TopicName(StrBytes::from_string(name.to_string()))));
-    let topics: BTreeMap<Uuid, i32> = known
+    let topics: VecMap<Uuid, i32> = known
         .filter(|topic| wanted.contains(&topic.id))
         .map(|topic| (topic.id, topic.partitions.len() as i32))
         .collect();

@@ -208,7 +208,7 @@ fn replicas_in_one_rack_where_there_are_two_break_rack_spread() {
         let broker = |(id, rack): (BrokerId, Option<&str>)| {
             (id, Registration { id, host: String::new(), port: 0, rack: rack.map(str::to_owned) })
         };
-        [LEADER, FOLLOWER, LATE].into_iter().zip(racks).map(broker).collect::<BTreeMap<_, _>>()
+        [LEADER, FOLLOWER, LATE].into_iter().zip(racks).map(broker).collect::<VecMap<_, _>>()
     };
     let two = Assignment { replicas: vec![LEADER, LATE], ..assignment(LEADER, 0, &[LEADER, LATE]) };
     let check = |racks| rack_spread::check(&sound(), &two, &alive(racks));

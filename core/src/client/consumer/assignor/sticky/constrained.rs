@@ -4,21 +4,24 @@
 //! 2. Where racks matter, what is left goes to members that are where it is.
 //! 3. The rest goes round, to members below their share first.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::racks::Racks;
 use super::{Kept, Moving, unassigned};
+use crate::arrange::Arrange;
 use crate::id::TopicPartition;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 struct Builder<'a> {
     kept: Kept<'a>,
     racks: &'a Racks,
     assigned: Vec<Vec<TopicPartition>>,
     /// What its owner has to give, if it is not given to the same one again.
-    given: BTreeMap<TopicPartition, usize>,
+    given: VecMap<TopicPartition, usize>,
     moving: Moving,
     least: usize,
     most: usize,
@@ -32,7 +35,7 @@ struct Builder<'a> {
 }
 
 pub fn assign(
-    topics: &BTreeMap<&TopicName, &[BTreeSet<StrBytes>]>,
+    topics: &VecMap<&TopicName, &[VecSet<StrBytes>]>,
     racks: &Racks,
     kept: Kept<'_>,
 ) -> (Vec<Vec<TopicPartition>>, Option<Moving>) {
@@ -41,7 +44,7 @@ pub fn assign(
     let mut builder = Builder {
         racks,
         assigned: vec![Vec::new(); kept.members.len()],
-        given: BTreeMap::new(),
+        given: VecMap::new(),
         moving: Moving::new(),
         least: total / count,
         most: total.div_ceil(count),
@@ -57,11 +60,11 @@ pub fn assign(
         (0..racks.len() as i32).map(|partition| TopicPartition::new((*topic).clone(), partition))
     });
     let mut assigned: Vec<TopicPartition> = builder.assigned.iter().flatten().cloned().collect();
-    assigned.sort();
+    assigned.arrange();
     let mut left = unassigned(all.collect(), &assigned);
     let id = |member: &usize| builder.kept.members[*member].id.clone();
-    builder.below.sort_by_key(id);
-    builder.at_least.make_contiguous().sort_by_key(id);
+    builder.below.arrange_by_key(id);
+    builder.at_least.make_contiguous().arrange_by_key(id);
     racks.sort(&mut left);
     if racks.matter {
         left.retain(|partition| !builder.near(partition));
@@ -81,7 +84,7 @@ impl Builder<'_> {
                     owned.push(partition);
                 }
             }
-            owned.sort_by(|one, other| (one.partition, &one.topic).cmp(&(other.partition, &other.topic)));
+            owned.arrange_by(|one, other| (one.partition, &one.topic).cmp(&(other.partition, &other.topic)));
             let keeps = if owned.len() < self.least {
                 self.below.push(member);
                 owned.len()

@@ -4,52 +4,53 @@
 //! that have more to such that could have them and have less by two or more, back to an earlier owner first, until no move
 //! makes it more even; and if all in all that did not, nothing has moved.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::moves::Moves;
 use super::racks::Racks;
 use super::{Kept, NO_GENERATION, Owned, remove, unassigned};
+use crate::arrange::Arrange;
 use crate::id::TopicPartition;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 struct Builder<'a> {
-    topics: &'a BTreeMap<&'a TopicName, &'a [BTreeSet<StrBytes>]>,
+    topics: &'a VecMap<&'a TopicName, &'a [VecSet<StrBytes>]>,
     racks: &'a Racks,
     /// By member: the topics that it reads and that there are.
-    reads: Vec<BTreeSet<&'a TopicName>>,
+    reads: Vec<VecSet<&'a TopicName>>,
     /// By topic: its members, in the order of Java's hash map.
-    readers: BTreeMap<&'a TopicName, Vec<usize>>,
+    readers: VecMap<&'a TopicName, Vec<usize>>,
     /// `None` for a member whose partitions are settled.
     assigned: Vec<Option<Vec<TopicPartition>>>,
-    owners: BTreeMap<TopicPartition, usize>,
+    owners: VecMap<TopicPartition, usize>,
     /// Members by how many partitions they have, then by name: [`Builder::place`].
-    order: BTreeSet<(usize, usize)>,
+    order: VecSet<(usize, usize)>,
     /// Of each member among all members' names.
     ranks: Vec<usize>,
     /// Members by their rank.
     ranked: Vec<usize>,
-    earlier: BTreeMap<TopicPartition, (usize, i32)>,
+    earlier: VecMap<TopicPartition, (usize, i32)>,
     moves: Moves,
 }
 
 pub fn assign(
-    topics: &BTreeMap<&TopicName, &[BTreeSet<StrBytes>]>,
+    topics: &VecMap<&TopicName, &[VecSet<StrBytes>]>,
     racks: &Racks,
     kept: Kept<'_>,
     told: &[Owned],
     max_generation: i32,
 ) -> Vec<Vec<TopicPartition>> {
     let members = kept.members;
-    let reads: Vec<BTreeSet<&TopicName>> = members
+    let reads: Vec<VecSet<&TopicName>> = members
         .iter()
         .map(|member| member.topics.iter().filter(|topic| topics.contains_key(topic)).collect())
         .collect();
     let readers = |topic: &TopicName| (0..members.len()).filter(|member| reads[*member].contains(topic)).collect();
-    let readers: BTreeMap<&TopicName, Vec<usize>> = topics.keys().map(|topic| (*topic, readers(topic))).collect();
+    let readers: VecMap<&TopicName, Vec<usize>> = topics.keys().map(|topic| (*topic, readers(topic))).collect();
     let mut ranked: Vec<usize> = (0..members.len()).collect();
-    ranked.sort_by_key(|member| &members[*member].id);
+    ranked.arrange_by_key(|member| &members[*member].id);
     let mut ranks = vec![0; members.len()];
     ranked.iter().enumerate().for_each(|(rank, member)| ranks[*member] = rank);
     let owners = (0..).zip(&kept.owned).flat_map(|(member, owned)| owned.iter().map(move |one| (one.clone(), member)));
@@ -60,7 +61,7 @@ pub fn assign(
         reads,
         readers,
         assigned: kept.owned.into_iter().map(Some).collect(),
-        order: BTreeSet::new(),
+        order: VecSet::new(),
         ranks,
         ranked,
         earlier: earlier(told, max_generation),
@@ -71,8 +72,8 @@ pub fn assign(
 }
 
 /// Who had what in a generation before the last one.
-fn earlier(told: &[Owned], max_generation: i32) -> BTreeMap<TopicPartition, (usize, i32)> {
-    let mut earlier: BTreeMap<TopicPartition, (usize, i32)> = BTreeMap::new();
+fn earlier(told: &[Owned], max_generation: i32) -> VecMap<TopicPartition, (usize, i32)> {
+    let mut earlier: VecMap<TopicPartition, (usize, i32)> = VecMap::new();
     for (member, one) in told.iter().enumerate() {
         let generation = one.generation.unwrap_or(NO_GENERATION);
         if generation >= max_generation {
@@ -92,7 +93,7 @@ impl<'a> Builder<'a> {
     fn build(&mut self) {
         // Those with the fewest readers come first.
         let mut topics: Vec<&TopicName> = self.topics.keys().copied().collect();
-        topics.sort_by_key(|topic| (self.readers[topic].len(), *topic));
+        topics.arrange_by_key(|topic| (self.readers[topic].len(), *topic));
         let mut all: Vec<TopicPartition> = Vec::new();
         for topic in topics {
             let count = self.topics[topic].len() as i32;
@@ -100,7 +101,7 @@ impl<'a> Builder<'a> {
         }
         let (mut kept, taken) = self.keep();
         let readers = |partition: &TopicPartition| self.readers[&partition.topic].len();
-        kept.sort_by_key(|partition| (readers(partition), partition.clone()));
+        kept.arrange_by_key(|partition| (readers(partition), partition.clone()));
         let left = unassigned(all.clone(), &kept);
         self.order = (0..self.assigned.len()).map(|member| self.place(member)).collect();
         self.balance(all, left, taken);
@@ -216,7 +217,7 @@ impl<'a> Builder<'a> {
         if least + 1 >= *most {
             return true;
         }
-        let mut owners: BTreeMap<&TopicPartition, usize> = BTreeMap::new();
+        let mut owners: VecMap<&TopicPartition, usize> = VecMap::new();
         for (member, assigned) in self.assigned.iter().enumerate() {
             owners.extend(assigned.iter().flatten().map(|partition| (partition, member)));
         }

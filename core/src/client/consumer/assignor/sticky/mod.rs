@@ -8,14 +8,14 @@ mod general;
 mod moves;
 mod racks;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Assignments, Member, Topics};
 use crate::id::TopicPartition;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 use racks::Racks;
 
 pub const NO_GENERATION: i32 = -1;
@@ -28,14 +28,14 @@ pub struct Owned {
 }
 
 /// What goes from one member to another, and to whom.
-pub type Moving = BTreeMap<TopicPartition, StrBytes>;
+pub type Moving = VecMap<TopicPartition, StrBytes>;
 
 /// Members and what they keep for the time being, by their place.
 struct Kept<'a> {
     members: &'a [&'a Member],
     owned: Vec<Vec<TopicPartition>>,
     /// Said by several at once.
-    claimed_twice: BTreeSet<TopicPartition>,
+    claimed_twice: VecSet<TopicPartition>,
 }
 
 /// `members` are in the order of Java's hash map. What moves is told where it is known.
@@ -46,15 +46,15 @@ pub fn assign(
     max_generation: &mut i32,
 ) -> (Assignments, Option<Moving>) {
     let told: Vec<Owned> = members.iter().map(|member| data(member)).collect();
-    let subscribed: BTreeSet<&TopicName> = members.iter().flat_map(|member| &member.topics).collect();
-    let topics: BTreeMap<&TopicName, &[BTreeSet<StrBytes>]> = topics
+    let subscribed: VecSet<&TopicName> = members.iter().flat_map(|member| &member.topics).collect();
+    let topics: VecMap<&TopicName, &[VecSet<StrBytes>]> = topics
         .iter()
         .filter(|(topic, racks)| subscribed.contains(topic) && !racks.is_empty())
         .map(|(topic, racks)| (topic, &racks[..]))
         .collect();
     let racks = Racks::new(&topics, members);
     let kept = kept(&topics, members, &told, max_generation);
-    let mut read = members.iter().map(|member| member.topics.iter().collect::<BTreeSet<_>>());
+    let mut read = members.iter().map(|member| member.topics.iter().collect::<VecSet<_>>());
     let first = read.find(|topics| !topics.is_empty()).unwrap_or_default();
     let same = read.all(|topics| topics == first);
     let (assigned, moving) = match same {
@@ -66,13 +66,13 @@ pub fn assign(
 
 /// What each member keeps of what it says that it owned: of two, the one that had it in the later generation.
 fn kept<'a>(
-    topics: &BTreeMap<&TopicName, &[BTreeSet<StrBytes>]>,
+    topics: &VecMap<&TopicName, &[VecSet<StrBytes>]>,
     members: &'a [&'a Member],
     told: &[Owned],
     max_generation: &mut i32,
 ) -> Kept<'a> {
-    let mut kept = Kept { members, owned: vec![Vec::new(); members.len()], claimed_twice: BTreeSet::new() };
-    let mut owners: BTreeMap<TopicPartition, usize> = BTreeMap::new();
+    let mut kept = Kept { members, owned: vec![Vec::new(); members.len()], claimed_twice: VecSet::new() };
+    let mut owners: VecMap<TopicPartition, usize> = VecMap::new();
     for (at, one) in told.iter().enumerate() {
         let generation = one.generation.unwrap_or(NO_GENERATION);
         *max_generation = (*max_generation).max(generation);
@@ -124,7 +124,7 @@ pub fn member_data(member: &Member) -> Owned {
 
 /// The assignment that a member had in a generation.
 pub fn user_data(generation: i32, partitions: &[TopicPartition]) -> Bytes {
-    let mut by_topic: BTreeMap<&TopicName, Vec<i32>> = BTreeMap::new();
+    let mut by_topic: VecMap<&TopicName, Vec<i32>> = VecMap::new();
     for partition in partitions {
         by_topic.entry(&partition.topic).or_default().push(partition.partition);
     }

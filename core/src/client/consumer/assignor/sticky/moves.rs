@@ -1,19 +1,18 @@
 //! What has moved from whom to whom, so that a partition does not go one way while another of its topic goes the other way.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::messages::TopicName;
 
 use super::super::java::Partitions;
 use crate::id::TopicPartition;
+use crate::vec_map::VecMap;
 
 /// From one member to another, by their places.
 type Pair = (usize, usize);
 
 #[derive(Default)]
 pub struct Moves {
-    moves: BTreeMap<TopicPartition, Pair>,
-    by_topic: BTreeMap<TopicName, BTreeMap<Pair, Partitions>>,
+    moves: VecMap<TopicPartition, Pair>,
+    by_topic: VecMap<TopicName, VecMap<Pair, Partitions>>,
 }
 
 impl Moves {

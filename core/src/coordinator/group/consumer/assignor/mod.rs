@@ -6,13 +6,14 @@
 mod range;
 mod uniform;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::assignment::Partitions;
 use crate::config::group::Assignor;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 impl Assignor {
     /// What each of the members should have.
@@ -30,7 +31,7 @@ pub struct Spec {
     /// In the order of their ids.
     pub members: Vec<MemberSpec>,
     /// How many partitions the topics have that anybody wants.
-    pub topics: BTreeMap<Uuid, i32>,
+    pub topics: VecMap<Uuid, i32>,
     /// Every member wants the same topics.
     pub homogeneous: bool,
 }
@@ -39,7 +40,7 @@ pub struct MemberSpec {
     pub id: Arc<str>,
     pub instance_id: Option<Arc<str>>,
     /// The topics that it wants and that there are.
-    pub topics: BTreeSet<Uuid>,
+    pub topics: VecSet<Uuid>,
     /// What it should have until now.
     pub target: Arc<Partitions>,
 }
@@ -69,16 +70,16 @@ mod tests {
     }
 
     fn sizes(targets: &[Partitions]) -> Vec<usize> {
-        targets.iter().map(|target| target.values().map(BTreeSet::len).sum()).collect()
+        targets.iter().map(|target| target.values().map(VecSet::len).sum()).collect()
     }
 
-    fn of<const N: usize>(topic: Uuid, partitions: [i32; N]) -> (Uuid, BTreeSet<i32>) {
+    fn of<const N: usize>(topic: Uuid, partitions: [i32; N]) -> (Uuid, VecSet<i32>) {
         (topic, partitions.into())
     }
 
     /// Nobody has what another has, nor what there is not or it does not want; and what anybody wants somebody has.
     fn check(group: &Spec, targets: &[Partitions]) {
-        let mut all = BTreeSet::new();
+        let mut all = VecSet::new();
         for (member, target) in group.members.iter().zip(targets) {
             for (topic, partitions) in target {
                 assert!(member.topics.contains(topic) && !partitions.is_empty());

@@ -1,11 +1,11 @@
 //! Of each topic a range for each member.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::super::assignment::Partitions;
 use super::Spec;
+use crate::arrange::Arrange;
+use crate::vec_map::VecMap;
 
 /// What of a topic is still to be had.
 struct Rest {
@@ -17,7 +17,7 @@ struct Rest {
 }
 
 pub fn assign(group: &Spec) -> Vec<Partitions> {
-    let mut rests: BTreeMap<Uuid, Rest> = BTreeMap::new();
+    let mut rests: VecMap<Uuid, Rest> = VecMap::new();
     for (&topic, &partitions) in &group.topics {
         let members = group.members.iter().filter(|member| member.topics.contains(&topic)).count() as i32;
         if members > 0 {
@@ -26,7 +26,7 @@ pub fn assign(group: &Spec) -> Vec<Partitions> {
     }
     // Static members first, whose instances have their ranges again when they come again.
     let mut order: Vec<usize> = (0..group.members.len()).collect();
-    order.sort_by_key(|&index| {
+    order.arrange_by_key(|&index| {
         let member = &group.members[index];
         (member.instance_id.is_none(), member.instance_id.clone().unwrap_or_else(|| member.id.clone()))
     });

@@ -1,12 +1,14 @@
 //! As many partitions for each, and no more moves than that takes.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use super::super::assignment::Partitions;
 use super::Spec;
+use crate::arrange::Arrange;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// Kafka's: how often all topics are gone through until nothing can be made better.
 const ROUNDS: usize = 16;
@@ -60,10 +62,10 @@ fn homogeneous(group: &Spec) -> Vec<Partitions> {
 
 /// What nobody should have until now.
 fn unassigned(group: &Spec) -> Vec<(Uuid, i32)> {
-    let mut taken: BTreeMap<Uuid, BTreeSet<i32>> = BTreeMap::new();
+    let mut taken: VecMap<Uuid, VecSet<i32>> = VecMap::new();
     for member in &group.members {
         for (&topic, partitions) in member.target.iter().filter(|(topic, _)| member.topics.contains(topic)) {
-            taken.entry(topic).or_default().extend(partitions);
+            taken.entry(topic).or_default().extend(partitions.iter().copied());
         }
     }
     let is_free = |&(topic, partition): &(Uuid, i32)| taken.get(&topic).is_none_or(|taken| !taken.contains(&partition));
@@ -75,7 +77,7 @@ fn unassigned(group: &Spec) -> Vec<(Uuid, i32)> {
 struct Heterogeneous<'a> {
     group: &'a Spec,
     /// Who wants a topic.
-    wanted_by: BTreeMap<Uuid, Vec<usize>>,
+    wanted_by: VecMap<Uuid, Vec<usize>>,
     /// Those with most partitions for each who wants them first.
     order: Vec<Uuid>,
     targets: Vec<Partitions>,
@@ -85,7 +87,7 @@ struct Heterogeneous<'a> {
 
 impl Heterogeneous<'_> {
     fn new(group: &Spec) -> Heterogeneous<'_> {
-        let mut wanted_by: BTreeMap<Uuid, Vec<usize>> = BTreeMap::new();
+        let mut wanted_by: VecMap<Uuid, Vec<usize>> = VecMap::new();
         let mut targets = Vec::with_capacity(group.members.len());
         for (index, member) in group.members.iter().enumerate() {
             for &topic in &member.topics {
@@ -95,19 +97,19 @@ impl Heterogeneous<'_> {
             target.retain(|topic, _| member.topics.contains(topic));
             targets.push(target);
         }
-        let loads = targets.iter().map(|target| target.values().map(BTreeSet::len).sum()).collect();
+        let loads = targets.iter().map(|target| target.values().map(VecSet::len).sum()).collect();
         let mut order: Vec<Uuid> = wanted_by.keys().copied().collect();
         let share = |topic: &Uuid| {
             let (partitions, members) = (group.topics[topic] as u64, wanted_by[topic].len() as u64);
             // Fractions that differ at all differ by more than this rounds.
             (Reverse((u128::from(partitions) << 64) / u128::from(members)), members)
         };
-        order.sort_by_key(|topic| (share(topic), *topic));
+        order.arrange_by_key(|topic| (share(topic), *topic));
         Heterogeneous { group, wanted_by, order, targets, loads }
     }
 
     fn assign(mut self) -> Vec<Partitions> {
-        let mut free: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
+        let mut free: VecMap<Uuid, Vec<i32>> = VecMap::new();
         for (topic, partition) in unassigned(self.group) {
             free.entry(topic).or_default().push(partition);
         }
@@ -132,7 +134,7 @@ impl Heterogeneous<'_> {
     }
 
     /// Who wants the topic, those who have least of everything first.
-    fn by_load(&self, topic: Uuid) -> BTreeSet<(usize, usize)> {
+    fn by_load(&self, topic: Uuid) -> VecSet<(usize, usize)> {
         self.wanted_by[&topic].iter().map(|&member| (self.loads[member], member)).collect()
     }
 
@@ -145,7 +147,7 @@ impl Heterogeneous<'_> {
     fn balance(&mut self, topic: Uuid) -> bool {
         let mut by_load = self.by_load(topic);
         // Of the same set, those who have something of this topic to give.
-        let mut givers: BTreeSet<(usize, usize)> =
+        let mut givers: VecSet<(usize, usize)> =
             by_load.iter().copied().filter(|&(_, member)| self.targets[member].contains_key(&topic)).collect();
         let mut moved = false;
         while let (Some(&(most, from)), Some(&(least, to))) = (givers.last(), by_load.first()) {
