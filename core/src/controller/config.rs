@@ -261,9 +261,11 @@ fn altered_of(
 fn altered(
     change: &Change<'_>,
     current: VecMap<String, String>,
-    list: impl Fn(&mut VecMap<String, String>, &str, i8, &str) -> Result<(), Refusal>,
+    list: impl Fn(&mut BTreeMap<String, String>, &str, i8, &str) -> Result<(), Refusal>,
 ) -> Result<VecMap<String, String>, Refusal> {
-    let mut configs = if change.replace { VecMap::new() } else { current };
+    // A tree: what one asks for may be long, and in any order.
+    let mut configs: BTreeMap<String, String> =
+        if change.replace { BTreeMap::new() } else { current.into_iter().collect() };
     for &(key, operation, value) in &change.operations {
         let value = value.unwrap_or_default();
         match operation {
@@ -272,10 +274,10 @@ fn altered(
             _ => list(&mut configs, key, operation, value)?,
         }
     }
-    Ok(configs)
+    Ok(configs.into_iter().collect())
 }
 
-fn change_list(configs: &mut VecMap<String, String>, setting: &Setting, operation: i8, value: &str) {
+fn change_list(configs: &mut BTreeMap<String, String>, setting: &Setting, operation: i8, value: &str) {
     let old = configs.get(setting.name).map(String::as_str).or(setting.default).unwrap_or_default();
     let mut items: Vec<&str> = old.split(',').filter(|item| !item.is_empty()).collect();
     if operation == APPEND {

@@ -333,8 +333,9 @@ fn refused(name: &TopicName, (error, message): Refusal) -> CreatableTopicResult 
 
 /// Whatever stands in a list more than once.
 pub(super) fn twice<'a, T: Ord + Clone + 'a>(items: impl Iterator<Item = &'a T>) -> VecSet<T> {
-    let mut seen = VecSet::new();
-    items.filter(|item| !seen.insert(*item)).cloned().collect()
+    let mut items: Vec<&T> = items.collect();
+    items.sort_unstable();
+    items.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()).collect()
 }
 
 pub(super) fn text(message: String) -> StrBytes {
