@@ -8,6 +8,7 @@
 //! 3. A broker that was restarted, or whose session was lost, takes nothing until the controller knows of its new
 //!    registration: it would lead in an epoch that it has led in before.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -20,6 +21,7 @@ use super::{Broker, Effect};
 use crate::broker::event::Unreachable;
 use crate::controller::{Answer, Origin, Work};
 use crate::coordinator::topic::Internal;
+use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, CallId};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse, ClusterState};
 use crate::time::Now;
@@ -87,6 +89,7 @@ impl Broker {
                 asked.reply(*body, out)
             }
             (Some(Pending::Forward { asked, unreachable }), _) => asked.reply(*unreachable, out),
+            (Some(Pending::Create), Ok(ClusterResponse::Forward { body, .. })) => self.not_created(&body, out),
             (Some(Pending::Shutdown), _) => self.handed_over(now, out),
             (Some(Pending::Update { to, version }), Ok(ClusterResponse::Done)) => self.confirmed(now, to, version, out),
             // Nothing depends on it: what this one would write is refused by ZooKeeper.
@@ -185,6 +188,24 @@ impl Broker {
         }
     }
 
+    /// What was refused to nobody in particular is told in the log, or nobody would learn why a topic does not come; once,
+    /// as it is asked for again and again.
+    fn not_created(&mut self, body: &ResponseKind, out: &mut Vec<Effect>) {
+        let ResponseKind::CreateTopics(body) = body else { return };
+        for topic in &body.topics {
+            let error = match ErrorCode::try_from_code(topic.error_code) {
+                None | Some(ErrorCode::TopicAlreadyExists) => continue,
+                Some(error) => error,
+            };
+            let why = topic.error_message.as_deref().map_or_else(|| error::message(error), Cow::from);
+            let text = format!("Could not create topic {}: {why}", topic.name.0);
+            if self.not_created.as_deref() != Some(&*text) {
+                self.not_created = Some(text.as_str().into());
+                out.push(Effect::Note { level: Level::Warn, text });
+            }
+        }
+    }
+
     /// Asks the controller to let others lead what this broker leads; goes on in [`Broker::handed_over`]. False where
     /// there is no controller to ask.
     pub(super) fn hand_over(&mut self, now: Now, out: &mut Vec<Effect>) -> bool {
@@ -230,6 +251,7 @@ impl Broker {
                 out.push(Effect::Answer { to: from, call, response });
             }
             (Origin::OwnStop, _) => self.handed_over(now, out),
+            (Origin::Nobody, Answer::Response(body)) => self.not_created(&body, out),
             (Origin::Nobody, _) => {}
         }
     }

@@ -112,6 +112,8 @@ pub struct Broker {
     /// Calls to other brokers that have no answer yet.
     calls: VecMap<CallId, cluster::Pending>,
     next_call: u64,
+    /// Which topic could not be made last, and why.
+    not_created: Option<Arc<str>>,
 
     /// Which log a partition has here, by topic and partition index; no entry where another broker hosts it.
     hosted: VecMap<TopicName, VecMap<i32, LogId>>,
@@ -190,6 +192,7 @@ impl Broker {
             controller: None,
             calls: VecMap::new(),
             next_call: 0,
+            not_created: None,
             hosted: VecMap::new(),
             partitions: LogTable::default(),
             next_log: 0,

@@ -221,7 +221,8 @@ impl Unchecked {
         let header = RequestHeader::decode(&mut frame, api_key.request_header_version(version))
             .map_err(|error| DecodeError::Header(error.to_string()))?;
         let versions = api_key.valid_versions();
-        let malformed = |why| DecodeError::Body { api_key, version, why };
+        // One line of a log, also where kafka-protocol writes two.
+        let malformed = |why: String| DecodeError::Body { api_key, version, why: why.trim_end().replace('\n', " ") };
         let body = if api_key == ApiKey::WriteTxnMarkers && version == markers::LATEST {
             RequestKind::WriteTxnMarkers(markers::decode(&mut frame).map_err(malformed)?)
         } else if by_id::is_one(api_key, version) {

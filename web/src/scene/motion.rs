@@ -16,6 +16,8 @@ use super::layout::Layout;
 pub struct Motion {
     /// Of the stage, in CSS pixels.
     pub size: RwSignal<Size>,
+    /// What the legend and the tools take of its height.
+    foot: RwSignal<f64>,
     /// Counts the times that the theme may have changed.
     pub theme: RwSignal<u32>,
     pub dragging: RwSignal<bool>,
@@ -26,6 +28,15 @@ pub struct Motion {
     left: StoredValue<f64>,
     fingers: StoredValue<Vec<Finger>>,
     calm: StoredValue<Option<MediaQueryList>, LocalStorage>,
+}
+
+/// What lies between the stage's lower edge and the legend.
+const FOOT_MARGIN: f64 = 12.0;
+const LEAST_FOOT: f64 = 44.0;
+
+/// What of the stage is not under its foot.
+fn shown(size: Size, foot: f64) -> Size {
+    Size { height: (size.height - foot).max(1.0), ..size }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -43,6 +54,7 @@ impl Motion {
         let media = |query: &str| window().match_media(query).ok().flatten();
         let motion = Motion {
             size: RwSignal::new(Size { width: 0.0, height: 0.0 }),
+            foot: RwSignal::new(LEAST_FOOT),
             theme: RwSignal::new(0),
             dragging: RwSignal::new(false),
             moved: RwSignal::new(None),
@@ -62,12 +74,18 @@ impl Motion {
 
     fn watch_size(self, stage: web_sys::HtmlDivElement) {
         let measured = stage.clone();
+        let foot = stage.query_selector(".stage-foot").ok().flatten();
+        let beneath = foot.clone();
         let measure = Closure::<dyn FnMut()>::new(move || {
             let (width, height) = (f64::from(measured.client_width()), f64::from(measured.client_height()));
             let _ = self.size.try_set(Size { width, height });
+            let foot = beneath.as_ref().map_or(0.0, |foot| f64::from(foot.client_height()) + FOOT_MARGIN);
+            let _ = self.foot.try_set(foot.clamp(LEAST_FOOT, (height / 4.0).max(LEAST_FOOT)));
         });
         if let Ok(observer) = ResizeObserver::new(measure.as_ref().unchecked_ref()) {
             observer.observe(&stage);
+            // It grows with what there is to explain.
+            foot.iter().for_each(|foot| observer.observe(foot));
             let kept = StoredValue::new_local((observer, measure));
             on_cleanup(move || kept.with_value(|(observer, _)| observer.disconnect()));
         }
@@ -105,22 +123,17 @@ impl Motion {
     pub fn view_port(self, world: Memo<Arc<Layout>>) -> Memo<Camera> {
         Memo::new(move |_| {
             let (world, left) = world.with(|world| (world.size, world.left()));
-            let camera = self.moved.get().unwrap_or_else(|| Camera::first(world, left, self.shown(self.size.get())));
+            let camera =
+                self.moved.get().unwrap_or_else(|| Camera::first(world, left, shown(self.size.get(), self.foot.get())));
             self.current.set_value((camera, world));
             self.left.set_value(left);
             camera
         })
     }
 
-    /// What of the stage is not under its foot.
-    fn shown(&self, size: Size) -> Size {
-        const FOOT: f64 = 44.0;
-        Size { height: (size.height - FOOT).max(1.0), ..size }
-    }
-
     pub fn fit(&self) {
         let (_, world) = self.current.get_value();
-        let size = self.shown(self.size.get_untracked());
+        let size = shown(self.size.get_untracked(), self.foot.get_untracked());
         // What follows the world by itself goes on to follow it.
         let all = Camera::fit(world, size);
         self.moved.set((all != Camera::first(world, self.left.get_value(), size)).then_some(all));
