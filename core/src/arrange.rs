@@ -31,6 +31,17 @@ impl<T> Arrange<T> for [T] {
     }
 }
 
+/// Of each thing whether it is the first one like it: what a set says that takes one after the other, for as many as a request
+/// may hold.
+pub fn firsts<T: Ord>(items: &[T]) -> Vec<bool> {
+    let order = order(items.len(), &mut |one, other| items[one].cmp(&items[other]));
+    let mut firsts = vec![true; items.len()];
+    for pair in order.windows(2) {
+        firsts[pair[1]] = items[pair[0]] != items[pair[1]];
+    }
+    firsts
+}
+
 /// From where the thing of each place comes.
 fn order(len: usize, compare: &mut dyn FnMut(usize, usize) -> Ordering) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
@@ -55,6 +66,12 @@ fn apply(mut order: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_of_its_kind_is_known() {
+        assert_eq!(firsts(&[3, 1, 3, 2, 1, 1]), [true, true, false, true, false, false]);
+        assert!(firsts::<u8>(&[]).is_empty());
+    }
 
     #[test]
     fn it_sorts_as_the_standard_library_does() {

@@ -31,6 +31,7 @@ mod link;
 mod listen;
 mod live;
 mod metrics;
+mod page;
 mod peer;
 mod produce;
 mod run;

@@ -1,20 +1,19 @@
 //! `ottla zk`: what lies in a running server's ZooKeeper, in the words of ZooKeeper's own shell.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use ottla_core::view::ZnodeDetail;
 use ottla_core::zookeeper::Stat;
 
+use crate::page;
+
 #[derive(Args, Clone, Debug)]
 pub struct ZkArgs {
     #[command(subcommand)]
     command: Command,
-    /// The page of the server that is asked
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080", global = true)]
-    server: String,
+    /// Where the server's page is
+    #[arg(long, alias = "server", value_name = "URL", default_value = page::DEFAULT, global = true)]
+    http: String,
     /// The stat too
     #[arg(short, long, global = true)]
     stat: bool,
@@ -30,7 +29,7 @@ enum Command {
 
 pub fn zk(args: &ZkArgs) -> anyhow::Result<()> {
     let (Command::Ls { path } | Command::Get { path }) = &args.command;
-    let znode = ask(&args.server, path)?;
+    let znode = ask(&args.http, path)?;
     match &args.command {
         Command::Ls { .. } => {
             let names = znode.children.iter().map(|child| child.name.as_str()).collect::<Vec<_>>();
@@ -44,16 +43,12 @@ pub fn zk(args: &ZkArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn ask(server: &str, path: &str) -> anyhow::Result<ZnodeDetail> {
-    let mut stream = TcpStream::connect(server).with_context(|| format!("no server answers on {server}"))?;
+fn ask(http: &str, path: &str) -> anyhow::Result<ZnodeDetail> {
     let path = path.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-    write!(stream, "GET /api/zk?path={path} HTTP/1.0\r\nHost: {server}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("that is no HTTP server")?;
-    match head.split(' ').nth(1) {
-        Some("200") => serde_json::from_str(body).context("that is no page of Ottla's"),
-        _ => bail!("{body}"),
+    let answer = page::ask(http, "GET", &format!("/api/zk?path={path}"), "");
+    match answer.with_context(|| format!("no server answers on {http}"))? {
+        (200, body) => serde_json::from_str(&body).context("that is no page of Ottla's"),
+        (_, body) => bail!("{body}"),
     }
 }
 

@@ -16,13 +16,13 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::topic::validate_name;
 use super::{Controller, Refusal};
+use crate::arrange::firsts;
 use crate::config::setting::{Kind, Setting};
 use crate::config::table::Table;
 use crate::config::{TopicConfig, dynamic, group, table};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::vec_map::VecMap;
-use crate::vec_set::VecSet;
 
 /// Kafka's `ConfigResource.Type`.
 const TOPIC: i8 = 2;
@@ -99,7 +99,7 @@ impl Controller {
 
     /// One outcome for each change, in order. A change is made whole or not at all.
     fn alter(&mut self, asked: BrokerId, changes: Vec<Change<'_>>, validate_only: bool) -> Vec<Result<(), Refusal>> {
-        let mut seen = VecMap::new();
+        let mut seen = BTreeMap::new();
         for change in &changes {
             *seen.entry((change.resource_type, &**change.resource_name)).or_insert(0) += 1;
         }
@@ -214,8 +214,7 @@ impl Controller {
 
 /// What can be seen without knowing any resource.
 fn well_formed(change: &Change<'_>) -> Result<(), Refusal> {
-    let mut keys = VecSet::new();
-    if !change.operations.iter().all(|(key, ..)| keys.insert(*key)) {
+    if firsts(&change.operations.iter().map(|(key, ..)| *key).collect::<Vec<_>>()).contains(&false) {
         return refuse(ErrorCode::InvalidRequest, "Error due to duplicate config keys");
     }
     let null = change.operations.iter().filter(|(_, operation, value)| *operation != DELETE && value.is_none());

@@ -8,6 +8,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::topic::{plain, text};
 use super::{Controller, Refusal};
+use crate::arrange::firsts;
 use crate::config::setting::double_in_java;
 use crate::error::ErrorCode;
 use crate::protocol::throttle;
@@ -15,7 +16,6 @@ use crate::quota::bucket::Spent;
 use crate::quota::{ANONYMOUS, ClientQuotas, Key, QuotaEntity, Who};
 use crate::time::{Duration, Instant};
 use crate::vec_map::VecMap;
-use crate::vec_set::VecSet;
 
 /// Kafka's strings are no longer.
 const MAX_NAME_LEN: usize = i16::MAX as usize;
@@ -151,8 +151,7 @@ fn invalid<T>(message: String) -> Result<T, Refusal> {
 
 /// An entry is made whole or not at all.
 fn alter(quotas: &mut ClientQuotas, parts: &Parts<'_>, entry: &Alteration) -> Result<(), Refusal> {
-    let mut keys = VecSet::new();
-    if !entry.ops.iter().all(|op| keys.insert(&op.key)) {
+    if firsts(&entry.ops.iter().map(|op| &op.key).collect::<Vec<_>>()).contains(&false) {
         return invalid(format!("Ignoring duplicate entity {}", print(parts)));
     }
     let whose = entity(parts)?;

@@ -2,6 +2,7 @@
 //! and `ControllerApis`.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
@@ -173,7 +174,7 @@ impl Controller {
                 "A manual partition assignment was specified, but numPartitions was not set to -1.",
             );
         }
-        let (mut partitions, mut factor, hosts) = (VecMap::new(), None, OnceCell::new());
+        let (mut partitions, mut factor, hosts) = (BTreeMap::new(), None, OnceCell::new());
         for manual in &topic.assignments {
             let index = manual.partition_index;
             if partitions.contains_key(&index) {

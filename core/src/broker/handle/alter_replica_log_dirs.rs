@@ -1,6 +1,8 @@
 //! AlterReplicaLogDirs (KIP-113): a broker has one log directory here, so a replica is where it is asked to be, or is asked
 //! to be where nothing is.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::messages::alter_replica_log_dirs_response::{
     AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult,
 };
@@ -9,11 +11,10 @@ use kafka_protocol::messages::{AlterReplicaLogDirsRequest, AlterReplicaLogDirsRe
 use super::Asked;
 use crate::broker::{Broker, Effect};
 use crate::error::{self, ErrorCode};
-use crate::vec_map::VecMap;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: AlterReplicaLogDirsRequest, out: &mut Vec<Effect>) {
     let mut results: Vec<AlterReplicaLogDirTopicResult> = Vec::new();
-    let mut places = VecMap::new();
+    let mut places = BTreeMap::new();
     for dir in &body.dirs {
         for topic in &dir.topics {
             let partition = |&index: &i32| {

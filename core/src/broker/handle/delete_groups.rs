@@ -5,14 +5,16 @@ use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse, ResponseKind};
 
 use super::Asked;
+use crate::arrange::firsts;
 use crate::broker::{Broker, Effect};
 use crate::coordinator::group::delete::Delete;
 use crate::coordinator::group::{Ask, Groups};
 use crate::coordinator::{Event, Waiter};
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DeleteGroupsRequest, out: &mut Vec<Effect>) {
-    let mut seen = crate::vec_set::VecSet::new();
-    let groups: Vec<_> = body.groups_names.into_iter().filter(|id| seen.insert(id.clone())).collect();
+    let firsts = firsts(&body.groups_names);
+    let groups = body.groups_names.into_iter().zip(firsts);
+    let groups: Vec<_> = groups.filter_map(|(id, first)| first.then_some(id)).collect();
     broker.gathers.begin(asked.clone(), groups.len(), whole, out);
     for (part, id) in groups.into_iter().enumerate() {
         let waiter = Waiter::from(asked.clone()).part(part);

@@ -13,12 +13,12 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse, 
 use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
+use crate::arrange::firsts;
 use crate::broker::{Broker, Effect};
 use crate::config::describe::{self, Entry};
 use crate::config::setting::Kind;
 use crate::controller::topic::validate_name;
 use crate::error::ErrorCode;
-use crate::vec_set::VecSet;
 
 /// Kafka's `ConfigResource.Type`.
 pub(super) const TOPIC: i8 = 2;
@@ -36,10 +36,10 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeConfigsReq
     let refused = body.resources.iter().any(|resource| !known.contains(&resource.resource_type));
     let shown =
         Shown { synonyms: body.include_synonyms, documentation: body.include_documentation, types: asked.version >= 3 };
-    let mut asked_for = VecSet::new();
-    let once = body.resources.iter().filter(|&resource| {
-        asked_for.insert((resource.resource_type, &resource.resource_name, &resource.configuration_keys))
-    });
+    let all = body.resources.iter();
+    let all = all.map(|it| (it.resource_type, &it.resource_name, &it.configuration_keys)).collect::<Vec<_>>();
+    let firsts = firsts(&all);
+    let once = body.resources.iter().zip(firsts).filter_map(|(resource, first)| first.then_some(resource));
     let results = once.map(|resource| {
         let found = if refused {
             Err((ErrorCode::InvalidRequest, Some(ErrorCode::InvalidRequest.to_string())))

@@ -31,6 +31,7 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 
 use super::count;
 use super::record::{self, GroupValue};
+use crate::arrange::firsts;
 use crate::coordinator::wire::{Malformed, Wire};
 use crate::coordinator::{Reply, Waiter};
 use crate::error::ErrorCode;
@@ -147,8 +148,8 @@ impl Member {
 
 /// Protocols as a member names them; of two with one name the first counts. Nothing holds on to the request's buffer.
 pub fn protocols(asked: &[JoinGroupRequestProtocol]) -> Arc<[Protocol]> {
-    let mut known = VecSet::new();
-    let new = asked.iter().filter(|protocol| known.insert(protocol.name.as_str()));
+    let firsts = firsts(&asked.iter().map(|protocol| protocol.name.as_str()).collect::<Vec<_>>());
+    let new = asked.iter().zip(firsts).filter_map(|(protocol, first)| first.then_some(protocol));
     let own = |protocol: &JoinGroupRequestProtocol| Protocol {
         name: protocol.name.as_str().into(),
         metadata: Bytes::copy_from_slice(&protocol.metadata),
@@ -391,11 +392,11 @@ impl Classic {
             return Some(Arc::default());
         }
         let protocol = self.protocol.as_deref()?;
-        let mut topics = VecSet::new();
+        let mut topics = Vec::new();
         for member in self.members.values() {
             topics.extend(subscription_topics(member.metadata(Some(protocol))).ok()?);
         }
-        Some(Arc::new(topics))
+        Some(Arc::new(topics.into_iter().collect()))
     }
 }
 

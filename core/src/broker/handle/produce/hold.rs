@@ -116,7 +116,7 @@ impl Holds {
 /// Errors: `InvalidProducerIdMapping`.
 fn transaction(broker: &Broker, held: &Held) -> Result<Option<Transaction>, ErrorCode> {
     let Some(id) = &held.body.transactional_id else { return Ok(None) };
-    let mut producers = VecSet::new();
+    let (mut producer, mut several) = (None, false);
     let mut partitions = Vec::new();
     for (name, batch) in named(broker, held.asked.version, &held.body).zip(&held.batches) {
         if let (Some(name), Ok(checked)) = (name, batch)
@@ -124,12 +124,13 @@ fn transaction(broker: &Broker, held: &Held) -> Result<Option<Transaction>, Erro
             && checked.batch.header.producer_id >= 0
         {
             let header = &checked.batch.header;
-            producers.insert(Producer { id: header.producer_id, epoch: header.producer_epoch });
+            let own = Producer { id: header.producer_id, epoch: header.producer_epoch };
+            several |= *producer.get_or_insert(own) != own;
             partitions.push((name, header.base_sequence));
         }
     }
-    let Some(producer) = producers.pop_first() else { return Ok(None) };
-    if !producers.is_empty() {
+    let Some(producer) = producer else { return Ok(None) };
+    if several {
         return Err(ErrorCode::InvalidProducerIdMapping);
     }
     let operation = Operation::of_produce(held.asked.version);
