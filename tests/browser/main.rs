@@ -220,7 +220,7 @@ fn a_hand_adds_a_producer_changes_its_rate_sends_one_record_and_kills_and_starts
     wait_view(&browser, "its death", "view.brokers[1].health === 'Dead'");
     browser.wait(
         "that nobody leads",
-        "return document.querySelector('.broker.dead .row .note')?.textContent.startsWith('no leader')",
+        "return document.querySelector('.broker.dead .row .note')?.textContent.startsWith('no live leader')",
     );
     browser.click(".hand .actions .main");
     wait_view(&browser, "its return", "view.brokers[1].health === 'Running'");
