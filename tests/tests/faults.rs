@@ -362,7 +362,7 @@ fn a_full_disk_takes_nothing_and_a_wiped_one_is_empty() {
     let name = &view.brokers.iter().find(leads).unwrap().name;
     server.act(&format!("fill {name}"));
     let full = server.http("POST", "/api/actions", "", "send orders partition=1 value=y");
-    assert!(objects(&full)[0]["error"].as_str().unwrap().starts_with("KafkaStorageError"), "{full}");
+    assert!(objects(&full)[0]["error"].as_str().unwrap().starts_with("KAFKA_STORAGE_ERROR"), "{full}");
     server.act(&format!("free {name}\nkill {name}\nstart {name}\nsend orders partition=1 value=y"));
     server.act(&format!("kill {name}\nwipe {name}"));
     assert_eq!(std::fs::read_dir(data.path().join(name)).unwrap().count(), 0);
