@@ -132,14 +132,20 @@ fn segments_roll_and_every_one_is_read_after_a_restart() {
     assert_eq!(values(&server, 10_000), expected);
 }
 
-#[test]
-fn what_is_lost_between_two_runs_is_told() {
+/// 5,000 numbers in several segments, stopped cleanly.
+fn stopped_with_segments() -> (tempfile::TempDir, Vec<PathBuf>) {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     server.http("POST", "/api/actions", "", "topic orders partitions=1 segment.bytes=1048576");
     produce_padded(&server, 5_000, 1_000);
     assert!(server.terminate().success());
     let segments = segments(&data);
+    (data, segments)
+}
+
+#[test]
+fn what_is_lost_between_two_runs_is_told() {
+    let (data, segments) = stopped_with_segments();
     assert!(segments.len() > 3, "{segments:?}");
     fs::remove_file(&segments[1]).unwrap();
     fs::write(segments.last().unwrap(), "").unwrap();
@@ -159,12 +165,7 @@ fn what_is_lost_between_two_runs_is_told() {
 
 #[test]
 fn stray_bytes_behind_a_segment_take_no_other_with_them() {
-    let data = tempfile::tempdir().unwrap();
-    let server = Server::start(data.path(), &[]);
-    server.http("POST", "/api/actions", "", "topic orders partitions=1 segment.bytes=1048576");
-    produce_padded(&server, 5_000, 1_000);
-    assert!(server.terminate().success());
-    let segments = segments(&data);
+    let (data, segments) = stopped_with_segments();
     let whole = fs::metadata(&segments[0]).unwrap().len();
     OpenOptions::new().append(true).open(&segments[0]).unwrap().write_all(b"\0").unwrap();
     let server = Server::start(data.path(), &[]);

@@ -1,4 +1,5 @@
-//! What a data directory holds, as the core's [`Image`]: small files as they are, logs as recovery finds them.
+//! What a data directory holds, as the core's [`Image`]: small files as they are, logs as recovery finds them. What recovery
+//! would delete with a damaged segment, the segments behind it, is set aside first.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -46,6 +47,7 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
     }
     let recovery_points = offsets(&image.files, RECOVERY_POINT);
     let high_watermarks = offsets(&image.files, REPLICATION);
+    let checkpoints = [(RECOVERY_POINT, &recovery_points), (REPLICATION, &high_watermarks)];
     let cleaned = offsets(&image.files, CLEANER);
     for name in directories {
         let directory = root.join(&name);
@@ -65,7 +67,7 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
         let end = log.segments.last().map_or(0, |segment| segment.next_offset);
         // A process that dies leaves a last batch that it had not written to its end; all else is damage.
         image.intact &= !log.segments.iter().any(|segment| segment.torn.is_some()) || !clean && end >= flushed;
-        for (checkpoint, offsets) in [(RECOVERY_POINT, &recovery_points), (REPLICATION, &high_watermarks)] {
+        for (checkpoint, offsets) in checkpoints {
             if let Some(&expected) = offsets.get(&name).filter(|expected| **expected > end) {
                 warn!(log = name, end, expected, "the log ends before the offset in {checkpoint}: records are lost");
                 image.intact = false;
@@ -73,7 +75,7 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
         }
         image.logs.insert(name, log);
     }
-    for (checkpoint, offsets) in [(RECOVERY_POINT, &recovery_points), (REPLICATION, &high_watermarks)] {
+    for (checkpoint, offsets) in checkpoints {
         for name in offsets.iter().filter(|(_, offset)| **offset > 0).map(|(name, _)| name) {
             if !image.logs.contains_key(name) {
                 warn!(log = name, "it is named in {checkpoint}, and its directory is missing: records are lost");
@@ -87,33 +89,27 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
 /// A segment before the last one was whole when the next one began. What stands behind its last batch is cut off where no
 /// offset is missing; where one is, the segments behind it are set aside, with what they hold.
 fn mend(directory: &Path, segments: &mut Vec<SegmentImage>) -> io::Result<()> {
-    let torn = |(segment, next): (&SegmentImage, &SegmentImage)| {
-        segment.torn.as_ref().map(|why| (why.clone(), segment.next_offset == next.base))
-    };
     for at in 1..segments.len() {
-        let (stem, valid_bytes) =
-            (directory.join(format!("{:020}", segments[at - 1].base)), segments[at - 1].valid_len);
-        let file = stem.with_extension("log");
-        match torn((&segments[at - 1], &segments[at])) {
-            None => {}
-            Some((why, true)) => {
-                warn!(file = %file.display(), valid_bytes, "what is no batch is cut off, and no record with it: {why}");
-                File::options().write(true).open(&file)?.set_len(valid_bytes.into())?;
-                segments[at - 1].torn = None;
-            }
-            Some((why, false)) => {
-                let stray = super::aside(directory, STRAY);
-                warn!(file = %file.display(), valid_bytes, stray = %stray.display(), "the log ends there, and the segments behind it are kept aside: {why}");
-                fs::create_dir(&stray)?;
-                for gone in segments.drain(at..) {
-                    for extension in EXTENSIONS {
-                        let name = format!("{:020}.{extension}", gone.base);
-                        if_there(fs::rename(directory.join(&name), stray.join(&name)))?;
-                    }
-                }
-                return Ok(());
+        let next = segments[at].base;
+        let segment = &mut segments[at - 1];
+        let Some(why) = segment.torn.take() else { continue };
+        let (file, valid_bytes) = (directory.join(format!("{:020}.log", segment.base)), segment.valid_len);
+        if segment.next_offset == next {
+            warn!(file = %file.display(), valid_bytes, "what is no batch is cut off, and no record with it: {why}");
+            File::options().write(true).open(&file)?.set_len(valid_bytes.into())?;
+            continue;
+        }
+        segment.torn = Some(why);
+        let stray = super::aside(directory, STRAY);
+        warn!(file = %file.display(), stray = %stray.display(), "the segments behind it are kept aside");
+        fs::create_dir(&stray)?;
+        for gone in segments.drain(at..) {
+            for extension in EXTENSIONS {
+                let name = format!("{:020}.{extension}", gone.base);
+                if_there(fs::rename(directory.join(&name), stray.join(&name)))?;
             }
         }
+        break;
     }
     Ok(())
 }

@@ -320,6 +320,23 @@ fn what_a_process_leaves_that_dies_while_it_cleans_is_finished_or_goes() {
 }
 
 #[test]
+fn what_is_discarded_while_it_is_sealed_does_the_log_no_harm() {
+    let root = tempfile::tempdir().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    drop(three_segments(root.path()));
+    let mut storage = storage_telling(root.path(), move |event| tell.send(event).unwrap());
+    enact(&mut storage, [open("orders-0", true)]);
+    storage.ail(Duration::from_secs(60), false);
+    clean(&mut storage);
+    enact(&mut storage, [Effect::Discard { log: LOG, segment: 0 }]);
+    storage.ail(Duration::ZERO, false);
+    storage.close(&mut Vec::new()).unwrap();
+    drop(storage);
+    let told = told.iter().collect::<Vec<_>>();
+    assert!(matches!(told[..], [Event::Sealed { .. }]), "{told:?}");
+}
+
+#[test]
 fn what_is_not_wanted_any_more_goes_and_a_full_disk_takes_the_log_offline() {
     let root = tempfile::tempdir().unwrap();
     let mut storage = three_segments(root.path());

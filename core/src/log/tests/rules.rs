@@ -71,6 +71,24 @@ fn flush_messages_and_flush_ms_ask_once() {
 }
 
 #[test]
+fn a_flush_that_was_asked_for_before_a_truncation_says_nothing_of_what_is_there_since() {
+    let (mut log, mut disk) = create(config());
+    (0..10).for_each(|n| _ = append(&mut log, &mut disk, at(0), batch(&[n], 10)));
+    let mut out = Vec::new();
+    log.flush(&mut out);
+    assert!(matches!(out[..], [Effect::Flush { end: 10, truncations: 0, .. }]), "{out:?}");
+    let cut = resolve!(log, disk, log.cut(8)).unwrap().unwrap();
+    log.truncate(at(1), cut, &mut out);
+    log.flushed(at(2), 10, 0);
+    assert_eq!(log.recovery_point(), 0);
+    out.clear();
+    log.flush(&mut out);
+    assert!(matches!(out[..], [Effect::Flush { end: 8, truncations: 1, .. }]), "{out:?}");
+    log.flushed(at(3), 8, 1);
+    assert_eq!(log.recovery_point(), 8);
+}
+
+#[test]
 fn the_high_watermark_never_passes_what_is_in_the_file() {
     let (mut log, _) = create(config());
     log.append(at(0), batch(&[0, 0], 10), 0, None, ORIGIN, &mut Vec::new()).unwrap();
