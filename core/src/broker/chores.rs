@@ -223,13 +223,15 @@ impl Broker {
     pub(super) fn flushed(&mut self, now: Now, log: LogId, (end, truncations): (Offset, u32), out: &mut Vec<Effect>) {
         let Some(partition) = self.partition_mut(log) else { return };
         partition.log.flushed(now, end, truncations);
-        let flushed = partition.log.recovery_point();
-        let all = match &self.chores.stop {
-            Some(Stop::Flushing { waiting }) => waiting.get(&log).is_some_and(|&asked| flushed >= asked),
-            _ => false,
-        };
-        if all {
+        let (flushed, end) = (partition.log.recovery_point(), partition.log.end());
+        let Some(Stop::Flushing { waiting }) = &mut self.chores.stop else { return };
+        let Some(asked) = waiting.get_mut(&log) else { return };
+        // Who leads now may have had less: what was cut off needs no flush, what came in its place needs one of its own.
+        *asked = (*asked).min(end);
+        if flushed >= *asked {
             self.stopped_waiting_for(now, log, out);
+        } else if let Some(partition) = self.partition_mut(log) {
+            partition.log.flush(out);
         }
     }
 

@@ -10,12 +10,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ottla_core::sim::scenario::ParseError;
 use serde::Serialize;
 
+use super::patience::Asker;
 use crate::fault;
 use crate::serve::Server;
 
@@ -39,7 +40,14 @@ struct Wrong {
     error: String,
 }
 
-pub async fn act(State(server): State<Arc<Server>>, headers: HeaderMap, text: String) -> Response {
+pub async fn act(
+    State(server): State<Arc<Server>>,
+    ConnectInfo(asker): ConnectInfo<Asker>,
+    headers: HeaderMap,
+    text: String,
+) -> Response {
+    // A broker that stops may take its time.
+    asker.waits();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !TYPES.iter().any(|known| known.eq_ignore_ascii_case(kind)) {

@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 
 use crate::live::detail;
 use crate::serve::Server;
-use patience::{PATIENCE, Patient};
+use patience::{Asker, PATIENCE, Patient};
 
 pub async fn serve(listener: TcpListener, server: Arc<Server>, page: Option<PathBuf>) {
     let router = Router::new()
@@ -43,7 +43,7 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, page: Option<Path
         }))
         .layer(middleware::from_fn_with_state(Arc::new(guard::Guard::of(&server)), guard::check));
     let listener = Patient { listener, patience: PATIENCE };
-    if let Err(error) = axum::serve(listener, router).await {
+    if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<Asker>()).await {
         tracing::error!(%error, "the page is gone");
     }
 }

@@ -5,15 +5,18 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 
-/// Until the first answer is sent; far more than any request here takes.
+/// Until the first answer is sent, or it is known that the first request has come whole.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Patient {
@@ -27,7 +30,7 @@ impl Listener for Patient {
 
     async fn accept(&mut self) -> (Opened, SocketAddr) {
         let (stream, peer) = Listener::accept(&mut self.listener).await;
-        (Opened { stream, patience: Some(Box::pin(sleep(self.patience))) }, peer)
+        (Opened { stream, patience: Some(Box::pin(sleep(self.patience))), asker: Asker::default() }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -39,6 +42,27 @@ pub struct Opened {
     stream: TcpStream,
     /// `None` once something was answered.
     patience: Option<Pin<Box<Sleep>>>,
+    asker: Asker,
+}
+
+/// Whoever asks over one connection.
+#[derive(Clone, Default)]
+pub struct Asker {
+    /// A request came whole: from now on they wait for us.
+    has_asked: Arc<AtomicBool>,
+}
+
+impl Asker {
+    /// What they asked for may take long.
+    pub fn waits(&self) {
+        self.has_asked.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Connected<IncomingStream<'_, Patient>> for Asker {
+    fn connect_info(stream: IncomingStream<'_, Patient>) -> Asker {
+        stream.io().asker.clone()
+    }
 }
 
 impl AsyncRead for Opened {
@@ -47,6 +71,9 @@ impl AsyncRead for Opened {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.asker.has_asked.load(Ordering::Relaxed) {
+            self.patience = None;
+        }
         if self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(context).is_ready()) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -89,7 +116,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_never_ends_a_request_is_cut_off_and_who_was_answered_is_not() {
+    async fn who_never_ends_a_request_is_cut_off_and_who_waits_or_was_answered_is_not() {
         let patience = Duration::from_millis(50);
         let mut listener = Patient { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), patience };
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -105,5 +132,11 @@ mod tests {
         let reads = tokio::time::timeout(patience * 4, opened.read_to_end(&mut bytes));
         assert!(reads.await.is_err(), "it is read on");
         client.shutdown().await.unwrap();
+
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut opened, _) = listener.accept().await;
+        opened.asker.waits();
+        let reads = tokio::time::timeout(patience * 4, opened.read_to_end(&mut bytes));
+        assert!(reads.await.is_err(), "who has asked is not cut off while the answer takes long");
     }
 }

@@ -2,11 +2,12 @@
 
 use kafka_protocol::messages::ApiVersionsResponse;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
-use kafka_protocol::messages::fetch_response::FetchableTopicResponse;
+use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse};
 
 use super::running::tell;
 use super::*;
 use crate::client;
+use crate::log::checkpoint::RECOVERY_POINT;
 use crate::protocol::version::SERVED;
 use crate::record::Stamp;
 
@@ -86,6 +87,28 @@ fn what_the_leader_sends_is_appended_as_it_is_and_the_next_fetch_says_so() {
     assert_eq!((offset(&fetch), room.log_of_orders().high_watermark()), (3, 1));
     let file = room.logs.values().find(|log| log.directory == "orders-0").unwrap();
     assert_eq!(file.segments[&0], bytes);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_what_is_cut_off_meanwhile() {
+    let mut room = Room::new();
+    let (conn, fetch) = room.follow();
+    room.leader_answers(conn, &fetch, records(0, stored(0, 0, &["a", "b"])));
+    let (conn, fetch) = room.asked_leader().unwrap();
+    room.leader_answers(conn, &fetch, records(0, stored(2, 0, &["c"])));
+    let (conn, fetch) = room.asked_leader().unwrap();
+    room.slow = true;
+    room.step(Event::Stop { controlled: false });
+    let flushed = room.held.pop_front().expect("it flushes");
+    room.slow = false;
+    let diverging = EpochEndOffset::default().with_epoch(0).with_end_offset(2);
+    let mut answer = records(0, Vec::new());
+    answer.responses[0].partitions[0].diverging_epoch = diverging;
+    room.leader_answers(conn, &fetch, answer);
+    assert_eq!(room.log_of_orders().end(), 2);
+    room.step(flushed);
+    assert!(room.others.iter().any(|effect| matches!(effect, Effect::Stopped)), "{:?}", room.others);
+    assert!(room.files[RECOVERY_POINT].ends_with(b"orders 0 2\n"), "{:?}", room.files[RECOVERY_POINT]);
 }
 
 #[test]
