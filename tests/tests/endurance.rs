@@ -134,7 +134,12 @@ fn endure(idempotence: bool) {
             // One that was sent again lies there twice; a new one comes after all before it.
             let again = !idempotence && newest.is_some_and(|newest| number <= newest);
             let next = newest.map_or(partition as u64, |newest| newest + PARTITIONS as u64);
-            assert!(again || number == next, "{number} at {offset} of {partition}, where {next} should be");
+            assert!(
+                again || number == next,
+                "{number} at {offset} of {partition}, where {next} should be, which lies at {:?} and was acknowledged at {:?}",
+                places(&stored, next),
+                places(&acknowledged, next)
+            );
             newest = newest.max(Some(number));
         }
     }
@@ -182,6 +187,10 @@ fn strike(
         assert!(begin.elapsed() < PATIENCE, "nothing is acknowledged any more");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+fn places(records: &Records, number: u64) -> Vec<(i32, i64)> {
+    records.iter().filter(|(_, other)| **other == number).map(|(place, _)| *place).collect()
 }
 
 fn in_sync(view: &View) -> usize {

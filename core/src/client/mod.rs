@@ -13,6 +13,7 @@ pub mod exception;
 #[cfg(test)]
 mod fake;
 pub mod line;
+mod lists;
 pub mod metadata;
 pub mod producer;
 pub mod serdes;

@@ -1,7 +1,7 @@
 //! Kafka's serializers and deserializers by their names: what each makes of a value, and of bytes.
 //!
 //! 1. A text that reads as what a serializer takes is that: to a LongSerializer `42` is a Long. Any other is of the class
-//!    that it looks like, and refused: an Integer, a Long, a Double, a Boolean, a UUID, else a String.
+//!    that it looks like, and refused: an Integer, a Long, a Double, a Boolean, a UUID, else a String. A list is a JSON array.
 //! 2. A key or value that is not there is null, and neither is asked about it.
 
 use std::fmt;
@@ -9,24 +9,35 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::exception::Exception;
+use super::lists;
+use super::setting::Reader;
 
 /// Where Kafka's classes are.
 pub const PACKAGE: &str = "org.apache.kafka.common.serialization";
 
 macro_rules! serdes {
     ($($(#[$attribute:meta])* $serde:ident $name:literal,)*) => {
-        /// Kafka's `Serdes`, without that of lists.
+        /// Kafka's `Serdes`.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub enum Serde {
             $($(#[$attribute])* $serde,)*
+            /// Of entries of that class.
+            List(&'static Serde),
         }
 
-        /// The classes' names, in the order of [`Serde::ALL`].
-        pub const SERIALIZERS: &[&str] = &[$(concat!($name, "Serializer"),)*];
-        pub const DESERIALIZERS: &[&str] = &[$(concat!($name, "Deserializer"),)*];
+        /// The classes' names.
+        pub const SERIALIZERS: &[&str] = &[$(concat!($name, "Serializer"),)* "ListSerializer"];
+        pub const DESERIALIZERS: &[&str] = &[$(concat!($name, "Deserializer"),)* "ListDeserializer"];
+        /// What a list's entries may be of.
+        pub const ENTRIES: &[&str] = &[$(concat!("Serdes$", $name, "Serde"),)*];
 
         impl Serde {
+            /// In the order of the names.
             const ALL: &[Serde] = &[$(Serde::$serde,)*];
+
+            fn place(self) -> usize {
+                Serde::ALL.iter().position(|serde| *serde == self).unwrap_or(Serde::ALL.len())
+            }
         }
     };
 }
@@ -55,18 +66,23 @@ pub enum Part {
 }
 
 impl Serde {
-    /// Of the class of that name, one of [`SERIALIZERS`] or [`DESERIALIZERS`], with or without its package.
-    pub fn of(class: &str) -> Option<Serde> {
-        let class = class.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix('.')).unwrap_or(class);
-        Serde::ALL.iter().copied().find(|serde| serde.serializer() == class || serde.deserializer() == class)
+    /// Of the class of that name, one of [`SERIALIZERS`] or [`DESERIALIZERS`], with or without its package; a list's entries
+    /// are of `entries`, one of [`ENTRIES`].
+    pub fn of(class: &str, entries: &str) -> Option<Serde> {
+        let at = |names: &[&str], name| names.iter().position(|known| *known == short(name));
+        let place = at(SERIALIZERS, class).or_else(|| at(DESERIALIZERS, class))?;
+        match Serde::ALL.get(place) {
+            Some(serde) => Some(*serde),
+            None => Some(Serde::List(&Serde::ALL[at(ENTRIES, entries)?])),
+        }
     }
 
     pub fn serializer(self) -> &'static str {
-        SERIALIZERS[self as usize]
+        SERIALIZERS[self.place()]
     }
 
     pub fn deserializer(self) -> &'static str {
-        DESERIALIZERS[self as usize]
+        DESERIALIZERS[self.place()]
     }
 
     /// Whether bytes pass as they are.
@@ -81,12 +97,12 @@ impl Serde {
         }
         Err(serialization(format!(
             "Can't convert {part} of class {} to class {PACKAGE}.{} specified in {part}.serializer",
-            class(text),
+            self.class(text),
             self.serializer()
         )))
     }
 
-    fn put(self, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    pub(super) fn put(self, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
         if self.is_plain() {
             out.extend_from_slice(text);
             return Some(());
@@ -104,6 +120,7 @@ impl Serde {
             Serde::Boolean => out.push(u8::from(text.parse::<bool>().ok()?)),
             Serde::Uuid => out.extend(uuid(text)?.to_string().into_bytes()),
             Serde::Void => return None,
+            Serde::List(of) => return lists::put(*of, text, out),
         }
         Some(())
     }
@@ -119,6 +136,7 @@ impl Serde {
             Serde::Double => out.extend((number as f64).to_be_bytes()),
             Serde::Boolean => out.push((number % 2) as u8),
             Serde::Uuid => out.extend(Uuid::from_u128(number.into()).to_string().into_bytes()),
+            Serde::List(of) => lists::put_number(*of, number, out),
         }
         true
     }
@@ -151,18 +169,22 @@ impl Serde {
             Serde::Void => {
                 Err(Exception::new("IllegalArgumentException", "Data should be null for a VoidDeserializer."))
             }
+            Serde::List(of) => lists::read(*of, bytes).map(drop),
         }
     }
 
     /// What the deserializer makes of the bytes, in words; `None` where it leaves them as they are, or takes them for text.
     pub fn read(self, bytes: &[u8]) -> Result<Option<String>, Exception> {
+        if let Serde::List(of) = self {
+            return lists::read(*of, bytes).map(Some);
+        }
         self.ensure(bytes)?;
         let mut right = [0; 8];
         let at = right.len().saturating_sub(bytes.len());
         bytes.iter().zip(&mut right[at..]).for_each(|(from, to)| *to = *from);
         let number = u64::from_be_bytes(right);
         Ok(match self {
-            Serde::ByteArray | Serde::ByteBuffer | Serde::Bytes | Serde::String | Serde::Void => None,
+            Serde::ByteArray | Serde::ByteBuffer | Serde::Bytes | Serde::String | Serde::Void | Serde::List(_) => None,
             Serde::Short => Some((number as i16).to_string()),
             Serde::Integer => Some((number as i32).to_string()),
             Serde::Long => Some((number as i64).to_string()),
@@ -172,6 +194,43 @@ impl Serde {
             Serde::Uuid => uuid(&String::from_utf8_lossy(bytes)).map(|uuid| uuid.to_string()),
         })
     }
+
+    /// (1) What Java would say that it is.
+    fn class(self, text: &[u8]) -> &'static str {
+        match std::str::from_utf8(text) {
+            Ok(text) if matches!(self, Serde::List(_)) && lists::entries(text).is_some() => "java.util.ArrayList",
+            _ => class(text),
+        }
+    }
+}
+
+/// The serializer that settings name; in Kafka's words where that of a list is not said what its entries are.
+pub(super) fn serializer(read: Reader<'_>, part: Part) -> Result<Serde, String> {
+    let why = "Not able to determine the serializer class because it was neither passed via the constructor nor set in the config.";
+    named(read, part, "serializer").ok_or_else(|| why.to_owned())
+}
+
+/// The deserializer, in the same manner.
+pub(super) fn deserializer(read: Reader<'_>, part: Part) -> Result<Serde, String> {
+    let why = |what: &str| {
+        format!(
+            "Not able to determine the {what} because it was neither passed via the constructor nor set in the config."
+        )
+    };
+    let serde = named(read, part, "deserializer").ok_or_else(|| why("inner serde class"))?;
+    match serde {
+        Serde::List(_) if read.text(&format!("default.list.{part}.serde.type")).is_empty() => Err(why("list class")),
+        serde => Ok(serde),
+    }
+}
+
+fn named(read: Reader<'_>, part: Part, kind: &str) -> Option<Serde> {
+    Serde::of(read.text(&format!("{part}.{kind}")), read.text(&format!("default.list.{part}.serde.inner")))
+}
+
+/// Without its package.
+fn short(class: &str) -> &str {
+    class.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix('.')).unwrap_or(class)
 }
 
 impl fmt::Display for Part {
@@ -183,11 +242,10 @@ impl fmt::Display for Part {
     }
 }
 
-fn serialization(message: String) -> Exception {
+pub(super) fn serialization(message: String) -> Exception {
     Exception::new("SerializationException", message)
 }
 
-/// (1) What Java would say that it is.
 fn class(text: &[u8]) -> &'static str {
     let Ok(text) = std::str::from_utf8(text) else { return "[B" };
     let is_number = text.ends_with(|last: char| last.is_ascii_digit());
@@ -222,7 +280,7 @@ mod tests {
 
     fn serialized(class: &str, text: &[u8]) -> Result<Vec<u8>, String> {
         let mut out = Vec::new();
-        let done = Serde::of(class).unwrap().serialize(Part::Value, text, &mut out);
+        let done = Serde::of(class, "").unwrap().serialize(Part::Value, text, &mut out);
         done.map(|()| out).map_err(|exception| exception.message)
     }
 
@@ -241,12 +299,14 @@ mod tests {
         ] {
             let bytes = serialized(serializer, text.as_bytes()).unwrap();
             let class = format!("{PACKAGE}.{}", serializer.replace("Ser", "Deser"));
-            let read = Serde::of(&class).unwrap().read(&bytes).unwrap();
+            let read = Serde::of(&class, "").unwrap().read(&bytes).unwrap();
             assert_eq!(read.unwrap_or_else(|| String::from_utf8(bytes).unwrap()), text, "{serializer}");
         }
         assert_eq!(serialized("IntegerSerializer", b"258").unwrap(), [0, 0, 1, 2]);
         assert_eq!(serialized("UUIDSerializer", b"1-2-3-4-5").unwrap(), b"00000001-0002-0003-0004-000000000005");
-        assert!(Serde::of("ListSerializer").is_none() && Serde::of("org.acme.StringSerializer").is_none());
+        assert!(Serde::of("ListSerializer", "").is_none() && Serde::of("org.acme.StringSerializer", "").is_none());
+        let (list, entries) = (format!("{PACKAGE}.ListDeserializer"), format!("{PACKAGE}.Serdes$LongSerde"));
+        assert_eq!(Serde::of(&list, &entries), Some(Serde::List(&Serde::Long)));
     }
 
     /// What Kafka 4.3's producer says to objects of these classes.
@@ -270,6 +330,15 @@ mod tests {
             );
             assert_eq!(serialized(serializer, value), Err(said));
         }
+    }
+
+    #[test]
+    fn a_list_of_others_is_a_list_of_another_class() {
+        let said = |text: &str| Serde::List(&Serde::Integer).serialize(Part::Value, text.as_bytes(), &mut Vec::new());
+        assert!(
+            said("[\"x\"]").unwrap_err().message.starts_with("Can't convert value of class java.util.ArrayList to")
+        );
+        assert!(said("7").unwrap_err().message.starts_with("Can't convert value of class java.lang.Integer to"));
     }
 
     /// What Kafka 4.3's deserializers say to these bytes.
@@ -311,7 +380,7 @@ mod tests {
             ),
             ("VoidDeserializer", b"", "IllegalArgumentException: Data should be null for a VoidDeserializer."),
         ] {
-            assert_eq!(Serde::of(class).unwrap().ensure(bytes).unwrap_err().to_string(), said);
+            assert_eq!(Serde::of(class, "").unwrap().ensure(bytes).unwrap_err().to_string(), said);
         }
         assert!(Serde::String.ensure(b"\xff").is_ok());
     }

@@ -5,7 +5,7 @@ use regex_lite::Regex;
 
 use super::assignor::Strategy;
 use crate::client::connection;
-use crate::client::serdes::{self, Serde};
+use crate::client::serdes::{self, Part, Serde};
 use crate::client::setting::{self, Reader, Setting, Valid};
 use crate::time::Duration;
 use crate::vec_map::VecMap;
@@ -31,6 +31,30 @@ pub const TABLE: &[Setting] = &[
         default: "ByteArrayDeserializer",
         valid: Valid::Class(serdes::PACKAGE, serdes::DESERIALIZERS),
         doc: "What makes values of bytes. Kafka has no default; without one the application takes the bytes.",
+    },
+    Setting {
+        name: "default.list.key.serde.inner",
+        default: "",
+        valid: Valid::Class(serdes::PACKAGE, serdes::ENTRIES),
+        doc: "What the entries of a ListDeserializer of keys are of.",
+    },
+    Setting {
+        name: "default.list.value.serde.inner",
+        default: "",
+        valid: Valid::Class(serdes::PACKAGE, serdes::ENTRIES),
+        doc: "What the entries of a ListDeserializer of values are of.",
+    },
+    Setting {
+        name: "default.list.key.serde.type",
+        default: "",
+        valid: Valid::Class("java.util", &["ArrayList", "LinkedList"]),
+        doc: "What list a ListDeserializer of keys makes. Here they all are the same.",
+    },
+    Setting {
+        name: "default.list.value.serde.type",
+        default: "",
+        valid: Valid::Class("java.util", &["ArrayList", "LinkedList"]),
+        doc: "What list a ListDeserializer of values makes. Here they all are the same.",
     },
     Setting {
         name: "auto.offset.reset",
@@ -267,10 +291,10 @@ impl Settings {
             "" => None,
             pattern => Some(whole(pattern)?),
         };
-        let serde = |name| Serde::of(read.text(name)).unwrap_or_default();
+        let serde = |part| serdes::deserializer(read, part);
         Ok(Settings {
-            key_deserializer: serde("key.deserializer"),
-            value_deserializer: serde("value.deserializer"),
+            key_deserializer: serde(Part::Key)?,
+            value_deserializer: serde(Part::Value)?,
             reset: reset(read.text("auto.offset.reset"))?,
             min_bytes: read.number("fetch.min.bytes") as i32,
             max_wait: read.millis("fetch.max.wait.ms"),

@@ -6,7 +6,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::partitioner::{Class, Table};
 use crate::client::connection;
-use crate::client::serdes::{self, Serde};
+use crate::client::serdes::{self, Part, Serde};
 use crate::client::setting::{self, Reader, Setting, Valid};
 use crate::record::Compression;
 use crate::time::Duration;
@@ -31,6 +31,18 @@ pub const TABLE: &[Setting] = &[
         default: "ByteArraySerializer",
         valid: Valid::Class(serdes::PACKAGE, serdes::SERIALIZERS),
         doc: "What makes bytes of values. Kafka has no default; without one the application hands bytes over.",
+    },
+    Setting {
+        name: "default.list.key.serde.inner",
+        default: "",
+        valid: Valid::Class(serdes::PACKAGE, serdes::ENTRIES),
+        doc: "What the entries of a ListSerializer of keys are of.",
+    },
+    Setting {
+        name: "default.list.value.serde.inner",
+        default: "",
+        valid: Valid::Class(serdes::PACKAGE, serdes::ENTRIES),
+        doc: "What the entries of a ListSerializer of values are of.",
     },
     Setting {
         name: "acks",
@@ -262,10 +274,10 @@ impl Settings {
     pub fn of(set: &VecMap<String, String>) -> Result<Settings, String> {
         set.iter().try_for_each(|(name, value)| check(name, value))?;
         let read = Reader { table: TABLE, set };
-        let serde = |name| Serde::of(read.text(name)).unwrap_or_default();
+        let serde = |part| serdes::serializer(read, part);
         let mut settings = Settings {
-            key_serializer: serde("key.serializer"),
-            value_serializer: serde("value.serializer"),
+            key_serializer: serde(Part::Key)?,
+            value_serializer: serde(Part::Value)?,
             acks: read.text("acks").parse().unwrap_or(-1),
             batch_size: read.number("batch.size") as usize,
             linger: read.millis("linger.ms"),
@@ -368,8 +380,7 @@ fn partitioner(read: Reader<'_>) -> Result<Class, String> {
         ("", "") => Ok(Class::BuiltIn),
         (_, "") if !is_table => Ok(Class::RoundRobin),
         (_, table) if is_table => {
-            let serializer = Serde::of(read.text("key.serializer")).unwrap_or_default();
-            Ok(Class::Table(Arc::new(Table::parse(table, serializer)?)))
+            Ok(Class::Table(Arc::new(Table::parse(table, serdes::serializer(read, Part::Key)?)?)))
         }
         _ => Err(format!("partitioner.table needs partitioner.class={TABLE_PARTITIONER}")),
     }
