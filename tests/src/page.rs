@@ -58,7 +58,7 @@ impl Page {
         bytes
     }
 
-    pub fn wait_for(&mut self, what: impl Fn(&View) -> bool) -> View {
+    pub fn wait_for(&mut self, mut what: impl FnMut(&View) -> bool) -> View {
         let begin = Instant::now();
         let mut last = self.view();
         while !what(&last) {
