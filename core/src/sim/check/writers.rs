@@ -213,7 +213,8 @@ pub(super) fn numbered<'a>(
         value = before;
     }
     let end = value.iter().rposition(|byte| *byte != b'.')? + 1;
-    let (name, number) = std::str::from_utf8(&value[..end]).ok()?.rsplit_once('-')?;
-    let number = number.parse().ok()?;
-    writers.get_entry_mut(name).map(|(name, writer)| (name, writer, number))
+    let dash = value[..end].iter().rposition(|byte| *byte == b'-')?;
+    let [name, number] = [&value[..dash], &value[dash + 1..end]].map(|part| std::str::from_utf8(part).ok());
+    let number = number?.parse().ok()?;
+    writers.get_entry_mut(name?).map(|(name, writer)| (name, writer, number))
 }
