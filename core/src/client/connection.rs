@@ -312,12 +312,13 @@ impl<T> Network<T> {
         patience: Duration,
         out: &mut Vec<Effect>,
     ) {
-        self.due.take();
         let link = &mut self.links[id.0];
         let correlation_id = link.correlation();
         if tag.is_some() {
-            let patience = patience.max(self.settings.request_timeout);
-            link.in_flight.push_back(InFlight { correlation_id, give_up: now + patience, tag });
+            let give_up = now + patience.max(self.settings.request_timeout);
+            link.in_flight.push_back(InFlight { correlation_id, give_up, tag });
+            let due = self.due.take().filter(|_| link.state == State::Ready);
+            self.due.set(due.map(|due| sooner(due, Some(give_up))));
         }
         let request = Request::boxed(api, version, correlation_id, Some(self.settings.client_id.clone()), body);
         out.push(Effect::Send { conn: link.conn, request });
@@ -365,9 +366,14 @@ impl<T> Network<T> {
         out: &mut Vec<Effect>,
     ) -> Option<Answer<T>> {
         let id = self.of(conn)?;
-        self.due.take();
         let link = &mut self.links[id.0];
-        match link.in_flight.pop_front() {
+        let answered = link.in_flight.pop_front();
+        if let (Some(answered), Some(due)) = (&answered, self.due.get())
+            && due == Some(answered.give_up)
+        {
+            self.due.take();
+        }
+        match answered {
             Some(InFlight { correlation_id: awaited, tag: Some(tag), .. }) if awaited == correlation_id => {
                 Some(Answer { link: id, version, body, tag })
             }

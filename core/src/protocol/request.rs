@@ -110,8 +110,8 @@ impl Request {
         body: RequestKind,
     ) -> Box<Request> {
         let batches = Vec::new();
-        let mut request =
-            Box::new(Request { api_key, version, correlation_id, client_id, len: 0, host: None, body, batches });
+        let request = Request { api_key, version, correlation_id, client_id, len: 0, host: None, body, batches };
+        let mut request = Box::write(Box::new_uninit(), request);
         let Request { len, body, batches, .. } = &mut *request;
         if let RequestKind::Produce(produce) = body {
             let mut budget = MAX_REQUEST_DECOMPRESSED_LEN;
