@@ -22,6 +22,9 @@ impl<T> Arrange<T> for [T] {
     }
 
     fn arrange_by(&mut self, mut compare: impl FnMut(&T, &T) -> Ordering) {
+        if self.len() < 2 {
+            return;
+        }
         let order = order(self.len(), &mut |one, other| compare(&self[one], &self[other]));
         apply(order, &mut |one, other| self.swap(one, other));
     }

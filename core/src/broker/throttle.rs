@@ -28,6 +28,11 @@ impl Throttle {
         }
     }
 
+    /// Nothing was counted lately: no rate is exceeded.
+    pub fn is_idle(&self) -> bool {
+        self.windows.is_empty()
+    }
+
     /// When the rate is no more than `bytes_per_second`; `None` where it is not more now.
     pub fn exceeded_until(&self, now: Instant, bytes_per_second: u64, settings: &BrokerSettings) -> Option<Instant> {
         if self.windows.is_empty() {

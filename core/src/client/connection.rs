@@ -12,6 +12,7 @@
 //! 3. Whoever sent a request gets its tag back exactly once: answered ([`Network::response`]) or lost
 //!    ([`Network::take_lost`]).
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use kafka_protocol::messages::api_versions_response::ApiVersion;
@@ -147,6 +148,8 @@ pub struct Network<T> {
     broken: bool,
     /// The newest features that a broker told of: their epoch, and the level of `transaction.version`.
     features: Option<(i64, i16)>,
+    /// The deadline, unless it is to be found out anew: it is asked for after every step.
+    due: Cell<Option<Option<Instant>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -193,7 +196,16 @@ pub struct Answer<T> {
 
 impl<T> Network<T> {
     pub fn new(settings: Settings, dice: Stream) -> Self {
-        Network { settings, links: Vec::new(), next_conn: 0, dice, lost: Vec::new(), broken: false, features: None }
+        Network {
+            settings,
+            links: Vec::new(),
+            next_conn: 0,
+            dice,
+            lost: Vec::new(),
+            broken: false,
+            features: None,
+            due: Cell::default(),
+        }
     }
 
     /// Its connections are told apart from those of others by their numbers, from `first` on.
@@ -233,6 +245,10 @@ impl<T> Network<T> {
     /// Whether requests can be sent now. If not, the connection is on its way, or will be after its back-off.
     pub fn connect(&mut self, now: Instant, id: LinkId, out: &mut Vec<Effect>) -> bool {
         let link = &mut self.links[id.0];
+        if link.state == State::Ready && link.wanted {
+            return true;
+        }
+        self.due.take();
         link.wanted = true;
         if let State::Down { until } = link.state
             && until <= now
@@ -299,17 +315,20 @@ impl<T> Network<T> {
         let link = &mut self.links[id.0];
         let correlation_id = link.correlation();
         if tag.is_some() {
-            let patience = patience.max(self.settings.request_timeout);
-            link.in_flight.push_back(InFlight { correlation_id, give_up: now + patience, tag });
+            let give_up = now + patience.max(self.settings.request_timeout);
+            link.in_flight.push_back(InFlight { correlation_id, give_up, tag });
+            let due = self.due.take().filter(|_| link.state == State::Ready);
+            self.due.set(due.map(|due| sooner(due, Some(give_up))));
         }
-        let request = Request::new(api, version, correlation_id, Some(self.settings.client_id.clone()), body);
-        out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
+        let request = Request::boxed(api, version, correlation_id, Some(self.settings.client_id.clone()), body);
+        out.push(Effect::Send { conn: link.conn, request });
     }
 
     pub fn opened(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Effect>) {
         if let Some(id) = self.of(conn)
             && let State::Connecting { .. } = self.links[id.0].state
         {
+            self.due.take();
             self.links[id.0].state = State::Handshaking;
             self.handshake(now, id, ApiKey::ApiVersions.valid_versions().max, out);
         }
@@ -317,6 +336,7 @@ impl<T> Network<T> {
 
     /// Nobody needs the link any more: its connection is closed, and how it failed before is forgotten.
     pub fn hang_up(&mut self, now: Instant, id: LinkId, out: &mut Vec<Effect>) {
+        self.due.take();
         let link = &mut self.links[id.0];
         if !matches!(link.state, State::Down { .. }) {
             out.push(Effect::Close { conn: link.conn });
@@ -347,7 +367,13 @@ impl<T> Network<T> {
     ) -> Option<Answer<T>> {
         let id = self.of(conn)?;
         let link = &mut self.links[id.0];
-        match link.in_flight.pop_front() {
+        let answered = link.in_flight.pop_front();
+        if let (Some(answered), Some(due)) = (&answered, self.due.get())
+            && due == Some(answered.give_up)
+        {
+            self.due.take();
+        }
+        match answered {
             Some(InFlight { correlation_id: awaited, tag: Some(tag), .. }) if awaited == correlation_id => {
                 Some(Answer { link: id, version, body, tag })
             }
@@ -378,7 +404,14 @@ impl<T> Network<T> {
     }
 
     /// Gives up what has waited too long, and opens what is wanted and may be tried again.
+    #[inline]
     pub fn poll(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.cut_and_open(now, out);
+        }
+    }
+
+    fn cut_and_open(&mut self, now: Instant, out: &mut Vec<Effect>) {
         for at in 0..self.links.len() {
             let link = &self.links[at];
             match link.state {
@@ -403,7 +436,17 @@ impl<T> Network<T> {
         std::mem::take(&mut self.broken)
     }
 
+    #[inline]
     pub fn deadline(&self) -> Option<Instant> {
+        if let Some(due) = self.due.get() {
+            return due;
+        }
+        let due = self.find_deadline();
+        self.due.set(Some(due));
+        due
+    }
+
+    fn find_deadline(&self) -> Option<Instant> {
         let of = |link: &Link<T>| match link.state {
             State::Down { until } => link.wanted.then_some(until),
             State::Connecting { give_up } => Some(give_up),
@@ -432,6 +475,7 @@ impl<T> Network<T> {
     }
 
     fn handshake(&mut self, now: Instant, id: LinkId, version: i16, out: &mut Vec<Effect>) {
+        self.due.take();
         let link = &mut self.links[id.0];
         link.versions = vec![(ApiKey::ApiVersions, version)];
         let correlation_id = link.correlation();
@@ -484,6 +528,7 @@ impl<T> Network<T> {
     }
 
     fn down(&mut self, now: Instant, id: LinkId) {
+        self.due.take();
         let link = &mut self.links[id.0];
         let wait = self.settings.reconnect_backoff.after(link.failures, &mut self.dice);
         link.failures += 1;

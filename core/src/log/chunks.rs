@@ -36,7 +36,8 @@ impl<T: Copy> Chunks<T> {
     }
 
     pub fn last(&self) -> Option<T> {
-        self.len().checked_sub(1).and_then(|at| self.get(at))
+        let of_full = || self.full.back().map(|chunk| chunk[CHUNK - 1]);
+        self.tail.last().copied().or_else(of_full)
     }
 
     pub fn push(&mut self, value: T) {

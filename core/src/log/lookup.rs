@@ -138,7 +138,7 @@ impl Log {
             return Found::Here(Ok(Slice::default()));
         }
         let ask = ReadAsk { offset, max_bytes, upper, min_one };
-        self.read_from(ask, self.walk_to_offset(offset, self.cursor_for(offset)))
+        self.read_from(ask, self.find_offset(offset))
     }
 
     /// The batch that holds `offset` (or the first one after it, where there is a gap).
@@ -148,7 +148,7 @@ impl Log {
         if !(self.log_start_offset()..self.end()).contains(&offset) {
             return Found::Here(Err(ErrorCode::OffsetOutOfRange));
         }
-        self.located(offset, self.walk_to_offset(offset, self.cursor_for(offset)))
+        self.located(offset, self.find_offset(offset))
     }
 
     /// Where to cut so that the log ends at `end`, before the batch that holds it; `None` where there is nothing at or

@@ -47,6 +47,10 @@ impl Newest {
 
     /// The batch that holds `offset`, or the first one after it. Only where the table covers the offset.
     pub fn at_offset(&self, offset: Offset) -> Option<Place> {
+        // Most read the newest batch.
+        if let Some(last) = self.last().filter(|last| last.base_offset <= offset) {
+            return (offset <= last.last_offset).then_some(last);
+        }
         self.places.get(self.places.partition_point(|place| place.last_offset < offset))
     }
 

@@ -57,7 +57,15 @@ impl Log {
         self.cursor(segment.base, segment.index.lookup(offset))
     }
 
-    /// To the batch that holds `offset` or the first after it, from a cursor before it.
+    /// To the batch that holds `offset` or the first after it.
+    pub(super) fn find_offset(&self, offset: Offset) -> Walked {
+        match self.newest.covers_offset(offset) {
+            true => self.newest.at_offset(offset).map_or(Walked::End, Walked::Hit),
+            false => self.walk(self.cursor_for(offset), None, |place| place.last_offset >= offset),
+        }
+    }
+
+    /// The same, from a cursor before it.
     pub(super) fn walk_to_offset(&self, offset: Offset, from: Cursor) -> Walked {
         if !self.newest.covers_offset(offset) {
             return self.walk(from, None, |place| place.last_offset >= offset);

@@ -233,6 +233,11 @@ fn take<'a>(input: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
 /// A zig-zag varint of at most five bytes; `None` where it does not end.
 #[inline]
 pub(crate) fn read_varint(input: &mut &[u8]) -> Option<i32> {
+    // Most are one byte.
+    if let [byte @ ..0x80, rest @ ..] = *input {
+        *input = rest;
+        return Some(i32::from(byte >> 1) ^ -i32::from(byte & 1));
+    }
     let mut value = 0_u32;
     for (index, &byte) in input.iter().take(5).enumerate() {
         value |= u32::from(byte & 0x7f) << (7 * index);

@@ -55,8 +55,8 @@ const BLOCK: usize = 64 << 10;
 pub(super) struct Disk {
     files: BTreeMap<String, Bytes>,
     logs: VecMap<String, LogFiles>,
-    /// Which directory a log of the running process is.
-    open: VecMap<LogId, String>,
+    /// Which directory a log of the running process is, and its place in `logs`.
+    open: VecMap<LogId, (String, usize)>,
     reads: VecDeque<(ReadId, Bytes)>,
     works: VecDeque<(WorkId, Job, Bytes)>,
     seals: VecDeque<WorkId>,
@@ -257,7 +257,20 @@ impl Disk {
             broken: None,
             failed: false,
         });
-        self.open.insert(log, directory);
+        self.open.insert(log, (directory, 0));
+        self.find_places();
+    }
+
+    /// `logs` has others than before.
+    fn find_places(&mut self) {
+        for (directory, place) in self.open.values_mut() {
+            // One that is not there has no place.
+            *place = self.logs.place_of(directory, *place).unwrap_or(usize::MAX);
+        }
+    }
+
+    fn files(&self, log: LogId) -> Option<&LogFiles> {
+        self.logs.value_at(self.open.get(&log)?.1)
     }
 
     /// Another log's directory stands where a new one is to be.
@@ -273,8 +286,9 @@ impl Disk {
 
     /// Gives the directory's name.
     pub fn remove(&mut self, log: LogId) -> Option<String> {
-        let directory = self.open.remove(&log)?;
+        let (directory, _) = self.open.remove(&log)?;
         self.logs.remove(&directory);
+        self.find_places();
         let inside = format!("{directory}/");
         self.files.retain(|file, _| !file.starts_with(&inside));
         Some(directory)
@@ -290,8 +304,8 @@ impl Disk {
 
     /// The bytes of an extent, as many of them as there are; a slice where they lie together.
     pub fn read(&self, extent: Extent) -> Bytes {
-        let find = || self.logs.get(self.open.get(&extent.log)?)?.segment(extent.segment);
-        find().map_or_else(Bytes::new, |segment| segment.read(extent.position, extent.len))
+        let segment = self.files(extent.log).and_then(|files| files.segment(extent.segment));
+        segment.map_or_else(Bytes::new, |segment| segment.read(extent.position, extent.len))
     }
 
     /// Gives when it has been read.
@@ -306,7 +320,7 @@ impl Disk {
     }
 
     pub fn directory(&self, log: LogId) -> Option<&str> {
-        self.open.get(&log).map(String::as_str)
+        self.open.get(&log).map(|(directory, _)| directory.as_str())
     }
 
     /// The process is gone: what it had not written is lost, what it had is there.
@@ -439,7 +453,7 @@ impl Disk {
     }
 
     fn files_mut(&mut self, log: LogId) -> Option<(&mut LogFiles, &mut Drive)> {
-        Some((self.logs.get_mut(self.open.get(&log)?)?, &mut self.drive))
+        Some((self.logs.value_at_mut(self.open.get(&log)?.1)?, &mut self.drive))
     }
 }
 

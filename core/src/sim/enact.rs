@@ -137,7 +137,7 @@ impl Simulation {
                     self.close(conn, 0);
                 }
             }
-            client::Effect::Report(report) => self.report(node, report),
+            client::Effect::Report(report) => self.report(node, &report),
         }
     }
 

@@ -9,7 +9,7 @@
 //! 3. A copy of a simulation is a checkpoint: it goes on exactly as the original does, and is cheap to make.
 //! 4. Nobody but the clock changes anything: [`Simulation::view`] and [`Simulation::detail`] only look.
 //!
-//! `network.rs` connections, `capacity.rs` how busy machines are | `disk.rs` what brokers write | `zookeeper.rs` the machine
+//! `agenda.rs` what comes next | `network.rs` connections, `capacity.rs` how busy machines are | `disk.rs` what brokers write | `zookeeper.rs` the machine
 //! with ZooKeeper | `strike.rs` whom a fault strikes, `fault.rs` what breaks then, `tally.rs` how often | `workload.rs` who
 //! is there and what they do, `application.rs` with two clients in one process | `admin.rs` makes the topics | `guest.rs` brings frames from outside | `enact.rs` effects,
 //! carried out | `observe.rs`, `check/` what must always hold |
@@ -17,6 +17,7 @@
 //! `history.rs` time travel | `scenario/` runs as texts and links | `search.rs` for what breaks an invariant
 
 mod admin;
+mod agenda;
 mod application;
 mod capacity;
 pub mod check;
@@ -38,8 +39,7 @@ pub mod trace;
 mod workload;
 pub mod zookeeper;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::broker::{self, Broker, BrokerConfig};
@@ -50,11 +50,12 @@ use crate::id::{BrokerId, ConnId, LogId};
 use crate::node::Node;
 use crate::protocol::cluster::Registration;
 use crate::rng::{Seed, Stream};
-use crate::time::{Duration, Instant, Now, Timestamp};
+use crate::time::{Duration, Instant, Now, Timestamp, sooner};
 
 use crate::vec_map::VecMap;
 use crate::view::{self, ReplicaView};
 use admin::Admin;
+use agenda::Agenda;
 use application::Passing;
 use check::{Checks, Violation};
 use disk::Disk;
@@ -78,8 +79,7 @@ pub struct Simulation {
     /// Events so far.
     event: u64,
     seed: Seed,
-    agenda: BinaryHeap<Reverse<Entry>>,
-    next_entry: u64,
+    agenda: Agenda,
     nodes: Vec<Slot>,
     names: VecMap<String, NodeId>,
     cluster: Arc<Cluster>,
@@ -189,14 +189,6 @@ enum Power {
     Off,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    at: Instant,
-    /// The order of what happens at one instant.
-    seq: u64,
-    what: What,
-}
-
 /// What can be on the agenda.
 #[derive(Clone, Copy, Debug)]
 enum What {
@@ -265,8 +257,7 @@ impl Simulation {
             now: Instant::ZERO,
             event: 0,
             seed,
-            agenda: BinaryHeap::new(),
-            next_entry: 0,
+            agenda: Agenda::default(),
             nodes: Vec::new(),
             names: VecMap::new(),
             network: Network::new(seed, cluster),
@@ -378,16 +369,15 @@ impl Simulation {
     pub fn step(&mut self, until: Instant) -> bool {
         loop {
             let action = self.actions.get(self.done).map(|timed| timed.at);
-            let entry = self.agenda.peek().map(|Reverse(entry)| entry.at);
-            match (action, entry) {
+            match (action, self.agenda.next()) {
                 (Some(at), next) if at <= until && next.is_none_or(|next| at <= next) => {
                     self.next_action();
                     return true;
                 }
                 (_, Some(at)) if at <= until => {
-                    let Some(Reverse(entry)) = self.agenda.pop() else { return false };
+                    let Some((_, what)) = self.agenda.pop() else { return false };
                     self.now = at;
-                    if self.happen(entry.what) {
+                    if self.happen(what) {
                         self.event += 1;
                         self.act_late();
                         return true;
@@ -404,8 +394,7 @@ impl Simulation {
     /// When something next happens, or seems to.
     pub(crate) fn next(&self) -> Option<Instant> {
         let action = self.actions.get(self.done).map(|timed| timed.at);
-        let entry = self.agenda.peek().map(|Reverse(entry)| entry.at);
-        action.into_iter().chain(entry).min()
+        sooner(action, self.agenda.next())
     }
 
     /// Runs on to `until`, or until `max_events` more have happened; gives how many did.
@@ -547,11 +536,17 @@ impl Simulation {
         let mut out = std::mem::take(&mut self.scratch.client);
         client.app.step(now, event, &mut out);
         for effect in &mut out {
-            let effect = std::mem::replace(effect, client::Effect::Report(client::Report::Closed));
             if self.trace.is_on() {
-                self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', &effect);
+                self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', effect);
             }
-            self.enact_client(node, effect);
+            match effect {
+                // Most are reports, which nobody has to own.
+                client::Effect::Report(report) => self.report(node, report),
+                effect => {
+                    let effect = std::mem::replace(effect, client::Effect::Close { conn: ConnId::default() });
+                    self.enact_client(node, effect);
+                }
+            }
         }
         out.clear();
         self.scratch.client = out;
@@ -583,9 +578,7 @@ impl Simulation {
     }
 
     fn schedule(&mut self, at: Instant, what: What) {
-        let seq = self.next_entry;
-        self.next_entry += 1;
-        self.agenda.push(Reverse(Entry { at, seq, what }));
+        self.agenda.push(at, what);
     }
 
     /// What that node's clocks show.
@@ -733,25 +726,5 @@ impl Clone for Scratch {
     /// Sinks are empty between two events.
     fn clone(&self) -> Self {
         Scratch::default()
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.seq == other.seq
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.seq).cmp(&(other.at, other.seq))
     }
 }

@@ -51,6 +51,8 @@ const RETRANSMISSIONS: u32 = 8;
 pub(super) const SYN_RETRIES: u32 = 6;
 /// Bytes of a message besides its record batches, about.
 const ENVELOPE: u64 = 150;
+/// Connections whose places are remembered.
+const PLACES: usize = 64;
 /// What a message to the same machine takes.
 const LOOPBACK: Duration = Duration::from_micros(20);
 
@@ -67,8 +69,8 @@ pub struct Network {
     holds: VecMap<(NodeId, NodeId), Duration>,
     capacities: Capacities,
     connections: VecMap<ConnId, Box<Connection>>,
-    /// Where in there somebody looked last: most look there again.
-    place: usize,
+    /// Where in there they were found last, by the last bits of their numbers: most are still there.
+    places: [usize; PLACES],
     /// Between brokers, by the pair in order.
     peers: VecMap<(NodeId, NodeId), ConnId>,
     next_conn: u64,
@@ -247,7 +249,7 @@ impl Network {
             holds: VecMap::new(),
             capacities: Capacities::new(cluster.capacity),
             connections: VecMap::default(),
-            place: 0,
+            places: [0; PLACES],
             peers: VecMap::new(),
             next_conn: 0,
             next_message: 0,
@@ -289,13 +291,14 @@ impl Network {
     }
 
     pub(super) fn get(&self, conn: ConnId) -> Option<&Connection> {
-        let place = self.connections.place_of(&conn, self.place)?;
+        let place = self.connections.place_of(&conn, self.places[conn.0 as usize % PLACES])?;
         self.connections.value_at(place).map(|connection| &**connection)
     }
 
     pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
-        self.place = self.connections.place_of(&conn, self.place)?;
-        self.connections.value_at_mut(self.place).map(|connection| &mut **connection)
+        let place = &mut self.places[conn.0 as usize % PLACES];
+        *place = self.connections.place_of(&conn, *place)?;
+        self.connections.value_at_mut(*place).map(|connection| &mut **connection)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection)> {
@@ -313,8 +316,9 @@ impl Network {
     pub(super) fn send(&mut self, now: Instant, conn: ConnId, side: usize, body: Body) -> Option<(Instant, Arrival)> {
         let latency = self.latency;
         let loss_per_million = self.loss_per_million;
-        self.place = self.connections.place_of(&conn, self.place)?;
-        let connection = self.connections.value_at_mut(self.place)?;
+        let place = &mut self.places[conn.0 as usize % PLACES];
+        *place = self.connections.place_of(&conn, *place)?;
+        let connection = self.connections.value_at_mut(*place)?;
         let (from, to) = (connection.ends[side].node, connection.ends[1 - side].node);
         let pipe = &mut connection.pipes[side];
         let mut delay = pipe.delay(latency, loss_per_million);

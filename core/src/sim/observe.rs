@@ -21,9 +21,9 @@ use crate::zookeeper::txn::{self, LOG_HEADER, Txn};
 const FENCED: [&str; 2] = ["ProducerFencedException", "InvalidProducerEpochException"];
 
 impl Simulation {
-    pub(super) fn report(&mut self, node: NodeId, report: client::Report) {
+    pub(super) fn report(&mut self, node: NodeId, report: &client::Report) {
         let slot = &self.nodes[node.0 as usize];
-        if let Some((level, text)) = story::of_report(&report) {
+        if let Some((level, text)) = story::of_report(report) {
             self.story.say(self.now, &slot.name, level, text);
         }
         let alone = match &slot.actor {
@@ -33,15 +33,15 @@ impl Simulation {
             },
             Actor::Broker(_) | Actor::ZooKeeper(_) => false,
         };
-        if self.checks.groups().knows(&report) {
+        if self.checks.groups().knows(report) {
             let groups = self.groups();
             let members = || groups.iter().flat_map(|group| &group.members);
             let is_member =
                 |name: &str| members().any(|member| member.id == name || member.instance_id.as_deref() == Some(name));
-            self.checks.groups_mut().assigned_again(&report, is_member);
+            self.checks.groups_mut().assigned_again(report, is_member);
         }
         let before = self.checks.violations().len();
-        self.checks.report(self.now, self.said, &self.nodes[node.0 as usize].name, alone, &report);
+        self.checks.report(self.now, self.said, &self.nodes[node.0 as usize].name, alone, report);
         self.tell_violations(before);
         // Most tell of single records, and mean no more than that.
         if matches!(
@@ -51,9 +51,9 @@ impl Simulation {
             return;
         }
         let name = self.nodes[node.0 as usize].name.clone();
-        self.count_in_tally(&name, &report);
-        self.pass_on(node, &report);
-        if report == client::Report::Closed {
+        self.count_in_tally(&name, report);
+        self.pass_on(node, report);
+        if *report == client::Report::Closed {
             if let Err(why) = self.stop_client(node) {
                 self.story.say(self.now, &name, Level::Bad, why);
             }

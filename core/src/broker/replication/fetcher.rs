@@ -163,6 +163,15 @@ impl Fetcher {
         self.resting.first().filter(|_| free).map(|(until, _)| *until)
     }
 
+    /// What it asks next depends on what was asked, and on what is being written or cut; and there is nothing else to do.
+    fn waits(&self) -> bool {
+        let cuts = self.busy.is_empty() && self.ready(|progress| progress == Progress::Truncating).next().is_some();
+        (self.asked.is_some() || !self.busy.is_empty())
+            && self.resting.is_empty()
+            && !self.partitions.is_empty()
+            && !cuts
+    }
+
     /// The log is being written or cut.
     pub fn engage(&mut self, log: LogId) {
         self.busy.insert(log);
@@ -398,6 +407,9 @@ impl Broker {
         wants: &mut Vec<client::Effect>,
         out: &mut Vec<Effect>,
     ) {
+        if self.follower_throttle.is_idle() && self.replication.fetchers.get(&leader).is_some_and(Fetcher::waits) {
+            return;
+        }
         self.cut_without_epochs(now, leader, out);
         let own = self.id();
         let (replication, slots) = (&mut self.replication, &self.partitions);

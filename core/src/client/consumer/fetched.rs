@@ -20,8 +20,9 @@ pub struct Fetched {
     /// Which position.
     pub position: usize,
     pub records: VecDeque<Record>,
-    /// From which offset on they were written in which leader epoch, and whose time they bear.
-    epochs: VecDeque<(Offset, LeaderEpoch, TimestampType)>,
+    /// In which leader epoch the first of them was written, and whose time it bears; then from which offset on it is another.
+    written: Option<(LeaderEpoch, TimestampType)>,
+    changes: VecDeque<(Offset, LeaderEpoch, TimestampType)>,
     /// The position after the last of them: a batch may end with offsets that hold no record.
     pub next_offset: Offset,
     /// Why nothing after it can be read, if so.
@@ -34,18 +35,18 @@ impl Fetched {
     /// In which epoch the record at `offset` was written; offsets must not fall from call to call.
     pub fn epoch_of(&mut self, offset: Offset) -> LeaderEpoch {
         self.forget_before(offset);
-        self.epochs.front().map_or(-1, |(_, epoch, _)| *epoch)
+        self.written.map_or(-1, |(epoch, _)| epoch)
     }
 
     /// Whose time the record at `offset` bears; likewise.
     pub fn timestamp_type_of(&mut self, offset: Offset) -> TimestampType {
         self.forget_before(offset);
-        self.epochs.front().map_or(TimestampType::CreateTime, |(.., of)| *of)
+        self.written.map_or(TimestampType::CreateTime, |(_, of)| of)
     }
 
     fn forget_before(&mut self, offset: Offset) {
-        while self.epochs.get(1).is_some_and(|(from, ..)| *from <= offset) {
-            self.epochs.pop_front();
+        while let Some((_, epoch, of)) = self.changes.pop_front_if(|(from, ..)| *from <= offset) {
+            self.written = Some((epoch, of));
         }
     }
 }
@@ -114,7 +115,8 @@ pub fn decode(
     let mut fetched = Fetched {
         position: index,
         records: VecDeque::new(),
-        epochs: VecDeque::new(),
+        written: None,
+        changes: VecDeque::new(),
         next_offset: offset,
         broken: None,
         poison: None,
@@ -158,9 +160,11 @@ pub fn decode(
             }
         }
         let written = (header.partition_leader_epoch, header.timestamp_type());
-        if fetched.epochs.back().is_none_or(|(_, epoch, of)| (*epoch, *of) != written) {
-            fetched.epochs.reserve_exact(1);
-            fetched.epochs.push_back((header.base_offset, written.0, written.1));
+        let last = fetched.changes.back().map(|(_, epoch, of)| (*epoch, *of));
+        match last.or(fetched.written) {
+            None => fetched.written = Some(written),
+            Some(last) if last == written => {}
+            Some(_) => fetched.changes.push_back((header.base_offset, written.0, written.1)),
         }
         fetched.next_offset = header.next_offset();
     }

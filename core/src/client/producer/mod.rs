@@ -374,7 +374,9 @@ impl Producer {
             None => partitioner.partition(&self.settings, &record, &topic.partitions, queues, &mut self.dice),
         };
         // One that is not there is waited for, as Kafka's client does.
-        self.accumulator.topic(name, count.max(partition + 1));
+        if partition >= count {
+            self.accumulator.topic(name, partition + 1);
+        }
         let id = QueueId { topic: at, partition };
         let mut joins = || match &mut self.sender.transactions {
             Some(manager) => manager.add_partition(id, &format_args!("{}-{partition}", name.0)),

@@ -225,8 +225,8 @@ impl Sender {
             };
             let hurry = hurry || around.accumulator.is_flushed(queue);
             let ready = queue.ready_at(around.settings, epoch, hurry).is_some_and(|at| at <= around.now);
-            let held = queue.first().is_some_and(|first| self.holds(id, first));
-            if ready && !queue.muted && !held && !links.contains(&link) {
+            let is_held = || queue.first().is_some_and(|first| self.holds(id, first));
+            if ready && !queue.muted && !links.contains(&link) && !is_held() {
                 links.push(link);
             }
         }

@@ -57,7 +57,9 @@ impl Serializer {
                 }),
             };
             let value = numbered(value, number, &mut self.value, |value| {
-                let _ = write!(value, "{name}-{number}");
+                value.extend_from_slice(name.as_bytes());
+                value.push(b'-');
+                write_decimal(value, number);
                 if value.len() < settings.value_size {
                     value.resize(settings.value_size, b'.');
                 }
@@ -84,6 +86,19 @@ fn numbered(serde: Serde, number: u64, room: &mut Vec<u8>, text: impl FnOnce(&mu
         text(room);
     }
     Some(room)
+}
+
+/// What `write!` does, for every record.
+fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let place = out.len();
+    loop {
+        out.push(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out[place..].reverse();
 }
 
 /// What somebody chose as bytes.

@@ -170,7 +170,7 @@ impl Checks {
             Report::Acked { offset: -1, .. } => {}
             Report::Acked { topic, partition, sequence, offset, .. } => {
                 let Some(place) = self.place(topic, *partition) else { return };
-                self.writers.get_mut(name).into_iter().for_each(|writer| writer.acked(*sequence, place, *offset));
+                of_client(&mut self.writers, name).into_iter().for_each(|it| it.acked(*sequence, place, *offset));
                 let ledger = &mut self.ledgers[place];
                 // The acknowledgement was on its way while the record was lost.
                 if ledger.is_torn(said, *offset) {
@@ -215,7 +215,7 @@ impl Checks {
                 }
                 let expected = *next;
                 *next = offset + 1;
-                let committed = self.readers.get(name).copied().unwrap_or(false);
+                let committed = of_client(&mut self.readers, name).is_some_and(|committed| *committed);
                 let deleted = *offset > ledger.deleted && ledger.deleted > 0;
                 let verdicts = [
                     consistent_read::check(ledger, &received, hash),
@@ -225,9 +225,7 @@ impl Checks {
                     if committed { g1a::by_log(ledger, &received, name) } else { Ok(()) },
                     if committed { g1b::by_log(ledger, &received, name) } else { Ok(()) },
                 ];
-                for verdict in verdicts {
-                    self.judge(at, verdict);
-                }
+                self.judge_all(at, verdicts);
                 self.numbered(at, place, &received, (name, committed), value.as_deref());
                 let (ledgers, index) = (&self.ledgers, &self.index);
                 // What groups had committed may be gone, as Kafka allows it.
@@ -249,7 +247,7 @@ impl Checks {
                 }
             }
             Report::Sent { sequence, .. } | Report::Failed { sequence, partition: -1, .. } => {
-                self.writers.get_mut(name).into_iter().for_each(|writer| writer.sent(*sequence));
+                of_client(&mut self.writers, name).into_iter().for_each(|writer| writer.sent(*sequence));
             }
             Report::Renumbered { sequences, .. } => {
                 self.writers.get_mut(name).into_iter().for_each(|writer| writer.renumbered(sequences));
@@ -374,9 +372,7 @@ impl Checks {
             }
             _ => Ok(()),
         };
-        for verdict in [aborted, open, twice] {
-            self.judge(at, verdict);
-        }
+        self.judge_all(at, [aborted, open, twice]);
     }
 
     /// More of a partition is committed.
@@ -442,6 +438,14 @@ impl Checks {
         self.index.get(topic)?.get(usize::try_from(partition).ok()?).copied()
     }
 
+    /// Almost always all of them are well.
+    #[inline]
+    fn judge_all<const N: usize>(&mut self, at: Instant, verdicts: [Verdict; N]) {
+        if verdicts.iter().any(Result::is_err) {
+            verdicts.into_iter().filter_map(Result::err).for_each(|breach| self.breached(at, breach));
+        }
+    }
+
     #[inline]
     fn judge(&mut self, at: Instant, verdict: Verdict) {
         if let Err(breach) = verdict {
@@ -476,8 +480,24 @@ fn lost_transactions(ledgers: &[Ledger], index: &Index, place: usize) -> Option<
     }
 }
 
+/// A client's place, found by the name's own address: there is one of each most often, and looks cost less than letters.
+fn place_of<V>(clients: &VecMap<Arc<str>, V>, name: &Arc<str>) -> Option<usize> {
+    clients.keys().position(|known| Arc::ptr_eq(known, name))
+}
+
+/// What is known of that client.
+fn of_client<'a, V>(clients: &'a mut VecMap<Arc<str>, V>, name: &Arc<str>) -> Option<&'a mut V> {
+    match place_of(clients, name) {
+        Some(place) => clients.value_at_mut(place),
+        None => clients.get_mut(name),
+    }
+}
+
 fn next<'a>(next: &'a mut Next, name: &Arc<str>, topic: &TopicName, partition: i32) -> &'a mut Offset {
-    let topics = next.get_or_insert_entry(name, || (name.clone(), VecMap::default()));
+    let topics = match place_of(next, name) {
+        Some(place) => next.value_at_mut(place).expect("it has that place"),
+        None => next.get_or_insert_entry(name, || (name.clone(), VecMap::default())),
+    };
     let offsets = topics.get_or_insert_entry(topic, || (topic.clone(), Vec::new()));
     let place = partition as usize;
     if offsets.len() <= place {

@@ -142,7 +142,7 @@ impl Checks {
             let epoch_before = replica.process.as_ref().map(|before| before.epoch);
             let now = replica.process.get_or_insert_default();
             let believes = now.set(partition) || epoch_before.is_none();
-            let leads = now.leads;
+            let (leads, epoch) = (now.leads, now.epoch);
             if changes {
                 let now = now.clone();
                 let verdict = monotonic_epochs::believed(ledger, id, epoch_before, &now);
@@ -161,33 +161,42 @@ impl Checks {
             self.judge_once(at, place, stable);
             let ledger = &mut self.ledgers[place];
             // A log that has only grown breaks nothing.
-            if !believes && !is_shorter && !ledger.is_lossy() {
+            let is_lossy = ledger.is_lossy();
+            if !believes && !is_shorter && !is_lossy {
                 continue;
             }
+            // What a follower learns of the high watermark its own log alone answers for.
+            let learns = !leads && !changes && !is_shorter && !is_lossy;
             let chosen = ledger.authority.as_ref().map(|authority| (authority.leader, authority.leader_epoch));
-            let replica = ledger.replica(id);
-            let leads = replica.process.as_ref().filter(|process| process.leads).map(|process| (id, process.epoch));
-            if changes && leads.is_some() && leads == chosen {
+            if changes && leads && chosen == Some((id, epoch)) {
                 // What was given up, it may have after all.
+                let replica = ledger.replica(id);
                 replica.trust();
+                if replica.is_lossy() {
+                    let lost = no_committed_record_lost::led(ledger, at, id);
+                    self.lose(at, place, lost);
+                }
             }
-            if changes && leads.is_some() && leads == chosen && replica.is_lossy() {
-                let lost = no_committed_record_lost::led(&mut self.ledgers[place], at, id);
-                self.lose(at, place, lost);
+            if leads {
+                self.commit(at, place, id);
             }
-            self.commit(at, place, id);
             let matches = log_matching::check(&self.ledgers[place], id);
             self.judge_once(at, place, matches);
-            self.look(at, place);
+            if learns {
+                // More may have been promised since.
+                let complete = leader_completeness::check(&self.ledgers[place]);
+                self.judge_once(at, place, complete);
+            } else {
+                self.look(at, place);
+            }
         }
     }
 
-    /// A leader's high watermark may have risen.
+    /// The high watermark of a broker that believes to lead may have risen.
     fn commit(&mut self, at: Instant, place: usize, id: BrokerId) {
         let ledger = &mut self.ledgers[place];
-        let leads = ledger.replicas.get(&id).and_then(|replica| replica.process.as_ref()).is_some_and(|it| it.leads);
         let end = ledger.truth.end();
-        if leads && ledger.commit(id) && ledger.truth.end() > end {
+        if ledger.commit(id) && ledger.truth.end() > end {
             let ledger = &mut self.ledgers[place];
             let committed = ledger.transactions.committed(at, &ledger.truth, end);
             let lost = no_committed_record_lost::committed(ledger);

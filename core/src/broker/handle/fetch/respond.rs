@@ -54,7 +54,8 @@ impl Broker {
                 self.leader_throttle.record(self.now.instant, bytes, &self.settings);
             }
         }
-        let response = Response { version: asked.version, body: Box::new(body.into()), records };
+        let body = Box::write(Box::new_uninit(), body.into());
+        let response = Response { version: asked.version, body, records };
         out.push(Effect::Reply { ticket: asked.ticket, response });
     }
 
