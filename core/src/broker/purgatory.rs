@@ -15,7 +15,7 @@
 //! 3. A ticket in a queue whose request is no longer parked is skipped when it comes up; a parked fetch or delete is in
 //!    the watch list of each of its logs, and leaves them all when it is taken.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::handle::{
     delete_records::Deleting, fetch::Fetching, list_offsets::Listing, produce::Producing, write_txn_markers::Marking,
@@ -103,8 +103,8 @@ pub struct Purgatory {
     /// By connection, which has few; an entry stays until the connection is closed.
     parked: VecMap<ConnId, VecMap<u64, Parked>>,
     waiting: usize,
-    /// When to give up. Most are put at the end, and taken near the front.
-    deadlines: VecSet<(Instant, Ticket)>,
+    /// When to give up.
+    deadlines: BTreeSet<(Instant, Ticket)>,
     logs: LogTable<Queues>,
     reading: VecMap<ReadId, Reading>,
     next_read: u64,
