@@ -232,7 +232,7 @@ fn producer(bootstrap: &str, idempotence: bool, acknowledged: Acknowledged) -> T
         .unwrap()
 }
 
-/// Sends numbers, one a millisecond; gives how many. With `acknowledged`, a partition's next waits for the one before: where a
+/// Sends numbers, at most one a millisecond; gives how many. With `acknowledged`, a partition's next waits for the one before: where a
 /// leader goes while a request is on its way, librdkafka waits for that one's fate before it writes to the next leader with
 /// idempotence alone (`rd_kafka_toppar_producer_serve`), whatever `max.in.flight.requests.per.connection` says.
 fn send(producer: &ThreadedProducer<Acknowledged>, over: &AtomicBool, acknowledged: Option<&Acknowledged>) -> u64 {

@@ -223,6 +223,15 @@ impl Broker {
     pub(super) fn flushed(&mut self, now: Now, log: LogId, (end, truncations): (Offset, u32), out: &mut Vec<Effect>) {
         let Some(partition) = self.partition_mut(log) else { return };
         partition.log.flushed(now, end, truncations);
+        self.go_on_flushing(now, log, out);
+    }
+
+    /// More of the log is flushed, or it was cut, or begun anew: a stop may have to wait for it no longer.
+    pub(super) fn go_on_flushing(&mut self, now: Now, log: LogId, out: &mut Vec<Effect>) {
+        if !matches!(self.chores.stop, Some(Stop::Flushing { .. })) {
+            return;
+        }
+        let Some(partition) = self.partition_mut(log) else { return };
         let (flushed, end) = (partition.log.recovery_point(), partition.log.end());
         let Some(Stop::Flushing { waiting }) = &mut self.chores.stop else { return };
         let Some(asked) = waiting.get_mut(&log) else { return };

@@ -28,7 +28,7 @@ impl Throttle {
         }
     }
 
-    /// Nothing was counted lately: no rate is exceeded.
+    /// Nothing was counted yet: no rate is exceeded.
     pub fn is_idle(&self) -> bool {
         self.windows.is_empty()
     }

@@ -125,7 +125,7 @@ pub(super) fn read(of: Serde, bytes: &[u8]) -> Result<String, Exception> {
         }
         let length =
             usize::try_from(length).map_err(|_| Exception::new("NegativeArraySizeException", length.to_string()))?;
-        // Kafka fills up with zeros what is not there, but for an entry of which there is nothing.
+        // Kafka takes a last entry of which something is there, and fills it up with zeros, however long it says that it is.
         if rest.is_empty() || length > rest.len() {
             return Err(serialization("End of the stream was reached prematurely".to_owned()));
         }

@@ -217,11 +217,11 @@ pub(super) fn deserializer(read: Reader<'_>, part: Part) -> Result<Serde, String
             "Not able to determine the {what} because it was neither passed via the constructor nor set in the config."
         )
     };
-    let serde = named(read, part, "deserializer").ok_or_else(|| why("inner serde class"))?;
-    match serde {
-        Serde::List(_) if read.text(&format!("default.list.{part}.serde.type")).is_empty() => Err(why("list class")),
-        serde => Ok(serde),
+    let is_list = short(read.text(&format!("{part}.deserializer"))) == "ListDeserializer";
+    if is_list && read.text(&format!("default.list.{part}.serde.type")).is_empty() {
+        return Err(why("list class"));
     }
+    named(read, part, "deserializer").ok_or_else(|| why("inner serde class"))
 }
 
 fn named(read: Reader<'_>, part: Part, kind: &str) -> Option<Serde> {

@@ -41,7 +41,8 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>, page: Option<Path
             response.headers_mut().insert("ottla-server", HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
             response
         }))
-        .layer(middleware::from_fn_with_state(Arc::new(guard::Guard::of(&server)), guard::check));
+        .layer(middleware::from_fn_with_state(Arc::new(guard::Guard::of(&server)), guard::check))
+        .layer(middleware::from_fn(patience::heard));
     let listener = Patient { listener, patience: PATIENCE };
     if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<Asker>()).await {
         tracing::error!(%error, "the page is gone");

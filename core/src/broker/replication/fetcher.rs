@@ -165,11 +165,11 @@ impl Fetcher {
 
     /// What it asks next depends on what was asked, and on what is being written or cut; and there is nothing else to do.
     fn waits(&self) -> bool {
-        let cuts = self.busy.is_empty() && self.ready(|progress| progress == Progress::Truncating).next().is_some();
+        let cuts = || self.ready(|progress| progress == Progress::Truncating).next().is_some();
         (self.asked.is_some() || !self.busy.is_empty())
             && self.resting.is_empty()
             && !self.partitions.is_empty()
-            && !cuts
+            && !(self.busy.is_empty() && cuts())
     }
 
     /// The log is being written or cut.

@@ -104,6 +104,7 @@ impl Broker {
             self.save_high_watermarks(out);
         }
         self.replay_producers(now, log, out);
+        self.go_on_flushing(now, log, out);
         // Whoever reads here may have read what is gone.
         self.wake_fetches(log, out);
     }

@@ -240,6 +240,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
         pass: Pass { next: 0, left: 0, min_one: true, urgent: false, last: false, resumed: false },
         asked,
     };
+    // Written where it lies: it is large.
     let mut fetching = Box::write(Box::new_uninit(), fetching);
     fetching.begin_pass(body.max_wait_ms <= 0);
     broker.pass(fetching, out);
