@@ -92,7 +92,7 @@ enum Process {
     Down(Box<BrokerView>),
 }
 
-struct Running {
+pub struct Running {
     handle: Handle,
     listening: Listening,
     paused: bool,
@@ -328,16 +328,18 @@ impl Host {
         }
     }
 
-    /// As [`stop`](Self::stop), whatever ails it and however long it takes; done already where it does not run.
-    pub async fn finish(&self) -> anyhow::Result<()> {
-        if self.broker().is_none() {
-            return Ok(());
-        }
+    /// Tells it that all brokers stop, so that there is nobody to hand anything to; `None` where it does not run. What ails it
+    /// ends.
+    pub fn stop_with_all(&self) -> Option<Running> {
         self.ail(|ailments| ailments.slow_disk = Duration::ZERO);
         self.resume();
-        let running = self.take()?;
-        // All of them stop: there is nobody to hand anything to.
+        let running = self.take().ok()?;
         let _ = running.handle.send(Inbox::Event(Event::Stop { controlled: false }));
+        Some(running)
+    }
+
+    /// Waits until it has stopped, however long that takes.
+    pub async fn finish(&self, running: Running) -> anyhow::Result<()> {
         self.stopped(running.ended.await?, running.listening).await
     }
 

@@ -348,10 +348,12 @@ fn announce(page: SocketAddr, server: &Server, given: Option<&Path>, data: &Path
 async fn stop(server: Arc<Server>, data: &Path, mut signals: Signals) -> anyhow::Result<()> {
     let all = async {
         let _acting = server.acting.lock().await;
+        // All of them hear of it before the first has gone.
+        let running = server.hosts.iter().map(Host::stop_with_all).collect::<Vec<_>>();
         let mut ends = JoinSet::new();
-        for index in 0..server.hosts.len() {
-            let server = server.clone();
-            ends.spawn(async move { server.hosts[index].finish().await });
+        for (index, running) in running.into_iter().enumerate() {
+            let (server, Some(running)) = (server.clone(), running) else { continue };
+            ends.spawn(async move { server.hosts[index].finish(running).await });
         }
         let failed = ends.join_all().await.into_iter().filter_map(Result::err);
         let failed = failed.map(|error| format!("{error:#}")).collect::<Vec<_>>();

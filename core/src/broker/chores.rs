@@ -249,6 +249,10 @@ impl Broker {
             return;
         }
         self.retire();
+        if !controlled {
+            // Or it would take the others out of every ISR while they stop, and be left as the only one that may lead.
+            self.resign(now, out);
+        }
         self.chores.stop = Some(Stop::Handing { until: now.instant + HAND_OVER });
         let hands_over = controlled && self.settings.controlled_shutdown_enable && self.membership.is_member();
         if !(hands_over && self.hand_over(now, out)) {

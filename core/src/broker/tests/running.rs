@@ -131,7 +131,9 @@ fn a_stop_flushes_everything_then_saves_the_checkpoints_then_ends() {
     room.create("orders", &[]);
     room.produce("orders", 1, &batch(&["a"]));
     room.slow = true;
+    assert!(room.broker.controller.is_some());
     room.step(Event::Stop { controlled: false });
+    assert!(room.broker.controller.is_none(), "it would shrink every ISR to itself while the others stop");
     assert!(room.others.is_empty());
     room.catch_up();
     assert!(matches!(room.others[..], [Effect::Stopped]));
