@@ -320,8 +320,8 @@ impl<T> Network<T> {
             let due = self.due.take().filter(|_| link.state == State::Ready);
             self.due.set(due.map(|due| sooner(due, Some(give_up))));
         }
-        let request = Request::boxed(api, version, correlation_id, Some(self.settings.client_id.clone()), body);
-        out.push(Effect::Send { conn: link.conn, request });
+        let request = Request::new(api, version, correlation_id, Some(self.settings.client_id.clone()), body);
+        out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
     }
 
     pub fn opened(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Effect>) {

@@ -24,21 +24,21 @@ pub(super) fn put(of: Serde, text: &str, out: &mut Vec<u8>) -> Option<()> {
         Value::String(text) => Some(Some(text)),
         number_or_truth => Some(Some(number_or_truth.to_string())),
     });
-    put_entries(of, &entries.collect::<Option<Vec<_>>>()?, out)
+    let entries = entries.collect::<Option<Vec<_>>>()?;
+    put_entries(of, &entries, |text, out| of.put(text.as_bytes(), out), out)
 }
 
 /// A list of that number alone.
 pub(super) fn put_number(of: Serde, number: u64, out: &mut Vec<u8>) {
-    let entry = match of {
-        Serde::Void => None,
-        Serde::Boolean => Some((number % 2 == 1).to_string()),
-        Serde::Uuid => Some(uuid::Uuid::from_u128(number.into()).to_string()),
-        _ => Some(number.to_string()),
+    let put = |number: &u64, out: &mut Vec<u8>| {
+        if !of.number(*number, out) {
+            out.extend(number.to_string().bytes());
+        }
+        Some(())
     };
-    // A number that is too large for its class has no entry.
-    if put_entries(of, &[entry], out).is_none() {
-        let _ = put_entries(of, &[], out);
-    }
+    // There is but one value of a Void.
+    let entry = (of != Serde::Void).then_some(number);
+    put_entries(of, &[entry], put, out).expect("a number is of every class");
 }
 
 /// The entries, if the text is a list.
@@ -46,7 +46,12 @@ pub(super) fn entries(text: &str) -> Option<Vec<Value>> {
     serde_json::from_str(text).ok()
 }
 
-fn put_entries(of: Serde, entries: &[Option<String>], out: &mut Vec<u8>) -> Option<()> {
+fn put_entries<T>(
+    of: Serde,
+    entries: &[Option<T>],
+    put: impl Fn(&T, &mut Vec<u8>) -> Option<()>,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let begin = out.len();
     let int = |number: usize, out: &mut Vec<u8>| out.extend((number as i32).to_be_bytes());
     let is_fixed = fixed(of).is_some();
@@ -61,10 +66,9 @@ fn put_entries(of: Serde, entries: &[Option<String>], out: &mut Vec<u8>) -> Opti
         match entry {
             None if is_fixed => {}
             None => out.extend(NULL.to_be_bytes()),
-            Some(text) => {
+            Some(entry) => {
                 let at = out.len();
-                let done = of.put(text.as_bytes(), out);
-                if done.is_none() {
+                if put(entry, out).is_none() {
                     out.truncate(begin);
                     return None;
                 }
@@ -125,7 +129,7 @@ pub(super) fn read(of: Serde, bytes: &[u8]) -> Result<String, Exception> {
         }
         let length =
             usize::try_from(length).map_err(|_| Exception::new("NegativeArraySizeException", length.to_string()))?;
-        // Kafka takes a last entry of which something is there, and fills it up with zeros, however long it says that it is.
+        // Kafka fills a last entry up with zeros where some of it is there, however long it says that it is: here it is refused.
         if rest.is_empty() || length > rest.len() {
             return Err(serialization("End of the stream was reached prematurely".to_owned()));
         }
@@ -204,6 +208,21 @@ mod tests {
         for wrong in ["1", "[1", "[1.5]", "[[1]]", "{}", "[\"x\"]", "[true]", ""] {
             let mut out = vec![7];
             assert_eq!((put(Serde::Integer, wrong, &mut out), &out[..]), (None, &[7][..]), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_numbered_record_is_a_list_of_its_number() {
+        for (of, read_back) in [
+            (Serde::Integer, "[3]"),
+            (Serde::String, "[\"3\"]"),
+            (Serde::Boolean, "[true]"),
+            (Serde::Uuid, "[\"00000000-0000-0000-0000-000000000003\"]"),
+            (Serde::Void, "[null]"),
+        ] {
+            let mut out = Vec::new();
+            put_number(of, 3, &mut out);
+            assert_eq!(read(of, &out).as_deref(), Ok(read_back));
         }
     }
 

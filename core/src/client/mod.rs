@@ -3,7 +3,7 @@
 //!
 //! `producer/`, `consumer/` the nodes, with their stages and settings | `connection.rs` connections, requests in flight,
 //! time-outs | `metadata.rs` which broker leads what | `admin.rs` what operators ask | `setting.rs` settings by Kafka's names |
-//! `call.rs` what a program asks natively | `serdes.rs` Kafka's serializers and deserializers | `exception.rs` what calls throw
+//! `call.rs` what a program asks natively | `serdes.rs` Kafka's serializers and deserializers, `lists.rs` that of lists | `exception.rs` what calls throw
 
 pub mod admin;
 pub mod call;

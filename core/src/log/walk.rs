@@ -61,7 +61,7 @@ impl Log {
     pub(super) fn find_offset(&self, offset: Offset) -> Walked {
         match self.newest.covers_offset(offset) {
             true => self.newest.at_offset(offset).map_or(Walked::End, Walked::Hit),
-            false => self.walk(self.cursor_for(offset), None, |place| place.last_offset >= offset),
+            false => self.walk_to_offset(offset, self.cursor_for(offset)),
         }
     }
 

@@ -98,31 +98,10 @@ impl Request {
         client_id: Option<StrBytes>,
         body: RequestKind,
     ) -> Request {
-        *Request::boxed(api_key, version, correlation_id, client_id, body)
-    }
-
-    /// The same, where it is to lie on the heap: it is large, and so moved once.
-    pub fn boxed(
-        api_key: ApiKey,
-        version: i16,
-        correlation_id: i32,
-        client_id: Option<StrBytes>,
-        body: RequestKind,
-    ) -> Box<Request> {
-        let batches = Vec::new();
-        let request = Request { api_key, version, correlation_id, client_id, len: 0, host: None, body, batches };
-        let mut request = Box::write(Box::new_uninit(), request);
-        let Request { len, body, batches, .. } = &mut *request;
-        if let RequestKind::Produce(produce) = body {
-            let mut budget = MAX_REQUEST_DECOMPRESSED_LEN;
-            batches.reserve_exact(produce.topic_data.iter().map(|topic| topic.partition_data.len()).sum());
-            for partition in produce.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data) {
-                let records = partition.records.take();
-                *len += records.as_ref().map_or(0, Bytes::len);
-                batches.push(check_within(version, records, &mut budget));
-            }
+        match body {
+            RequestKind::Produce(_) => Unchecked::new(api_key, version, correlation_id, client_id, body).check(),
+            _ => Request { api_key, version, correlation_id, client_id, len: 0, host: None, body, batches: Vec::new() },
         }
-        request
     }
 
     /// Whether an answer comes: to all but a Produce that wants no acknowledgement.

@@ -57,9 +57,7 @@ impl Serializer {
                 }),
             };
             let value = numbered(value, number, &mut self.value, |value| {
-                value.extend_from_slice(name.as_bytes());
-                value.push(b'-');
-                write_decimal(value, number);
+                let _ = write!(value, "{name}-{number}");
                 if value.len() < settings.value_size {
                     value.resize(settings.value_size, b'.');
                 }
@@ -86,19 +84,6 @@ fn numbered(serde: Serde, number: u64, room: &mut Vec<u8>, text: impl FnOnce(&mu
         text(room);
     }
     Some(room)
-}
-
-/// What `write!` does, for every record.
-fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let place = out.len();
-    loop {
-        out.push(b'0' + (number % 10) as u8);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out[place..].reverse();
 }
 
 /// What somebody chose as bytes.

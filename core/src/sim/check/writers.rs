@@ -212,23 +212,8 @@ pub(super) fn numbered<'a>(
     {
         value = before;
     }
-    while let Some((before, last)) = value.split_last_chunk()
-        && *last == *b"...."
-    {
-        value = before;
-    }
     let end = value.iter().rposition(|byte| *byte != b'.')? + 1;
-    let dash = value[..end].iter().rposition(|byte| *byte == b'-')?;
-    let number = decimal(&value[dash + 1..end])?;
-    let name = std::str::from_utf8(&value[..dash]).ok()?;
+    let (name, number) = std::str::from_utf8(&value[..end]).ok()?.rsplit_once('-')?;
+    let number = number.parse().ok()?;
     writers.get_entry_mut(name).map(|(name, writer)| (name, writer, number))
-}
-
-/// Of digits alone.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    let add = |number: u64, digit: &u8| {
-        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    };
-    (!digits.is_empty()).then(|| digits.iter().try_fold(0, add))?
 }

@@ -228,7 +228,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
         // More would never be given.
         max_bytes = max_bytes.min(most);
     }
-    let fetching = Fetching {
+    let mut fetching = Box::new(Fetching {
         deadline: now + Duration::from_millis(body.max_wait_ms.max(0) as u64),
         context,
         replica,
@@ -239,9 +239,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
         parts,
         pass: Pass { next: 0, left: 0, min_one: true, urgent: false, last: false, resumed: false },
         asked,
-    };
-    // Written where it lies: it is large.
-    let mut fetching = Box::write(Box::new_uninit(), fetching);
+    });
     fetching.begin_pass(body.max_wait_ms <= 0);
     broker.pass(fetching, out);
 }

@@ -54,9 +54,7 @@ impl Broker {
                 self.leader_throttle.record(self.now.instant, bytes, &self.settings);
             }
         }
-        // Written where it lies: it is large.
-        let body = Box::write(Box::new_uninit(), body.into());
-        let response = Response { version: asked.version, body, records };
+        let response = Response { version: asked.version, body: Box::new(body.into()), records };
         out.push(Effect::Reply { ticket: asked.ticket, response });
     }
 
