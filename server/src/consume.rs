@@ -57,9 +57,13 @@ pub struct ConsumeArgs {
     #[arg(long, value_name = "TEXT")]
     key_separator: Option<String>,
     /// How records are printed, as Kafka's console consumer does: print.timestamp, print.partition, print.offset,
-    /// print.headers, print.key, print.value, key.separator, line.separator, headers.separator, null.literal
+    /// print.headers, print.key, print.value, key.separator, line.separator, headers.separator, null.literal,
+    /// headers.deserializer, key.deserializer, value.deserializer
     #[arg(long = "formatter-property", value_name = "KEY=VALUE", value_parser = property)]
     formatter_properties: Vec<(String, String)>,
+    /// Say of a message whose bytes a deserializer does not take what is wrong with them, and go on, instead of stopping
+    #[arg(long)]
+    skip_message_on_error: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -159,7 +163,7 @@ fn read(
 ) -> (u64, Result<(), String>) {
     let patience = args.timeout_ms.map(Duration::from_millis);
     let (mut read, mut last) = (0, Instant::now());
-    let mut out = BufWriter::new(io::stdout().lock());
+    let (mut out, mut line) = (BufWriter::new(io::stdout().lock()), Vec::new());
     loop {
         let left = patience.map_or(LOOK, |patience| patience.saturating_sub(last.elapsed()).min(LOOK));
         let over = args.max_messages.is_some_and(|most| read >= most) || left.is_zero();
@@ -175,11 +179,28 @@ fn read(
         }
         let wanted = args.max_messages.map_or(u64::MAX, |most| most - read);
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).min(records.len());
-        let printed = records[..wanted].iter().try_for_each(|record| {
-            read += 1;
-            formatter.print(record, &mut out)
-        });
-        give_back(consumer, &records[wanted..]);
+        let mut printed = Ok(());
+        let mut taken = 0;
+        for record in &records[..wanted] {
+            taken += 1;
+            line.clear();
+            printed = match formatter.print(record, &mut line) {
+                Ok(()) => out.write_all(&line),
+                Err(error) if args.skip_message_on_error => {
+                    eprintln!("Error processing message, skipping this message: {error}");
+                    continue;
+                }
+                Err(error) => Err(io::Error::other(format!(
+                    "Error processing message, terminating consumer process: {error} (topic {}, partition {}, offset {})",
+                    record.topic, record.partition, record.offset
+                ))),
+            };
+            if printed.is_err() {
+                break;
+            }
+        }
+        read += taken as u64;
+        give_back(consumer, &records[taken..]);
         match printed.and_then(|()| out.flush()) {
             Ok(()) => {}
             // Who reads has enough.

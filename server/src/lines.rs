@@ -1,9 +1,11 @@
 //! Records as lines of text, by the flags and names of Kafka's console tools: what their `LineMessageReader` reads and their
 //! `DefaultMessageFormatter` prints.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use crate::client::{Config, ConsumerRecord, ProducerRecord, TimestampType};
+use ottla_core::client::serdes::{DESERIALIZERS, Serde};
+
+use crate::client::{Config, ConsumerRecord, Exception, ProducerRecord, TimestampType};
 
 /// `name=value`, of a flag.
 pub fn property(text: &str) -> Result<(String, String), String> {
@@ -160,6 +162,10 @@ pub struct Formatter {
     line_separator: String,
     headers_separator: String,
     null_literal: String,
+    /// What makes words of their bytes; bytes are printed as they are without one.
+    headers_deserializer: Option<Serde>,
+    key_deserializer: Option<Serde>,
+    value_deserializer: Option<Serde>,
 }
 
 impl Formatter {
@@ -175,6 +181,9 @@ impl Formatter {
             line_separator: "\n".to_owned(),
             headers_separator: ",".to_owned(),
             null_literal: "null".to_owned(),
+            headers_deserializer: deserializer(properties, "headers", "value")?,
+            key_deserializer: deserializer(properties, "key", "key")?,
+            value_deserializer: deserializer(properties, "value", "value")?,
         };
         for (name, value) in properties {
             match name.as_str() {
@@ -188,43 +197,87 @@ impl Formatter {
                 "line.separator" => formatter.line_separator.clone_from(value),
                 "headers.separator" => formatter.headers_separator.clone_from(value),
                 "null.literal" => formatter.null_literal.clone_from(value),
+                "headers.deserializer" | "key.deserializer" | "value.deserializer" => {}
+                entries if DESERIALIZED.iter().any(|(part, as_)| *entries == list_setting(part, as_)) => {}
                 unknown => return Err(format!("a formatter has no property {unknown}")),
             }
         }
         Ok(formatter)
     }
 
-    pub fn print(&self, record: &ConsumerRecord, out: &mut impl Write) -> io::Result<()> {
-        let null = self.null_literal.as_bytes();
+    /// Puts the record's line behind what is in `out`; where a deserializer does not take its bytes, in Kafka's words.
+    pub fn print(&self, record: &ConsumerRecord, out: &mut Vec<u8>) -> Result<(), Exception> {
         let wanted = [self.timestamp, self.partition, self.offset, self.headers, self.key, self.value];
         let last = wanted.iter().rposition(|wanted| *wanted);
         for (field, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
             match field {
-                0 => match record.timestamp_type {
-                    _ if record.timestamp < 0 => write!(out, "NO_TIMESTAMP")?,
-                    TimestampType::CreateTime => write!(out, "CreateTime:{}", record.timestamp)?,
-                    TimestampType::LogAppendTime => write!(out, "LogAppendTime:{}", record.timestamp)?,
-                },
-                1 => write!(out, "Partition:{}", record.partition)?,
-                2 => write!(out, "Offset:{}", record.offset)?,
-                3 if record.headers.is_empty() => write!(out, "NO_HEADERS")?,
+                0 if record.timestamp < 0 => out.extend(b"NO_TIMESTAMP"),
+                0 => put(out, format_args!("{}:{}", type_of(record.timestamp_type), record.timestamp)),
+                1 => put(out, format_args!("Partition:{}", record.partition)),
+                2 => put(out, format_args!("Offset:{}", record.offset)),
+                3 if record.headers.is_empty() => out.extend(b"NO_HEADERS"),
                 3 => {
                     for (at, header) in record.headers.iter().enumerate() {
                         if at > 0 {
-                            out.write_all(self.headers_separator.as_bytes())?;
+                            out.extend(self.headers_separator.bytes());
                         }
-                        write!(out, "{}:", header.key)?;
-                        out.write_all(header.value.as_deref().unwrap_or(null))?;
+                        put(out, format_args!("{}:", header.key));
+                        self.words(self.headers_deserializer, header.value.as_deref(), out)?;
                     }
                 }
-                4 => out.write_all(record.key.as_deref().unwrap_or(null))?,
-                _ => out.write_all(record.value.as_deref().unwrap_or(null))?,
+                4 => self.words(self.key_deserializer, record.key.as_deref(), out)?,
+                _ => self.words(self.value_deserializer, record.value.as_deref(), out)?,
             }
-            if Some(field) != last {
-                out.write_all(self.key_separator.as_bytes())?;
-            }
+            let separator = if Some(field) == last { &self.line_separator } else { &self.key_separator };
+            out.extend(separator.bytes());
         }
-        out.write_all(self.line_separator.as_bytes())
+        Ok(())
+    }
+
+    fn words(&self, deserializer: Option<Serde>, bytes: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Exception> {
+        let Some(bytes) = bytes else {
+            out.extend(self.null_literal.bytes());
+            return Ok(());
+        };
+        match deserializer.map(|deserializer| deserializer.read(bytes)).transpose()?.flatten() {
+            Some(words) => out.extend(words.bytes()),
+            None => out.extend(bytes),
+        }
+        Ok(())
+    }
+}
+
+/// Whose deserializers a formatter has, and as which part of a record Kafka configures each.
+const DESERIALIZED: [(&str, &str); 3] = [("headers", "value"), ("key", "key"), ("value", "value")];
+
+/// The property that says of which class a list's entries are: what a deserializer's own settings are called behind its name.
+fn list_setting(part: &str, as_: &str) -> String {
+    format!("{part}.deserializer.default.list.{as_}.serde.inner")
+}
+
+fn deserializer(properties: &[(String, String)], part: &str, as_: &str) -> Result<Option<Serde>, String> {
+    let find = |wanted: &str| properties.iter().rfind(|(name, _)| name == wanted).map(|(_, value)| value.trim());
+    let name = format!("{part}.deserializer");
+    let Some(class) = find(&name) else { return Ok(None) };
+    let setting = list_setting(part, as_);
+    let known = DESERIALIZERS.iter().any(|known| class.ends_with(known));
+    match (Serde::of(class, find(&setting).unwrap_or_default()), known) {
+        (Some(serde), true) => Ok(Some(serde)),
+        (None, true) if class.ends_with("ListDeserializer") => Err(format!(
+            "{class} wants to know the class of entries: {setting}=org.apache.kafka.common.serialization.Serdes$StringSerde or another"
+        )),
+        _ => Err(format!("Unable to instantiate a deserializer from {class}")),
+    }
+}
+
+fn put(out: &mut Vec<u8>, words: std::fmt::Arguments<'_>) {
+    out.write_fmt(words).expect("memory takes what is written");
+}
+
+fn type_of(timestamp: TimestampType) -> &'static str {
+    match timestamp {
+        TimestampType::CreateTime => "CreateTime",
+        TimestampType::LogAppendTime => "LogAppendTime",
     }
 }
 
@@ -282,6 +335,38 @@ mod tests {
         let all = "print.timestamp=true print.partition=true print.offset=true print.headers=true print.key=true";
         assert_eq!(print(all), "CreateTime:1700\tPartition:3\tOffset:9\th:1\tnull\tv\n");
         assert_eq!(print("print.key=true print.value=false line.separator=;"), "null;");
+        assert_eq!(print("print.value=false"), "");
         assert!(Formatter::new(&properties("print.all=true")).is_err());
+        assert!(Formatter::new(&properties("value.deserializer=org.acme.Deserializer")).is_err());
+    }
+
+    #[test]
+    fn a_formatters_deserializers_make_words_of_bytes() {
+        let list = [&b"\0\0\0\0\0"[..], &1i32.to_be_bytes(), &7i64.to_be_bytes()].concat();
+        let record = ConsumerRecord {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: 0,
+            timestamp_type: TimestampType::CreateTime,
+            leader_epoch: 0,
+            key: Some(Bytes::from_static(&[0, 0, 1, 2])),
+            value: Some(Bytes::from(list)),
+            headers: vec![Header { key: "h".to_owned(), value: Some(Bytes::from_static(&[0, 9])) }],
+        };
+        let print = |text: &str| {
+            let mut out = Vec::new();
+            let done = Formatter::new(&properties(text)).unwrap().print(&record, &mut out);
+            done.map(|()| String::from_utf8(out).unwrap()).map_err(|error| error.to_string())
+        };
+        let all = "print.headers=true print.key=true headers.deserializer=ShortDeserializer \
+                   key.deserializer=org.apache.kafka.common.serialization.IntegerDeserializer \
+                   value.deserializer=org.apache.kafka.common.serialization.ListDeserializer \
+                   value.deserializer.default.list.value.serde.inner=org.apache.kafka.common.serialization.Serdes$LongSerde";
+        assert_eq!(print(all).unwrap(), "h:9\t258\t[7]\n");
+        let said = "SerializationException: Size of data received by LongDeserializer is not 8";
+        assert_eq!(print("value.deserializer=LongDeserializer").unwrap_err(), said);
+        let unsaid = Formatter::new(&properties("value.deserializer=ListDeserializer")).unwrap_err();
+        assert!(unsaid.contains("default.list.value.serde.inner"), "{unsaid}");
     }
 }

@@ -188,8 +188,14 @@ impl Serde {
             Serde::Short => Some((number as i16).to_string()),
             Serde::Integer => Some((number as i32).to_string()),
             Serde::Long => Some((number as i64).to_string()),
-            Serde::Float => Some(format!("{:?}", f32::from_bits(number as u32))),
-            Serde::Double => Some(format!("{:?}", f64::from_bits(number))),
+            Serde::Float => {
+                let number = f32::from_bits(number as u32);
+                Some(java(number.into(), format!("{number:?}"), format!("{number:E}")))
+            }
+            Serde::Double => {
+                let number = f64::from_bits(number);
+                Some(java(number, format!("{number:?}"), format!("{number:E}")))
+            }
             Serde::Boolean => Some((number == 1).to_string()),
             Serde::Uuid => uuid(&String::from_utf8_lossy(bytes)).map(|uuid| uuid.to_string()),
         })
@@ -246,6 +252,20 @@ pub(super) fn serialization(message: String) -> Exception {
     Exception::new("SerializationException", message)
 }
 
+/// `Double.toString`: plain from 0.001 up to ten million, with an exponent elsewhere.
+fn java(number: f64, plain: String, scientific: String) -> String {
+    if number.is_infinite() {
+        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    if number == 0.0 || number.is_nan() || (1e-3..1e7).contains(&number.abs()) {
+        return plain;
+    }
+    match scientific.contains('.') {
+        true => scientific,
+        false => scientific.replace('E', ".0E"),
+    }
+}
+
 fn class(text: &[u8]) -> &'static str {
     let Ok(text) = std::str::from_utf8(text) else { return "[B" };
     let is_number = text.ends_with(|last: char| last.is_ascii_digit());
@@ -293,6 +313,12 @@ mod tests {
             ("9223372036854775807", "LongSerializer"),
             ("0.5", "FloatSerializer"),
             ("-1.25", "DoubleSerializer"),
+            ("0.001", "FloatSerializer"),
+            ("1.0E7", "FloatSerializer"),
+            ("-1.25E-7", "DoubleSerializer"),
+            ("1.0E20", "DoubleSerializer"),
+            ("-Infinity", "DoubleSerializer"),
+            ("NaN", "DoubleSerializer"),
             ("true", "BooleanSerializer"),
             ("f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "UUIDSerializer"),
             ("\u{0}x", "BytesSerializer"),

@@ -1,18 +1,19 @@
-//! Connections to the page that must ask for something before long: one that says nothing, or half a request and then
-//! nothing, does not hold its descriptor for ever. Whoever has asked once may stay.
+//! Connections to the page that must ask for something before long, and read what they are told: one that says nothing, or
+//! half a request and then nothing, or lets its answer lie, does not hold its descriptor for ever. Whoever waits for an
+//! answer may wait, and whoever watches (a WebSocket) may stay.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
@@ -20,8 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 
-/// Until the first request has come whole.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Until a request has come whole, from the last answer on, and until some of an answer has been taken.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Patient {
     pub listener: TcpListener,
@@ -34,7 +35,8 @@ impl Listener for Patient {
 
     async fn accept(&mut self) -> (Opened, SocketAddr) {
         let (stream, peer) = Listener::accept(&mut self.listener).await;
-        (Opened { stream, patience: Some(Box::pin(sleep(self.patience))), asker: Asker::default() }, peer)
+        let (patience, asker) = (self.patience, Asker::default());
+        (Opened { stream, patience, asker, asked: 0, hears: None, tells: None }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -44,22 +46,37 @@ impl Listener for Patient {
 
 pub struct Opened {
     stream: TcpStream,
-    /// `None` once something was asked.
-    patience: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
     asker: Asker,
+    /// How often they had asked when last looked.
+    asked: usize,
+    /// Runs while a request is to come.
+    hears: Option<Pin<Box<Sleep>>>,
+    /// Runs while what is to be sent finds no room.
+    tells: Option<Pin<Box<Sleep>>>,
 }
 
 /// Whoever asks over one connection.
 #[derive(Clone, Default)]
-pub struct Asker {
-    /// A request came whole: from now on they wait for us.
-    has_asked: Arc<AtomicBool>,
+pub struct Asker(Arc<Asked>);
+
+#[derive(Default)]
+struct Asked {
+    /// How many requests came whole.
+    count: AtomicUsize,
+    /// They wait for us.
+    waits: AtomicBool,
 }
 
 impl Asker {
-    /// What they asked for may take long.
+    /// A request came whole, and what it asks for may take long.
     pub fn waits(&self) {
-        self.has_asked.store(true, Ordering::Relaxed);
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        self.0.waits.store(true, Ordering::Relaxed);
+    }
+
+    fn answered(&self) {
+        self.0.waits.store(false, Ordering::Relaxed);
     }
 }
 
@@ -68,12 +85,34 @@ pub async fn heard(ConnectInfo(asker): ConnectInfo<Asker>, request: Request, nex
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         asker.waits();
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        asker.answered();
+    }
+    response
 }
 
 impl Connected<IncomingStream<'_, Patient>> for Asker {
     fn connect_info(stream: IncomingStream<'_, Patient>) -> Asker {
         stream.io().asker.clone()
+    }
+}
+
+/// Lets the time run that there is for it; ready when none is left.
+fn over(timer: &mut Option<Pin<Box<Sleep>>>, patience: Duration, context: &mut Context<'_>) -> bool {
+    timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(context).is_ready()
+}
+
+impl Opened {
+    /// What became of an attempt to send.
+    fn told(&mut self, told: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if told.is_ready() {
+            self.tells = None;
+        } else if over(&mut self.tells, self.patience, context) {
+            self.tells = None;
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        told
     }
 }
 
@@ -83,10 +122,12 @@ impl AsyncRead for Opened {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.asker.has_asked.load(Ordering::Relaxed) {
-            self.patience = None;
+        let Opened { patience, asker, asked, hears, .. } = &mut *self;
+        let count = asker.0.count.load(Ordering::Relaxed);
+        if asker.0.waits.load(Ordering::Relaxed) || count != *asked {
+            (*asked, *hears) = (count, None);
         }
-        if self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(context).is_ready()) {
+        if !asker.0.waits.load(Ordering::Relaxed) && over(hears, *patience, context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
@@ -95,7 +136,8 @@ impl AsyncRead for Opened {
 
 impl AsyncWrite for Opened {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let told = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.told(told, context)
     }
 
     fn poll_write_vectored(
@@ -103,7 +145,8 @@ impl AsyncWrite for Opened {
         context: &mut Context<'_>,
         runs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, runs)
+        let told = Pin::new(&mut self.stream).poll_write_vectored(context, runs);
+        self.told(told, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -148,5 +191,28 @@ mod tests {
         let mut bytes = Vec::new();
         let reads = tokio::time::timeout(patience * 4, opened.read_to_end(&mut bytes));
         assert!(reads.await.is_err(), "who has asked is not cut off while the answer takes long");
+        opened.asker.answered();
+        let read = opened.read_to_end(&mut bytes).await;
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut, "who has their answer is to ask again, or to go");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_take_their_answer_is_cut_off() {
+        let patience = Duration::from_millis(50);
+        let mut listener = Patient { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), patience };
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut opened, _) = listener.accept().await;
+        opened.asker.waits();
+        let answer = vec![0; 64 << 20];
+        assert_eq!(opened.write_all(&answer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+
+        // Whoever reads goes on.
+        let reader = tokio::spawn(async move {
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).await
+        });
+        opened.write_all(&answer[..1 << 20]).await.unwrap();
+        drop(opened);
+        assert!(reader.await.unwrap().unwrap() > 1 << 20);
     }
 }
