@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 
 use clap::Args;
+use ottla_core::sim::scenario::parse::MAX_TEXT;
 use serde::Deserialize;
 
 use crate::page;
@@ -66,7 +67,13 @@ fn fail(why: &str, code: u8) -> ExitCode {
 fn text(words: Vec<String>) -> io::Result<String> {
     if words.is_empty() {
         let mut text = String::new();
-        return io::stdin().lock().read_to_string(&mut text).map(|_| text);
+        io::stdin().lock().take(MAX_TEXT as u64 + 1).read_to_string(&mut text)?;
+        return match text.len() > MAX_TEXT {
+            true => {
+                Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("the input has more than {MAX_TEXT} bytes")))
+            }
+            false => Ok(text),
+        };
     }
     let quoted = words.iter().any(|word| word.contains(char::is_whitespace));
     Ok(words.join(if quoted { "\n" } else { " " }))

@@ -2,7 +2,7 @@
 //! for programs and against any Kafka. It knows no rule of Kafka's.
 //!
 //! `serve.rs` brings brokers up and down | `config.rs` flags | `host.rs` one broker's machine, its process killed and
-//! started | `driver.rs` a broker's thread | `listen.rs` its port, `crowd.rs` who is let in | `connection.rs` a client's
+//! started | `driver.rs` a broker's thread | `listen.rs` its port, `crowd.rs` who is let in, `descriptors.rs` while there is room | `connection.rs` a client's
 //! connection, with `frame.rs`, `buffer.rs` on the way in and `splice.rs` on the way out | `exchange/` what brokers say to
 //! each other, by `link.rs` | `peer.rs` what they fetch from each other, with `gather.rs` on the way out, and `sieve.rs` under both | `zookeeper/`
 //! ZooKeeper's thread and files, `zk.rs` a look into it | `storage/` the data directory | `fault.rs` what a line of a
@@ -19,6 +19,7 @@ mod config;
 mod connection;
 mod consume;
 mod crowd;
+mod descriptors;
 mod driver;
 mod exchange;
 mod fault;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::oneshot;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::connection::{self, Listener};
 use crate::crowd::{Crowd, Limits};
+use crate::descriptors;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -78,29 +79,56 @@ impl Listening {
     }
 }
 
+/// The next connection, when there is a place for it.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (OwnedSemaphorePermit, io::Result<(TcpStream, SocketAddr)>) {
+    let place = places.clone().acquire_owned().await.expect("it is never closed");
+    (place, listener.accept().await)
+}
+
 async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: oneshot::Receiver<()>) {
     let mut crowd = Crowd::default();
     let mut given = context.limits.clone();
     let known = given.borrow_and_update().clone();
     let mut limits = Limits::of(known).await;
-    let mut told = false;
+    let places = descriptors::kafka();
+    let (mut told, mut crowded, mut failing) = (false, false, false);
     loop {
         let is_full = crowd.is_full(&limits);
         if is_full && !std::mem::replace(&mut told, is_full) {
             warn!(broker = %context.broker.id, "max.connections are open: whoever comes waits until another goes");
         }
+        if places.available_permits() == 0 && !std::mem::replace(&mut crowded, true) {
+            warn!(
+                "a quarter of the files that the system lets be open are connections: whoever comes waits until another goes"
+            );
+        }
         tokio::select! {
-            accepted = listener.accept(), if !is_full => match accepted {
-                Ok((stream, peer)) => match crowd.admits(peer.ip(), &limits) {
-                    Ok(()) => crowd.enter(peer.ip(), |used| connection::serve(stream, peer, context.clone(), used)),
-                    Err(most) => info!(
-                        "Rejected connection from {}, address already has the configured maximum of {most} connections.",
-                        peer.ip()
-                    ),
-                },
+            (place, accepted) = next(&listener, &places), if !is_full => match accepted {
+                Ok((stream, peer)) => {
+                    failing = false;
+                    match crowd.admits(peer.ip(), &limits) {
+                        Ok(()) => crowd.enter(peer.ip(), |used| {
+                            let served = connection::serve(stream, peer, context.clone(), used);
+                            async move {
+                                served.await;
+                                drop(place);
+                            }
+                        }),
+                        Err(most) => info!(
+                            "Rejected connection from {}, address already has the configured maximum of {most} \
+                             connections.",
+                            peer.ip()
+                        ),
+                    }
+                }
                 Err(error) => {
-                    // Out of descriptors, mostly: those in use end some time.
-                    warn!(%error, "cannot accept a connection");
+                    // Those in use end some time.
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(%error, "cannot accept a connection; it is tried again and again");
+                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },

@@ -27,10 +27,10 @@ pub struct RunArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Play it with this seed instead of its own
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<u64>,
     /// How much simulated time to play, such as 60s or 2m [default: up to the scenario's last action]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     until: Option<Duration>,
     /// Print the event log: what a person would tell of the run
     #[arg(long)]

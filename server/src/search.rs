@@ -33,7 +33,7 @@ pub struct SearchArgs {
     #[arg(value_name = "SCENARIO")]
     file: PathBuf,
     /// How many seeds to play
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed
     #[arg(long, value_name = "SEED", default_value_t = 0)]

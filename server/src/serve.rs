@@ -32,6 +32,7 @@ use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::config::ServeArgs;
+use crate::descriptors;
 use crate::driver::{Clock, Handle};
 use crate::exchange::Exchange;
 use crate::host::{Host, Site};
@@ -97,7 +98,7 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let data = args.data.clone().or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned())).expect("one of both");
     let _lock = DataLock::take(&data)?;
-    raise_open_files();
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(run(&args, settings, &data));
     runtime.shutdown_background();
@@ -399,13 +400,6 @@ impl Signals {
             _ = self.terminate.recv() => "asked to terminate",
         }
     }
-}
-
-/// Every segment that is read keeps a file open: as many as the system allows.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 #[cfg(test)]

@@ -102,7 +102,12 @@ pub fn decompress_within(codec: Compression, bytes: &[u8], limit: usize) -> Resu
             InflateError::TooLarge => DecompressError::TooLarge,
         })?,
         Compression::Snappy => snappy(bytes, &mut out, limit)?,
-        Compression::Lz4 => read_within(codec, lz4_flex::frame::FrameDecoder::new(bytes), &mut out, limit)?,
+        Compression::Lz4 => {
+            read_within(codec, lz4_flex::frame::FrameDecoder::new(bytes), &mut out, limit)?;
+            if !lz4_ends(bytes) {
+                return Err(DecompressError::Corrupt { codec, why: "the frame has no end".into() });
+            }
+        }
         Compression::Zstd => zstd(bytes, &mut out, limit)?,
     }
     Ok(out)
@@ -162,13 +167,51 @@ fn snappy_block(block: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), Dec
     Ok(())
 }
 
+/// Whether a frame that was read has its end mark, and the checksum that it says is behind that. The decoder takes the end of
+/// the bytes for the end of the frame; Java's does not.
+fn lz4_ends(frame: &[u8]) -> bool {
+    const BLOCK_CHECKSUM: u8 = 1 << 4;
+    const CONTENT_SIZE: u8 = 1 << 3;
+    const CONTENT_CHECKSUM: u8 = 1 << 2;
+    const DICTIONARY_ID: u8 = 1;
+    let field = |flags: u8, flag: u8, len: usize| if flags & flag == 0 { 0 } else { len };
+    let ends = || {
+        let flags = *frame.get(4)?;
+        // Magic, flags, the blocks' size, a byte that checks the header.
+        let header = 4 + 1 + 1 + field(flags, CONTENT_SIZE, 8) + field(flags, DICTIONARY_ID, 4) + 1;
+        let mut rest = frame.get(header..)?;
+        loop {
+            let (len, after) = rest.split_first_chunk::<4>()?;
+            // The first bit says that a block is as it was.
+            let len = (u32::from_le_bytes(*len) & !(1 << 31)) as usize;
+            if len == 0 {
+                return after.get(..field(flags, CONTENT_CHECKSUM, 4));
+            }
+            rest = after.get(len..)?.get(field(flags, BLOCK_CHECKSUM, 4)..)?;
+        }
+    };
+    ends().is_some()
+}
+
 fn zstd(bytes: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), DecompressError> {
     use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
     let corrupt = |why: String| DecompressError::Corrupt { codec: Compression::Zstd, why };
     let mut rest = bytes;
     while !rest.is_empty() {
         match ruzstd::decoding::StreamingDecoder::new(&mut rest) {
-            Ok(frame) => read_within(Compression::Zstd, frame, out, limit)?,
+            Ok(mut frame) => {
+                let begin = out.len();
+                read_within(Compression::Zstd, &mut frame, out, limit)?;
+                // The decoder leaves it to its user to compare what the frame says of itself.
+                let (said, len) = (frame.decoder.content_size(), (out.len() - begin) as u64);
+                if said != 0 && said != len {
+                    return Err(corrupt(format!("a frame has {len} bytes and says that it has {said}")));
+                }
+                let sum = frame.decoder.get_checksum_from_data();
+                if sum.is_some() && sum != frame.decoder.get_calculated_checksum() {
+                    return Err(corrupt("a frame's checksum is not that of its bytes".into()));
+                }
+            }
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
                 rest = rest.get(length as usize..).ok_or_else(|| corrupt("a skippable frame is cut".into()))?;
             }
@@ -248,6 +291,38 @@ mod tests {
             assert_eq!(decompress_within(codec, &bomb, (1 << 20) - 1), Err(DecompressError::TooLarge), "{codec}");
             assert_eq!(decompress_within(codec, &bomb, 1 << 20).unwrap().len(), 1 << 20, "{codec}");
         }
+    }
+
+    /// Java's consumers stop at such a batch for ever, so nobody may be told that it is kept.
+    #[test]
+    fn a_frame_that_is_not_whole_is_an_error() {
+        let corrupt = |codec: Compression, bytes: &[u8], what: &str| {
+            let read = decompress_within(codec, bytes, 1 << 20);
+            assert!(matches!(read, Err(DecompressError::Corrupt { .. })), "{codec}: {what}: {read:?}");
+        };
+        let lz4 = compress(Compression::Lz4, b"one record");
+        for cut in 1..=4 {
+            corrupt(Compression::Lz4, &lz4[..lz4.len() - cut], "the end mark is cut");
+        }
+        let summed = lz4_flex::frame::FrameInfo::new().content_checksum(true).block_checksums(true);
+        let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(summed, Vec::new());
+        encoder.write_all(b"one record").unwrap();
+        let summed = encoder.finish().unwrap();
+        assert_eq!(decompress_within(Compression::Lz4, &summed, 1 << 20).unwrap(), b"one record");
+        corrupt(Compression::Lz4, &summed[..summed.len() - 4], "the checksum is cut");
+
+        // Of `zstd --check`, of a file.
+        let whole = [
+            0x28, 0xb5, 0x2f, 0xfd, 0x24, 0x0a, 0x51, 0x00, 0x00, 0x6f, 0x6e, 0x65, 0x20, 0x72, 0x65, 0x63, 0x6f, 0x72,
+            0x64, 0xf4, 0xbc, 0xbb, 0x58,
+        ];
+        assert_eq!(decompress_within(Compression::Zstd, &whole, 1 << 20).unwrap(), b"one record");
+        let mut wrong = whole;
+        *wrong.last_mut().unwrap() ^= 1;
+        corrupt(Compression::Zstd, &wrong, "its checksum is another");
+        let mut longer = whole;
+        longer[5] = 11;
+        corrupt(Compression::Zstd, &longer, "its size is another");
     }
 
     #[test]

@@ -81,9 +81,10 @@ pub fn recover(image: &Image) -> Result<Recovered, String> {
                 recovered.sessions = sessions;
                 recovered.zxid = *zxid;
                 recovered.snapshot = Some(*zxid);
+                recovered.notes.iter_mut().for_each(|note| note.push_str("; an older one is taken"));
                 break;
             }
-            Err(why) => recovered.notes.push(format!("{name} is damaged ({why}); an older one is taken")),
+            Err(why) => recovered.notes.push(format!("{name} is damaged ({why})")),
         }
     }
     let logs = numbered(names(), "log.");

@@ -19,7 +19,10 @@ use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
+
+use crate::descriptors;
 
 /// Until a request has come whole, from the last answer on, and until some of an answer has been taken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,9 +37,10 @@ impl Listener for Patient {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Opened, SocketAddr) {
+        let place = descriptors::page().acquire_owned().await.expect("it is never closed");
         let (stream, peer) = Listener::accept(&mut self.listener).await;
         let (patience, asker) = (self.patience, Asker::default());
-        (Opened { stream, patience, asker, asked: 0, hears: None, tells: None }, peer)
+        (Opened { stream, _place: place, patience, asker, asked: 0, hears: None, tells: None }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -46,6 +50,7 @@ impl Listener for Patient {
 
 pub struct Opened {
     stream: TcpStream,
+    _place: OwnedSemaphorePermit,
     patience: Duration,
     asker: Asker,
     /// How often they had asked when last looked.

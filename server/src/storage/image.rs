@@ -42,7 +42,7 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
         if entry.file_type()?.is_dir() {
             directories.push(name);
         } else if !name.starts_with('.') && !name.ends_with(".tmp") {
-            image.files.insert(name, fs::read(entry.path())?.into());
+            image.files.insert(name, read_file(&entry.path())?.into());
         }
     }
     let recovery_points = offsets(&image.files, RECOVERY_POINT);
@@ -159,7 +159,7 @@ fn read_log(
     files: &mut BTreeMap<String, Bytes>,
 ) -> io::Result<LogImage> {
     for file in ["partition.metadata", "leader-epoch-checkpoint"] {
-        if let Some(contents) = if_there(fs::read(directory.join(file)))? {
+        if let Some(contents) = if_there(read_file(&directory.join(file)))? {
             files.insert(format!("{name}/{file}"), contents.into());
         }
     }
@@ -179,7 +179,7 @@ fn read_snapshots(directory: &Path, name: &str, files: &mut BTreeMap<String, Byt
     }
     snapshots.sort_unstable();
     for (age, file) in snapshots.into_iter().rev().enumerate() {
-        let contents = if age < snapshot::KEPT { fs::read(directory.join(&file))?.into() } else { Bytes::new() };
+        let contents = if age < snapshot::KEPT { read_file(&directory.join(&file))?.into() } else { Bytes::new() };
         files.insert(format!("{name}/{file}"), contents);
     }
     Ok(())
@@ -206,12 +206,13 @@ fn tell_what_is_lost(directory: &Path, log: &LogImage, cleaned: Offset) {
 
 fn read_segment(directory: &Path, base: Offset, recovery_point: Offset) -> io::Result<SegmentImage> {
     let stem = directory.join(format!("{base:020}"));
-    let log = File::open(stem.with_extension("log"))?;
+    let path = stem.with_extension("log");
+    let log = File::open(&path).map_err(|error| named(&path, error))?;
     let metadata = log.metadata()?;
     let modified = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-    let index = if_there(fs::read(stem.with_extension("index")))?;
-    let time_index = if_there(fs::read(stem.with_extension("timeindex")))?;
-    let txn_index = if_there(fs::read(stem.with_extension("txnindex")))?;
+    let index = if_there(read_file(&stem.with_extension("index")))?;
+    let time_index = if_there(read_file(&stem.with_extension("timeindex")))?;
+    let txn_index = if_there(read_file(&stem.with_extension("txnindex")))?;
     let mut scanner = Scanner::new(
         &SegmentFiles {
             base,
@@ -226,10 +227,19 @@ fn read_segment(directory: &Path, base: Offset, recovery_point: Offset) -> io::R
     let mut buffer = Vec::new();
     while let Some(wanted) = scanner.wants() {
         buffer.resize((wanted.end - wanted.start).min(CHUNK) as usize, 0);
-        let read = log.read_at(&mut buffer, wanted.start)?;
+        let read = log.read_at(&mut buffer, wanted.start).map_err(|error| named(&path, error))?;
         scanner.feed(&buffer[..read]);
     }
     Ok(scanner.finish())
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path).map_err(|error| named(path, error))
+}
+
+/// The error, and of which file it is.
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn if_there<T>(read: io::Result<T>) -> io::Result<Option<T>> {

@@ -46,6 +46,7 @@ use ottla_core::log::checkpoint::{DELETE, STRAY};
 use ottla_core::log::{Extent, LogTable, TimeEntry};
 use ottla_core::time::Instant;
 
+use crate::descriptors;
 use crate::driver::Clock;
 use crate::splice::FileSlice;
 use aside::Aside;
@@ -103,16 +104,14 @@ impl LogFiles {
 
 impl Storage {
     pub fn new(root: PathBuf, flusher: Flusher, ledger: Arc<Ledger>, clock: Clock) -> Storage {
-        use rustix::process::{Resource, getrlimit};
         STORAGES.fetch_add(1, Ordering::Relaxed);
-        let max_open = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize) / 2;
         Storage {
             root,
             logs: LogTable::default(),
             gathered: Vec::new(),
             flusher,
             unsaved: BTreeMap::new(),
-            max_open,
+            max_open: descriptors::files(),
             opened: OPENED.load(Ordering::Relaxed),
             ledger,
             clock,
