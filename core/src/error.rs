@@ -64,6 +64,39 @@ pub fn message(error: ErrorCode) -> Cow<'static, str> {
             "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details."
         }
         TopicAuthorizationFailed => "Topic authorization failed.",
+        IllegalGeneration => "Specified group generation id is not valid.",
+        InconsistentGroupProtocol => {
+            "The group member's supported protocols are incompatible with those of existing members or first group member tried to join with empty protocol type or empty protocol list."
+        }
+        InvalidGroupId => "The group id is invalid.",
+        UnknownMemberId => "The coordinator is not aware of this member.",
+        InvalidSessionTimeout => {
+            "The session timeout is not within the range allowed by the broker (as configured by group.min.session.timeout.ms and group.max.session.timeout.ms)."
+        }
+        RebalanceInProgress => "The group is rebalancing, so a rejoin is needed.",
+        OffsetMetadataTooLarge => "The metadata field of the offset request was too large.",
+        InvalidCommitOffsetSize => "The committing offset data size is not valid.",
+        GroupAuthorizationFailed => "Group authorization failed.",
+        NonEmptyGroup => "The group is not empty.",
+        GroupIdNotFound => "The group id does not exist.",
+        GroupMaxSizeReached => "The group has reached its maximum size.",
+        FencedInstanceId => {
+            "The broker rejected this static consumer since another consumer with the same group.instance.id has registered with a different member.id."
+        }
+        GroupSubscribedToTopic => {
+            "Deleting offsets of a topic is forbidden while the consumer group is actively subscribed to it."
+        }
+        UnstableOffsetCommit => "There are unstable offsets that need to be cleared.",
+        FencedMemberEpoch => {
+            "The member epoch is fenced by the group coordinator. The member must abandon all its partitions and rejoin."
+        }
+        UnreleasedInstanceId => {
+            "The instance ID is still used by another member in the consumer group. That member must leave first."
+        }
+        UnsupportedAssignor => "The assignor or its version range is not supported by the consumer group.",
+        StaleMemberEpoch => {
+            "The member epoch is stale. The member must retry after receiving its updated member epoch via the ConsumerGroupHeartbeat API."
+        }
         InvalidTimestamp => "The timestamp of the message is out of acceptable range.",
         UnsupportedVersion => "The version of API is not supported.",
         InvalidPartitions => "Number of partitions is below 1.",

@@ -155,6 +155,7 @@ pub struct Formatter {
     timestamp: bool,
     partition: bool,
     offset: bool,
+    delivery: bool,
     headers: bool,
     key: bool,
     value: bool,
@@ -174,6 +175,7 @@ impl Formatter {
             timestamp: false,
             partition: false,
             offset: false,
+            delivery: false,
             headers: false,
             key: false,
             value: true,
@@ -190,6 +192,7 @@ impl Formatter {
                 "print.timestamp" => formatter.timestamp = flag(name, value)?,
                 "print.partition" => formatter.partition = flag(name, value)?,
                 "print.offset" => formatter.offset = flag(name, value)?,
+                "print.delivery" => formatter.delivery = flag(name, value)?,
                 "print.headers" => formatter.headers = flag(name, value)?,
                 "print.key" => formatter.key = flag(name, value)?,
                 "print.value" => formatter.value = flag(name, value)?,
@@ -207,7 +210,7 @@ impl Formatter {
 
     /// Puts the record's line behind what is in `out`; where a deserializer does not take its bytes, in Kafka's words.
     pub fn print(&self, record: &ConsumerRecord, out: &mut Vec<u8>) -> Result<(), Exception> {
-        let wanted = [self.timestamp, self.partition, self.offset, self.headers, self.key, self.value];
+        let wanted = [self.timestamp, self.partition, self.offset, self.delivery, self.headers, self.key, self.value];
         let last = wanted.iter().rposition(|wanted| *wanted);
         for (field, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
             match field {
@@ -215,8 +218,10 @@ impl Formatter {
                 0 => put(out, format_args!("{}:{}", type_of(record.timestamp_type), record.timestamp)),
                 1 => put(out, format_args!("Partition:{}", record.partition)),
                 2 => put(out, format_args!("Offset:{}", record.offset)),
-                3 if record.headers.is_empty() => out.extend(b"NO_HEADERS"),
-                3 => {
+                // Only those of a share group are counted.
+                3 => out.extend(b"Delivery:NOT_PRESENT"),
+                4 if record.headers.is_empty() => out.extend(b"NO_HEADERS"),
+                4 => {
                     for (at, header) in record.headers.iter().enumerate() {
                         if at > 0 {
                             out.extend(self.headers_separator.bytes());
@@ -225,7 +230,7 @@ impl Formatter {
                         self.words(self.headers_deserializer, header.value.as_deref(), out)?;
                     }
                 }
-                4 => self.words(self.key_deserializer, record.key.as_deref(), out)?,
+                5 => self.words(self.key_deserializer, record.key.as_deref(), out)?,
                 _ => self.words(self.value_deserializer, record.value.as_deref(), out)?,
             }
             let separator = if Some(field) == last { &self.line_separator } else { &self.key_separator };
@@ -335,6 +340,7 @@ mod tests {
         let all = "print.timestamp=true print.partition=true print.offset=true print.headers=true print.key=true";
         assert_eq!(print(all), "CreateTime:1700\tPartition:3\tOffset:9\th:1\tnull\tv\n");
         assert_eq!(print("print.key=true print.value=false line.separator=;"), "null;");
+        assert_eq!(print("print.delivery=true"), "Delivery:NOT_PRESENT\tv\n");
         assert_eq!(print("print.value=false"), "");
         assert!(Formatter::new(&properties("print.all=true")).is_err());
         assert!(Formatter::new(&properties("value.deserializer=org.acme.Deserializer")).is_err());

@@ -475,10 +475,18 @@ fn a_consumer_seeks_pauses_and_commits_what_it_names() {
     assert_eq!(values(&mut consumer, PATIENCE)[0], "7");
     assert_eq!(consumer.position(&even), Some(10));
     consumer.close();
-    let mut none = Consumer::new(config(&server).set("auto.offset.reset", "none").set("group.id", "other")).unwrap();
-    none.assign(std::slice::from_ref(&even)).unwrap();
-    let why = none.poll(PATIENCE).unwrap_err();
-    assert_eq!(why.message, "Undefined offset with no reset policy for partitions: [orders-0]");
+    let none = config(&server).set("auto.offset.reset", "none");
+    for none in [none.clone().set("group.id", "other"), none] {
+        let mut none = Consumer::new(none).unwrap();
+        none.assign(std::slice::from_ref(&even)).unwrap();
+        let why = none.poll(PATIENCE).unwrap_err();
+        let said = "NoOffsetForPartitionException: Undefined offset with no reset policy for partitions: [orders-0]";
+        assert_eq!(why.to_string(), said);
+    }
+    let mut refused = Consumer::new(config(&server).set("group.id", "other").set("session.timeout.ms", "4000")).unwrap();
+    refused.subscribe(&["orders"]).unwrap();
+    let why = refused.poll(PATIENCE).unwrap_err();
+    assert!(why.to_string().starts_with("InvalidSessionTimeoutException: The session timeout is not within"), "{why}");
 }
 
 fn run(words: &[&str], input: &str) -> Output {

@@ -59,6 +59,15 @@ pub fn is_retriable(error: ErrorCode) -> bool {
 /// `Errors` with the exceptions that are not called as their errors are.
 fn class(code: ErrorCode) -> String {
     match code {
+        ErrorCode::UnknownServerError => "UnknownServerException".to_owned(),
+        ErrorCode::CorruptMessage => "CorruptRecordException".to_owned(),
+        ErrorCode::OffsetMetadataTooLarge => "OffsetMetadataTooLarge".to_owned(),
+        ErrorCode::TopicAuthorizationFailed => "TopicAuthorizationException".to_owned(),
+        ErrorCode::GroupAuthorizationFailed => "GroupAuthorizationException".to_owned(),
+        ErrorCode::ClusterAuthorizationFailed => "ClusterAuthorizationException".to_owned(),
+        ErrorCode::TransactionalIdAuthorizationFailed => "TransactionalIdAuthorizationException".to_owned(),
+        ErrorCode::KafkaStorageError => "KafkaStorageException".to_owned(),
+        ErrorCode::NonEmptyGroup => "GroupNotEmptyException".to_owned(),
         ErrorCode::OutOfOrderSequenceNumber => "OutOfOrderSequenceException".to_owned(),
         ErrorCode::DuplicateSequenceNumber => "DuplicateSequenceException".to_owned(),
         ErrorCode::InvalidProducerIdMapping => "InvalidPidMappingException".to_owned(),

@@ -117,7 +117,11 @@ impl TimeSeek {
             let walked = log.walk(next, None, |_| true);
             return log.time_walked(ask, if walked == Walked::Changed { walked } else { Walked::Corrupt });
         };
-        let start = log.log_start_offset();
+        // Of the largest timestamp Kafka tells even where DeleteRecords has taken the record, as long as its segment is there.
+        let start = match ask {
+            TimeAsk::From(_) => log.log_start_offset(),
+            TimeAsk::Max(_) => 0,
+        };
         match records.iter().find(|record| ask.is(record) && record.offset >= start) {
             Some(record) => Found::Here(Ok(Some(TimestampedOffset {
                 timestamp: record.timestamp,

@@ -11,6 +11,7 @@ use super::settings::Reset;
 use super::validate::{self, Validity, Verdict};
 use super::{Consumer, Tag};
 use crate::client::connection::{Answer, LinkId};
+use crate::client::exception::Exception;
 use crate::client::{Effect, Endpoint, Report};
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, Offset};
@@ -171,11 +172,9 @@ impl Consumer {
                 let name = position.name();
                 let note = match self.settings.reset {
                     Reset::None => {
-                        let why = format!(
-                            "Fetch position {offset} is out of range for partition {name}, and no reset policy is set"
-                        );
-                        position.state = State::Halted(why.clone());
-                        why
+                        let why = format!("Fetch position {offset} is out of range for partition {name}");
+                        position.state = State::Halted(Exception::new("OffsetOutOfRangeException", why.clone()));
+                        format!("{why}, and no reset policy is set")
                     }
                     _ => {
                         position.state = State::Unknown;

@@ -47,6 +47,7 @@ use self::session::Session;
 pub use self::settings::Settings;
 use self::validate::{Asked, Validity};
 use super::connection::{LinkId, Network};
+use super::exception::Exception;
 use super::metadata::Metadata;
 use super::serdes::Serde;
 use super::setting;
@@ -201,7 +202,7 @@ impl Consumer {
                     let from = if position.preferred.is_some() { ", read from a follower" } else { "" };
                     format!("position {offset}, high watermark {}{from}", position.high_watermark)
                 }
-                State::Halted(why) => format!("halted: {why}"),
+                State::Halted(why) => format!("halted: {}", why.message),
             };
             (position.name().to_string(), state)
         };
@@ -382,7 +383,7 @@ impl Consumer {
                 position.state = match fetched.broken.take() {
                     Some(why) => {
                         out.push(Effect::Report(Report::Note(why.clone())));
-                        State::Halted(why)
+                        State::Halted(Exception::kafka(why))
                     }
                     None => State::At(fetched.next_offset),
                 };

@@ -23,6 +23,7 @@ use super::fetched::Fetched;
 use super::settings::{Reset, Settings};
 use super::validate::Validity;
 use crate::client::connection::LinkId;
+use crate::client::exception::Exception;
 use crate::client::metadata::Metadata;
 use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, Offset, TopicPartition};
@@ -88,7 +89,7 @@ pub enum State {
     Asked,
     At(Offset),
     /// Why no more is read.
-    Halted(String),
+    Halted(Exception),
 }
 
 impl Position {
@@ -208,6 +209,12 @@ pub fn lead(positions: &mut [Position], metadata: &Metadata) {
     }
 }
 
+/// Nothing is known of a place to begin at, and `auto.offset.reset` is `none`.
+pub fn undefined(name: &TopicPartition) -> Exception {
+    let why = format!("Undefined offset with no reset policy for partitions: [{name}]");
+    Exception::new("NoOffsetForPartitionException", why)
+}
+
 /// The ListOffsets that asks one broker where to begin, and for which positions; `None` if there is nothing to ask.
 pub fn ask(
     positions: &mut [Position],
@@ -217,10 +224,13 @@ pub fn ask(
     settings: &Settings,
 ) -> Option<(ListOffsetsRequest, Vec<usize>)> {
     let timestamp = |position: &Position| match settings.reset {
-        _ if position.to_end => LATEST,
-        Reset::Latest => LATEST,
-        Reset::Earliest | Reset::None => EARLIEST,
-        Reset::ByDuration(ago) => wall.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)).max(0),
+        _ if position.to_end => Some(LATEST),
+        Reset::Latest => Some(LATEST),
+        Reset::Earliest => Some(EARLIEST),
+        Reset::ByDuration(ago) => {
+            Some(wall.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)).max(0))
+        }
+        Reset::None => None,
     };
     let mut asked = Vec::new();
     let mut topics: Vec<ListOffsetsTopic> = Vec::new();
@@ -229,12 +239,16 @@ pub fn ask(
         if position.state != State::Unknown || position.retry_at > now {
             continue;
         }
+        let Some(timestamp) = timestamp(position) else {
+            position.state = State::Halted(undefined(&position.name()));
+            continue;
+        };
         position.state = State::Asked;
         asked.push(index);
         let partition = ListOffsetsPartition::default()
             .with_partition_index(position.partition)
             .with_current_leader_epoch(epoch)
-            .with_timestamp(timestamp(position));
+            .with_timestamp(timestamp);
         match topics.last_mut().filter(|topic| topic.name == position.topic) {
             Some(topic) => topic.partitions.push(partition),
             None => {

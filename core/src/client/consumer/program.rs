@@ -86,8 +86,8 @@ impl Consumer {
 
     /// What poll() throws, where it has nothing to give.
     pub fn failure(&self) -> Option<Exception> {
-        if let Some(why) = self.group.as_ref().and_then(|group| group.fatal()) {
-            return Some(Exception::kafka(why));
+        if let Some(fatal) = self.group.as_ref().and_then(|group| group.fatal()) {
+            return Some(fatal.clone());
         }
         let refused = self.metadata.topics().iter().find_map(|topic| match topic.error {
             Some(error @ ErrorCode::InvalidTopicException) => {
@@ -101,7 +101,7 @@ impl Consumer {
         });
         let halted = || {
             self.own().filter(|position| !position.paused).find_map(|position| match &position.state {
-                State::Halted(why) => Some(Exception::kafka(why.clone())),
+                State::Halted(why) => Some(why.clone()),
                 _ => None,
             })
         };

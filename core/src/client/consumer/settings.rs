@@ -317,6 +317,9 @@ impl Settings {
 fn group(read: Reader<'_>) -> Result<Option<GroupSettings>, String> {
     let set = |name: &str| read.set.contains_key(name);
     let text = |name: &str| Some(read.text(name)).filter(|text| !text.is_empty()).map(|text| text.to_string().into());
+    if read.set.get("group.id").is_some_and(|id| id.trim().is_empty()) {
+        return Err("The configured group.id should not be an empty string or whitespace.".to_owned());
+    }
     let Some(id) = text("group.id") else {
         if set(AUTO_COMMIT) && read.is(AUTO_COMMIT) {
             return Err(format!("{AUTO_COMMIT} cannot be set to true when default group id (null) is used."));
@@ -427,6 +430,7 @@ mod tests {
                 "enable.auto.commit=true",
                 "enable.auto.commit cannot be set to true when default group id (null) is used.",
             ),
+            ("group.id=", "The configured group.id should not be an empty string or whitespace."),
             ("group.instance.id=a", "group.instance.id needs a group.id"),
             (
                 "group.id=g group.protocol=consumer session.timeout.ms=9000",

@@ -6,6 +6,7 @@ use kafka_protocol::messages::{
     FetchRequest, FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, ResponseKind,
 };
 
+use super::settings::Reset;
 use super::*;
 use crate::client::fake::{Fake, TOPIC_ID, endpoint, topic};
 use crate::error::ErrorCode;
@@ -70,6 +71,16 @@ fn list_offsets(fake: &mut Fake<Consumer>, offset: i64) -> Request {
     let response = ListOffsetsResponse::default().with_topics(vec![topic]);
     fake.answer(conn, &request, ResponseKind::ListOffsets(response));
     request
+}
+
+/// Without a policy it waits for the application to say where to begin.
+fn begin_at(fake: &mut Fake<Consumer>, offset: i64) {
+    if fake.node.settings.reset == Reset::None {
+        let name = TopicPartition::new(topic(), 0);
+        fake.step(Event::Command(Command::Seek { name, offset }.into()));
+    } else {
+        list_offsets(fake, offset);
+    }
 }
 
 fn received(fake: &Fake<Consumer>) -> Vec<i64> {
@@ -222,7 +233,7 @@ fn a_broken_batch_halts_its_partition_and_says_why() {
 /// question about that.
 fn read_two_and_lose_the_leader(fake: &mut Fake<Consumer>) -> (Endpoint, ConnId, Request) {
     fake.pass(1);
-    list_offsets(fake, 0);
+    begin_at(fake, 0);
     let (_, conn, request) = fake.request();
     answer(fake, conn, &request, 5, vec![partition_with(0, 0, 2)]);
     fake.pass(200);
@@ -349,7 +360,7 @@ fn an_offset_out_of_range_is_reset_or_halts() {
     for (reset, expected) in [("latest", "resetting offset"), ("none", "no reset policy is set")] {
         let mut fake = consumer(&format!("auto.offset.reset={reset}"), &[(1, 0)]);
         fake.pass(1);
-        list_offsets(&mut fake, 50);
+        begin_at(&mut fake, 50);
         let (_, conn, request) = fake.request();
         let out_of_range = partition(0, -1, None).with_error_code(ErrorCode::OffsetOutOfRange.code());
         answer(&mut fake, conn, &request, 5, vec![out_of_range]);
@@ -363,6 +374,19 @@ fn an_offset_out_of_range_is_reset_or_halts() {
             assert!(fake.requests.is_empty());
         }
     }
+}
+
+#[test]
+fn without_a_policy_and_a_position_nothing_is_read() {
+    let mut fake = consumer("auto.offset.reset=none", &[(1, 0)]);
+    fake.pass(5_000);
+    assert!(fake.requests.is_empty());
+    let why = fake.node.failure().unwrap().to_string();
+    let said = "NoOffsetForPartitionException: Undefined offset with no reset policy for partitions: [orders-0]";
+    assert_eq!(why, said);
+    begin_at(&mut fake, 3);
+    assert_eq!(asked(&fake.request().2), [(0, 3)]);
+    assert_eq!(fake.node.failure(), None);
 }
 
 #[test]

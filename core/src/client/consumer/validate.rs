@@ -13,6 +13,7 @@ use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpoch
 use super::positions::{Position, State};
 use super::settings::Reset;
 use crate::client::connection::LinkId;
+use crate::client::exception::Exception;
 use crate::error::ErrorCode;
 use crate::id::{LeaderEpoch, Offset};
 use crate::time::Instant;
@@ -126,8 +127,8 @@ fn judge(position: &mut Position, answer: &EpochEndOffset, reset: Reset) -> Verd
     let what = format!("Truncation detected for partition {name} at offset {offset}");
     let (state, told) = match (reset, unknown) {
         (Reset::None, _) => {
-            let why = format!("{what}, and no reset policy is set");
-            (State::Halted(why.clone()), why)
+            let halted = State::Halted(Exception::new("LogTruncationException", what.clone()));
+            (halted, format!("{what}, and no reset policy is set"))
         }
         (_, true) => (State::Unknown, format!("{what}, resetting offset")),
         (_, false) => {

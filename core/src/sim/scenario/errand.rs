@@ -55,7 +55,12 @@ impl Line<'_> {
 
     fn create(&self, at: usize) -> Parsed<Errand> {
         let topic = self.topic_name(at + 1)?;
-        let (mut partitions, mut replication_factor, mut configs) = (1, 1, VecMap::new());
+        let (mut partitions, mut replication_factor) =
+            self.names.map_or((1, 1), |names| (names.partitions, names.replication_factor));
+        let brokers = self.brokers();
+        let too_many =
+            || format!("expected a replication.factor of at most {brokers}, for there are {brokers} brokers");
+        let mut configs = VecMap::new();
         for (property, value, word) in self.properties(at + 2)? {
             match property.as_str() {
                 "partitions" => match value.parse() {
@@ -65,24 +70,22 @@ impl Line<'_> {
                             .at(&word, format!("expected partitions from 1 to {MAX_PARTITIONS}, found {value}"));
                     }
                 },
-                "replication.factor" => {
-                    let brokers = self.brokers();
-                    match value.parse() {
-                        Ok(count) if (1..=brokers).contains(&count) => replication_factor = count,
-                        Ok(count) if count > brokers => {
-                            let message = format!(
-                                "expected a replication.factor of at most {brokers}, for there are {brokers} brokers"
-                            );
-                            return self.at(&word, message);
-                        }
-                        _ => return self.at(&word, format!("expected a replication.factor from 1, found {value}")),
-                    }
-                }
+                "replication.factor" => match value.parse() {
+                    Ok(count) if (1..=brokers).contains(&count) => replication_factor = count,
+                    Ok(count) if count > brokers => return self.at(&word, too_many()),
+                    _ => return self.at(&word, format!("expected a replication.factor from 1, found {value}")),
+                },
                 _ => {
                     topic_config(&property, &value).or_else(|message| self.at(&word, message))?;
                     configs.insert(property, value);
                 }
             }
+        }
+        if replication_factor > brokers {
+            return self.wrong(at, too_many());
+        }
+        if !(1..=MAX_PARTITIONS).contains(&partitions) {
+            return self.wrong(at, format!("expected partitions from 1 to {MAX_PARTITIONS}, found {partitions}"));
         }
         // Each is right; are they together?
         TopicConfig::new(&configs, &BrokerSettings::default()).map_err(|error| self.error(error.0))?;

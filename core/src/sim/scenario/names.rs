@@ -21,6 +21,9 @@ use crate::zookeeper::NAME as ZOOKEEPER;
 pub(super) struct Names {
     /// Those of the beginning and those that are added.
     pub brokers: u32,
+    /// The cluster's `num.partitions` and `default.replication.factor`: what a topic has where its line does not say it.
+    pub partitions: u32,
+    pub replication_factor: u32,
     pub racks: VecSet<String>,
     pub producers: VecSet<String>,
     pub consumers: VecSet<String>,
@@ -28,15 +31,19 @@ pub(super) struct Names {
 
 impl Names {
     pub fn of<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Names {
-        let mut names = Names { brokers: 1, ..Names::default() };
+        let mut names = Names { brokers: 1, partitions: 1, replication_factor: 1, ..Names::default() };
         let mut added: u32 = 0;
         for line in lines {
             let skip = usize::from(line.words.first().is_some_and(|word| word.bytes().starts_with(b"@")));
             let word = |index: usize| line.words.get(skip + index).and_then(Word::text);
             match word(0).as_deref() {
                 Some("cluster") => {
-                    let count = (1..).map_while(word).find_map(|word| word.strip_prefix("brokers=")?.parse().ok());
-                    names.brokers = count.unwrap_or(names.brokers);
+                    let count = |name: &str| {
+                        (1..).map_while(word).find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+                    };
+                    names.brokers = count("brokers").unwrap_or(names.brokers);
+                    names.partitions = count("num.partitions").unwrap_or(names.partitions);
+                    names.replication_factor = count("default.replication.factor").unwrap_or(names.replication_factor);
                     let racks = (1..).map_while(word).find_map(|word| Some(word.strip_prefix("racks=")?.to_owned()));
                     names.racks.extend(racks.iter().flat_map(|racks| racks.split(',')).map(str::to_owned));
                 }

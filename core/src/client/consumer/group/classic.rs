@@ -24,6 +24,7 @@ use super::coordinator::Coordinator;
 use super::offsets::{Offsets, Prepared};
 use super::{Around, Ask, Identity, Shared};
 use crate::client::connection::LinkId;
+use crate::client::exception::Exception;
 use crate::error::{self, ErrorCode};
 use crate::id::TopicPartition;
 use crate::time::{Duration, Instant};
@@ -325,7 +326,7 @@ impl Classic {
             }
             ErrorCode::FencedInstanceId => {
                 self.stage = Stage::Out;
-                shared.fail(around, error::message(error).into_owned());
+                shared.fail(around, Exception::of(error, None));
             }
             _ => self.heartbeat.next = around.retry_at(0),
         }

@@ -20,6 +20,7 @@ use super::offsets::{Offsets, Prepared};
 use super::{Around, Ask, Identity, Shared, subscription};
 use crate::arrange::Arrange;
 use crate::client::connection::LinkId;
+use crate::client::exception::Exception;
 use crate::error::{self, ErrorCode};
 use crate::id::TopicPartition;
 use crate::time::{Duration, Instant};
@@ -335,7 +336,7 @@ impl Member {
             }
             _ => {
                 let why = body.error_message.filter(|why| !why.is_empty());
-                shared.fail(around, why.map_or_else(|| error::message(error).into_owned(), |why| why.to_string()));
+                shared.fail(around, Exception::of(error, why.as_deref()));
             }
         }
     }

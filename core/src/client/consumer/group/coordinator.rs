@@ -6,7 +6,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Around, Ask, Shared};
 use crate::client::Endpoint;
 use crate::client::connection::LinkId;
-use crate::error::{self, ErrorCode};
+use crate::client::exception::Exception;
+use crate::error::ErrorCode;
 use crate::time::{Duration, Instant};
 
 /// From this version on several groups can be asked about at once.
@@ -79,7 +80,7 @@ impl Coordinator {
                 true
             }
             Some(error @ (ErrorCode::GroupAuthorizationFailed | ErrorCode::InvalidGroupId)) => {
-                shared.fail(around, error::message(error).into_owned());
+                shared.fail(around, Exception::of(error, None));
                 false
             }
             Some(_) => {

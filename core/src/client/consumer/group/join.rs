@@ -16,6 +16,7 @@ use super::offsets::Offsets;
 use super::{Around, Ask, Shared, subscription};
 use crate::arrange::Arrange;
 use crate::client::connection::LinkId;
+use crate::client::exception::Exception;
 use crate::error::{self, ErrorCode};
 use crate::time::Duration;
 use crate::vec_set::VecSet;
@@ -84,7 +85,10 @@ impl Classic {
             self.begin_heartbeats(around.now, settings);
             if self.strategy.is_none() {
                 let name = body.protocol_name.unwrap_or_default();
-                return shared.fail(around, format!("Coordinator selected invalid assignment protocol: {name}"));
+                return shared.fail(
+                    around,
+                    Exception::illegal_state(format!("Coordinator selected invalid assignment protocol: {name}")),
+                );
             }
             self.stage = Stage::Assigning(Box::new(body));
             if let Some(link) = coordinator.link() {
@@ -110,7 +114,7 @@ impl Classic {
             }
             error => {
                 self.stage = Stage::Out;
-                shared.fail(around, error::message(error).into_owned());
+                shared.fail(around, Exception::of(error, None));
             }
         }
     }
@@ -190,7 +194,7 @@ impl Classic {
         match error {
             ErrorCode::FencedInstanceId | ErrorCode::GroupAuthorizationFailed => {
                 self.stage = Stage::Out;
-                shared.fail(around, error::message(error).into_owned());
+                shared.fail(around, Exception::of(error, None));
             }
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
                 around.note(format!("resets its generation: {}", error::name(error.code())));
@@ -217,7 +221,7 @@ impl Classic {
         self.prepared = false;
         let Some(assigned) = subscription::read_assignment(assignment) else {
             let why = "There are insufficient bytes available to read assignment from the sync-group response";
-            return shared.fail(around, why.to_owned());
+            return shared.fail(around, Exception::illegal_state(why));
         };
         let subscribed = |topic: &TopicName| {
             let matches = around.settings.pattern.as_ref().is_some_and(|pattern| pattern.is_match(topic));

@@ -40,6 +40,7 @@ use super::positions::{self, Position, Tenure};
 use super::settings::{GroupSettings, Protocol};
 use super::{Settings, Tag};
 use crate::client::connection::{Answer, LinkId, Network};
+use crate::client::exception::Exception;
 use crate::client::metadata::Metadata;
 use crate::client::{self, Effect, Report};
 use crate::id::{Offset, TopicPartition};
@@ -71,7 +72,7 @@ pub struct Shared {
     /// Since the last call of [`Group::take_moved`].
     moved: bool,
     /// Why the application cannot go on: an exception that it does not catch.
-    fatal: Option<String>,
+    fatal: Option<Exception>,
     stage: Life,
 }
 
@@ -250,8 +251,8 @@ impl Group {
     }
 
     /// Why the application cannot go on, if so.
-    pub fn fatal(&self) -> Option<&str> {
-        self.shared.fatal.as_deref()
+    pub fn fatal(&self) -> Option<&Exception> {
+        self.shared.fatal.as_ref()
     }
 
     pub fn run(&mut self, around: &mut Around<'_>) {
@@ -412,7 +413,7 @@ impl Group {
             fact("generation", self.membership.generation().to_string()),
             fact("coordinator", if self.coordinator.link().is_some() { "known" } else { "not known" }.to_string()),
         ];
-        facts.extend(self.shared.fatal.iter().map(|why| fact("cannot go on", why.clone())));
+        facts.extend(self.shared.fatal.iter().map(|why| fact("cannot go on", why.message.clone())));
         FactGroup { title: "Group".to_string(), facts }
     }
 }
@@ -531,8 +532,8 @@ impl Shared {
     }
 
     /// An exception that no application catches: its process ends.
-    fn fail(&mut self, around: &mut Around<'_>, why: String) {
-        around.note(why.clone());
+    fn fail(&mut self, around: &mut Around<'_>, why: Exception) {
+        around.note(why.message.clone());
         self.fatal = Some(why);
     }
 }

@@ -10,7 +10,7 @@ use kafka_protocol::messages::{
     ApiKey, GroupId, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, TopicName,
 };
 
-use super::super::positions::{State, Tenure};
+use super::super::positions::{State, Tenure, undefined};
 use super::super::settings::{GroupSettings, Manual, Reset};
 use super::super::validate::Validity;
 use super::called::Called;
@@ -18,6 +18,7 @@ use super::coordinator::Coordinator;
 use super::{Around, Ask, Identity, Membership, Shared, called, subscription};
 use crate::arrange::Arrange;
 use crate::client::connection::LinkId;
+use crate::client::exception::Exception;
 use crate::client::{Effect, Report};
 use crate::error::{self, ErrorCode};
 use crate::id::{LeaderEpoch, Offset, TopicPartition};
@@ -293,7 +294,7 @@ impl Offsets {
                 return self.commit_lost(around, commit);
             }
             ErrorCode::FencedInstanceId | ErrorCode::GroupAuthorizationFailed => {
-                shared.fail(around, error::message(error).into_owned());
+                shared.fail(around, Exception::of(error, None));
             }
             ErrorCode::RebalanceInProgress => {
                 around.note("offset commit failed since group is already rebalancing");
@@ -398,7 +399,7 @@ impl Offsets {
         if let Some(error) = ErrorCode::try_from_code(code) {
             coordinator.is_elsewhere(error);
             if error == ErrorCode::GroupAuthorizationFailed {
-                shared.fail(around, error::message(error).into_owned());
+                shared.fail(around, Exception::of(error, None));
             }
             return self.fetch_lost(around, asked);
         }
@@ -428,9 +429,9 @@ impl Offsets {
                     position.validity = if epoch >= 0 { Validity::Doubtful } else { Validity::Valid };
                 }
                 None if around.settings.reset == Reset::None => {
-                    let why = format!("Undefined offset with no reset policy for partitions: [{name}]");
+                    let why = undefined(&name);
                     position.state = State::Halted(why.clone());
-                    around.note(why);
+                    around.note(why.message);
                 }
                 None => position.state = State::Unknown,
             }
