@@ -139,6 +139,9 @@ pub struct TopicView {
     pub id: String,
     pub partitions: u32,
     pub replication_factor: u32,
+    /// What holds, set here or by the brokers.
+    #[serde(default)]
+    pub min_insync_replicas: u32,
     /// Only what was set.
     pub configs: Vec<(String, String)>,
     /// The largest end offset of any replica, by partition: the common scale of the strips.
@@ -223,7 +226,7 @@ pub struct IdentityView {
     pub producer_id: i64,
     pub producer_epoch: i16,
     pub transactional_id: Option<String>,
-    /// Kafka's name of it: `IN_TRANSACTION`.
+    /// Kafka's name of it: `IN_TRANSACTION`. Only the client knows it, and what follows: empty on a live server.
     pub state: String,
     /// Those in which the open transaction has records.
     pub partitions: Vec<String>,

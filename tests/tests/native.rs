@@ -483,7 +483,8 @@ fn a_consumer_seeks_pauses_and_commits_what_it_names() {
         let said = "NoOffsetForPartitionException: Undefined offset with no reset policy for partitions: [orders-0]";
         assert_eq!(why.to_string(), said);
     }
-    let mut refused = Consumer::new(config(&server).set("group.id", "other").set("session.timeout.ms", "4000")).unwrap();
+    let mut refused =
+        Consumer::new(config(&server).set("group.id", "other").set("session.timeout.ms", "4000")).unwrap();
     refused.subscribe(&["orders"]).unwrap();
     let why = refused.poll(PATIENCE).unwrap_err();
     assert!(why.to_string().starts_with("InvalidSessionTimeoutException: The session timeout is not within"), "{why}");

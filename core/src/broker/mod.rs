@@ -49,7 +49,8 @@ use kafka_protocol::messages::TopicName;
 use uuid::Uuid;
 
 use crate::bug::Bugs;
-use crate::config::BrokerSettings;
+use crate::config::setting::Value;
+use crate::config::{self, BrokerSettings};
 use crate::controller::Controller;
 use crate::coordinator::group::Groups;
 use crate::coordinator::topic::Internal;
@@ -234,6 +235,14 @@ impl Broker {
     /// The newest state of the cluster that this broker knows.
     pub fn cluster_state(&self) -> &ClusterState {
         &self.cluster
+    }
+
+    /// `min.insync.replicas` of topics that do not set it.
+    pub fn min_insync_replicas(&self) -> u32 {
+        match config::topic::inherited("min.insync.replicas", &self.settings) {
+            Value::Integer(count) => u32::try_from(count).unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// The partition, if this broker hosts it.

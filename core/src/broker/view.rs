@@ -200,14 +200,18 @@ impl Broker {
     }
 }
 
-/// The topics of a cluster; where their partitions end is in the brokers' replicas.
-pub fn topics(state: &ClusterState, brokers: &[BrokerView]) -> Vec<TopicView> {
+/// The topics of a cluster, of which those that do not set `min.insync.replicas` have `min_insync`; where their partitions end
+/// is in the brokers' replicas.
+pub fn topics(state: &ClusterState, min_insync: u32, brokers: &[BrokerView]) -> Vec<TopicView> {
     let mut topics: Vec<TopicView> = (state.topics.iter())
         .map(|(name, topic)| TopicView {
             name: name.0.to_string(),
             id: print_uuid(topic.id),
             partitions: topic.partitions.len() as u32,
             replication_factor: topic.partitions.first().map_or(0, |first| first.replicas.len() as u32),
+            min_insync_replicas: (topic.configs.get("min.insync.replicas"))
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(min_insync),
             configs: topic.configs.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             ends: vec![0; topic.partitions.len()],
             leaders: topic.partitions.iter().map(|partition| partition.leader.0).collect(),

@@ -181,7 +181,7 @@ pub(super) fn synonyms(name: &str) -> &'static [(&'static str, i64)] {
 }
 
 /// What holds for a topic that does not set `name` itself.
-pub(super) fn inherited(name: &str, broker: &BrokerSettings) -> Value {
+pub(crate) fn inherited(name: &str, broker: &BrokerSettings) -> Value {
     let scaled = |synonym: &str, unit: i64| match broker.value(synonym) {
         Value::Integer(number) if number < 0 => Value::Integer(number),
         Value::Integer(number) => Value::Integer(number.saturating_mul(unit)),

@@ -5,6 +5,7 @@ use super::scenario::{Action, Span, Timed};
 use super::workload::{App, Client};
 use super::{Host, Process, Simulation};
 use crate::arrange::Arrange;
+use crate::broker::Broker;
 use crate::broker::view::{bury, measure, order, topics};
 use crate::client::admin::Errand;
 use crate::id::BrokerId;
@@ -19,7 +20,8 @@ use crate::view::{
 impl Simulation {
     /// What there is to see now.
     pub fn view(&self) -> View {
-        let state = self.cluster_state();
+        let newest = self.newest_broker();
+        let state = newest.map(Broker::cluster_state);
         let names = self.topic_names();
         let mut view = View {
             now: self.now,
@@ -36,7 +38,9 @@ impl Simulation {
         view.groups = self.groups();
         view.transactions = self.transactions();
         measure(&mut view.groups, &view.brokers);
-        view.topics = state.map_or_else(Vec::new, |state| topics(state, &view.brokers));
+        view.topics = newest.map_or_else(Vec::new, |newest| {
+            topics(newest.cluster_state(), newest.min_insync_replicas(), &view.brokers)
+        });
         let topic = |timed: &Timed| match &timed.action {
             Action::Errand(Errand::Create { topic, .. }) => Some(topic.clone()),
             _ => None,
@@ -85,8 +89,12 @@ impl Simulation {
 
     /// What the controller last told, as the broker knows it that heard last.
     pub(super) fn cluster_state(&self) -> Option<&ClusterState> {
-        let states = self.hosts().filter_map(|(_, host)| host.broker().map(|broker| broker.cluster_state()));
-        states.max_by_key(|state| state.version)
+        self.newest_broker().map(Broker::cluster_state)
+    }
+
+    /// The one that knows the newest state of the cluster.
+    fn newest_broker(&self) -> Option<&Broker> {
+        self.hosts().filter_map(|(_, host)| host.broker()).max_by_key(|broker| broker.cluster_state().version)
     }
 
     pub(super) fn topic_names(&self) -> Names {

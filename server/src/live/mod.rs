@@ -72,11 +72,19 @@ pub struct Said {
     pub client_id: String,
     pub acks: Option<i16>,
     /// The topic last produced to.
-    pub topic: Option<TopicName>,
+    pub topic: Option<Topic>,
+    pub transactional_id: Option<String>,
     /// Where it fetched last.
     pub positions: BTreeMap<(TopicName, i32), Offset>,
     /// By topic id, where a fetch names topics so.
     pub positions_by_id: BTreeMap<(uuid::Uuid, i32), Offset>,
+}
+
+/// As a request names it.
+#[derive(Clone)]
+pub enum Topic {
+    Named(TopicName),
+    Id(uuid::Uuid),
 }
 
 #[derive(Default)]
@@ -319,7 +327,11 @@ impl Said {
         match body {
             RequestKind::Produce(produce) => {
                 self.acks = Some(produce.acks);
-                self.topic = produce.topic_data.first().map(|topic| own(&topic.name));
+                self.topic = produce.topic_data.first().map(|topic| match topic.topic_id.is_nil() {
+                    true => Topic::Named(own(&topic.name)),
+                    false => Topic::Id(topic.topic_id),
+                });
+                self.transactional_id = produce.transactional_id.as_ref().map(|id| id.0.to_string());
             }
             RequestKind::Fetch(fetch) => {
                 // A session that begins is about what is named here and nothing else; one that goes on forgets by name

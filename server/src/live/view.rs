@@ -17,14 +17,14 @@ use ottla_core::protocol::cluster::ClusterState;
 use ottla_core::protocol::znode;
 use ottla_core::time::Instant;
 use ottla_core::view::{
-    BrokerView, ConsumerView, GroupView, Level, LinkView, LogLine, MessageView, PositionView, ProducerView, View,
-    ZooKeeperView,
+    BrokerView, ConsumerView, GroupView, IdentityView, Level, LinkView, LogLine, MessageView, PositionView,
+    ProducerView, View, ZooKeeperView,
 };
 use ottla_core::zookeeper;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Said, Watched};
+use super::{Said, Topic, Watched};
 use crate::serve::Server;
 
 const SPACING: Duration = Duration::from_millis(100);
@@ -89,10 +89,11 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
     let mut view = View { now: server.live.clock.instant(), ..View::default() };
     // First, so that no offset is behind what a message says of it.
     let passed = passed(server, view.now);
-    let mut newest: Option<ClusterState> = None;
+    let mut newest: Option<(ClusterState, u32)> = None;
     for host in &server.hosts {
         let look = |broker: &Broker| {
-            (broker.view(), broker.cluster_state().clone(), broker.groups(), broker.transactional_ids())
+            let state = (broker.cluster_state().clone(), broker.min_insync_replicas());
+            (broker.view(), state, broker.groups(), broker.transactional_ids())
         };
         let seen = match host.broker() {
             Some(broker) => broker.look(look).await,
@@ -102,7 +103,7 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
             Some((broker, state, groups, transactions)) => {
                 view.groups.extend(groups);
                 view.transactions.extend(transactions);
-                if newest.as_ref().is_none_or(|newest| newest.version < state.version) {
+                if newest.as_ref().is_none_or(|(newest, _)| newest.version < state.0.version) {
                     newest = Some(state);
                 }
                 BrokerView { health: host.health(), ..broker }
@@ -115,12 +116,12 @@ pub async fn make(server: &Server, rates: &mut Rates) -> View {
         view.event += host.metrics.requests();
         view.brokers.push(broker);
     }
-    bury(&mut view.brokers, newest.as_ref());
+    bury(&mut view.brokers, newest.as_ref().map(|(state, _)| state));
     measure(&mut view.groups, &view.brokers);
     view.transactions.sort_by(|one, other| one.id.cmp(&other.id));
     view.transactions.dedup_by(|one, other| one.id == other.id);
-    if let Some(state) = newest {
-        view.topics = topics(&state, &view.brokers);
+    if let Some((state, min_insync)) = newest {
+        view.topics = topics(&state, min_insync, &view.brokers);
         let came = server.live.came(&view.topics);
         order(&mut view.topics, |name| came.get(name).copied());
         server.live.set_names(state.topics.iter().map(|(name, topic)| (topic.id, name.clone())).collect());
@@ -202,7 +203,7 @@ fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>,
         }
         match role {
             Role::Consumer => view.consumers.push(consumer(server, view, &client_id, name, &host, &group)),
-            _ => view.producers.push(producer(view.now, name, &host, &group, rates)),
+            _ => view.producers.push(producer(server, view, name, &host, &group, rates)),
         }
     }
     rates.0.retain(|name, _| taken.contains(name));
@@ -250,13 +251,30 @@ impl Connections {
     }
 }
 
-fn producer(now: Instant, name: String, host: &str, group: &Connections, rates: &mut Rates) -> ProducerView {
+fn producer(
+    server: &Server,
+    view: &View,
+    name: String,
+    host: &str,
+    group: &Connections,
+    rates: &mut Rates,
+) -> ProducerView {
     let sent = group.sum(|member| member.produced.records.load(Ordering::Relaxed));
     let requests = group.sum(|member| member.produced.requests.load(Ordering::Relaxed));
     let answered = group.sum(|member| member.produced.answered.load(Ordering::Relaxed));
-    let topic = group.members.iter().find_map(|(_, said)| said.topic.clone());
+    let names = server.live.names();
+    let topic = group.members.iter().find_map(|(_, said)| match &said.topic {
+        Some(Topic::Named(name)) => Some(name.clone()),
+        Some(Topic::Id(id)) => names.get(id).cloned(),
+        None => None,
+    });
     ProducerView {
-        rate: rates.measure(now, &name, sent),
+        rate: rates.measure(view.now, &name, sent),
+        identity: group
+            .members
+            .iter()
+            .find_map(|(_, said)| said.transactional_id.as_ref())
+            .map(|id| identity(view, id)),
         settings: group.settings(host),
         topic: topic.map(|topic| topic.to_string()).unwrap_or_default(),
         sent,
@@ -268,6 +286,17 @@ fn producer(now: Instant, name: String, host: &str, group: &Connections, rates: 
         name,
         // What it holds back, tries again or gives up, and what it makes of an answer, only the client knows.
         ..ProducerView::default()
+    }
+}
+
+/// What its coordinator tells of a transactional producer.
+fn identity(view: &View, transactional_id: &str) -> IdentityView {
+    let known = view.transactions.iter().find(|transaction| transaction.id == transactional_id);
+    IdentityView {
+        transactional_id: Some(transactional_id.to_owned()),
+        producer_id: known.map_or(-1, |known| known.producer_id),
+        producer_epoch: known.map_or(-1, |known| known.producer_epoch),
+        ..IdentityView::default()
     }
 }
 

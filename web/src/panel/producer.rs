@@ -104,6 +104,9 @@ fn identity_facts(identity: &IdentityView) -> Vec<(&'static str, String)> {
     let mut facts = vec![("producer id", id), ("epoch", identity.producer_epoch.to_string())];
     if let Some(transactional_id) = &identity.transactional_id {
         facts.insert(0, ("transactional.id", transactional_id.clone()));
+        if identity.state.is_empty() {
+            return facts;
+        }
         facts.push(("state", identity.state.clone()));
         let partitions =
             if identity.partitions.is_empty() { "none".to_owned() } else { identity.partitions.join(", ") };
@@ -120,15 +123,12 @@ fn risk_of(view: &View, producer: &ProducerView) -> Option<String> {
     let written: Vec<&str> = producer.topic.split(',').collect();
     let topics =
         view.topics.iter().filter(|topic| written.contains(&&*topic.name) || topic.name == "__transaction_state");
-    let few = |topic: &&TopicView| {
-        let insync = topic.configs.iter().find(|(name, _)| name == "min.insync.replicas");
-        let insync: u32 = insync.and_then(|(_, value)| value.parse().ok()).unwrap_or(1);
-        topic.replication_factor < 3 || (insync < 2 && topic.name != "__transaction_state")
-    };
+    let few = |topic: &&TopicView| topic.replication_factor < 3 || topic.min_insync_replicas < 2;
     let few: Vec<&str> = topics.filter(few).map(|topic| &*topic.name).collect();
-    let words = "have a replication factor below 3 or min.insync.replicas below 2: one broker that dies can take a committed \
+    let have = if few.len() == 1 { "has" } else { "have" };
+    let words = "a replication factor below 3 or min.insync.replicas below 2: one broker that dies can take a committed \
                  transaction with it";
-    (!few.is_empty()).then(|| format!("{} {words}", few.join(", ")))
+    (!few.is_empty()).then(|| format!("{} {have} {words}", few.join(", ")))
 }
 
 /// A server sees requests, not what a client makes of their answers.
