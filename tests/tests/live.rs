@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use ottla_core::view::{Detail, MessageKind, Target, View};
+use ottla_server::client::{Config, Producer as Handle, ProducerRecord};
 use ottla_tests::page::Page;
 use ottla_tests::server::Server;
 use rdkafka::config::ClientConfig;
@@ -61,6 +62,35 @@ fn a_client_its_offsets_and_its_requests_are_seen() {
     assert_eq!((batch.at, batch.records[0].key.as_deref()), (Some((0, 0)), Some("4711")));
     let gone = Target::Batch { broker, topic: "orders".into(), partition: 0, offset: 99 };
     assert_eq!(detail(&server, &gone), None);
+}
+
+/// It names topics by their ids.
+#[test]
+fn of_a_transactional_producer_its_topic_and_its_transaction_are_seen() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--brokers", "3", "--set", "min.insync.replicas=2"]);
+    let mut page = Page::open(&server);
+    server.act("topic orders replication.factor=3");
+    let config = Config::new().set("bootstrap.servers", server.bootstrap()).set("client.id", "till-7");
+    let producer = Handle::new(config.set("transactional.id", "tills")).unwrap();
+    producer.init_transactions().unwrap();
+    producer.begin_transaction().unwrap();
+    producer.send(ProducerRecord::new("orders", "hello")).unwrap().wait().unwrap();
+    let open = |view: &View| view.transactions.iter().any(|transaction| transaction.state == "Ongoing");
+    let seen = |view: &View| view.producers.iter().any(|producer| producer.sent > 0 && producer.identity.is_some());
+    let view = page.wait_for(|view| open(view) && seen(view));
+    let till = view.producers.iter().find(|producer| producer.name == "till-7").unwrap();
+    assert_eq!((till.topic.as_str(), till.sent), ("orders", 1));
+    let identity = till.identity.as_ref().unwrap();
+    let transaction = &view.transactions[0];
+    assert_eq!((identity.transactional_id.as_deref(), &*transaction.id), (Some("tills"), "tills"));
+    assert_eq!((identity.producer_id, identity.producer_epoch), (transaction.producer_id, transaction.producer_epoch));
+    let kept = |name: &str| {
+        let topic = view.topics.iter().find(|topic| topic.name == name).unwrap();
+        (topic.replication_factor, topic.min_insync_replicas)
+    };
+    assert_eq!([kept("orders"), kept("__transaction_state")], [(3, 2), (3, 2)]);
+    producer.commit_transaction().unwrap();
 }
 
 #[test]

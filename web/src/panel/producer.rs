@@ -140,3 +140,30 @@ fn live_facts(producer: &ProducerView) -> Vec<(&'static str, String)> {
     }
     facts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_at_risk_where_its_topics_or_the_one_that_keeps_it_have_few_copies() {
+        let told = |copies: [(u32, u32); 2], transactional_id: Option<&str>| {
+            let topics = ["orders", "__transaction_state"].into_iter().zip(copies);
+            let topics = topics.map(|(name, (replication_factor, min_insync_replicas))| TopicView {
+                name: name.to_owned(),
+                replication_factor,
+                min_insync_replicas,
+                ..TopicView::default()
+            });
+            let view = View { topics: topics.collect(), ..View::default() };
+            let transactional_id = transactional_id.map(str::to_owned);
+            let identity = Some(IdentityView { transactional_id, ..IdentityView::default() });
+            let producer = ProducerView { topic: "orders".to_owned(), identity, ..ProducerView::default() };
+            risk_of(&view, &producer).map(|words| words.split(" a replication").next().unwrap_or_default().to_owned())
+        };
+        assert_eq!(told([(3, 2), (3, 2)], Some("t")), None);
+        assert_eq!(told([(1, 1), (1, 1)], None), None);
+        assert_eq!(told([(3, 1), (3, 2)], Some("t")).as_deref(), Some("orders has"));
+        assert_eq!(told([(2, 2), (3, 1)], Some("t")).as_deref(), Some("orders, __transaction_state have"));
+    }
+}
