@@ -7,7 +7,7 @@
 //! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
 //! `throttle.rs` what moving replicas may cost | `quota.rs` what clients may do |
 //! `coordinate.rs` the coordinators' shards, `loading.rs` how they are read, `gather.rs` answers of several of them |
-//! `transaction/` what it asks others for transactions | `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
+//! `transaction/` what it asks others for transactions | `share/` partitions that groups share | `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
 //! Request ──▶ handle/ ──▶ Reply                   Appended ──▶ partition ──▶ purgatory ──▶ Reply …
@@ -32,6 +32,7 @@ pub mod quota;
 mod replica_selector;
 pub mod replication;
 pub mod session;
+pub(crate) mod share;
 #[cfg(test)]
 mod tests;
 pub mod throttle;
@@ -52,6 +53,7 @@ use crate::bug::Bugs;
 use crate::config::BrokerSettings;
 use crate::controller::Controller;
 use crate::coordinator::group::Groups;
+use crate::coordinator::share::ShareStates;
 use crate::coordinator::topic::Internal;
 use crate::coordinator::transaction::Transactions;
 use crate::error::ErrorCode;
@@ -133,6 +135,8 @@ pub struct Broker {
     producer_ids: producer_id::ProducerIds,
     groups: coordinate::Coordinators<Groups>,
     transactions: coordinate::Coordinators<Transactions>,
+    share_states: coordinate::Coordinators<ShareStates>,
+    sharing: share::Sharing,
     /// Which shard a log is the memory of.
     coordinated: VecMap<LogId, (Internal, i32)>,
     gathers: gather::Gathers,
@@ -180,6 +184,9 @@ impl Broker {
             transacting: transaction::Transacting::new(config.registration.id, &settings, |name| {
                 config.seed.stream(&format!("{name}-{}", now.wall))
             }),
+            sharing: share::Sharing::new(config.registration.id, &settings, |name| {
+                config.seed.stream(&format!("{name}-{}", now.wall))
+            }),
             member_ids: config.seed.stream(&format!("member-ids-{}", now.wall)),
             config: Arc::new(config),
             quotas: quota::Quotas::new(&settings),
@@ -203,6 +210,7 @@ impl Broker {
             producer_ids: producer_id::ProducerIds::default(),
             groups: coordinate::Coordinators::new(),
             transactions: coordinate::Coordinators::new(),
+            share_states: coordinate::Coordinators::new(),
             coordinated: VecMap::new(),
             gathers: gather::Gathers::default(),
             holds: handle::produce::hold::Holds::default(),
@@ -331,6 +339,7 @@ impl Node for Broker {
                 self.quotas.closed(conn);
                 self.holds.closed(conn);
                 self.gathers.closed(conn);
+                self.share_closed(conn, out);
             }
             Event::Spent { time } => self.quotas.spent(now.instant, time),
 
@@ -361,6 +370,7 @@ impl Node for Broker {
                 self.clean(now, out);
                 self.coordinator_timer(now, out);
                 self.transact(now, out);
+                self.share_timer(now, out);
                 self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
@@ -378,6 +388,8 @@ impl Node for Broker {
         let deadline = sooner(deadline, self.cleaner.deadline());
         let deadline = sooner(deadline, self.groups.deadline());
         let deadline = sooner(deadline, self.transactions.deadline());
+        let deadline = sooner(deadline, self.share_states.deadline());
+        let deadline = sooner(deadline, self.sharing.deadline());
         let deadline = sooner(deadline, self.replication.deadline());
         let deadline = sooner(deadline, self.transacting.deadline());
         sooner(deadline, self.holds.deadline())

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ResponseHeader, ResponseKind};
 use kafka_protocol::protocol::Decodable;
 
-use super::{log_dirs, markers};
+use super::{log_dirs, markers, share};
 use crate::error::ErrorCode;
 use crate::log::Extent;
 
@@ -42,6 +42,13 @@ impl Response {
     pub fn encode(&self, frame: &mut BytesMut) -> Result<(), String> {
         match &*self.body {
             ResponseKind::DescribeLogDirs(body) if self.version == log_dirs::LATEST => log_dirs::encode(body, frame),
+            ResponseKind::ShareFetch(_) if self.version == 2 => share::encode_answer(&self.body, frame),
+            ResponseKind::ShareAcknowledge(_) if self.version == 2 => share::encode_answer(&self.body, frame),
+            ResponseKind::WriteShareGroupState(_) if self.version == 1 => share::encode_answer(&self.body, frame),
+            ResponseKind::ReadShareGroupStateSummary(_) if self.version == 1 => share::encode_answer(&self.body, frame),
+            body @ (ResponseKind::ShareAcknowledge(_) | ResponseKind::ReadShareGroupStateSummary(_)) => {
+                share::without_added_answer(body).encode(frame, self.version).map_err(|error| error.to_string())
+            }
             body => body.encode(frame, self.version).map_err(|error| error.to_string()),
         }
     }
@@ -58,6 +65,9 @@ impl Response {
         let correlation_id = header.map_err(|error| words(&error))?.correlation_id;
         if api == ApiKey::DescribeLogDirs && version == log_dirs::LATEST {
             return Ok((correlation_id, Response::new(version, log_dirs::decode(&mut frame)?.into())));
+        }
+        if share::is_one(api, version) {
+            return Ok((correlation_id, Response::new(version, share::decode_answer(api, &mut frame)?)));
         }
         let body = frame.clone();
         let (version, decoded) = match ResponseKind::decode(api, &mut frame, version) {
