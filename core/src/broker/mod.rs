@@ -433,12 +433,14 @@ impl Broker {
         }
         self.log_moved(log, out);
         self.wake_fetches(log, out);
+        self.wake_shares(log, out);
     }
 
     /// The bytes are there that a look-up asked for.
     fn loaded(&mut self, now: Now, read: ReadId, bytes: &Bytes, out: &mut Vec<Effect>) {
         match self.purgatory.loaded(read) {
             Some(Reading::Fetch(fetching, seek)) => self.resume_fetch(fetching, seek, bytes, out),
+            Some(Reading::ShareFetch(fetching, seek)) => self.resume_share_fetch(fetching, seek, bytes, out),
             Some(Reading::ListOffsets(listing, seek)) => self.resume_list(listing, seek, bytes, out),
             Some(Reading::Cut(cutting)) => self.resume_cut(now, cutting, bytes, out),
             Some(Reading::Replay(log, replay)) => self.resume_replay(now, log, replay, bytes, out),
@@ -464,12 +466,12 @@ impl Broker {
         let done = match self.purgatory.get_mut(ticket) {
             Some(Parked::Produce(producing)) => producing.settle(wait, result),
             Some(Parked::Markers(marking)) => marking.settle(wait, result),
-            Some(Parked::Fetch(_) | Parked::DeleteRecords(_)) | None => false,
+            Some(Parked::Fetch(_) | Parked::ShareFetch(_) | Parked::DeleteRecords(_)) | None => false,
         };
         match done.then(|| self.purgatory.take(ticket)).flatten() {
             Some(Parked::Produce(producing)) => self.produced(producing, out),
             Some(Parked::Markers(marking)) => marking.reply(out),
-            Some(Parked::Fetch(_) | Parked::DeleteRecords(_)) | None => {}
+            Some(Parked::Fetch(_) | Parked::ShareFetch(_) | Parked::DeleteRecords(_)) | None => {}
         }
     }
 
@@ -484,6 +486,11 @@ impl Broker {
                 self.finish_fetch(fetching, out);
             }
         }
+        for ticket in self.purgatory.shares_of(log) {
+            if let Some(Parked::ShareFetch(fetching)) = self.purgatory.take(ticket) {
+                self.finish_share_fetch(fetching, out);
+            }
+        }
     }
 
     /// Requests whose time is up.
@@ -493,6 +500,7 @@ impl Broker {
                 Parked::Produce(producing) => producing.expire(out),
                 Parked::Markers(marking) => marking.expire(out),
                 Parked::Fetch(fetching) => self.finish_fetch(fetching, out),
+                Parked::ShareFetch(fetching) => self.finish_share_fetch(fetching, out),
                 Parked::DeleteRecords(deleting) => deleting.expire(out),
             }
         }

@@ -14,7 +14,7 @@ pub struct Response {
     pub version: i16,
     /// For Fetch the partitions' `records` are `None`: they are in `records`.
     pub body: Box<ResponseKind>,
-    /// For Fetch, one for each partition in the order of the body: what to send, straight from the log.
+    /// For Fetch and ShareFetch, one for each partition in the order of the body: what to send, straight from the log.
     /// `None` is an empty record set. Empty for every other API.
     pub records: Vec<Option<Extent>>,
 }
@@ -28,6 +28,14 @@ impl Response {
     /// KAFKA_STORAGE_ERROR, as Kafka answers a partition on which it meets an I/O error.
     pub fn withhold(&mut self, at: usize) {
         self.records[at] = None;
+        if let ResponseKind::ShareFetch(fetch) = &mut *self.body {
+            let mut partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+            if let Some(partition) = partitions.nth(at) {
+                partition.error_code = ErrorCode::KafkaStorageError.code();
+                partition.acquired_records.clear();
+            }
+            return;
+        }
         let ResponseKind::Fetch(fetch) = &mut *self.body else { return };
         if let Some(partition) = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions).nth(at) {
             partition.error_code = ErrorCode::KafkaStorageError.code();
