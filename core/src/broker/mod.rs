@@ -442,6 +442,7 @@ impl Broker {
             Some(Reading::Fetch(fetching, seek)) => self.resume_fetch(fetching, seek, bytes, out),
             Some(Reading::ShareFetch(fetching, seek)) => self.resume_share_fetch(fetching, seek, bytes, out),
             Some(Reading::ListOffsets(listing, seek)) => self.resume_list(listing, seek, bytes, out),
+            Some(Reading::ShareStart(start, seek)) => self.resume_share_start(start, seek, bytes, out),
             Some(Reading::Cut(cutting)) => self.resume_cut(now, cutting, bytes, out),
             Some(Reading::Replay(log, replay)) => self.resume_replay(now, log, replay, bytes, out),
             Some(Reading::Load(loading)) => self.resume_load(loading, bytes, out),

@@ -23,6 +23,7 @@ use super::handle::{
 };
 use super::loading::Loading;
 use super::replication::Cutting;
+use super::share::Start;
 use super::share::fetch::ShareFetching;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::{LogTable, ReadSeek, Replay, TimeSeek};
@@ -68,6 +69,8 @@ pub enum Reading {
     /// A look-up, or without one the records themselves: which batches they are.
     ShareFetch(Box<ShareFetching>, Option<ReadSeek>),
     ListOffsets(Listing, TimeSeek),
+    /// Nobody's: a share-partition finds out where it begins.
+    ShareStart(Start, TimeSeek),
     /// Not a client's: a follower that finds out where to cut.
     Cut(Cutting),
     /// Nobody's: a log that finds out who wrote to it.
@@ -82,7 +85,7 @@ impl Reading {
             Reading::Fetch(fetching, _) => Some(fetching.asked.ticket),
             Reading::ShareFetch(fetching, _) => Some(fetching.ticket),
             Reading::ListOffsets(listing, _) => Some(listing.asked.ticket),
-            Reading::Cut(_) | Reading::Replay(..) | Reading::Load(_) => None,
+            Reading::ShareStart(..) | Reading::Cut(_) | Reading::Replay(..) | Reading::Load(_) => None,
         }
     }
 }

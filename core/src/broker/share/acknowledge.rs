@@ -173,9 +173,9 @@ impl Broker {
             }
             match body.responses.iter_mut().find(|topic| topic.topic_id == topic_id) {
                 Some(topic) => topic.partitions.push(data),
-                None => body.responses.push(
-                    ShareAcknowledgeTopicResponse::default().with_topic_id(topic_id).with_partitions(vec![data]),
-                ),
+                None => body
+                    .responses
+                    .push(ShareAcknowledgeTopicResponse::default().with_topic_id(topic_id).with_partitions(vec![data])),
             }
         }
         let body = with_lock_timeout_ms(body, delivery.lock_duration.as_millis() as i32);

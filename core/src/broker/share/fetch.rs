@@ -30,6 +30,9 @@ use crate::record::batch::{Batch, batches};
 use crate::time::Instant;
 use std::sync::Arc;
 
+/// Bytes of one partition that are looked through at once: a member takes no more records than it can process soon.
+const READ_BYTES: u32 = 1 << 20;
+
 /// A ShareFetch that looks for records.
 #[derive(Clone)]
 pub struct ShareFetching {
@@ -151,7 +154,8 @@ impl Broker {
         while !fetching.pass.reads {
             let next = fetching.pass.next;
             let Some(part) = fetching.parts.get_mut(next) else {
-                let found: u64 = fetching.parts.iter().filter_map(|it| it.found).map(|(_, it, _)| u64::from(it.len)).sum();
+                let found: u64 =
+                    fetching.parts.iter().filter_map(|it| it.found).map(|(_, it, _)| u64::from(it.len)).sum();
                 let enough = fetching.pass.last || fetching.pass.resumed || found >= fetching.min_bytes;
                 if found == 0 || !enough {
                     return self.share_pause(fetching, out);
@@ -237,7 +241,7 @@ impl Broker {
             false => slot.log.high_watermark(),
         };
         let taken: u64 = fetching.parts.iter().filter_map(|part| part.found).map(|(_, it, _)| u64::from(it.len)).sum();
-        let left = u64::from(fetching.max_bytes).saturating_sub(taken) as u32;
+        let left = (u64::from(fetching.max_bytes).saturating_sub(taken) as u32).min(READ_BYTES);
         let generation = slot.log.generation();
         match slot.log.read(offset, left, upper, taken == 0) {
             Found::Here(result) => {
@@ -274,7 +278,8 @@ impl Broker {
             return self.share_pass(fetching, out);
         };
         let slot = part.log.as_ref().ok().and_then(|log| self.slot(*log));
-        let offset = self.sharing.shared.get(&part.key).and_then(|shared| Some(shared.partition.as_ref()?.next_fetch_offset()));
+        let offset =
+            self.sharing.shared.get(&part.key).and_then(|shared| Some(shared.partition.as_ref()?.next_fetch_offset()));
         let found = match (slot, offset) {
             (Some(slot), Some(offset)) => match seek.resume(&slot.log, bytes) {
                 Found::Here(result) => {
@@ -303,7 +308,9 @@ impl Broker {
         if !slot.log.holds(&extent, generation) || slot.led_in(-1).is_err() {
             return;
         }
-        let Some(shared) = self.sharing.shared.get_mut(&part.key).filter(|it| it.reader == Some(ticket)) else { return };
+        let Some(shared) = self.sharing.shared.get_mut(&part.key).filter(|it| it.reader == Some(ticket)) else {
+            return;
+        };
         let Some(partition) = &mut shared.partition else { return };
         let aborted = match fetching.read_committed {
             true => slot.log.aborted_in(offset, &extent),
@@ -456,9 +463,9 @@ impl Broker {
             data.acquired_records = acquired.collect();
             match body.responses.last_mut().filter(|topic| topic.topic_id == id.0) {
                 Some(topic) => topic.partitions.push(data),
-                None => body.responses.push(
-                    ShareFetchableTopicResponse::default().with_topic_id(id.0).with_partitions(vec![data]),
-                ),
+                None => body
+                    .responses
+                    .push(ShareFetchableTopicResponse::default().with_topic_id(id.0).with_partitions(vec![data])),
             }
         }
         let response = Response { version: asked.version, body: Box::new(body.into()), records };

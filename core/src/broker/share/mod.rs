@@ -22,18 +22,22 @@ pub(super) mod session;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::purgatory::Reading;
 use super::transaction::{SHARE_STATES, conn};
 use super::{Broker, Effect};
 use crate::client;
 use crate::config::BrokerSettings;
 use crate::config::share::{Delivery, Reset};
 use crate::coordinator::share::answer::{Answer, Refused};
-use crate::coordinator::share::{Key, What};
+use crate::coordinator::share::{Key, StateBatch, What};
 use crate::error::ErrorCode;
-use crate::id::{BrokerId, ConnId, LogId, Ticket};
+use crate::id::{BrokerId, ConnId, LogId, Offset, Ticket};
+use crate::log::{Found, TimeSeek};
 use crate::protocol::cluster::Registration;
 use crate::rng::Stream;
-use crate::time::{Instant, Now, sooner};
+use crate::time::{Instant, Now, Timestamp, sooner};
 use crate::vec_map::VecMap;
 use crate::vec_set::VecSet;
 use acknowledge::Open;
@@ -60,6 +64,15 @@ pub(super) struct Sharing {
     /// Requests that are not answered yet.
     open: VecMap<Ticket, Open>,
     next_generation: u64,
+}
+
+/// A share-partition that is loaded, but for where it begins.
+#[derive(Clone)]
+pub struct Start {
+    key: Key,
+    generation: u64,
+    state_epoch: i32,
+    batches: Vec<StateBatch>,
 }
 
 /// A share-partition of this broker.
@@ -288,16 +301,11 @@ impl Broker {
         let log = shared.log;
         match (purpose, said) {
             (Purpose::Load(_), Ok(Answer::Read { state_epoch, start_offset, batches })) => {
-                let leader_epoch = shared.leader_epoch;
-                let start = match start_offset {
-                    -1 => self.first_start_offset(&key, log),
-                    start => start,
-                };
-                let partition = SharePartition::new(leader_epoch, state_epoch, start, &batches);
-                if let Some(shared) = self.sharing.shared.get_mut(&key) {
-                    shared.partition = Some(Box::new(partition));
+                let start = Start { key, generation, state_epoch, batches };
+                match start_offset {
+                    -1 => self.find_share_start(start, out),
+                    offset => self.share_starts(start, offset, out),
                 }
-                self.wake_shares(log, out);
             }
             (Purpose::Load(_), said) => {
                 let refused = said.err().unwrap_or_else(|| ErrorCode::UnknownServerError.into());
@@ -322,13 +330,53 @@ impl Broker {
         }
     }
 
-    /// Where a group begins that has not been here.
-    fn first_start_offset(&self, key: &Key, log: LogId) -> i64 {
-        let Some(slot) = self.slot(log) else { return 0 };
-        match self.delivery(&key.group).reset {
-            Reset::Latest => slot.log.high_watermark(),
-            Reset::Earliest | Reset::ByDuration(_) => slot.log.log_start_offset(),
+    /// A group has not been here: it begins where it is set to begin.
+    fn find_share_start(&mut self, start: Start, out: &mut Vec<Effect>) {
+        let slot = self.sharing.shared.get(&start.key).and_then(|shared| self.slot(shared.log));
+        let Some(slot) = slot else { return };
+        let (begin, end) = (slot.log.log_start_offset(), slot.log.high_watermark());
+        let offset = match self.delivery(&start.key.group).reset {
+            Reset::Latest => end,
+            Reset::Earliest => begin,
+            Reset::ByDuration(age) => {
+                let since = Timestamp(self.now.wall.0.saturating_sub(age.as_millis() as i64).max(0));
+                match slot.log.offset_for_timestamp(since) {
+                    Found::Here(looked) => looked.ok().flatten().map_or(end, |found| found.offset.min(end)),
+                    Found::Read(extent, seek) => {
+                        let read = self.purgatory.read(Reading::ShareStart(start, seek));
+                        return out.push(Effect::Read { read, extent });
+                    }
+                }
+            }
+        };
+        self.share_starts(start, offset, out);
+    }
+
+    /// Bytes came that the look-up asked for.
+    pub(super) fn resume_share_start(&mut self, start: Start, seek: TimeSeek, bytes: &Bytes, out: &mut Vec<Effect>) {
+        let slot = self.sharing.shared.get(&start.key).and_then(|shared| self.slot(shared.log));
+        let Some(slot) = slot else { return };
+        let end = slot.log.high_watermark();
+        match seek.resume(&slot.log, bytes) {
+            Found::Here(looked) => {
+                let offset = looked.ok().flatten().map_or(end, |found| found.offset.min(end));
+                self.share_starts(start, offset, out);
+            }
+            Found::Read(extent, seek) => {
+                let read = self.purgatory.read(Reading::ShareStart(start, seek));
+                out.push(Effect::Read { read, extent });
+            }
         }
+    }
+
+    /// The share-partition is loaded.
+    fn share_starts(&mut self, start: Start, offset: Offset, out: &mut Vec<Effect>) {
+        let Start { key, generation, state_epoch, batches } = start;
+        let Some(shared) = self.sharing.shared.get_mut(&key).filter(|it| it.generation == generation) else { return };
+        let partition = SharePartition::new(shared.leader_epoch, state_epoch, offset, &batches);
+        shared.partition = Some(Box::new(partition));
+        let log = shared.log;
+        self.wake_shares(log, out);
     }
 
     fn wake_shares_of(&mut self, key: &Key, out: &mut Vec<Effect>) {

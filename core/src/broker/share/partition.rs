@@ -314,9 +314,7 @@ impl SharePartition {
             run.owner = Some((wish.member.clone(), until));
             let more = Acquired { first_offset: start, last_offset: run.last, delivery_count: run.delivery_count };
             match acquired.last_mut() {
-                Some(before)
-                    if before.last_offset + 1 == start && before.delivery_count == more.delivery_count =>
-                {
+                Some(before) if before.last_offset + 1 == start && before.delivery_count == more.delivery_count => {
                     before.last_offset = more.last_offset;
                 }
                 _ => acquired.push(more),

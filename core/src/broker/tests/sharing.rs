@@ -33,9 +33,11 @@ fn room_with(settings: &[(&str, &str)]) -> (Room, Uuid) {
     let id = room.create("orders", &[]);
     room.produce("orders", 1, &batch(&["a", "b"]));
     room.produce("orders", 1, &batch(&["c"]));
-    let find = FindCoordinatorRequest::default()
-        .with_key_type(2)
-        .with_coordinator_keys(vec![text(&key(id)), text("g:x:0"), text("no key")]);
+    let find = FindCoordinatorRequest::default().with_key_type(2).with_coordinator_keys(vec![
+        text(&key(id)),
+        text("g:x:0"),
+        text("no key"),
+    ]);
     for expected in [ErrorCode::CoordinatorNotAvailable.code(), 0] {
         let seq = room.send(ApiKey::FindCoordinator, 6, find.clone());
         let ResponseKind::FindCoordinator(body) = &*room.replies[&seq].body else { panic!() };
@@ -61,8 +63,7 @@ fn initialize(room: &mut Room, id: Uuid, state_epoch: i32, start_offset: Offset)
 
 /// Start offset and delivery complete count, as the coordinator has them.
 fn summary(room: &mut Room, id: Uuid) -> (Offset, i32) {
-    let topic =
-        ReadStateSummaryData::default().with_topic_id(id).with_partitions(vec![SummaryPartition::default()]);
+    let topic = ReadStateSummaryData::default().with_topic_id(id).with_partitions(vec![SummaryPartition::default()]);
     let body = ReadShareGroupStateSummaryRequest::default().with_group_id(text("g")).with_topics(vec![topic]);
     let seq = room.send(ApiKey::ReadShareGroupStateSummary, 1, body);
     let ResponseKind::ReadShareGroupStateSummary(body) = &*room.replies[&seq].body else { panic!() };
@@ -85,7 +86,12 @@ fn fetch_request(id: Uuid, member: &str, epoch: i32) -> ShareFetchRequest {
         .with_topics(topics)
 }
 
-fn acknowledge_request(id: Uuid, member: &str, epoch: i32, batches: &[(Offset, Offset, i8)]) -> ShareAcknowledgeRequest {
+fn acknowledge_request(
+    id: Uuid,
+    member: &str,
+    epoch: i32,
+    batches: &[(Offset, Offset, i8)],
+) -> ShareAcknowledgeRequest {
     let batches = batches.iter().map(|&(first, last, kind)| {
         acknowledge::AcknowledgementBatch::default()
             .with_first_offset(first)
@@ -204,9 +210,12 @@ fn a_session_ends_with_its_last_epoch_or_with_its_connection_and_what_it_holds_c
     assert_eq!(room.shared(waits).unwrap().0, [(0, 0, 2)]);
     room.step(Event::Closed { conn: CLIENT });
     let seq = room.share_fetch(fetch_request(id, "d", 0));
-    assert_eq!(room.shared(seq).unwrap().0, [(0, 0, 3)], "delivered often: alone");
-    let seq = room.share_fetch(fetch_request(id, "d", 1));
-    assert_eq!(room.shared(seq).unwrap().0, [(1, 2, 2)]);
+    assert_eq!(room.shared(seq).unwrap().0, [(0, 0, 3), (1, 2, 2)]);
+    room.step(Event::Closed { conn: CLIENT });
+    let seq = room.share_fetch(fetch_request(id, "e", 0));
+    assert_eq!(room.shared(seq).unwrap().0, [(0, 0, 4)], "it was delivered often: alone");
+    let seq = room.share_fetch(fetch_request(id, "e", 1));
+    assert_eq!(room.shared(seq).unwrap().0, [(1, 2, 3)]);
 }
 
 #[test]
