@@ -325,13 +325,15 @@ impl Broker {
                 open.push(one.producer_id);
             }
             let of_aborted = header.is_transactional() && open.contains(&header.producer_id);
+            // Members know control records, and say that they are gaps.
+            let aborted = of_aborted && !header.is_control();
             if header.is_control() && of_aborted {
                 let batch = Batch { header, bytes: bytes.slice_ref(slice) };
                 if Marker::of(&batch).is_some_and(|marker| !marker.commit) {
                     open.retain(|id| *id != header.producer_id);
                 }
             }
-            slots.push(Slot { base: header.base_offset, last: header.last_offset(), aborted: of_aborted });
+            slots.push(Slot { base: header.base_offset, last: header.last_offset(), aborted });
             places.push((begin, begin + slice.len()));
             begin += slice.len();
         }

@@ -105,9 +105,9 @@ pub struct Acknowledgement {
     pub types: Vec<i8>,
 }
 
-pub const GAP: i8 = 0;
-pub const ACCEPT: i8 = 1;
-pub const RELEASE: i8 = 2;
+/// The types; 0, a gap, and 3, reject, are archived.
+const ACCEPT: i8 = 1;
+const RELEASE: i8 = 2;
 pub const RENEW: i8 = 4;
 
 /// What is to be written, under which number it is answered.
@@ -157,7 +157,8 @@ impl SharePartition {
         self.end = last + 1;
     }
 
-    pub fn start_offset(&self) -> Offset {
+    #[cfg(test)]
+    fn start_offset(&self) -> Offset {
         self.start_offset
     }
 
@@ -641,7 +642,7 @@ mod tests {
         let delivery = delivery();
         let got = partition.acquire(&wish("a", 500), 0, &slots(0, 9), SOON, &delivery);
         assert_eq!((got, partition.next_fetch_offset()), (vec![acquired(0, 9, 1)], 10));
-        let types = [ACCEPT, ACCEPT, RELEASE, GAP, ACCEPT];
+        let types = [ACCEPT, ACCEPT, RELEASE, 0, ACCEPT];
         let pending = partition.acknowledge("a", &[acknowledgement(0, 4, &types)], SOON, &delivery).unwrap().unwrap();
         let states: Vec<_> = pending.write.batches.iter().map(|it| (it.first_offset, it.delivery_state)).collect();
         assert_eq!(states, [(0, 2), (1, 2), (2, 0), (3, 4), (4, 2)]);

@@ -230,3 +230,66 @@ fn a_leader_that_knows_an_old_state_reads_the_new_one() {
     let seq = room.share_fetch(fetch_request(id, "a", 2));
     assert_eq!(room.shared(seq).unwrap(), (vec![(2, 2, 1)], vec!["c".into()]));
 }
+
+/// The group is set to that.
+fn set_group(room: &mut Room, settings: &[(&str, &str)]) {
+    let mut state = room.broker.cluster_state().clone();
+    let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    state.group_configs.insert("g".to_owned(), settings);
+    running::tell_state(room, state);
+}
+
+#[test]
+fn a_group_that_reads_what_is_committed_gets_nothing_that_was_aborted() {
+    let (mut room, id) = room_with(&[("transaction.partition.verification.enable", "false")]);
+    set_group(&mut room, &[("share.isolation.level", "read_committed"), ("share.auto.offset.reset", "earliest")]);
+    assert_eq!(initialize(&mut room, id, 1, -1), 0);
+    assert_eq!(room.write(&transactions::numbered(0, 0, 2, true)), (0, 3));
+    let seq = room.share_fetch(fetch_request(id, "a", 0));
+    assert_eq!(room.shared(seq).unwrap().0, [(0, 2, 1)]);
+    let waits = room.share_fetch(fetch_request(id, "a", 1));
+    room.produce("orders", 1, &batch(&["d"]));
+    assert_eq!(room.shared(waits), None, "the transaction is open");
+    room.mark(1, 0, false, 0, 0).unwrap();
+    assert_eq!(room.shared(waits).unwrap().0, [(5, 6, 1)], "and the marker");
+}
+
+#[test]
+fn a_group_begins_with_what_is_not_too_old_or_with_what_comes() {
+    for (reset, first) in [("by_duration:PT5S", 3), ("by_duration:PT1H", 0), ("latest", 4)] {
+        let (mut room, id) = room_with(&[]);
+        set_group(&mut room, &[("share.auto.offset.reset", reset)]);
+        assert_eq!(initialize(&mut room, id, 1, -1), 0);
+        room.pass(10_000);
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(room.now.wall, None, Some(b"d"), &[]);
+        room.produce("orders", 1, &builder.build());
+        let seq = room.share_fetch(fetch_request(id, "a", 0).with_max_wait_ms(100));
+        room.produce("orders", 1, &batch(&["e"]));
+        assert_eq!(room.shared(seq).unwrap().0[0].0, first, "{reset}");
+    }
+}
+
+#[test]
+fn a_coordinator_that_is_elsewhere_is_asked_until_there_is_one() {
+    let (mut room, id) = room_with(&[]);
+    let before = room.broker.cluster_state().clone();
+    let mut state = before.clone();
+    let [one, two] = [BrokerId(1), BrokerId(2)];
+    let registration = Registration { id: two, ..state.brokers[&one].clone() };
+    state.brokers.insert(two, registration);
+    for partition in &mut state.topics.get_mut(&topic("__share_group_state")).unwrap().partitions {
+        (partition.leader, partition.leader_epoch, partition.replicas) = (two, 1, vec![one, two]);
+    }
+    running::tell_state(&mut room, state);
+    let seq = room.share_fetch(fetch_request(id, "a", 0).with_max_wait_ms(60_000));
+    room.pass(500);
+    assert_eq!(room.shared(seq), None, "what is sent there comes here, which is none");
+    let mut state = before;
+    for partition in &mut state.topics.get_mut(&topic("__share_group_state")).unwrap().partitions {
+        partition.leader_epoch = 2;
+    }
+    running::tell_state(&mut room, state);
+    room.pass(1_000);
+    assert_eq!(room.shared(seq).unwrap().0, [(0, 2, 1)]);
+}
