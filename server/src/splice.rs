@@ -81,13 +81,22 @@ impl Answer {
         if api.response_header_version(response.version) > 0 {
             self.bytes.put_u8(0);
         }
-        if let ResponseKind::Fetch(fetch) = &mut *response.body {
-            let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
-            let mut slices = files.iter();
-            for partition in partitions {
-                let slice = slices.next().and_then(Option::as_ref);
-                partition.records = Some(slice.map_or_else(Bytes::new, |slice| hollow(slice.len)));
+        let hollows = files.iter().map(|slice| slice.as_ref().map_or_else(Bytes::new, |slice| hollow(slice.len)));
+        let hollows = hollows.chain(std::iter::repeat_with(Bytes::new));
+        let spliced = match &mut *response.body {
+            ResponseKind::Fetch(fetch) => {
+                let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.zip(hollows).for_each(|(partition, hollow)| partition.records = Some(hollow));
+                true
             }
+            ResponseKind::ShareFetch(fetch) => {
+                let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.zip(hollows).for_each(|(partition, hollow)| partition.records = Some(hollow));
+                true
+            }
+            _ => false,
+        };
+        if spliced {
             let mut slices = files.iter().flatten().filter(|slice| slice.len > 0);
             let mut failed = None;
             let take = |bytes: &mut BytesMut, source: &[u8]| {
@@ -106,7 +115,13 @@ impl Answer {
                 }
                 true
             };
-            fetch.encode(&mut Sieve(&mut self.bytes, take), response.version)?;
+            let sieve = &mut Sieve(&mut self.bytes, take);
+            match &*response.body {
+                ResponseKind::Fetch(fetch) => fetch.encode(sieve, response.version)?,
+                // Its second version is the first.
+                ResponseKind::ShareFetch(fetch) => fetch.encode(sieve, response.version.min(1))?,
+                _ => {}
+            }
             if let Some(error) = failed {
                 return Err(error.into());
             }

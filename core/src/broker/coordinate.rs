@@ -54,6 +54,7 @@ macro_rules! each {
             Internal::Transactions => {
                 $broker.$method::<$crate::coordinator::transaction::Transactions>($($argument),*)
             }
+            Internal::ShareStates => $broker.$method::<$crate::coordinator::share::ShareStates>($($argument),*),
         }
     };
 }
@@ -133,7 +134,7 @@ impl<M: Machine> Coordinators<M> {
 
 /// Which partition keeps what.
 impl Broker {
-    /// Of a group's id, or a transactional id. `None` while there is no such topic.
+    /// Of a group's id, a transactional id, or the key of a share-partition. `None` while there is no such topic.
     pub(crate) fn coordinator_partition(&self, kind: Internal, key: &str) -> Option<i32> {
         let topic = self.cluster.topics.get(&kind.name())?;
         Some(partition_for(key, topic.partitions.len()))

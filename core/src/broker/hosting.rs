@@ -134,6 +134,7 @@ impl Broker {
         }
         self.coordinators_see_cluster(&before, out);
         self.transacting_sees_cluster(now, &before.brokers, out);
+        self.sharing_sees_cluster(now, &before.brokers, out);
         self.replicate(now, out);
         if is_first {
             self.tell_what_is_not_hosted(out);

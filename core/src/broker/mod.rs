@@ -7,7 +7,7 @@
 //! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
 //! `throttle.rs` what moving replicas may cost | `quota.rs` what clients may do |
 //! `coordinate.rs` the coordinators' shards, `loading.rs` how they are read, `gather.rs` answers of several of them |
-//! `transaction/` what it asks others for transactions | `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
+//! `transaction/` what it asks others for transactions | `share/` partitions that groups share | `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
 //! Request ──▶ handle/ ──▶ Reply                   Appended ──▶ partition ──▶ purgatory ──▶ Reply …
@@ -32,6 +32,7 @@ pub mod quota;
 mod replica_selector;
 pub mod replication;
 pub mod session;
+pub(crate) mod share;
 #[cfg(test)]
 mod tests;
 pub mod throttle;
@@ -53,6 +54,7 @@ use crate::config::setting::Value;
 use crate::config::{self, BrokerSettings};
 use crate::controller::Controller;
 use crate::coordinator::group::Groups;
+use crate::coordinator::share::ShareStates;
 use crate::coordinator::topic::Internal;
 use crate::coordinator::transaction::Transactions;
 use crate::error::ErrorCode;
@@ -134,6 +136,8 @@ pub struct Broker {
     producer_ids: producer_id::ProducerIds,
     groups: coordinate::Coordinators<Groups>,
     transactions: coordinate::Coordinators<Transactions>,
+    share_states: coordinate::Coordinators<ShareStates>,
+    sharing: share::Sharing,
     /// Which shard a log is the memory of.
     coordinated: VecMap<LogId, (Internal, i32)>,
     gathers: gather::Gathers,
@@ -181,6 +185,9 @@ impl Broker {
             transacting: transaction::Transacting::new(config.registration.id, &settings, |name| {
                 config.seed.stream(&format!("{name}-{}", now.wall))
             }),
+            sharing: share::Sharing::new(config.registration.id, &settings, |name| {
+                config.seed.stream(&format!("{name}-{}", now.wall))
+            }),
             member_ids: config.seed.stream(&format!("member-ids-{}", now.wall)),
             config: Arc::new(config),
             quotas: quota::Quotas::new(&settings),
@@ -204,6 +211,7 @@ impl Broker {
             producer_ids: producer_id::ProducerIds::default(),
             groups: coordinate::Coordinators::new(),
             transactions: coordinate::Coordinators::new(),
+            share_states: coordinate::Coordinators::new(),
             coordinated: VecMap::new(),
             gathers: gather::Gathers::default(),
             holds: handle::produce::hold::Holds::default(),
@@ -340,6 +348,7 @@ impl Node for Broker {
                 self.quotas.closed(conn);
                 self.holds.closed(conn);
                 self.gathers.closed(conn);
+                self.share_closed(conn, out);
             }
             Event::Spent { time } => self.quotas.spent(now.instant, time),
 
@@ -370,6 +379,7 @@ impl Node for Broker {
                 self.clean(now, out);
                 self.coordinator_timer(now, out);
                 self.transact(now, out);
+                self.share_timer(now, out);
                 self.replicate(now, out);
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
@@ -387,6 +397,8 @@ impl Node for Broker {
         let deadline = sooner(deadline, self.cleaner.deadline());
         let deadline = sooner(deadline, self.groups.deadline());
         let deadline = sooner(deadline, self.transactions.deadline());
+        let deadline = sooner(deadline, self.share_states.deadline());
+        let deadline = sooner(deadline, self.sharing.deadline());
         let deadline = sooner(deadline, self.replication.deadline());
         let deadline = sooner(deadline, self.transacting.deadline());
         sooner(deadline, self.holds.deadline())
@@ -430,13 +442,16 @@ impl Broker {
         }
         self.log_moved(log, out);
         self.wake_fetches(log, out);
+        self.wake_shares(log, out);
     }
 
     /// The bytes are there that a look-up asked for.
     fn loaded(&mut self, now: Now, read: ReadId, bytes: &Bytes, out: &mut Vec<Effect>) {
         match self.purgatory.loaded(read) {
             Some(Reading::Fetch(fetching, seek)) => self.resume_fetch(fetching, seek, bytes, out),
+            Some(Reading::ShareFetch(fetching, seek)) => self.resume_share_fetch(fetching, seek, bytes, out),
             Some(Reading::ListOffsets(listing, seek)) => self.resume_list(listing, seek, bytes, out),
+            Some(Reading::ShareStart(start, seek)) => self.resume_share_start(start, seek, bytes, out),
             Some(Reading::Cut(cutting)) => self.resume_cut(now, cutting, bytes, out),
             Some(Reading::Replay(log, replay)) => self.resume_replay(now, log, replay, bytes, out),
             Some(Reading::Load(loading)) => self.resume_load(loading, bytes, out),
@@ -461,12 +476,12 @@ impl Broker {
         let done = match self.purgatory.get_mut(ticket) {
             Some(Parked::Produce(producing)) => producing.settle(wait, result),
             Some(Parked::Markers(marking)) => marking.settle(wait, result),
-            Some(Parked::Fetch(_) | Parked::DeleteRecords(_)) | None => false,
+            Some(Parked::Fetch(_) | Parked::ShareFetch(_) | Parked::DeleteRecords(_)) | None => false,
         };
         match done.then(|| self.purgatory.take(ticket)).flatten() {
             Some(Parked::Produce(producing)) => self.produced(producing, out),
             Some(Parked::Markers(marking)) => marking.reply(out),
-            Some(Parked::Fetch(_) | Parked::DeleteRecords(_)) | None => {}
+            Some(Parked::Fetch(_) | Parked::ShareFetch(_) | Parked::DeleteRecords(_)) | None => {}
         }
     }
 
@@ -481,6 +496,11 @@ impl Broker {
                 self.finish_fetch(fetching, out);
             }
         }
+        for ticket in self.purgatory.shares_of(log) {
+            if let Some(Parked::ShareFetch(fetching)) = self.purgatory.take(ticket) {
+                self.finish_share_fetch(fetching, out);
+            }
+        }
     }
 
     /// Requests whose time is up.
@@ -490,6 +510,7 @@ impl Broker {
                 Parked::Produce(producing) => producing.expire(out),
                 Parked::Markers(marking) => marking.expire(out),
                 Parked::Fetch(fetching) => self.finish_fetch(fetching, out),
+                Parked::ShareFetch(fetching) => self.finish_share_fetch(fetching, out),
                 Parked::DeleteRecords(deleting) => deleting.expire(out),
             }
         }

@@ -5,6 +5,7 @@
 //! Produce acks=all  ──▶ until the high watermark is past it    [committed], or request timeout [expire]
 //! WriteTxnMarkers   ──▶ the same as acks=all
 //! Fetch             ──▶ until min_bytes are there              [fetches_of], or max_wait_ms [expire]
+//! ShareFetch        ──▶ until something may be available       [shares_of], or max_wait_ms [expire]
 //! DeleteRecords     ──▶ until every replica's log begins there [deletes_of], or its time-out [expire]
 //! any of them       ──▶ until the log goes away                [forsake], or the connection does [closed]
 //! any look-up       ──▶ until the bytes come                   [loaded]
@@ -22,6 +23,8 @@ use super::handle::{
 };
 use super::loading::Loading;
 use super::replication::Cutting;
+use super::share::Start;
+use super::share::fetch::ShareFetching;
 use crate::id::{ConnId, LogId, Offset, ReadId, Ticket};
 use crate::log::{LogTable, ReadSeek, Replay, TimeSeek};
 use crate::partition::Until;
@@ -34,6 +37,7 @@ pub enum Parked {
     Produce(Box<Producing>),
     Markers(Box<Marking>),
     Fetch(Box<Fetching>),
+    ShareFetch(Box<ShareFetching>),
     DeleteRecords(Box<Deleting>),
 }
 
@@ -43,7 +47,7 @@ impl Parked {
         match self {
             Parked::Produce(producing) => producing.ends().collect(),
             Parked::Markers(marking) => marking.ends().collect(),
-            Parked::Fetch(_) | Parked::DeleteRecords(_) => Vec::new(),
+            Parked::Fetch(_) | Parked::ShareFetch(_) | Parked::DeleteRecords(_) => Vec::new(),
         }
     }
 
@@ -52,6 +56,7 @@ impl Parked {
             Parked::Produce(producing) => producing.deadline,
             Parked::Markers(marking) => Some(marking.deadline),
             Parked::Fetch(fetching) => Some(fetching.deadline),
+            Parked::ShareFetch(fetching) => Some(fetching.deadline),
             Parked::DeleteRecords(deleting) => Some(deleting.deadline),
         }
     }
@@ -61,7 +66,11 @@ impl Parked {
 #[derive(Clone)]
 pub enum Reading {
     Fetch(Box<Fetching>, ReadSeek),
+    /// A look-up, or without one the records themselves: which batches they are.
+    ShareFetch(Box<ShareFetching>, Option<ReadSeek>),
     ListOffsets(Listing, TimeSeek),
+    /// Nobody's: a share-partition finds out where it begins.
+    ShareStart(Start, TimeSeek),
     /// Not a client's: a follower that finds out where to cut.
     Cut(Cutting),
     /// Nobody's: a log that finds out who wrote to it.
@@ -74,8 +83,9 @@ impl Reading {
     fn ticket(&self) -> Option<Ticket> {
         match self {
             Reading::Fetch(fetching, _) => Some(fetching.asked.ticket),
+            Reading::ShareFetch(fetching, _) => Some(fetching.ticket),
             Reading::ListOffsets(listing, _) => Some(listing.asked.ticket),
-            Reading::Cut(_) | Reading::Replay(..) | Reading::Load(_) => None,
+            Reading::ShareStart(..) | Reading::Cut(_) | Reading::Replay(..) | Reading::Load(_) => None,
         }
     }
 }
@@ -95,6 +105,7 @@ struct Queues {
     committed: VecDeque<Waiting>,
     /// In order.
     fetches: Vec<Ticket>,
+    shares: VecSet<Ticket>,
     deletes: VecSet<Ticket>,
 }
 
@@ -169,6 +180,16 @@ impl Purgatory {
         self.put(ticket, Parked::Fetch(fetching));
     }
 
+    /// Parks a ShareFetch until its deadline, or until it is taken because something may be available.
+    pub fn park_share_fetch(&mut self, fetching: Box<ShareFetching>) {
+        let ticket = fetching.ticket;
+        self.in_logs(fetching.logs(), |queues| {
+            queues.shares.insert(ticket);
+        });
+        self.deadlines.insert((fetching.deadline, ticket));
+        self.put(ticket, Parked::ShareFetch(fetching));
+    }
+
     /// Parks a DeleteRecords until its deadline, or until it is taken because one of its logs moved on.
     pub fn park_delete(&mut self, deleting: Box<Deleting>) {
         let ticket = deleting.asked.ticket;
@@ -204,6 +225,11 @@ impl Purgatory {
         fetches.get(place).copied()
     }
 
+    /// The parked ShareFetches that watch `log`.
+    pub fn shares_of(&self, log: LogId) -> Vec<Ticket> {
+        self.logs.get(log).map(|queues| queues.shares.iter().copied().collect()).unwrap_or_default()
+    }
+
     /// The parked DeleteRecords that wait for `log`.
     pub fn deletes_of(&self, log: LogId) -> Vec<Ticket> {
         self.logs.get(log).map(|queues| queues.deletes.iter().copied().collect()).unwrap_or_default()
@@ -227,6 +253,11 @@ impl Purgatory {
                 if let Ok(place) = queues.fetches.binary_search(&ticket) {
                     queues.fetches.remove(place);
                 }
+            });
+        }
+        if let Parked::ShareFetch(fetching) = &parked {
+            self.in_logs(fetching.logs(), |queues| {
+                queues.shares.remove(&ticket);
             });
         }
         if let Parked::DeleteRecords(deleting) = &parked {

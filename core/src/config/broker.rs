@@ -6,6 +6,7 @@ use super::dynamic;
 use super::group::{self, GroupSettings};
 use super::internal::{self, InternalTopic};
 use super::setting::{ConfigError, Value};
+use super::share::ShareSettings;
 use super::table::BROKER;
 use super::transaction::TransactionSettings;
 use crate::id::BrokerId;
@@ -49,6 +50,10 @@ const WITH_EFFECT: &[&str] = &[
     "group.max.session.timeout.ms",
     "group.max.size",
     "group.min.session.timeout.ms",
+    "group.share.delivery.count.limit",
+    "group.share.max.share.sessions",
+    "group.share.partition.max.record.locks",
+    "group.share.record.lock.duration.ms",
     "leader.imbalance.check.interval.seconds",
     "leader.imbalance.per.broker.percentage",
     "leader.replication.throttled.rate",
@@ -117,6 +122,15 @@ const WITH_EFFECT: &[&str] = &[
     "replication.quota.window.num",
     "replication.quota.window.size.seconds",
     "request.timeout.ms",
+    "share.coordinator.cold.partition.snapshot.interval.ms",
+    "share.coordinator.snapshot.update.records.per.snapshot",
+    "share.coordinator.state.topic.compression.codec",
+    "share.coordinator.state.topic.min.isr",
+    "share.coordinator.state.topic.num.partitions",
+    "share.coordinator.state.topic.prune.interval.ms",
+    "share.coordinator.state.topic.replication.factor",
+    "share.coordinator.state.topic.segment.bytes",
+    "share.coordinator.write.timeout.ms",
     "socket.receive.buffer.bytes",
     "socket.request.max.bytes",
     "socket.send.buffer.bytes",
@@ -183,7 +197,7 @@ pub struct BrokerSettings {
     pub follower_throttled_rate: u64,
     pub group: GroupSettings,
     /// By [`Internal`](crate::coordinator::topic::Internal).
-    pub internal_topics: [InternalTopic; 2],
+    pub internal_topics: [InternalTopic; 3],
     pub leader_imbalance_check_interval: Duration,
     pub leader_imbalance_per_broker_percentage: usize,
     /// Bytes a second that it sends of them.
@@ -231,6 +245,7 @@ pub struct BrokerSettings {
     pub request_timeout: Duration,
     /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`.
     pub selects_replicas_by_rack: bool,
+    pub share: ShareSettings,
     /// Bytes of one request.
     pub socket_request_max_bytes: i32,
     /// SO_RCVBUF of clients' connections, in bytes; `None` leaves it to the system.
@@ -310,7 +325,11 @@ impl BrokerSettings {
             fetch_max_bytes: reader.integer("fetch.max.bytes") as i32,
             follower_throttled_rate: reader.integer("follower.replication.throttled.rate").max(0) as u64,
             group: GroupSettings::read(&reader),
-            internal_topics: [internal::offsets(&reader), internal::transactions(&reader)],
+            internal_topics: [
+                internal::offsets(&reader),
+                internal::transactions(&reader),
+                internal::share_states(&reader),
+            ],
             leader_imbalance_check_interval: Duration::from_secs(
                 reader.integer("leader.imbalance.check.interval.seconds").max(1) as u64,
             ),
@@ -352,6 +371,7 @@ impl BrokerSettings {
             request_timeout: reader.millis("request.timeout.ms"),
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
+            share: ShareSettings::read(&reader),
             // Kafka's −1.
             socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
             socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),

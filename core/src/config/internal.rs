@@ -40,6 +40,22 @@ pub(super) fn transactions(reader: &Reader<'_>) -> InternalTopic {
     }
 }
 
+/// `__share_group_state`: not compacted, its coordinators say what nobody needs.
+pub(super) fn share_states(reader: &Reader<'_>) -> InternalTopic {
+    InternalTopic {
+        partitions: reader.integer("share.coordinator.state.topic.num.partitions") as i32,
+        replication_factor: reader.integer("share.coordinator.state.topic.replication.factor") as i16,
+        configs: [
+            ("cleanup.policy", "delete".to_owned()),
+            ("compression.type", "producer".to_owned()),
+            ("min.insync.replicas", reader.integer("share.coordinator.state.topic.min.isr").to_string()),
+            ("retention.ms", "-1".to_owned()),
+            ("segment.bytes", reader.integer("share.coordinator.state.topic.segment.bytes").to_string()),
+        ]
+        .into(),
+    }
+}
+
 /// What Kafka's defaults ask of three brokers, for a cluster of fewer: with Kafka's own, its groups and transactions would
 /// wait for the others for ever. Only what is not set otherwise is given.
 pub fn for_brokers(brokers: usize, set: &VecMap<String, String>) -> VecMap<String, String> {
@@ -47,6 +63,8 @@ pub fn for_brokers(brokers: usize, set: &VecMap<String, String>) -> VecMap<Strin
         ("offsets.topic.replication.factor", 3),
         ("transaction.state.log.replication.factor", 3),
         ("transaction.state.log.min.isr", 2),
+        ("share.coordinator.state.topic.replication.factor", 3),
+        ("share.coordinator.state.topic.min.isr", 2),
     ];
     let fewer = wanted.into_iter().filter(|(name, wanted)| brokers < *wanted && !set.contains_key(*name));
     fewer.map(|(name, _)| (name.to_owned(), brokers.max(1).to_string())).collect()

@@ -17,6 +17,7 @@ pub mod dynamic;
 pub mod group;
 pub mod internal;
 pub mod setting;
+pub mod share;
 pub mod table;
 pub mod topic;
 pub mod transaction;

@@ -1,9 +1,22 @@
 //! An answer that was made for the case that all goes well, when it does not.
 
 use kafka_protocol::messages::ResponseKind;
+use kafka_protocol::protocol::StrBytes;
 
 use super::group::fetch::nothing;
-use crate::error::{ErrorCode, NONE};
+use crate::error::{ErrorCode, NONE, message};
+
+/// The five answers of the share coordinator have one shape.
+macro_rules! share_states {
+    ($body:expr, $error:expr) => {
+        for result in $body.results.iter_mut().flat_map(|result| &mut result.partitions) {
+            let message = Some(StrBytes::from_string(message($error).into_owned()));
+            let partition = result.partition;
+            *result = Default::default();
+            (result.partition, result.error_code, result.error_message) = (partition, $error.code(), message);
+        }
+    };
+}
 
 /// Makes `response` say `error` wherever its clients look for one, and it says none yet.
 pub fn refuse(response: &mut ResponseKind, error: ErrorCode) {
@@ -54,6 +67,11 @@ pub fn refuse(response: &mut ResponseKind, error: ErrorCode) {
         ResponseKind::EndTxn(body) => {
             (body.error_code, body.producer_id.0, body.producer_epoch) = (code, -1, -1);
         }
+        ResponseKind::InitializeShareGroupState(body) => share_states!(body, error),
+        ResponseKind::ReadShareGroupState(body) => share_states!(body, error),
+        ResponseKind::WriteShareGroupState(body) => share_states!(body, error),
+        ResponseKind::DeleteShareGroupState(body) => share_states!(body, error),
+        ResponseKind::ReadShareGroupStateSummary(body) => share_states!(body, error),
         other => debug_assert!(false, "no coordinator answers {other:?}"),
     }
 }

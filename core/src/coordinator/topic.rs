@@ -15,6 +15,8 @@ pub enum Internal {
     Groups,
     /// `__transaction_state`.
     Transactions,
+    /// `__share_group_state`.
+    ShareStates,
 }
 
 /// Topics that brokers keep for themselves, whether there is a coordinator here that needs them or not.
@@ -25,7 +27,7 @@ pub fn is_internal(topic: &TopicName) -> bool {
 }
 
 impl Internal {
-    pub const ALL: [Internal; 2] = [Internal::Groups, Internal::Transactions];
+    pub const ALL: [Internal; 3] = [Internal::Groups, Internal::Transactions, Internal::ShareStates];
 
     pub fn name(self) -> TopicName {
         TopicName(StrBytes::from_static_str(NAMES[self as usize]))
@@ -51,7 +53,7 @@ impl Internal {
     }
 }
 
-/// The partition in which the state of a group, or of a transactional id, is kept.
+/// The partition in which the state of a group, of a transactional id, or of a share-partition is kept.
 pub fn partition_for(key: &str, partitions: usize) -> i32 {
     // Java's `hashCode`, and Kafka's `Utils.abs`.
     let hash = key.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));

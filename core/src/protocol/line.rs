@@ -5,6 +5,7 @@
 //! the names by id; an id that is not among them is printed.
 
 mod group;
+mod share;
 mod transaction;
 
 use std::fmt::{self, Debug, Write};
@@ -116,7 +117,10 @@ pub fn first_error(body: &ResponseKind) -> i16 {
             first([body.error_code].into_iter().chain(body.results.iter().map(|directory| directory.error_code)))
         }
         ResponseKind::InitProducerId(body) => body.error_code,
-        body => first(group::error_codes(body).into_iter().chain(transaction::error_codes(body))),
+        body => {
+            let codes = group::error_codes(body).into_iter().chain(transaction::error_codes(body));
+            first(codes.chain(share::error_codes(body)))
+        }
     }
 }
 
@@ -260,6 +264,7 @@ fn write_request(request: &Request, names: &Names, line: &mut String) {
         body => {
             group::write_request(body, names, line);
             transaction::write_request(body, line);
+            share::write_request(body, names, line);
         }
     }
 }
@@ -345,6 +350,9 @@ fn write_response(response: &Response, names: &Names, line: &mut String) {
             write_count(line, body.api_keys.len() as i32, "API");
         }
         body => {
+            if share::write_response(response, names, line) {
+                return;
+            }
             write_error(line, first_error(body));
             group::write_response(body, names, line);
             transaction::write_response(body, line);

@@ -4,7 +4,7 @@
 //! `cluster/` what brokers say to each other | `znode/` what Kafka keeps in ZooKeeper | `line.rs` one line for a
 //! message, for traces and for the page | `fields.rs` all its fields | `markers.rs` the newest WriteTxnMarkers, `by_id.rs`
 //! the newest OffsetCommit and OffsetFetch, `log_dirs.rs` the newest DescribeLogDirs, of what `compact.rs` has |
-//! `strings.rs` which strings are too long to be kept
+//! `share.rs` the newest requests of share groups | `strings.rs` which strings are too long to be kept
 
 pub mod by_id;
 pub mod cluster;
@@ -15,6 +15,7 @@ pub mod log_dirs;
 pub mod markers;
 pub mod request;
 pub mod response;
+pub mod share;
 pub mod strings;
 pub mod throttle;
 pub mod version;

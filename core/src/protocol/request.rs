@@ -8,7 +8,7 @@ use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, FetchRequest, Produce
 use kafka_protocol::protocol::buf::ByteBufMut;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use super::{by_id, log_dirs, markers, strings};
+use super::{by_id, log_dirs, markers, share, strings};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
 use crate::record::check::{Checked, Invalid, check_within};
@@ -120,6 +120,10 @@ impl Request {
         match &self.body {
             RequestKind::WriteTxnMarkers(body) if self.version == markers::LATEST => markers::encode(body, frame),
             body if by_id::is_one(self.api_key, self.version) => by_id::encode(body, frame),
+            body if share::is_one(self.api_key, self.version) => share::encode(body, frame),
+            body if share::latest(self.api_key).is_some() => {
+                share::without_added(body).encode(frame, self.version).map_err(|error| error.to_string())
+            }
             RequestKind::DescribeLogDirs(body) => {
                 body.encode(frame, self.version.min(log_dirs::KNOWN)).map_err(|error| error.to_string())
             }
@@ -227,6 +231,8 @@ impl Unchecked {
             RequestKind::WriteTxnMarkers(markers::decode(&mut frame).map_err(malformed)?)
         } else if by_id::is_one(api_key, version) {
             by_id::decode(api_key, &mut frame).map_err(malformed)?
+        } else if share::is_one(api_key, version) {
+            share::decode(api_key, &mut frame).map_err(malformed)?
         } else if api_key == ApiKey::DescribeLogDirs && version == log_dirs::LATEST {
             // The request is the same.
             RequestKind::decode(api_key, &mut frame, log_dirs::KNOWN).map_err(|error| malformed(error.to_string()))?

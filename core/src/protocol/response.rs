@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ResponseHeader, ResponseKind};
 use kafka_protocol::protocol::Decodable;
 
-use super::{log_dirs, markers};
+use super::{log_dirs, markers, share};
 use crate::error::ErrorCode;
 use crate::log::Extent;
 
@@ -14,7 +14,7 @@ pub struct Response {
     pub version: i16,
     /// For Fetch the partitions' `records` are `None`: they are in `records`.
     pub body: Box<ResponseKind>,
-    /// For Fetch, one for each partition in the order of the body: what to send, straight from the log.
+    /// For Fetch and ShareFetch, one for each partition in the order of the body: what to send, straight from the log.
     /// `None` is an empty record set. Empty for every other API.
     pub records: Vec<Option<Extent>>,
 }
@@ -28,6 +28,14 @@ impl Response {
     /// KAFKA_STORAGE_ERROR, as Kafka answers a partition on which it meets an I/O error.
     pub fn withhold(&mut self, at: usize) {
         self.records[at] = None;
+        if let ResponseKind::ShareFetch(fetch) = &mut *self.body {
+            let mut partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+            if let Some(partition) = partitions.nth(at) {
+                partition.error_code = ErrorCode::KafkaStorageError.code();
+                partition.acquired_records.clear();
+            }
+            return;
+        }
         let ResponseKind::Fetch(fetch) = &mut *self.body else { return };
         if let Some(partition) = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions).nth(at) {
             partition.error_code = ErrorCode::KafkaStorageError.code();
@@ -42,6 +50,13 @@ impl Response {
     pub fn encode(&self, frame: &mut BytesMut) -> Result<(), String> {
         match &*self.body {
             ResponseKind::DescribeLogDirs(body) if self.version == log_dirs::LATEST => log_dirs::encode(body, frame),
+            ResponseKind::ShareFetch(_) if self.version == 2 => share::encode_answer(&self.body, frame),
+            ResponseKind::ShareAcknowledge(_) if self.version == 2 => share::encode_answer(&self.body, frame),
+            ResponseKind::WriteShareGroupState(_) if self.version == 1 => share::encode_answer(&self.body, frame),
+            ResponseKind::ReadShareGroupStateSummary(_) if self.version == 1 => share::encode_answer(&self.body, frame),
+            body @ (ResponseKind::ShareAcknowledge(_) | ResponseKind::ReadShareGroupStateSummary(_)) => {
+                share::without_added_answer(body).encode(frame, self.version).map_err(|error| error.to_string())
+            }
             body => body.encode(frame, self.version).map_err(|error| error.to_string()),
         }
     }
@@ -58,6 +73,9 @@ impl Response {
         let correlation_id = header.map_err(|error| words(&error))?.correlation_id;
         if api == ApiKey::DescribeLogDirs && version == log_dirs::LATEST {
             return Ok((correlation_id, Response::new(version, log_dirs::decode(&mut frame)?.into())));
+        }
+        if share::is_one(api, version) {
+            return Ok((correlation_id, Response::new(version, share::decode_answer(api, &mut frame)?)));
         }
         let body = frame.clone();
         let (version, decoded) = match ResponseKind::decode(api, &mut frame, version) {

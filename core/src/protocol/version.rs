@@ -6,7 +6,7 @@
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::VersionRange;
 
-use super::{by_id, log_dirs, markers};
+use super::{by_id, log_dirs, markers, share};
 
 /// An API and the first and last version that is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,13 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::ConsumerGroupDescribe, 0, 1),
     served(ApiKey::ListConfigResources, 0, 1),
     served(ApiKey::DescribeTopicPartitions, 0, 0),
+    served(ApiKey::ShareFetch, 1, 2),
+    served(ApiKey::ShareAcknowledge, 1, 2),
+    served(ApiKey::InitializeShareGroupState, 0, 0),
+    served(ApiKey::ReadShareGroupState, 0, 0),
+    served(ApiKey::WriteShareGroupState, 0, 1),
+    served(ApiKey::DeleteShareGroupState, 0, 0),
+    served(ApiKey::ReadShareGroupStateSummary, 0, 1),
 ];
 
 /// The versions that can be encoded and decoded.
@@ -80,7 +87,10 @@ pub fn encodable(api: ApiKey) -> VersionRange {
     match api {
         ApiKey::WriteTxnMarkers => VersionRange { max: markers::LATEST, ..api.valid_versions() },
         ApiKey::DescribeLogDirs => VersionRange { max: log_dirs::LATEST, ..api.valid_versions() },
-        api => api.valid_versions(),
+        api => match share::latest(api) {
+            Some((latest, _)) => VersionRange { max: latest, ..api.valid_versions() },
+            None => api.valid_versions(),
+        },
     }
 }
 

@@ -328,18 +328,27 @@ impl Simulation {
         }
     }
 
-    /// Puts the record sets of a Fetch into its body, as the client sees them.
+    /// Puts the record sets of a Fetch, or a ShareFetch, into its body, as the client sees them.
     fn materialise(&mut self, node: NodeId, mut response: Response) -> Response {
         if response.records.is_empty() {
             return response;
         }
         let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return response };
-        let ResponseKind::Fetch(fetch) = &mut *response.body else { return response };
-        let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
-        for (partition, extent) in partitions.zip(response.records.drain(..)) {
+        let records: Vec<&mut Option<Bytes>> = match &mut *response.body {
+            ResponseKind::Fetch(fetch) => {
+                let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.map(|partition| &mut partition.records).collect()
+            }
+            ResponseKind::ShareFetch(fetch) => {
+                let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.map(|partition| &mut partition.records).collect()
+            }
+            _ => return response,
+        };
+        for (records, extent) in records.into_iter().zip(response.records.drain(..)) {
             let bytes = extent.map_or_else(Bytes::new, |extent| host.disk.read(extent));
             host.bytes_out += bytes.len() as u64;
-            partition.records = Some(bytes);
+            *records = Some(bytes);
         }
         response
     }

@@ -222,6 +222,10 @@ impl Body {
                     let partitions = fetch.responses.iter().flat_map(|topic| &topic.partitions);
                     partitions.filter_map(|partition| partition.records.as_ref()).map(|records| records.len()).sum()
                 }
+                ResponseKind::ShareFetch(fetch) => {
+                    let partitions = fetch.responses.iter().flat_map(|topic| &topic.partitions);
+                    partitions.filter_map(|partition| partition.records.as_ref()).map(|records| records.len()).sum()
+                }
                 _ => 0,
             },
             _ => 0,

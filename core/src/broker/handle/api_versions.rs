@@ -4,7 +4,8 @@
 //! UNSUPPORTED_VERSION, with the range of ApiVersions itself (KIP-511). From version 3 the client names its software,
 //! and a name that is not a plain word is an INVALID_REQUEST.
 //!
-//! Of Kafka's features there is `transaction.version`, at the level that the broker's settings say; the others are levels of
+//! Of Kafka's features there are `share.version` and, at the level that the broker's settings say,
+//! `transaction.version`; the others are levels of
 //! protocols between Kafka's own brokers, and a client takes an absent one as 0. Clients look again when the epoch rises.
 
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
@@ -16,6 +17,9 @@ use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::protocol::version::{self, SERVED, Served};
 
+const SHARE_VERSION: &str = "share.version";
+/// Kafka 4.3's, and the level that there is.
+const MAX_SHARE_VERSION: i16 = 1;
 pub(super) const TRANSACTION_VERSION: &str = "transaction.version";
 /// Kafka 4.3's.
 pub(super) const MAX_TRANSACTION_VERSION: i16 = 2;
@@ -38,10 +42,18 @@ pub(super) fn handle(broker: &mut Broker, mut asked: Asked, body: ApiVersionsReq
             SupportedFeatureKey::default().with_name(name.clone()).with_max_version(MAX_TRANSACTION_VERSION);
         let finalized =
             FinalizedFeatureKey::default().with_name(name).with_min_version_level(level).with_max_version_level(level);
+        let share = StrBytes::from_static_str(SHARE_VERSION);
+        let can_share = SupportedFeatureKey::default().with_name(share.clone()).with_max_version(MAX_SHARE_VERSION);
+        let shares = FinalizedFeatureKey::default()
+            .with_name(share)
+            .with_min_version_level(MAX_SHARE_VERSION)
+            .with_max_version_level(MAX_SHARE_VERSION);
+        let supported = if asked.version >= FIRST_WITH_LEVEL_0 { vec![can_share, supported] } else { Vec::new() };
+        let finalized = if level > 0 { vec![shares, finalized] } else { vec![shares] };
         ApiVersionsResponse::default()
             .with_api_keys(SERVED.iter().map(entry).collect())
-            .with_supported_features(if asked.version >= FIRST_WITH_LEVEL_0 { vec![supported] } else { Vec::new() })
-            .with_finalized_features(if level > 0 { vec![finalized] } else { Vec::new() })
+            .with_supported_features(supported)
+            .with_finalized_features(finalized)
             .with_finalized_features_epoch(broker.cluster.version as i64)
     };
     asked.reply(response, out);

@@ -124,6 +124,14 @@ fn delete(
 }
 
 impl Broker {
+    /// What lies below in that log is needed by nobody.
+    pub(in crate::broker) fn delete_below(&mut self, log: LogId, below: Offset, out: &mut Vec<Effect>) {
+        if let Some(partition) = self.partition_mut(log) {
+            // It leads no more: whoever leads will find out again.
+            let _ = partition.delete_records(below, out);
+        }
+    }
+
     /// A follower of that log has said where its log begins, or has died: whoever waited for that goes on.
     pub(in crate::broker) fn wake_deletes(&mut self, log: LogId, out: &mut Vec<Effect>) {
         let waiting = self.purgatory.deletes_of(log);

@@ -1,7 +1,7 @@
 //! FindCoordinator: which broker leads the partition in which a group, or a transactional id, is kept.
 //!
 //! The topic is created when it is first needed; meanwhile, and while nobody leads, it is COORDINATOR_NOT_AVAILABLE. From
-//! version 4 several keys are asked for at once. Share groups (6) have no coordinator here.
+//! version 4 several keys are asked for at once, from 6 on those of share-partitions: `group:topic id:partition`.
 
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId as WireBroker, FindCoordinatorRequest, FindCoordinatorResponse};
@@ -9,14 +9,19 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
 use crate::broker::{Broker, Effect};
+use crate::coordinator::share::Key;
 use crate::coordinator::topic::Internal;
 use crate::error::{self, ErrorCode};
 use crate::protocol::cluster::Registration;
+
+/// The first version that knows of share-partitions.
+const FIRST_WITH_SHARES: i16 = 6;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FindCoordinatorRequest, out: &mut Vec<Effect>) {
     let kind = match body.key_type {
         0 => Ok(Internal::Groups),
         1 => Ok(Internal::Transactions),
+        2 if asked.version >= FIRST_WITH_SHARES => Ok(Internal::ShareStates),
         _ => Err(ErrorCode::InvalidRequest),
     };
     if let Ok(kind) = kind
@@ -24,7 +29,10 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FindCoordinatorReq
     {
         broker.create_internal(asked.now, kind, out);
     }
-    let find = |key: &StrBytes| kind.and_then(|kind| find(broker, kind, key));
+    let find = |key: &StrBytes| match kind? {
+        Internal::ShareStates if !Key::is_one(key) => Err(ErrorCode::InvalidRequest),
+        kind => find(broker, kind, key),
+    };
     let response = if asked.version >= 4 {
         let coordinators = body.coordinator_keys.iter().map(|key| {
             let coordinator = Coordinator::default().with_key(key.clone());

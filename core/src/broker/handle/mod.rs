@@ -19,6 +19,7 @@ pub mod create_topics;
 pub mod delete_acls;
 pub mod delete_groups;
 pub mod delete_records;
+pub mod delete_share_group_state;
 pub mod delete_topics;
 pub mod describe_acls;
 pub mod describe_client_quotas;
@@ -37,6 +38,7 @@ pub mod find_coordinator;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod initialize_share_group_state;
 pub mod join_group;
 pub mod leave_group;
 pub mod list_config_resources;
@@ -50,10 +52,15 @@ pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod read_share_group_state;
+pub mod read_share_group_state_summary;
+pub mod share_acknowledge;
+pub mod share_fetch;
 pub mod sync_group;
 pub mod txn_offset_commit;
 pub mod unsupported;
 pub mod update_features;
+pub mod write_share_group_state;
 pub mod write_txn_markers;
 
 use std::sync::Arc;
@@ -148,6 +155,16 @@ pub(super) fn route(
         RequestKind::OffsetDelete(body) => offset_delete::handle(broker, asked, body, out),
         RequestKind::OffsetCommit(body) => offset_commit::handle(broker, asked, body, out),
         RequestKind::OffsetFetch(body) => offset_fetch::handle(broker, asked, body, out),
+
+        RequestKind::ShareFetch(body) => share_fetch::handle(broker, asked, body, out),
+        RequestKind::ShareAcknowledge(body) => share_acknowledge::handle(broker, asked, body, out),
+        RequestKind::InitializeShareGroupState(body) => initialize_share_group_state::handle(broker, asked, body, out),
+        RequestKind::ReadShareGroupState(body) => read_share_group_state::handle(broker, asked, body, out),
+        RequestKind::WriteShareGroupState(body) => write_share_group_state::handle(broker, asked, body, out),
+        RequestKind::DeleteShareGroupState(body) => delete_share_group_state::handle(broker, asked, body, out),
+        RequestKind::ReadShareGroupStateSummary(body) => {
+            read_share_group_state_summary::handle(broker, asked, body, out);
+        }
 
         RequestKind::CreateTopics(body) => create_topics::handle(broker, asked, body, out),
         RequestKind::DeleteTopics(body) => delete_topics::handle(broker, asked, body, out),

@@ -45,8 +45,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
             let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
             ShareGroupDescribeResponse::default().with_groups(each(&request.group_ids, group)).into()
         }
-        RequestKind::ShareFetch(_) => plain!(ShareFetchResponse),
-        RequestKind::ShareAcknowledge(_) => plain!(ShareAcknowledgeResponse),
         RequestKind::DescribeShareGroupOffsets(request) => {
             use describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup as Asked;
             use describe_share_group_offsets_response::DescribeShareGroupOffsetsResponseGroup as Group;
@@ -55,35 +53,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         }
         RequestKind::AlterShareGroupOffsets(_) => plain!(AlterShareGroupOffsetsResponse),
         RequestKind::DeleteShareGroupOffsets(_) => plain!(DeleteShareGroupOffsetsResponse),
-        RequestKind::InitializeShareGroupState(request) => share_group_state!(
-            request,
-            initialize_share_group_state_response,
-            InitializeStateResult,
-            InitializeShareGroupStateResponse
-        ),
-        RequestKind::ReadShareGroupState(request) => {
-            share_group_state!(request, read_share_group_state_response, ReadStateResult, ReadShareGroupStateResponse)
-        }
-        RequestKind::WriteShareGroupState(request) => {
-            share_group_state!(
-                request,
-                write_share_group_state_response,
-                WriteStateResult,
-                WriteShareGroupStateResponse
-            )
-        }
-        RequestKind::DeleteShareGroupState(request) => share_group_state!(
-            request,
-            delete_share_group_state_response,
-            DeleteStateResult,
-            DeleteShareGroupStateResponse
-        ),
-        RequestKind::ReadShareGroupStateSummary(request) => share_group_state!(
-            request,
-            read_share_group_state_summary_response,
-            ReadStateSummaryResult,
-            ReadShareGroupStateSummaryResponse
-        ),
 
         // Clients' metrics.
         RequestKind::GetTelemetrySubscriptions(_) => plain!(GetTelemetrySubscriptionsResponse),
@@ -110,27 +79,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         _ => plain!(ApiVersionsResponse),
     }
 }
-
-/// The five requests of the share coordinator have one shape: topic ids, and partitions in them.
-macro_rules! share_group_state {
-    ($request:expr, $module:ident, $result:ident, $response:ident) => {{
-        use $module::{PartitionResult, $result};
-        let results = $request
-            .topics
-            .iter()
-            .map(|topic| {
-                let partitions = topic
-                    .partitions
-                    .iter()
-                    .map(|asked| PartitionResult::default().with_partition(asked.partition).with_error_code(CODE))
-                    .collect();
-                $result::default().with_topic_id(topic.topic_id).with_partitions(partitions)
-            })
-            .collect();
-        $response::default().with_results(results).into()
-    }};
-}
-use share_group_state;
 
 fn each<T, R>(items: &[T], result: impl Fn(&T) -> R) -> Vec<R> {
     items.iter().map(result).collect()

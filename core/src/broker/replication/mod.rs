@@ -27,6 +27,7 @@ mod truncate;
 
 use kafka_protocol::protocol::StrBytes;
 
+use super::share::Sharing;
 use super::transaction::Transacting;
 use super::{Broker, Effect};
 use crate::client;
@@ -146,6 +147,9 @@ impl Broker {
         batches: Vec<Result<Vec<Batch>, Invalid>>,
         out: &mut Vec<Effect>,
     ) {
+        if Sharing::owns(&event) {
+            return self.as_sharing_client(now, event, out);
+        }
         if Transacting::owns(&event) {
             return self.as_transacting_client(now, event, out);
         }

@@ -13,7 +13,7 @@ use crate::protocol::markers::with_transaction_version;
 const PRODUCER: i64 = 7;
 
 /// A batch of that producer; its values are its sequences.
-fn numbered(epoch: i16, sequence: i32, count: i32, transactional: bool) -> Batch {
+pub(super) fn numbered(epoch: i16, sequence: i32, count: i32, transactional: bool) -> Batch {
     let mut builder = BatchBuilder::new(Compression::None);
     builder.set_producer(PRODUCER, epoch, sequence);
     if transactional {
@@ -33,7 +33,7 @@ impl Room {
         room
     }
 
-    fn write(&mut self, batch: &Batch) -> (i16, Offset) {
+    pub(super) fn write(&mut self, batch: &Batch) -> (i16, Offset) {
         let id = batch.header.is_transactional().then(|| TransactionalId(text("t")));
         let partition = PartitionProduceData::default().with_records(Some(batch.bytes.clone()));
         let data = TopicProduceData::default().with_name(topic("orders")).with_partition_data(vec![partition]);
@@ -48,7 +48,14 @@ impl Room {
     }
 
     /// Ends the producer's transaction in `orders-0`, and in a partition that is not there. Gives the error codes.
-    fn mark(&mut self, version: i16, epoch: i16, commit: bool, coordinator_epoch: i32, level: i8) -> Option<[i16; 2]> {
+    pub(super) fn mark(
+        &mut self,
+        version: i16,
+        epoch: i16,
+        commit: bool,
+        coordinator_epoch: i32,
+        level: i8,
+    ) -> Option<[i16; 2]> {
         let seq = self.send_marker(version, epoch, commit, coordinator_epoch, level);
         self.marked(seq)
     }

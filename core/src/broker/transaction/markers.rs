@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::write_txn_markers_response::WritableTxnMarkerResult;
-use kafka_protocol::messages::{ProducerId, RequestKind, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use kafka_protocol::messages::{ApiKey, ProducerId, RequestKind, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 
 use super::{RETRY, Sent, Transacting};
 use crate::broker::{Broker, Effect};
@@ -196,7 +196,7 @@ impl Broker {
                 continue;
             }
             let body = |version| request(version, &channel.queued, ending);
-            let sent = to_leaders.send(now, *id, cluster.brokers.get(id), body, wants);
+            let sent = to_leaders.send(now, (ApiKey::WriteTxnMarkers, *id), cluster.brokers.get(id), body, wants);
             match sent {
                 Sent::Yes => channel.sent = Some(std::mem::take(&mut channel.queued)),
                 Sent::Waits => {}

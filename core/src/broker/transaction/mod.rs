@@ -39,32 +39,33 @@ const RETRY: Duration = Duration::from_millis(50);
 /// Where the numbers of their connections begin; those over which it replicates are below.
 const MARKERS: ConnId = ConnId(1 << 32);
 const VERIFICATIONS: ConnId = ConnId(2 << 32);
+pub(super) const SHARE_STATES: ConnId = ConnId(3 << 32);
 /// Behind the broker's name they are its client ids there.
 const MARKERS_NAME: &str = "txn-marker-sender";
 const VERIFICATIONS_NAME: &str = "add-partitions-manager";
+pub(super) const SHARE_STATES_NAME: &str = "share-state-persister";
 
 #[derive(Clone)]
 pub(super) struct Transacting {
     markers: Markers,
-    to_leaders: Line,
+    to_leaders: Line<BrokerId>,
     verifier: Verifier,
-    to_coordinators: Line,
+    to_coordinators: Line<BrokerId>,
 }
 
-/// Connections for one kind of request. What comes back with an answer is whom it is from.
+/// Connections for one purpose. What comes back with an answer is what was sent along: whom it is from, which call it is.
 #[derive(Clone)]
-struct Line {
-    network: Network<BrokerId>,
-    api: ApiKey,
+pub(super) struct Line<T> {
+    network: Network<T>,
 }
 
 fn client_id(broker: BrokerId, name: &str) -> StrBytes {
     StrBytes::from_string(format!("{broker}-{name}"))
 }
 
-/// The broker that calls itself so where it asks others for transactions. Anybody can: good for a picture, not for trust.
+/// The broker that calls itself so where it asks others for transactions, or for shared partitions. Anybody can: good for a picture, not for trust.
 pub fn asker(client_id: &str) -> Option<BrokerId> {
-    let names = [MARKERS_NAME, VERIFICATIONS_NAME].into_iter();
+    let names = [MARKERS_NAME, VERIFICATIONS_NAME, SHARE_STATES_NAME].into_iter();
     let id =
         names.filter_map(|name| client_id.strip_prefix("broker-")?.strip_suffix(name)?.strip_suffix('-')).next()?;
     id.parse().ok().map(BrokerId)
@@ -72,23 +73,12 @@ pub fn asker(client_id: &str) -> Option<BrokerId> {
 
 impl Transacting {
     pub fn new(own: BrokerId, settings: &BrokerSettings, mut dice: impl FnMut(&str) -> Stream) -> Transacting {
-        let mut line = |name: &str, first: ConnId, api: ApiKey| {
-            let settings = Settings {
-                client_id: client_id(own, name),
-                request_timeout: settings.request_timeout,
-                retry_backoff: RECONNECT,
-                reconnect_backoff: RECONNECT,
-                setup_timeout: SETUP_TIMEOUT,
-                metadata_max_age: Duration::MAX,
-                metadata_max_idle: None,
-            };
-            Line { network: Network::new(settings, dice(name)).numbered_from(first), api }
-        };
+        let mut line = |name: &str, first: ConnId| Line::new(own, settings, name, first, dice(name));
         Transacting {
             markers: Markers::default(),
-            to_leaders: line(MARKERS_NAME, MARKERS, ApiKey::WriteTxnMarkers),
+            to_leaders: line(MARKERS_NAME, MARKERS),
             verifier: Verifier::default(),
-            to_coordinators: line(VERIFICATIONS_NAME, VERIFICATIONS, ApiKey::AddPartitionsToTxn),
+            to_coordinators: line(VERIFICATIONS_NAME, VERIFICATIONS),
         }
     }
 
@@ -103,7 +93,7 @@ impl Transacting {
     }
 }
 
-fn conn(event: &client::Event) -> Option<ConnId> {
+pub(super) fn conn(event: &client::Event) -> Option<ConnId> {
     match event {
         client::Event::Opened { conn } | client::Event::Closed { conn } | client::Event::Response { conn, .. } => {
             Some(*conn)
@@ -117,7 +107,7 @@ fn conn(event: &client::Event) -> Option<ConnId> {
 }
 
 /// What came of an attempt to send.
-enum Sent {
+pub(super) enum Sent {
     Yes,
     /// The connection does not stand yet.
     Waits,
@@ -125,13 +115,31 @@ enum Sent {
     No,
 }
 
-impl Line {
-    fn happened(
+impl<T: Copy> Line<T> {
+    /// The numbers of its connections begin at `first`.
+    pub(super) fn new(own: BrokerId, settings: &BrokerSettings, name: &str, first: ConnId, dice: Stream) -> Line<T> {
+        let settings = Settings {
+            client_id: client_id(own, name),
+            request_timeout: settings.request_timeout,
+            retry_backoff: RECONNECT,
+            reconnect_backoff: RECONNECT,
+            setup_timeout: SETUP_TIMEOUT,
+            metadata_max_age: Duration::MAX,
+            metadata_max_idle: None,
+        };
+        Line { network: Network::new(settings, dice).numbered_from(first) }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.network.deadline()
+    }
+
+    pub(super) fn happened(
         &mut self,
         now: Instant,
         event: client::Event,
         wants: &mut Vec<client::Effect>,
-    ) -> Option<Answer<BrokerId>> {
+    ) -> Option<Answer<T>> {
         match event {
             client::Event::Opened { conn } => self.network.opened(now, conn, wants),
             client::Event::Closed { conn } => self.network.closed(now, conn),
@@ -148,10 +156,10 @@ impl Line {
     }
 
     /// Sends at the newest version that both know.
-    fn send(
+    pub(super) fn send(
         &mut self,
         now: Instant,
-        to: BrokerId,
+        (api, tag): (ApiKey, T),
         registration: Option<&Registration>,
         body: impl FnOnce(i16) -> RequestKind,
         wants: &mut Vec<client::Effect>,
@@ -161,19 +169,19 @@ impl Line {
         if !self.network.connect(now, link, wants) {
             return if self.network.is_backing_off(now, link) { Sent::No } else { Sent::Waits };
         }
-        let Some(version) = self.network.version(link, self.api) else { return Sent::No };
-        self.network.send(now, link, (self.api, version), body(version), Some(to), wants);
+        let Some(version) = self.network.version(link, api) else { return Sent::No };
+        self.network.send(now, link, (api, version), body(version), Some(tag), wants);
         Sent::Yes
     }
 
     /// That broker is not there any more.
-    fn hang_up(&mut self, now: Instant, registration: &Registration, wants: &mut Vec<client::Effect>) {
+    pub(super) fn hang_up(&mut self, now: Instant, registration: &Registration, wants: &mut Vec<client::Effect>) {
         let link = self.network.link(&endpoint(registration));
         self.network.hang_up(now, link, wants);
     }
 
     /// Whose answers are lost.
-    fn poll(&mut self, now: Instant, wants: &mut Vec<client::Effect>) -> impl Iterator<Item = BrokerId> + use<> {
+    pub(super) fn poll(&mut self, now: Instant, wants: &mut Vec<client::Effect>) -> impl Iterator<Item = T> + use<T> {
         self.network.poll(now, wants);
         self.network.take_lost().into_iter().map(|(_, from)| from)
     }
@@ -245,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_broker_is_known_by_the_client_ids_that_it_has_here() {
-        for name in [MARKERS_NAME, VERIFICATIONS_NAME] {
+        for name in [MARKERS_NAME, VERIFICATIONS_NAME, SHARE_STATES_NAME] {
             assert_eq!(asker(&client_id(BrokerId(12), name)), Some(BrokerId(12)));
         }
         for other in ["broker-12", "broker--txn-marker-sender", "shop", "broker-1-fetcher-0"] {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ProducerId, RequestKind, TransactionalId,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ApiKey, ProducerId, RequestKind, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -162,7 +162,8 @@ impl Broker {
                 continue;
             }
             let body = |_| request(channel.waiting.values());
-            let sent = to_coordinators.send(now, *id, cluster.brokers.get(id), body, wants);
+            let sent =
+                to_coordinators.send(now, (ApiKey::AddPartitionsToTxn, *id), cluster.brokers.get(id), body, wants);
             match sent {
                 Sent::Yes => channel.sent = Some(std::mem::take(&mut channel.waiting)),
                 Sent::Waits => {}

@@ -1,0 +1,35 @@
+//! DeleteShareGroupState: The group, or its part in the topic, is gone.
+//! Decided by the share coordinator ([`crate::coordinator::share`]), each share-partition by its own.
+
+use kafka_protocol::messages::{DeleteShareGroupStateRequest, DeleteShareGroupStateResponse, ResponseKind};
+
+use super::Asked;
+use crate::broker::{Broker, Effect};
+use crate::coordinator::share::{Key, What};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DeleteShareGroupStateRequest, out: &mut Vec<Effect>) {
+    let mut asks = Vec::new();
+    for topic in &body.topics {
+        for partition in &topic.partitions {
+            let key =
+                Key { group: body.group_id.as_str().into(), topic_id: topic.topic_id, partition: partition.partition };
+            asks.push((key, What::Delete));
+        }
+    }
+    broker.ask_share_states(asked, asks, join, out);
+}
+
+/// One answer of those of its share-partitions.
+fn join(_version: i16, parts: Vec<ResponseKind>) -> ResponseKind {
+    let mut whole = DeleteShareGroupStateResponse::default();
+    for part in parts {
+        let ResponseKind::DeleteShareGroupState(part) = part else { continue };
+        for result in part.results {
+            match whole.results.iter_mut().find(|known| known.topic_id == result.topic_id) {
+                Some(known) => known.partitions.extend(result.partitions),
+                None => whole.results.push(result),
+            }
+        }
+    }
+    whole.into()
+}

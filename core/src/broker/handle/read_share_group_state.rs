@@ -1,0 +1,35 @@
+//! ReadShareGroupState: The leader of a share-partition asks for what was kept; from now on only that leader may write.
+//! Decided by the share coordinator ([`crate::coordinator::share`]), each share-partition by its own.
+
+use kafka_protocol::messages::{ReadShareGroupStateRequest, ReadShareGroupStateResponse, ResponseKind};
+
+use super::Asked;
+use crate::broker::{Broker, Effect};
+use crate::coordinator::share::{Key, What};
+
+pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ReadShareGroupStateRequest, out: &mut Vec<Effect>) {
+    let mut asks = Vec::new();
+    for topic in &body.topics {
+        for partition in &topic.partitions {
+            let key =
+                Key { group: body.group_id.as_str().into(), topic_id: topic.topic_id, partition: partition.partition };
+            asks.push((key, What::Read { leader_epoch: partition.leader_epoch }));
+        }
+    }
+    broker.ask_share_states(asked, asks, join, out);
+}
+
+/// One answer of those of its share-partitions.
+fn join(_version: i16, parts: Vec<ResponseKind>) -> ResponseKind {
+    let mut whole = ReadShareGroupStateResponse::default();
+    for part in parts {
+        let ResponseKind::ReadShareGroupState(part) = part else { continue };
+        for result in part.results {
+            match whole.results.iter_mut().find(|known| known.topic_id == result.topic_id) {
+                Some(known) => known.partitions.extend(result.partitions),
+                None => whole.results.push(result),
+            }
+        }
+    }
+    whole.into()
+}
