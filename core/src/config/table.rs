@@ -27,7 +27,14 @@ pub static BROKER: LazyLock<Table> = LazyLock::new(|| {
 pub static GROUP: LazyLock<Table> = LazyLock::new(|| {
     let alone = Table::parse([(include_str!("group.tsv"), not_on_a_page!("group.documentation.tsv"))]);
     let own = |name: &'static str| match BROKER.get(&super::group::of_all(name)) {
-        Some(of_all) => Setting { name, dynamic: Dynamic::PerGroup, ..of_all.clone() },
+        Some(of_all) => {
+            // How large it may be, brokers are set to.
+            let valid = match of_all.valid {
+                Valid::Range { min, .. } => Valid::Range { min, max: None },
+                valid => valid,
+            };
+            Setting { name, dynamic: Dynamic::PerGroup, valid, ..of_all.clone() }
+        }
         None => alone.get(name).expect("what not all groups have one group has").clone(),
     };
     Table::new(super::group::OF_ONE.map(own).into())

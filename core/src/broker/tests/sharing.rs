@@ -1,8 +1,7 @@
 //! Share groups, with members that the tests play. What share coordinators keep is not here: they answer at once.
 
-use super::coordinating::room_with;
+use super::coordinating::{commit, committed, fetch_request, fetched, room_with};
 use super::*;
-use crate::coordinator::group::share::calls::Summary;
 use kafka_protocol::messages::alter_share_group_offsets_request::{
     AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
 };
@@ -13,10 +12,10 @@ use kafka_protocol::messages::describe_share_group_offsets_request::{
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::share_group_describe_response::DescribedGroup;
 use kafka_protocol::messages::{
-    AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse, DeleteGroupsRequest,
-    DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse, DeleteTopicsRequest,
-    DescribeGroupsRequest, DescribeShareGroupOffsetsRequest, FindCoordinatorRequest, GroupId, JoinGroupRequest,
-    ListGroupsRequest, ShareGroupDescribeRequest, ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse,
+    AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse, DeleteGroupsRequest, DeleteShareGroupOffsetsRequest,
+    DeleteShareGroupOffsetsResponse, DeleteTopicsRequest, DescribeGroupsRequest, DescribeShareGroupOffsetsRequest,
+    FindCoordinatorRequest, GroupId, JoinGroupRequest, ListGroupsRequest, ShareGroupDescribeRequest,
+    ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse,
 };
 
 /// A room where the coordinator is found, and who has what is decided anew whenever there is a reason.
@@ -222,10 +221,10 @@ fn a_group_of_another_kind_is_no_share_group_and_the_other_way_round() {
     let described = &body.groups[0];
     assert_eq!((described.error_code, described.group_state.as_str()), (code(ErrorCode::GroupIdNotFound), "Dead"));
     assert_eq!(described.error_message.as_deref(), Some("Group g is not a classic group."));
-    let committed = super::coordinating::commit_request("g", "", -1, 5);
-    let asked = room.send(ApiKey::OffsetCommit, 9, committed);
-    let ResponseKind::OffsetCommit(body) = &*room.replies[&asked].body else { panic!() };
-    assert_eq!(body.topics[0].partitions[0].error_code, code(ErrorCode::GroupIdNotFound));
+    let asked = commit(&mut room, "g", 0, 5);
+    assert_eq!(committed(&room, asked), Some(code(ErrorCode::GroupIdNotFound)));
+    let asked = room.send(ApiKey::OffsetFetch, 9, fetch_request("g", false));
+    assert_eq!(fetched(&room, asked).unwrap().0, code(ErrorCode::GroupIdNotFound));
 }
 
 #[test]

@@ -91,12 +91,14 @@ fn records_of_share_groups_are_read_and_written_as_kafka_4_3_writes_them() {
     let ShareRecord::Current(_, Some(value)) = share(&member("000e"), &current) else { panic!() };
     assert_eq!((value.member_epoch, value.previous_member_epoch, value.state), (4, 3, 0));
     assert_eq!(value.assigned_partitions[0].partitions, [0, 1]);
-    let states = [
-        "000002", topic, "03743302000000020002", topic, "0374330300000000000000010002", topic, "05676f6e650000",
-    ];
+    let states =
+        ["000002", topic, "03743302000000020002", topic, "0374330300000000000000010002", topic, "05676f6e650000"];
     let ShareRecord::States(id, Some(value)) = share("000f00027367", &states.concat()) else { panic!() };
     assert_eq!((&*id, &*value.initializing_topics[0].partitions), ("sg", &[2][..]));
-    assert_eq!((&*value.initialized_topics[0].partitions, &*value.deleting_topics[0].topic_name), (&[0, 1][..], "gone"));
+    assert_eq!(
+        (&*value.initialized_topics[0].partitions, &*value.deleting_topics[0].topic_name),
+        (&[0, 1][..], "gone")
+    );
     let tombstone = Record::decode(Some(bytes("000f00027367")), None);
     assert_eq!(tombstone, Ok(Some(Record::Share(ShareRecord::States("sg".into(), None)))));
 }

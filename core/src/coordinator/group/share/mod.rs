@@ -244,3 +244,6 @@ impl Share {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
