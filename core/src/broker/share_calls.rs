@@ -38,6 +38,8 @@ impl Broker {
         for (index, part) in parts.iter().enumerate() {
             self.ask_share_coordinator((number, index), &group, part, out);
         }
+        // There may have been nothing to ask.
+        self.share_call_answered(number, out);
     }
 
     /// Asks the share coordinator of that partition of the group's; [`Broker::share_state_answered`] takes what it says, or
@@ -57,6 +59,12 @@ impl Broker {
         if let Some(place) = open.answers.get_mut(index) {
             *place = Some(answer);
         }
+        self.share_call_answered(number, out);
+    }
+
+    /// The group hears of the call if all of it is answered.
+    fn share_call_answered(&mut self, number: u64, out: &mut Vec<Effect>) {
+        let Some(open) = self.share_calls.open.get(&number) else { return };
         if open.answers.iter().any(Option::is_none) {
             return;
         }

@@ -115,7 +115,19 @@ pub struct ShareSettings {
     pub partition_max_record_locks: usize,
     /// A consumer may ask for more time for a record.
     pub renew_acknowledge: bool,
+    /// What one group's own may be, in the order of [`BOUNDED`]: brokers may have been set otherwise since it was set.
+    bounds: [(i64, i64); BOUNDED.len()],
 }
+
+/// The settings of one share group that all groups' settings bound.
+const BOUNDED: [&str; 6] = [
+    SHARE_SESSION_TIMEOUT,
+    SHARE_HEARTBEAT_INTERVAL,
+    SHARE_ASSIGNMENT_INTERVAL,
+    RECORD_LOCK_DURATION,
+    DELIVERY_COUNT_LIMIT,
+    MAX_RECORD_LOCKS,
+];
 
 /// `share.auto.offset.reset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,15 +185,11 @@ pub(super) fn of_all(name: &str) -> String {
 impl Pace {
     /// With what was set of one group.
     pub fn with(self, set: Option<&VecMap<String, String>>) -> Pace {
-        self.under([SESSION_TIMEOUT, HEARTBEAT_INTERVAL, ASSIGNMENT_INTERVAL], set)
-    }
-
-    fn under(self, names: [&str; 3], set: Option<&VecMap<String, String>>) -> Pace {
-        let [session_timeout, heartbeat_interval, assignment_interval] = names;
+        let millis = |name| number(set, name).and_then(|number| u64::try_from(number).ok()).map(Duration::from_millis);
         Pace {
-            session_timeout: millis(set, session_timeout).unwrap_or(self.session_timeout),
-            heartbeat_interval_ms: number(set, heartbeat_interval).map_or(self.heartbeat_interval_ms, |ms| ms as i32),
-            assignment_interval: millis(set, assignment_interval).unwrap_or(self.assignment_interval),
+            session_timeout: millis(SESSION_TIMEOUT).unwrap_or(self.session_timeout),
+            heartbeat_interval_ms: number(set, HEARTBEAT_INTERVAL).map_or(self.heartbeat_interval_ms, |ms| ms as i32),
+            assignment_interval: millis(ASSIGNMENT_INTERVAL).unwrap_or(self.assignment_interval),
         }
     }
 }
@@ -189,26 +197,37 @@ impl Pace {
 impl ShareSettings {
     /// With what was set of one group.
     pub fn with(self, set: Option<&VecMap<String, String>>) -> ShareSettings {
-        let names = [SHARE_SESSION_TIMEOUT, SHARE_HEARTBEAT_INTERVAL, SHARE_ASSIGNMENT_INTERVAL];
+        let number = |name: &str| {
+            let place = BOUNDED.iter().position(|bounded| *bounded == name)?;
+            let (min, max) = self.bounds[place];
+            number(set, name).map(|number| number.min(max).max(min))
+        };
+        let millis = |name| number(name).and_then(|number| u64::try_from(number).ok()).map(Duration::from_millis);
         let text = |name| match own(set, name) {
             Some(Value::Text(text)) => Some(text),
             _ => None,
         };
         let reset = text(AUTO_OFFSET_RESET).and_then(|text| ShareReset::parse(&text));
         ShareSettings {
-            pace: self.pace.under(names, set),
+            pace: Pace {
+                session_timeout: millis(SHARE_SESSION_TIMEOUT).unwrap_or(self.pace.session_timeout),
+                heartbeat_interval_ms: number(SHARE_HEARTBEAT_INTERVAL)
+                    .map_or(self.pace.heartbeat_interval_ms, |interval| interval as i32),
+                assignment_interval: millis(SHARE_ASSIGNMENT_INTERVAL).unwrap_or(self.pace.assignment_interval),
+            },
             max_size: self.max_size,
             initialize_retry_interval: self.initialize_retry_interval,
             auto_offset_reset: reset.unwrap_or(self.auto_offset_reset),
             read_committed: text(ISOLATION_LEVEL).map_or(self.read_committed, |level| level == "read_committed"),
-            record_lock_duration: millis(set, RECORD_LOCK_DURATION).unwrap_or(self.record_lock_duration),
-            delivery_count_limit: number(set, DELIVERY_COUNT_LIMIT).map_or(self.delivery_count_limit, |it| it as i16),
-            partition_max_record_locks: number(set, MAX_RECORD_LOCKS)
+            record_lock_duration: millis(RECORD_LOCK_DURATION).unwrap_or(self.record_lock_duration),
+            delivery_count_limit: number(DELIVERY_COUNT_LIMIT).map_or(self.delivery_count_limit, |it| it as i16),
+            partition_max_record_locks: number(MAX_RECORD_LOCKS)
                 .map_or(self.partition_max_record_locks, |locks| locks as usize),
             renew_acknowledge: match own(set, RENEW_ACKNOWLEDGE) {
                 Some(Value::Boolean(enabled)) => enabled,
                 _ => self.renew_acknowledge,
             },
+            bounds: self.bounds,
         }
     }
 }
@@ -225,8 +244,9 @@ fn number(set: Option<&VecMap<String, String>>, name: &str) -> Option<i64> {
     }
 }
 
-fn millis(set: Option<&VecMap<String, String>>, name: &str) -> Option<Duration> {
-    u64::try_from(number(set, name)?).ok().map(Duration::from_millis)
+/// `consumer.session.timeout.ms` is bounded by `group.consumer.min.session.timeout.ms` and its like.
+fn bound(name: &str, which: &str) -> String {
+    of_all(&name.replacen('.', &format!(".{which}."), 1))
 }
 
 /// Whether this can be all that is set of a group. Errors are Kafka's, of INVALID_CONFIG.
@@ -247,9 +267,7 @@ pub fn validate(set: &VecMap<String, String>, broker: &BrokerSettings) -> Result
         values.push((setting.name, number(value)));
     }
     for (name, value) in values.iter().filter(|(name, _)| set.contains_key(*name)) {
-        // `consumer.session.timeout.ms` is bounded by `group.consumer.min.session.timeout.ms` and its like.
-        let bound = |which: &str| of_all(&name.replacen('.', &format!(".{which}."), 1));
-        let (min, max) = (bound("min"), bound("max"));
+        let (min, max) = (bound(name, "min"), bound(name, "max"));
         if BROKER.get(&min).is_none() {
             continue;
         }
@@ -324,6 +342,7 @@ impl GroupSettings {
                 delivery_count_limit: reader.integer("group.share.delivery.count.limit") as i16,
                 partition_max_record_locks: reader.integer("group.share.partition.max.record.locks").max(0) as usize,
                 renew_acknowledge: true,
+                bounds: BOUNDED.map(|name| (reader.integer(&bound(name, "min")), reader.integer(&bound(name, "max")))),
             },
         }
     }
@@ -364,6 +383,10 @@ mod tests {
         assert_eq!((one.auto_offset_reset, one.read_committed), (ShareReset::ByDuration(hour), true));
         assert_eq!((one.record_lock_duration, one.renew_acknowledge), (Duration::from_secs(20), false));
         assert_eq!((one.pace.session_timeout, one.delivery_count_limit), (Duration::from_secs(50), 4));
+        // It was set before brokers were set otherwise.
+        let higher = map(&[("group.share.min.record.lock.duration.ms", "25000")]);
+        let all = BrokerSettings::parse(&higher).unwrap().group.share;
+        assert_eq!(all.with(Some(&set)).record_lock_duration, Duration::from_secs(25));
     }
 
     fn map(pairs: &[(&str, &str)]) -> VecMap<String, String> {

@@ -11,6 +11,9 @@ use crate::coordinator::group::consumer::LEAVE;
 use crate::coordinator::group::share::heartbeat::{self, Heartbeat};
 use crate::error::ErrorCode;
 
+/// Characters of a member's id, as Java counts them: a UUID in its usual form.
+const MAX_ID: usize = 36;
+
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareGroupHeartbeatRequest, out: &mut Vec<Effect>) {
     if let Err(refusal) = check(&body) {
         return asked.reply(heartbeat::refused(refusal), out);
@@ -24,6 +27,9 @@ fn check(body: &ShareGroupHeartbeatRequest) -> Result<(), Refusal> {
     let invalid = |why: &str| Err((ErrorCode::InvalidRequest, why.to_owned()));
     // Kafka does not count white space.
     let is_blank = |text: Option<&str>| text.is_some_and(|text| text.trim().is_empty());
+    if body.member_id.is_empty() || body.member_id.encode_utf16().count() > MAX_ID {
+        return invalid("Invalid member id in the request.");
+    }
     if is_blank(Some(&body.member_id)) {
         return invalid("MemberId can't be empty.");
     }

@@ -178,7 +178,9 @@ fn what_makes_no_sense_is_refused() {
         (answer.error_code, answer.error_message.unwrap().to_string())
     };
     let invalid = |why: &str| (code(ErrorCode::InvalidRequest), why.to_owned());
-    assert_eq!(why(joining("")), invalid("MemberId can't be empty."));
+    assert_eq!(why(joining("")), invalid("Invalid member id in the request."));
+    assert_eq!(why(joining(&"m".repeat(37))), invalid("Invalid member id in the request."));
+    assert_eq!(why(joining(" ")), invalid("MemberId can't be empty."));
     assert_eq!(why(joining("m1").with_group_id(GroupId(text(" ")))), invalid("GroupId can't be empty."));
     assert_eq!(why(joining("m1").with_rack_id(Some(text("")))), invalid("RackId can't be empty."));
     assert_eq!(why(request("m1", 0)), invalid("SubscribedTopicNames must be set in first request."));
