@@ -229,7 +229,7 @@ mod tests {
     use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
     use kafka_protocol::messages::{
         ApiKey, ConsumerGroupHeartbeatRequest, GroupId, JoinGroupRequest, JoinGroupResponse, OffsetCommitRequest,
-        TopicName,
+        ShareGroupHeartbeatRequest, TopicName,
     };
     use kafka_protocol::protocol::StrBytes;
 
@@ -265,6 +265,12 @@ mod tests {
             .with_topic_partitions(Some(vec![owned]));
         let line = Request::new(ApiKey::ConsumerGroupHeartbeat, 1, 0, None, beat.into()).to_string();
         assert_eq!(line, "ConsumerGroupHeartbeat v1 billing m1 epoch=2 has 2");
+        let beat = ShareGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(text("billing")))
+            .with_member_id(text("m1"))
+            .with_subscribed_topic_names(Some(vec![TopicName(text("orders"))]));
+        let line = Request::new(ApiKey::ShareGroupHeartbeat, 1, 0, None, beat.into()).to_string();
+        assert_eq!(line, "ShareGroupHeartbeat v1 billing m1 epoch=0 orders");
         let partition = OffsetCommitRequestPartition::default().with_committed_offset(57);
         let topic =
             OffsetCommitRequestTopic::default().with_name(TopicName(text("orders"))).with_partitions(vec![partition]);

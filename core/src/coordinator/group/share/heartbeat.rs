@@ -81,7 +81,7 @@ impl Groups {
         };
         let mut bump = wants.subscribed_topic_names != before.wants.subscribed_topic_names;
         // What was initialised since the last time.
-        bump |= turn.group.assignment_epoch >= turn.group.epoch && turn.group.has_unassigned();
+        bump |= turn.group.assignment_epoch >= turn.group.epoch && turn.group.has_unassigned(around.cluster);
         if wants != before.wants {
             turn.write(ShareRecord::Member(turn.key(&member_id), Some(wants)));
         }

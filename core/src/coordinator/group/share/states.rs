@@ -130,14 +130,17 @@ impl Share {
     }
 
     /// There is something initialized that a member wants and nobody has. (3)
-    pub fn has_unassigned(&self) -> bool {
+    pub fn has_unassigned(&self, cluster: &ClusterState) -> bool {
         let Some(states) = &self.states else { return false };
         let mut assigned: VecMap<Uuid, VecSet<i32>> = VecMap::new();
         for (id, partitions) in self.targets.values().flat_map(|target| target.iter()) {
             assigned.entry(*id).or_default().extend(partitions.iter().copied());
         }
         states.initialized.iter().any(|(id, (name, partitions))| {
-            self.topics.contains_key(name) && assigned.get(id).is_none_or(|assigned| assigned != partitions)
+            // A topic may have gone while nobody coordinated.
+            let is_there = topic(cluster, name).is_some_and(|topic| topic.id == *id);
+            let wanted = is_there && self.topics.contains_key(name);
+            wanted && assigned.get(id).is_none_or(|assigned| assigned != partitions)
         })
     }
 }

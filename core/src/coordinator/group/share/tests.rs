@@ -156,6 +156,27 @@ fn only_what_is_initialized_is_assigned_and_what_could_not_be_is_tried_again() {
 }
 
 #[test]
+fn a_topic_that_has_gone_unseen_is_not_waited_for() {
+    let mut desk = Desk::new();
+    desk.beats(0);
+    desk.answer(None);
+    assert_eq!(desk.beats(0), 2);
+    let successor = Uuid::from_u128(8);
+    desk.cluster.topics.get_mut(&orders()).unwrap().id = successor;
+    desk.cluster.version += 1;
+    assert_eq!((desk.beats(0), desk.calls[0].parts[0].topic_id), (0, successor));
+    desk.answer(None);
+    assert_eq!(desk.beats(0), 2);
+    let epoch = |desk: &Desk| match desk.groups.state().groups.get("g") {
+        Some(Group::Share(group)) => group.epoch,
+        _ => panic!(),
+    };
+    let before = epoch(&desk);
+    desk.beats(0);
+    assert_eq!(epoch(&desk), before);
+}
+
+#[test]
 fn a_group_goes_when_its_states_have_gone() {
     let mut desk = Desk::new();
     desk.beats(0);
