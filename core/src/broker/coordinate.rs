@@ -14,7 +14,7 @@ use kafka_protocol::messages::{GroupId, ResponseKind, TopicName};
 use uuid::Uuid;
 
 use super::{Broker, Effect};
-use crate::coordinator::group::{Ask, Groups, Order};
+use crate::coordinator::group::{Ask, Groups, Next, Order};
 use crate::coordinator::refuse::refuse;
 use crate::coordinator::shard::Settled;
 use crate::coordinator::topic::{Internal, partition_for};
@@ -42,6 +42,9 @@ pub(crate) trait Hosted: Machine {
     /// Does what was decided besides, in that partition's shard.
     fn carry_out(broker: &mut Broker, partition: i32, order: Self::Order, out: &mut Vec<Effect>);
 
+    /// What will not be decided any more, as the shard is here no more.
+    fn abandoned(_broker: &mut Broker, _next: Self::Next, _out: &mut Vec<Effect>) {}
+
     /// That shard is here no more.
     fn dropped(_broker: &mut Broker, _partition: i32) {}
 }
@@ -67,9 +70,16 @@ impl Hosted for Groups {
         &mut broker.groups
     }
 
-    fn carry_out(_broker: &mut Broker, _partition: i32, order: Order, out: &mut Vec<Effect>) {
+    fn carry_out(broker: &mut Broker, partition: i32, order: Order, out: &mut Vec<Effect>) {
         match order {
             Order::Note(level, text) => out.push(Effect::Note { level, text }),
+            Order::ShareState(call) => broker.call_share_state(partition, call, out),
+        }
+    }
+
+    fn abandoned(broker: &mut Broker, next: Next, out: &mut Vec<Effect>) {
+        if let Next::Call(call) = next {
+            broker.reply_all(call.refuse(ErrorCode::NotCoordinator), out);
         }
     }
 }

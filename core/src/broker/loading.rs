@@ -73,8 +73,12 @@ impl Broker {
         coordinators.set_alarm(partition);
         self.coordinated.remove(&shard.log);
         M::dropped(self, partition);
-        for settled in shard.abandon() {
+        for mut settled in shard.abandon() {
+            let next = settled.next.take();
             self.refused(settled, ErrorCode::NotCoordinator, out);
+            if let Some(next) = next {
+                M::abandoned(self, next, out);
+            }
         }
     }
 

@@ -33,6 +33,7 @@ mod replica_selector;
 pub mod replication;
 pub mod session;
 pub(crate) mod share;
+mod share_calls;
 #[cfg(test)]
 mod tests;
 pub mod throttle;
@@ -141,6 +142,7 @@ pub struct Broker {
     /// Which shard a log is the memory of.
     coordinated: VecMap<LogId, (Internal, i32)>,
     gathers: gather::Gathers,
+    share_calls: share_calls::ShareCalls,
     /// What is asked of others for transactions' sake, and who waits for it.
     transacting: transaction::Transacting,
     holds: handle::produce::hold::Holds,
@@ -214,6 +216,7 @@ impl Broker {
             share_states: coordinate::Coordinators::new(),
             coordinated: VecMap::new(),
             gathers: gather::Gathers::default(),
+            share_calls: share_calls::ShareCalls::default(),
             holds: handle::produce::hold::Holds::default(),
             offsets_waiting: handle::txn_offset_commit::Waiting::default(),
             now,

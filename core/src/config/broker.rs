@@ -6,7 +6,7 @@ use super::dynamic;
 use super::group::{self, GroupSettings};
 use super::internal::{self, InternalTopic};
 use super::setting::{ConfigError, Value};
-use super::share::ShareSettings;
+use super::share::ShareStateSettings;
 use super::table::BROKER;
 use super::transaction::TransactionSettings;
 use crate::id::BrokerId;
@@ -50,10 +50,27 @@ const WITH_EFFECT: &[&str] = &[
     "group.max.session.timeout.ms",
     "group.max.size",
     "group.min.session.timeout.ms",
+    "group.share.assignment.interval.ms",
     "group.share.delivery.count.limit",
+    "group.share.heartbeat.interval.ms",
+    "group.share.initialize.retry.interval.ms",
+    "group.share.max.assignment.interval.ms",
+    "group.share.max.delivery.count.limit",
+    "group.share.max.heartbeat.interval.ms",
+    "group.share.max.partition.max.record.locks",
+    "group.share.max.record.lock.duration.ms",
+    "group.share.max.session.timeout.ms",
     "group.share.max.share.sessions",
+    "group.share.max.size",
+    "group.share.min.assignment.interval.ms",
+    "group.share.min.delivery.count.limit",
+    "group.share.min.heartbeat.interval.ms",
+    "group.share.min.partition.max.record.locks",
+    "group.share.min.record.lock.duration.ms",
+    "group.share.min.session.timeout.ms",
     "group.share.partition.max.record.locks",
     "group.share.record.lock.duration.ms",
+    "group.share.session.timeout.ms",
     "leader.imbalance.check.interval.seconds",
     "leader.imbalance.per.broker.percentage",
     "leader.replication.throttled.rate",
@@ -245,7 +262,7 @@ pub struct BrokerSettings {
     pub request_timeout: Duration,
     /// `replica.selector.class` is Kafka's `RackAwareReplicaSelector`.
     pub selects_replicas_by_rack: bool,
-    pub share: ShareSettings,
+    pub share: ShareStateSettings,
     /// Bytes of one request.
     pub socket_request_max_bytes: i32,
     /// SO_RCVBUF of clients' connections, in bytes; `None` leaves it to the system.
@@ -371,7 +388,7 @@ impl BrokerSettings {
             request_timeout: reader.millis("request.timeout.ms"),
             selects_replicas_by_rack: reader.value("replica.selector.class") == Value::Text(RACK_AWARE.to_owned()),
             socket_request_max_bytes: reader.integer("socket.request.max.bytes") as i32,
-            share: ShareSettings::read(&reader),
+            share: ShareStateSettings::read(&reader),
             // Kafka's −1.
             socket_receive_buffer: u32::try_from(reader.integer("socket.receive.buffer.bytes")).ok(),
             socket_send_buffer: u32::try_from(reader.integer("socket.send.buffer.bytes")).ok(),

@@ -77,14 +77,19 @@ pub fn topic(set: &VecMap<String, String>, broker: &BrokerSettings) -> Vec<Entry
 /// All that a group with these settings of its own has.
 pub fn group(set: &VecMap<String, String>, broker: &BrokerSettings) -> Vec<Entry> {
     let described = |setting: &'static Setting| {
-        let of_all = BROKER.get(&group::of_all(setting.name)).expect("what one group has all groups have");
+        // Some can be set of one group alone.
+        let of_all = BROKER.get(&group::of_all(setting.name));
         let own =
             set.get(setting.name).map(|text| setting.parse(text).map_or(Some(text.clone()), |value| value.text()));
-        let mut synonyms = broker_synonyms(of_all.name, &[of_all.name], broker.layers());
+        let mut synonyms =
+            of_all.map_or_else(Vec::new, |of_all| broker_synonyms(of_all.name, &[of_all.name], broker.layers()));
         if let Some(value) = &own {
             synonyms.insert(0, Synonym { name: setting.name.into(), value: value.clone(), source: Source::Group });
         }
-        let value = own.unwrap_or_else(|| broker.value(of_all.name).text());
+        let value = own.unwrap_or_else(|| match of_all {
+            Some(of_all) => broker.value(of_all.name).text(),
+            None => setting.default_value().text(),
+        });
         entry(setting, value, false, synonyms)
     };
     GROUP.iter().map(described).collect()

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::group::ShareReset;
+
 /// What was wrong with a setting, in Kafka's words. Its code is INVALID_CONFIG.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub String);
@@ -108,6 +110,8 @@ pub(super) enum Valid {
     NonEmptyList,
     NoDuplicates,
     ThrottledReplicas,
+    /// Of a share group: [`ShareReset`](super::group::ShareReset).
+    OffsetReset,
 }
 
 /// A setting, as Kafka defines it.
@@ -225,6 +229,13 @@ impl Setting {
                 if !names.split(", ").any(|name| name.eq_ignore_ascii_case(text)) =>
             {
                 return wrong(&format!("String must be one of (case insensitive): {names}"));
+            }
+            (Valid::OffsetReset, _, Value::Text(text)) if ShareReset::parse(text).is_none() => {
+                return wrong(&format!(
+                    "Invalid value `{text}` for configuration {}. The value must be either 'earliest', 'latest' or of the \
+                     format 'by_duration:<PnDTnHnMn.nS>'.",
+                    self.name
+                ));
             }
             (Valid::NonEmptyString, _, Value::Text(text)) if text.is_empty() => {
                 return wrong("String must be non-empty");

@@ -23,11 +23,19 @@ pub static BROKER: LazyLock<Table> = LazyLock::new(|| {
     ])
 });
 
-/// What a group can be set to: what all groups can be, without the `group.` in front.
+/// What a group can be set to: what all groups can be, without the `group.` in front, and what only one can be.
 pub static GROUP: LazyLock<Table> = LazyLock::new(|| {
-    let own = |name: &'static str| {
-        let of_all = BROKER.get(&super::group::of_all(name)).expect("what one group has all groups have");
-        Setting { name, dynamic: Dynamic::PerGroup, ..of_all.clone() }
+    let alone = Table::parse([(include_str!("group.tsv"), not_on_a_page!("group.documentation.tsv"))]);
+    let own = |name: &'static str| match BROKER.get(&super::group::of_all(name)) {
+        Some(of_all) => {
+            // How large it may be, brokers are set to.
+            let valid = match of_all.valid {
+                Valid::Range { min, .. } => Valid::Range { min, max: None },
+                valid => valid,
+            };
+            Setting { name, dynamic: Dynamic::PerGroup, valid, ..of_all.clone() }
+        }
+        None => alone.get(name).expect("what not all groups have one group has").clone(),
     };
     Table::new(super::group::OF_ONE.map(own).into())
 });
@@ -81,6 +89,7 @@ fn setting(line: &'static str, documentation: Option<&str>) -> Setting {
             "read-only" => Dynamic::ReadOnly,
             "per-broker" => Dynamic::PerBroker,
             "cluster-wide" => Dynamic::ClusterWide,
+            "per-group" => Dynamic::PerGroup,
             _ => Dynamic::PerTopic,
         },
         internal: visible == "internal",
@@ -101,6 +110,7 @@ fn valid_values(words: &'static str) -> Valid {
         "non-empty string" => return Valid::NonEmptyString,
         "non-empty list" => return Valid::NonEmptyList,
         "no duplicates" => return Valid::NoDuplicates,
+        "earliest, latest or by_duration" => return Valid::OffsetReset,
         "[1,...,9] or -1" => return Valid::LevelOrDefault { min: 1, max: 9, default: -1 },
         _ => {}
     }

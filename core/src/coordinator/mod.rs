@@ -40,7 +40,7 @@ pub use shard::Shard;
 
 use crate::broker::handle::Asked;
 use crate::config::BrokerSettings;
-use crate::config::group::Pace;
+use crate::config::group::{Pace, ShareSettings};
 use crate::error::ErrorCode;
 use crate::id::Offset;
 use crate::log::Guard;
@@ -103,6 +103,11 @@ impl Around<'_> {
     /// How fast things go in a group of the consumer protocol.
     pub fn pace(&self, group: &str) -> Pace {
         self.settings.group.consumer.pace.with(self.cluster.group_configs.get(group))
+    }
+
+    /// What holds of a share group.
+    pub fn share(&self, group: &str) -> ShareSettings {
+        self.settings.group.share.with(self.cluster.group_configs.get(group))
     }
 }
 

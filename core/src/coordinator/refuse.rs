@@ -54,6 +54,27 @@ pub fn refuse(response: &mut ResponseKind, error: ErrorCode) {
             body.error_code = code;
             body.assignment = None;
         }
+        ResponseKind::ShareGroupHeartbeat(body) => {
+            body.error_code = code;
+            body.assignment = None;
+        }
+        ResponseKind::DescribeShareGroupOffsets(body) => {
+            for group in &mut body.groups {
+                group.error_code = code;
+                group.error_message = Some(StrBytes::from_string(message(error).into_owned()));
+                group.topics.clear();
+            }
+        }
+        ResponseKind::AlterShareGroupOffsets(body) => {
+            body.error_code = code;
+            body.error_message.get_or_insert_with(|| StrBytes::from_string(message(error).into_owned()));
+            body.responses.clear();
+        }
+        ResponseKind::DeleteShareGroupOffsets(body) => {
+            body.error_code = code;
+            body.error_message.get_or_insert_with(|| StrBytes::from_string(message(error).into_owned()));
+            body.responses.clear();
+        }
         ResponseKind::InitProducerId(body) => {
             (body.error_code, body.producer_id.0, body.producer_epoch) = (code, -1, -1);
         }

@@ -31,6 +31,17 @@ pub fn check(body: &RequestKind) -> Result<(), String> {
             let topics = body.subscribed_topic_names.iter().flatten();
             topics.map(|name| &name.0).try_for_each(|name| is_short("subscribedTopicNames element", name))
         }
+        RequestKind::ShareGroupHeartbeat(body) => {
+            is_short("groupId", &body.group_id)?;
+            is_short("memberId", &body.member_id)?;
+            is_short_or_null("rackId", &body.rack_id)?;
+            let topics = body.subscribed_topic_names.iter().flatten();
+            topics.map(|name| &name.0).try_for_each(|name| is_short("subscribedTopicNames element", name))
+        }
+        RequestKind::AlterShareGroupOffsets(body) => {
+            is_short("groupId", &body.group_id)?;
+            body.topics.iter().try_for_each(|topic| is_short("topicName", &topic.topic_name))
+        }
         RequestKind::OffsetCommit(body) => {
             is_short("groupId", &body.group_id)?;
             body.topics.iter().try_for_each(|topic| is_short("name", &topic.name))

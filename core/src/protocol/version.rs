@@ -80,6 +80,12 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::WriteShareGroupState, 0, 1),
     served(ApiKey::DeleteShareGroupState, 0, 0),
     served(ApiKey::ReadShareGroupStateSummary, 0, 1),
+    served(ApiKey::ShareGroupHeartbeat, 1, 1),
+    served(ApiKey::ShareGroupDescribe, 1, 1),
+    // 1 tells lags, which kafka-protocol does not know.
+    served(ApiKey::DescribeShareGroupOffsets, 0, 0),
+    served(ApiKey::AlterShareGroupOffsets, 0, 0),
+    served(ApiKey::DeleteShareGroupOffsets, 0, 0),
 ];
 
 /// The versions that can be encoded and decoded.

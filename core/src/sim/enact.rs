@@ -277,7 +277,7 @@ impl Simulation {
     }
 
     fn requested(&mut self, conn: ConnId, node: NodeId, mut request: Box<Request>) {
-        if matches!(request.api_key, ApiKey::JoinGroup | ApiKey::ConsumerGroupHeartbeat) {
+        if matches!(request.api_key, ApiKey::JoinGroup | ApiKey::ConsumerGroupHeartbeat | ApiKey::ShareGroupHeartbeat) {
             let client = self.network.get(conn).map(|connection| connection.ends[0]);
             request.host = client.map(|client| format!("/{}", self.nodes[client.node.0 as usize].name).into());
         }

@@ -179,6 +179,10 @@ fn members(view: &View, group: &GroupView) -> Vec<(String, String, String)> {
 
 /// Where in a rebalance it is.
 fn way(group: &GroupView) -> Option<Way> {
+    // Nobody hands anything over in a share group.
+    if group.kind == "share" {
+        return None;
+    }
     let classic = group.kind == "classic";
     let at = match group.state.as_str() {
         "PreparingRebalance" | "Assigning" => 1,
@@ -196,6 +200,7 @@ fn way(group: &GroupView) -> Option<Way> {
 fn facts(group: &GroupView) -> Vec<(&'static str, String)> {
     let (protocol, epoch) = match group.kind.as_str() {
         "consumer" => ("consumer (KIP-848): the coordinator assigns", "group epoch"),
+        "share" => ("share (KIP-932): members share partitions", "group epoch"),
         _ => ("classic: a member assigns, as leader", "generation"),
     };
     let mut facts = vec![

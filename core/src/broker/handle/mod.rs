@@ -10,6 +10,7 @@ pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
+pub mod alter_share_group_offsets;
 pub mod api_versions;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
@@ -19,6 +20,7 @@ pub mod create_topics;
 pub mod delete_acls;
 pub mod delete_groups;
 pub mod delete_records;
+pub mod delete_share_group_offsets;
 pub mod delete_share_group_state;
 pub mod delete_topics;
 pub mod describe_acls;
@@ -28,6 +30,7 @@ pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
+pub mod describe_share_group_offsets;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
 pub mod describe_user_scram_credentials;
@@ -56,6 +59,8 @@ pub mod read_share_group_state;
 pub mod read_share_group_state_summary;
 pub mod share_acknowledge;
 pub mod share_fetch;
+pub mod share_group_describe;
+pub mod share_group_heartbeat;
 pub mod sync_group;
 pub mod txn_offset_commit;
 pub mod unsupported;
@@ -149,12 +154,19 @@ pub(super) fn route(
         RequestKind::LeaveGroup(body) => leave_group::handle(broker, asked, body, out),
         RequestKind::ConsumerGroupHeartbeat(body) => consumer_group_heartbeat::handle(broker, asked, body, out),
         RequestKind::ConsumerGroupDescribe(body) => consumer_group_describe::handle(broker, asked, body, out),
+        RequestKind::ShareGroupHeartbeat(body) => share_group_heartbeat::handle(broker, asked, body, out),
+        RequestKind::ShareGroupDescribe(body) => share_group_describe::handle(broker, asked, body, out),
         RequestKind::ListGroups(body) => list_groups::handle(broker, asked, body, out),
         RequestKind::DescribeGroups(body) => describe_groups::handle(broker, asked, body, out),
         RequestKind::DeleteGroups(body) => delete_groups::handle(broker, asked, body, out),
         RequestKind::OffsetDelete(body) => offset_delete::handle(broker, asked, body, out),
         RequestKind::OffsetCommit(body) => offset_commit::handle(broker, asked, body, out),
         RequestKind::OffsetFetch(body) => offset_fetch::handle(broker, asked, body, out),
+        RequestKind::DescribeShareGroupOffsets(body) => {
+            describe_share_group_offsets::handle(broker, asked, body, out);
+        }
+        RequestKind::AlterShareGroupOffsets(body) => alter_share_group_offsets::handle(broker, asked, body, out),
+        RequestKind::DeleteShareGroupOffsets(body) => delete_share_group_offsets::handle(broker, asked, body, out),
 
         RequestKind::ShareFetch(body) => share_fetch::handle(broker, asked, body, out),
         RequestKind::ShareAcknowledge(body) => share_acknowledge::handle(broker, asked, body, out),

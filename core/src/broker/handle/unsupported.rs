@@ -38,22 +38,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         RequestKind::DescribeDelegationToken(_) => plain!(DescribeDelegationTokenResponse),
         RequestKind::AlterUserScramCredentials(request) => alter_user_scram_credentials(request).into(),
 
-        // Share groups.
-        RequestKind::ShareGroupHeartbeat(_) => plain!(ShareGroupHeartbeatResponse),
-        RequestKind::ShareGroupDescribe(request) => {
-            use share_group_describe_response::DescribedGroup;
-            let group = |id: &GroupId| DescribedGroup::default().with_error_code(CODE).with_group_id(id.clone());
-            ShareGroupDescribeResponse::default().with_groups(each(&request.group_ids, group)).into()
-        }
-        RequestKind::DescribeShareGroupOffsets(request) => {
-            use describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup as Asked;
-            use describe_share_group_offsets_response::DescribeShareGroupOffsetsResponseGroup as Group;
-            let group = |asked: &Asked| Group::default().with_error_code(CODE).with_group_id(asked.group_id.clone());
-            DescribeShareGroupOffsetsResponse::default().with_groups(each(&request.groups, group)).into()
-        }
-        RequestKind::AlterShareGroupOffsets(_) => plain!(AlterShareGroupOffsetsResponse),
-        RequestKind::DeleteShareGroupOffsets(_) => plain!(DeleteShareGroupOffsetsResponse),
-
         // Clients' metrics.
         RequestKind::GetTelemetrySubscriptions(_) => plain!(GetTelemetrySubscriptionsResponse),
         RequestKind::PushTelemetry(_) => plain!(PushTelemetryResponse),
@@ -78,10 +62,6 @@ pub fn response(request: &RequestKind) -> ResponseKind {
         // The served ones, which the router sends elsewhere; kafka-protocol has no others.
         _ => plain!(ApiVersionsResponse),
     }
-}
-
-fn each<T, R>(items: &[T], result: impl Fn(&T) -> R) -> Vec<R> {
-    items.iter().map(result).collect()
 }
 
 fn alter_user_scram_credentials(request: &AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse {
@@ -126,11 +106,6 @@ mod tests {
 
     #[test]
     fn an_error_stands_wherever_a_client_looks() {
-        let group = GroupId(StrBytes::from_static_str("shop"));
-        let answer = response(&ShareGroupDescribeRequest::default().with_group_ids(vec![group.clone()]).into());
-        let ResponseKind::ShareGroupDescribe(answer) = answer else { panic!("{answer:?}") };
-        assert_eq!((answer.groups[0].error_code, &answer.groups[0].group_id), (CODE, &group));
-
         let request = AlterUserScramCredentialsRequest::default().with_deletions(vec![Default::default()]);
         let answer = response(&request.into());
         let ResponseKind::AlterUserScramCredentials(answer) = answer else { panic!("{answer:?}") };

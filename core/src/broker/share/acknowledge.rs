@@ -102,7 +102,7 @@ impl Broker {
         let log = self.hosted(&name, key.partition)?;
         self.slot(log).ok_or(ErrorCode::NotLeaderOrFollower)?.led_in(-1)?;
         let delivery = self.delivery(&key.group);
-        let until = self.now.instant + delivery.lock_duration;
+        let until = self.now.instant + delivery.record_lock_duration;
         let shared = self.sharing.shared.get_mut(key).and_then(|shared| shared.partition.as_mut());
         let partition = shared.ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let pending = partition
@@ -178,7 +178,7 @@ impl Broker {
                     .push(ShareAcknowledgeTopicResponse::default().with_topic_id(topic_id).with_partitions(vec![data])),
             }
         }
-        let body = with_lock_timeout_ms(body, delivery.lock_duration.as_millis() as i32);
+        let body = with_lock_timeout_ms(body, delivery.record_lock_duration.as_millis() as i32);
         open.asked.reply(body, out);
     }
 

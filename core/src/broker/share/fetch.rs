@@ -300,7 +300,7 @@ impl Broker {
     /// The member has what was read of the part that is next, as far as it may.
     fn acquire_read(&mut self, fetching: &mut ShareFetching, bytes: &bytes::Bytes) {
         let delivery = self.delivery(&fetching.group);
-        let until = self.now.instant + delivery.lock_duration;
+        let until = self.now.instant + delivery.record_lock_duration;
         let ticket = fetching.ticket;
         let part = &mut fetching.parts[fetching.pass.next];
         let (Some((offset, extent, generation)), Ok(log)) = (part.found, &part.log) else { return };
@@ -421,7 +421,7 @@ impl Broker {
             }
         }
         let mut body = ShareFetchResponse::default();
-        body.acquisition_lock_timeout_ms = self.delivery(&session.0).lock_duration.as_millis() as i32;
+        body.acquisition_lock_timeout_ms = self.delivery(&session.0).record_lock_duration.as_millis() as i32;
         let mut records = Vec::new();
         // Those of one topic stand together.
         fetched.sort_by_key(|one| one.id.0);

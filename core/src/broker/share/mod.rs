@@ -29,7 +29,7 @@ use super::transaction::{SHARE_STATES, conn};
 use super::{Broker, Effect};
 use crate::client;
 use crate::config::BrokerSettings;
-use crate::config::share::{Delivery, Reset};
+use crate::config::group::{ShareReset, ShareSettings};
 use crate::coordinator::share::answer::{Answer, Refused};
 use crate::coordinator::share::{Key, StateBatch, What};
 use crate::error::ErrorCode;
@@ -162,8 +162,8 @@ impl Broker {
     }
 
     /// How records are delivered to that group.
-    fn delivery(&self, group: &str) -> Delivery {
-        self.settings.share.delivery.with(self.cluster.group_configs.get(group))
+    fn delivery(&self, group: &str) -> ShareSettings {
+        self.settings.group.share.with(self.cluster.group_configs.get(group))
     }
 
     /// The clock.
@@ -335,10 +335,10 @@ impl Broker {
         let slot = self.sharing.shared.get(&start.key).and_then(|shared| self.slot(shared.log));
         let Some(slot) = slot else { return };
         let (begin, end) = (slot.log.log_start_offset(), slot.log.high_watermark());
-        let offset = match self.delivery(&start.key.group).reset {
-            Reset::Latest => end,
-            Reset::Earliest => begin,
-            Reset::ByDuration(age) => {
+        let offset = match self.delivery(&start.key.group).auto_offset_reset {
+            ShareReset::Latest => end,
+            ShareReset::Earliest => begin,
+            ShareReset::ByDuration(age) => {
                 let since = Timestamp(self.now.wall.0.saturating_sub(age.as_millis() as i64).max(0));
                 match slot.log.offset_for_timestamp(since) {
                     Found::Here(looked) => looked.ok().flatten().map_or(end, |found| found.offset.min(end)),

@@ -18,7 +18,7 @@
 
 use std::sync::Arc;
 
-use crate::config::share::Delivery;
+use crate::config::group::ShareSettings;
 use crate::coordinator::share::{StateBatch, Write};
 use crate::error::ErrorCode;
 use crate::id::Offset;
@@ -173,8 +173,8 @@ impl SharePartition {
     }
 
     /// (4)
-    pub fn can_acquire(&self, delivery: &Delivery) -> bool {
-        self.next_fetch_offset() != self.end || self.in_flight() < delivery.max_record_locks
+    pub fn can_acquire(&self, delivery: &ShareSettings) -> bool {
+        self.next_fetch_offset() != self.end || self.in_flight() < delivery.partition_max_record_locks
     }
 
     /// When somebody has had records for long enough.
@@ -211,8 +211,8 @@ impl Run {
     }
 
     /// What becomes of records that come back.
-    fn given_back(&self, delivery: &Delivery) -> RecordState {
-        match self.delivery_count >= delivery.count_limit {
+    fn given_back(&self, delivery: &ShareSettings) -> RecordState {
+        match self.delivery_count >= delivery.delivery_count_limit {
             true => RecordState::Archived,
             false => RecordState::Available,
         }
@@ -237,7 +237,7 @@ impl SharePartition {
         fetch_offset: Offset,
         slots: &[Slot],
         until: Instant,
-        delivery: &Delivery,
+        delivery: &ShareSettings,
     ) -> Vec<Acquired> {
         let (Some(base), Some(mut last)) = (slots.first().map(|slot| slot.base), slots.last().map(|slot| slot.last))
         else {
@@ -247,7 +247,7 @@ impl SharePartition {
             return Vec::new();
         }
         // (4) Those that come back are in flight already.
-        let free = delivery.max_record_locks.saturating_sub(self.in_flight());
+        let free = delivery.partition_max_record_locks.saturating_sub(self.in_flight());
         let mut left = wish.max_records.min(free);
         if left == 0 {
             if fetch_offset >= self.end {
@@ -283,10 +283,10 @@ impl SharePartition {
         (first, last): (Offset, Offset),
         left: &mut usize,
         until: Instant,
-        delivery: &Delivery,
+        delivery: &ShareSettings,
         acquired: &mut Vec<Acquired>,
     ) -> bool {
-        let throttled_from = ((delivery.count_limit + 1) / 2).max(2);
+        let throttled_from = ((delivery.delivery_count_limit + 1) / 2).max(2);
         self.split(first);
         self.split(last + 1);
         let starts: Vec<Offset> = self.runs.range(first..=last).map(|(start, _)| *start).collect();
@@ -304,7 +304,7 @@ impl SharePartition {
             if throttled {
                 let halvings = (run.delivery_count - throttled_from + 1).min(30) as u32;
                 take = take.min((len >> halvings).max(1));
-                if delivery.count_limit > 2 && run.delivery_count >= delivery.count_limit - 1 {
+                if delivery.delivery_count_limit > 2 && run.delivery_count >= delivery.delivery_count_limit - 1 {
                     take = 1;
                 }
             }
@@ -407,7 +407,7 @@ impl SharePartition {
         member: &str,
         acknowledgements: &[Acknowledgement],
         until: Instant,
-        delivery: &Delivery,
+        delivery: &ShareSettings,
     ) -> Result<Option<Pending>, Invalid> {
         let before = self.runs.clone();
         let number = self.next_write;
@@ -429,7 +429,7 @@ impl SharePartition {
         member: &str,
         acknowledgement: &Acknowledgement,
         (number, until): (u64, Instant),
-        delivery: &Delivery,
+        delivery: &ShareSettings,
     ) -> Result<bool, Invalid> {
         use ErrorCode::{InvalidRecordState, InvalidRequest};
         let Acknowledgement { first_offset, last_offset, types } = acknowledgement;
@@ -470,7 +470,7 @@ impl SharePartition {
                 return Err(invalid(InvalidRecordState, "Member is not the owner of batch record"));
             }
             let state = match kind {
-                Some(&RENEW) if delivery.renews => {
+                Some(&RENEW) if delivery.renew_acknowledge => {
                     run.owner = Some((owner.clone(), until));
                     continue;
                 }
@@ -491,7 +491,7 @@ impl SharePartition {
     }
 
     /// The member is gone: what it has not acknowledged comes back.
-    pub fn release(&mut self, member: &str, delivery: &Delivery) -> Option<Pending> {
+    pub fn release(&mut self, member: &str, delivery: &ShareSettings) -> Option<Pending> {
         let number = self.next_write;
         let mut changed = false;
         for run in self.runs.values_mut() {
@@ -505,7 +505,7 @@ impl SharePartition {
     }
 
     /// Others may have what members have had for too long: at once, and it is written.
-    pub fn expire(&mut self, now: Instant, delivery: &Delivery) -> Option<Pending> {
+    pub fn expire(&mut self, now: Instant, delivery: &ShareSettings) -> Option<Pending> {
         let mut batches = Vec::new();
         for (first, run) in self.runs.iter_mut() {
             if run.is_held() && run.owner.as_ref().is_some_and(|(_, until)| *until <= now) {
@@ -609,8 +609,8 @@ mod tests {
     use super::*;
     use crate::config::BrokerSettings;
 
-    fn delivery() -> Delivery {
-        BrokerSettings::default().share.delivery.clone()
+    fn delivery() -> ShareSettings {
+        BrokerSettings::default().group.share
     }
 
     fn wish(member: &str, max_records: usize) -> Wish {
@@ -720,7 +720,8 @@ mod tests {
     #[test]
     fn no_more_are_on_their_way_than_may_be() {
         let mut partition = new();
-        let delivery = Delivery { max_record_locks: 20, ..delivery() };
+        let mut delivery = delivery();
+        delivery.partition_max_record_locks = 20;
         assert_eq!(partition.acquire(&wish("a", 500), 0, &slots(0, 39), SOON, &delivery), [acquired(0, 19, 1)]);
         assert!(!partition.can_acquire(&delivery));
         assert_eq!(partition.acquire(&wish("a", 500), 20, &slots(20, 39), SOON, &delivery), []);

@@ -44,8 +44,8 @@ const MAX_TRIES: u32 = 30;
 pub enum ShareCaller {
     /// The leader of the share-partition, which is this broker.
     Partition(super::Purpose),
-    /// The group coordinator, in that partition of `__consumer_offsets`; the number is its own.
-    Group { partition: i32, number: u64 },
+    /// A group coordinator; the number is of its call, and of the part of it.
+    Group(u64, usize),
 }
 
 #[derive(Clone)]
@@ -279,21 +279,8 @@ impl Broker {
         let Some(call) = self.sharing.persister.calls.remove(&number) else { return };
         match call.caller {
             ShareCaller::Partition(purpose) => self.share_partition_answered(call.key, purpose, said, out),
-            ShareCaller::Group { partition, number } => {
-                self.share_state_answered_to_group(partition, number, call.key, said, out);
-            }
+            ShareCaller::Group(number, part) => self.share_part_answered((number, part), said, out),
         }
-    }
-
-    /// The group coordinator asked.
-    fn share_state_answered_to_group(
-        &mut self,
-        _partition: i32,
-        _number: u64,
-        _key: Key,
-        _said: Result<Answer, Refused>,
-        _out: &mut Vec<Effect>,
-    ) {
     }
 
     /// Nobody needs what lies below in that partition's log.

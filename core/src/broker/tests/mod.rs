@@ -12,6 +12,7 @@ mod following;
 mod producing;
 mod quotas;
 mod running;
+mod share_groups;
 mod sharing;
 mod transacting;
 mod transactions;

@@ -390,7 +390,7 @@ fn reset(text: &str) -> Result<Reset, String> {
 }
 
 /// ISO 8601's, as Java writes it: `P1DT2H3M4.5S`.
-fn iso_duration(text: &str) -> Option<Duration> {
+pub(crate) fn iso_duration(text: &str) -> Option<Duration> {
     let (days, mut rest) = match text.strip_prefix('P')?.split_once('T') {
         Some((days, rest)) if !rest.is_empty() => (days, rest),
         Some(_) => return None,

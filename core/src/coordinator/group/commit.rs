@@ -107,6 +107,7 @@ impl Groups {
                 Ok((turn.decision, Commits::All))
             }
             Some(Group::Consumer(group)) => Ok((Decision::default(), group.may_commit(committer)?)),
+            Some(Group::Share(_)) => Err(ErrorCode::GroupIdNotFound),
         }
     }
 }

@@ -71,7 +71,18 @@ impl Readers {
 }
 
 impl Groups {
-    pub(super) fn delete(&self, delete: Delete) -> Decision<Groups> {
+    pub(super) fn delete(&self, around: &Around<'_>, delete: Delete) -> Decision<Groups> {
+        if let Some(Group::Share(group)) = self.state.groups.get(&delete.group)
+            && group.members.is_empty()
+            && let Some(first) = self.delete_states(around, group, &delete)
+        {
+            return first;
+        }
+        self.delete_now(delete)
+    }
+
+    /// With nothing of it left elsewhere.
+    pub(super) fn delete_now(&self, delete: Delete) -> Decision<Groups> {
         let Delete { waiter, group } = delete;
         let error = self.may_delete(&group).err();
         let result = DeletableGroupResult::default()
@@ -96,6 +107,8 @@ impl Groups {
             },
             Group::Consumer(group) if group.members.is_empty() => Ok(()),
             Group::Consumer(_) => Err(ErrorCode::NonEmptyGroup),
+            Group::Share(group) if group.members.is_empty() => Ok(()),
+            Group::Share(_) => Err(ErrorCode::NonEmptyGroup),
         }
     }
 
@@ -108,6 +121,7 @@ impl Groups {
                 decision.timers.extend(timers.map(|timer| (timer, Alarm::Off)));
             }
             Some(Group::Consumer(group)) => decision.records.extend(group.tombstones()),
+            Some(Group::Share(group)) => decision.records.extend(group.tombstones()),
             None => {}
         }
     }
@@ -154,6 +168,7 @@ impl Groups {
                 }
             }
             Group::Consumer(group) => Ok(Readers::Consumer(group.clone())),
+            Group::Share(_) => Err(ErrorCode::GroupIdNotFound),
         }
     }
 
@@ -166,6 +181,8 @@ impl Groups {
             let readers = match group {
                 Group::Classic(value) => Readers::Classic(Box::new(self.classic_as_of(id, value))),
                 Group::Consumer(group) => Readers::Consumer(group.clone()),
+                // They have no offsets here, and go only when they are deleted.
+                Group::Share(_) => continue,
             };
             let none_left = self.expire_offsets(id, &readers, around.now.wall, retention_ms, &mut decision);
             if none_left && readers.is_nobody() {

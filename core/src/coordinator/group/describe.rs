@@ -9,6 +9,7 @@ use kafka_protocol::messages::{GroupId, ListGroupsRequest};
 use kafka_protocol::protocol::StrBytes;
 
 use super::classic::{CONSUMER, ClassicState, Member};
+use super::share::SHARE;
 use super::{Group, Groups, State, wire_text};
 use crate::error::ErrorCode;
 use crate::vec_set::VecSet;
@@ -46,6 +47,7 @@ impl Groups {
                     (group.state.name(), "classic", group.protocol_type.clone().unwrap_or_default())
                 }
                 Group::Consumer(group) => (group.state(), "consumer", CONSUMER.into()),
+                Group::Share(group) => (group.state(), "share", SHARE.into()),
             };
             filter.takes(state, kind).then(|| {
                 ListedGroup::default()

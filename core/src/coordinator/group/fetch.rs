@@ -47,8 +47,10 @@ impl State {
         stable: bool,
         by_id: Option<&ClusterState>,
     ) -> Result<OffsetFetchResponseGroup, ErrorCode> {
-        if let Some(Group::Consumer(group)) = self.groups.get(asked.group_id.as_str()) {
-            group.may_fetch(asked.member_id.as_deref(), asked.member_epoch)?;
+        match self.groups.get(asked.group_id.as_str()) {
+            Some(Group::Consumer(group)) => group.may_fetch(asked.member_id.as_deref(), asked.member_epoch)?,
+            Some(Group::Share(_)) => return Err(ErrorCode::GroupIdNotFound),
+            Some(Group::Classic(_)) | None => {}
         }
         let answer = OffsetFetchResponseGroup::default().with_group_id(asked.group_id.clone());
         let key = |topic: &str, partition| OffsetKey {

@@ -40,6 +40,10 @@ impl Groups {
         match self.state.groups.get(&join.group) {
             Some(Group::Consumer(group)) if group.members.is_empty() => ended = group.tombstones(),
             Some(Group::Consumer(group)) => return self.join_consumer(around, group, join),
+            Some(Group::Share(_)) => {
+                let reply = refused(join.waiter, "", ErrorCode::InconsistentGroupProtocol);
+                return Decision { replies: vec![reply], ..Decision::default() };
+            }
             Some(Group::Classic(_)) | None => {}
         }
         let group = match self.classic(&join.group) {

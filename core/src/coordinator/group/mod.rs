@@ -3,7 +3,7 @@
 //! `classic.rs` a group of the classic protocol, its states and members: `turn.rs` a decision about one | `join.rs` JoinGroup |
 //! `rebalance.rs` from one generation to the next | `sync.rs` SyncGroup | `leave.rs` Heartbeat, LeaveGroup
 //!
-//! `consumer/` a group of the consumer protocol
+//! `consumer/` a group of the consumer protocol | `share/` a share group
 //!
 //! `offsets.rs` committed offsets, and those of open transactions: `commit.rs` OffsetCommit | `fetch.rs` OffsetFetch |
 //! `delete.rs` what goes: deleted, expired, of topics that are gone
@@ -21,6 +21,7 @@ pub mod leave;
 pub mod offsets;
 mod rebalance;
 pub mod record;
+pub mod share;
 pub mod sync;
 mod turn;
 mod view;
@@ -38,14 +39,17 @@ use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
 use crate::record::Compression;
 use crate::shared_map::SharedMap;
-use crate::time::Duration;
+use crate::time::{Duration, Timestamp};
 use crate::view::Level;
 
 use classic::{Classic, ClassicState};
 use consumer::target::Checked;
 use consumer::{Consumer, MemberState};
 use offsets::Offsets;
+use record::share::ShareRecord;
 use record::{GroupValue, MemberKey, Record, RegexKey};
+use share::Share;
+use share::calls::{Answered, ShareCall};
 use turn::Turn;
 
 /// The groups of one partition of `__consumer_offsets`.
@@ -54,8 +58,10 @@ pub struct Groups {
     state: State,
     /// Classic groups as they are at the moment. One that is not here is as the log has it.
     live: SharedMap<Arc<str>, Arc<Classic>>,
-    /// When it was last looked at what the topics of consumer groups are.
+    /// When it was last looked at what the topics of consumer and share groups are.
     checked: SharedMap<Arc<str>, Checked>,
+    /// When something was last written of the states of share groups' partitions.
+    initializing: SharedMap<Arc<str>, Timestamp>,
     /// The last version of the cluster's state that has brought topics, as far as it was seen.
     new_topics: u64,
 }
@@ -71,6 +77,7 @@ pub struct State {
 pub enum Group {
     Classic(Arc<GroupValue>),
     Consumer(Arc<Consumer>),
+    Share(Arc<Share>),
 }
 
 /// What the coordinator of a group can be asked.
@@ -81,11 +88,17 @@ pub enum Ask {
     Heartbeat(leave::Heartbeat),
     Leave(leave::Leave),
     ConsumerHeartbeat(consumer::heartbeat::Heartbeat),
+    ShareHeartbeat(share::heartbeat::Heartbeat),
     Commit(commit::Commit),
     /// Offsets that must be stable: those of open transactions are refused, and those of writes under way waited for.
     Fetch(fetch::Fetch),
     Delete(delete::Delete),
     DeleteOffsets(delete::DeleteOffsets),
+    DescribeShareOffsets(share::offsets::Described),
+    AlterShareOffsets(share::offsets::Altered),
+    DeleteShareOffsets(share::offsets::Deleted),
+    /// What share coordinators said.
+    ShareAnswered(Answered),
 }
 
 /// What waits for its records.
@@ -95,6 +108,7 @@ pub enum Next {
     Replaced(join::Replaced),
     Assigned(sync::Assigned),
     Downgraded(Arc<str>),
+    Call(ShareCall),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,11 +137,15 @@ pub enum Move {
     Checked(Arc<str>, Checked),
     /// The cluster's state of that version has brought topics.
     NewTopics(u64),
+    /// Something was written of the states of that group's partitions.
+    States(Arc<str>, Timestamp),
 }
 
 #[derive(Clone, Debug)]
 pub enum Order {
     Note(Level, String),
+    /// To share coordinators.
+    ShareState(ShareCall),
 }
 
 impl Machine for Groups {
@@ -152,16 +170,22 @@ impl Machine for Groups {
                 Ask::Heartbeat(heartbeat) => self.heartbeat(around, heartbeat),
                 Ask::Leave(leave) => self.leave(around, leave),
                 Ask::ConsumerHeartbeat(heartbeat) => self.consumer_heartbeat(around, heartbeat),
+                Ask::ShareHeartbeat(heartbeat) => self.share_heartbeat(around, heartbeat),
                 Ask::Commit(commit) => self.commit(around, commit),
                 Ask::Fetch(fetch) => self.fetch_stable(around, fetch),
-                Ask::Delete(delete) => self.delete(delete),
+                Ask::Delete(delete) => self.delete(around, delete),
                 Ask::DeleteOffsets(delete) => self.delete_offsets(delete),
+                Ask::DescribeShareOffsets(asked) => self.describe_share_offsets(around, asked),
+                Ask::AlterShareOffsets(asked) => self.alter_share_offsets(around, asked),
+                Ask::DeleteShareOffsets(asked) => self.delete_share_offsets(around, asked),
+                Ask::ShareAnswered(answered) => self.share_answered(around, answered),
             },
             Event::Written { next, result } => match next {
                 Next::Created(group) => self.created(&group, result),
                 Next::Replaced(replaced) => self.replaced(around, replaced, result),
                 Next::Assigned(assigned) => self.assigned(around, assigned, result),
                 Next::Downgraded(group) => self.downgraded(&group, result),
+                Next::Call(call) => self.call(call, result),
             },
             Event::Timer(timer) => match timer {
                 Timer::Session { group, member } => self.session_expired(around, &group, &member),
@@ -214,6 +238,14 @@ impl Machine for Groups {
             Record::Target(MemberKey { group, .. }, value) => state.replay_consumer(group, value.is_some(), record),
             Record::Current(MemberKey { group, .. }, value) => state.replay_consumer(group, value.is_some(), record),
             Record::Regex(RegexKey { group, .. }, value) => state.replay_consumer(group, value.is_some(), record),
+            Record::Share(ShareRecord::Epoch(id, None)) => {
+                if let Some(Group::Share(_)) = state.groups.get(id) {
+                    state.groups.remove(id);
+                    self.checked.remove(id);
+                    self.initializing.remove(id);
+                }
+            }
+            Record::Share(record) => state.replay_share(record),
         }
     }
 
@@ -227,6 +259,7 @@ impl Machine for Groups {
             Move::Classic(id, None) => drop(self.live.remove(&id)),
             Move::Checked(id, checked) => drop(self.checked.insert(id, checked)),
             Move::NewTopics(version) => self.new_topics = version,
+            Move::States(id, now) => drop(self.initializing.insert(id, now)),
         }
     }
 
@@ -252,13 +285,18 @@ impl Groups {
     fn classic(&self, id: &Arc<str>) -> Option<Classic> {
         match self.state.groups.get(id)? {
             Group::Classic(value) => Some(self.classic_as_of(id, value)),
-            Group::Consumer(_) => None,
+            Group::Consumer(_) | Group::Share(_) => None,
         }
     }
 
     /// Nothing can have changed of what a consumer group's topics are.
     fn is_fresh(&self, around: &Around<'_>, group: &Consumer) -> bool {
-        self.checked.get(&group.id).is_some_and(|checked| checked.is_fresh(group, around.cluster))
+        self.is_checked(around, &group.id, group.epoch)
+    }
+
+    /// The same of a group of that epoch.
+    fn is_checked(&self, around: &Around<'_>, id: &Arc<str>, epoch: i32) -> bool {
+        self.checked.get(id).is_some_and(|checked| checked.is_fresh(epoch, around.cluster))
     }
 
     /// The same, of which the log says `value`.
@@ -280,6 +318,7 @@ impl Groups {
                 Group::Classic(value) if value.members.is_empty() => continue,
                 Group::Classic(value) => loaded_classic(Turn::new(around, Classic::from_log(id.clone(), value))),
                 Group::Consumer(group) => loaded_consumer(Turn::new(around, Consumer::clone(group))),
+                Group::Share(group) => loaded_share(Turn::new(around, Share::clone(group))),
             };
             all.moves.extend(decision.moves);
             all.timers.extend(decision.timers);
@@ -291,6 +330,7 @@ impl Groups {
     /// Topics have come, or are gone.
     fn see_topics(&self, around: &Around<'_>, created: bool, deleted: &[(TopicName, Uuid)]) -> Decision<Groups> {
         let mut decision = self.forget_topics(deleted);
+        self.forget_states(deleted, around.topic_names, &mut decision);
         if created {
             decision.moves.push(Move::NewTopics(around.cluster.version));
         }
@@ -333,6 +373,20 @@ impl Groups {
 }
 
 impl State {
+    /// There is that share group from now on; a tombstone makes none.
+    fn replay_share(&mut self, record: &ShareRecord) {
+        let id = record.group();
+        if !matches!(self.groups.get(id), Some(Group::Share(_))) {
+            if record.is_tombstone() {
+                return;
+            }
+            self.groups.insert(id.clone(), Group::Share(Arc::new(Share::new(id.clone()))));
+        }
+        if let Some(Group::Share(group)) = self.groups.get_mut(id) {
+            Arc::make_mut(group).replay(record);
+        }
+    }
+
     /// Of a consumer group. With `makes` there is one from now on; a tombstone makes none.
     fn replay_consumer(&mut self, id: &Arc<str>, makes: bool, record: &Record) {
         if !matches!(self.groups.get(id), Some(Group::Consumer(_))) {
@@ -373,6 +427,17 @@ fn loaded_consumer(mut turn: Turn<'_, Consumer>) -> Decision<Groups> {
             turn.expect_revocation(member);
         }
     }
+    turn.decision
+}
+
+fn loaded_share(mut turn: Turn<'_, Share>) -> Decision<Groups> {
+    let session_timeout = turn.around.share(&turn.group.id).pace.session_timeout;
+    let members: Vec<_> = turn.group.members.keys().cloned().collect();
+    for member in &members {
+        turn.expect_share_heartbeat(member, session_timeout);
+    }
+    let (id, now) = (turn.group.id.clone(), turn.now());
+    turn.decision.moves.push(Move::States(id, now));
     turn.decision
 }
 

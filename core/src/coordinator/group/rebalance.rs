@@ -49,8 +49,10 @@ impl Groups {
     }
 
     pub(super) fn session_expired(&self, around: &Around<'_>, id: &Arc<str>, member: &Arc<str>) -> Decision<Groups> {
-        if let Some(Group::Consumer(_)) = self.state.groups.get(id) {
-            return self.fence(around, id, member, "the member session expired");
+        match self.state.groups.get(id) {
+            Some(Group::Consumer(_)) => return self.fence(around, id, member, "the member session expired"),
+            Some(Group::Share(_)) => return self.share_session_expired(around, id, member),
+            Some(Group::Classic(_)) | None => {}
         }
         let Some(group) = self.classic(id) else { return Decision::default() };
         let mut turn = Turn::new(around, group);

@@ -89,6 +89,32 @@ impl Groups {
                         ..view
                     }
                 }
+                Group::Share(group) => {
+                    let members = group.members.values().map(|member| {
+                        let all = member.assigned.iter().flat_map(|(topic, partitions)| {
+                            partitions.iter().filter_map(|&partition| Some((names.get(topic)?.to_string(), partition)))
+                        });
+                        let mut assigned: Vec<_> = all.collect();
+                        assigned.arrange();
+                        MemberView {
+                            id: member.id.to_string(),
+                            client_id: member.wants.client_id.to_string(),
+                            host: member.wants.client_host.to_string(),
+                            instance_id: None,
+                            epoch: member.epoch,
+                            assigned,
+                            joined: false,
+                        }
+                    });
+                    GroupView {
+                        kind: "share".to_owned(),
+                        state: group.state().to_owned(),
+                        epoch: group.epoch,
+                        protocol: super::share::ASSIGNOR.to_owned(),
+                        members: members.collect(),
+                        ..view
+                    }
+                }
             }
         };
         committed.groups.iter().map(view).collect()

@@ -50,6 +50,27 @@ pub(super) fn write_request(body: &RequestKind, names: &Names, line: &mut String
                 let _ = write!(line, " has {}", owned.iter().map(|topic| topic.partitions.len()).sum::<usize>());
             }
         }
+        RequestKind::ShareGroupHeartbeat(body) => {
+            member(line, &body.group_id, &body.member_id, None);
+            let _ = write!(line, " epoch={}", body.member_epoch);
+            list(line, body.subscribed_topic_names.iter().flatten(), |line, topic| word(line, topic));
+        }
+        RequestKind::ShareGroupDescribe(body) => list(line, body.group_ids.iter(), |line, group| word(line, group)),
+        RequestKind::DescribeShareGroupOffsets(body) => {
+            list(line, body.groups.iter(), |line, group| word(line, &group.group_id));
+        }
+        RequestKind::AlterShareGroupOffsets(body) => {
+            word(line, &body.group_id);
+            let all = body.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one)));
+            list(line, all, |line, (topic, one)| {
+                write_partition(line, &topic.topic_name, Uuid::nil(), one.partition_index, names);
+                let _ = write!(line, "@{}", one.start_offset);
+            });
+        }
+        RequestKind::DeleteShareGroupOffsets(body) => {
+            word(line, &body.group_id);
+            list(line, body.topics.iter(), |line, topic| word(line, &topic.topic_name));
+        }
         RequestKind::OffsetCommit(body) => {
             word(line, &body.group_id);
             let all = body.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one)));
@@ -102,6 +123,24 @@ pub(super) fn write_response(body: &ResponseKind, names: &Names, line: &mut Stri
                 let _ = write!(line, " may have {}", topics.map(|topic| topic.partitions.len()).sum::<usize>());
             }
         }
+        ResponseKind::ShareGroupHeartbeat(body) if body.error_code == NONE => {
+            let _ = write!(line, " epoch={}", body.member_epoch);
+            if let Some(assignment) = &body.assignment {
+                let topics = assignment.topic_partitions.iter();
+                let _ = write!(line, " may have {}", topics.map(|topic| topic.partitions.len()).sum::<usize>());
+            }
+        }
+        ResponseKind::DescribeShareGroupOffsets(body) => {
+            let all = body
+                .groups
+                .iter()
+                .flat_map(|group| &group.topics)
+                .flat_map(|topic| topic.partitions.iter().map(move |one| (topic, one)));
+            list(line, all, |line, (topic, one)| {
+                write_partition(line, &topic.topic_name, topic.topic_id, one.partition_index, names);
+                let _ = write!(line, "@{}", one.start_offset);
+            });
+        }
         ResponseKind::OffsetFetch(body) => {
             let batched = body.groups.iter().flat_map(|group| &group.topics).flat_map(|topic| {
                 let id = topic.topic_id;
@@ -134,6 +173,20 @@ pub(super) fn error_codes(body: &ResponseKind) -> Vec<i16> {
             [body.error_code].into_iter().chain(body.members.iter().map(|member| member.error_code)).collect()
         }
         ResponseKind::ConsumerGroupHeartbeat(body) => vec![body.error_code],
+        ResponseKind::ShareGroupHeartbeat(body) => vec![body.error_code],
+        ResponseKind::ShareGroupDescribe(body) => body.groups.iter().map(|group| group.error_code).collect(),
+        ResponseKind::DescribeShareGroupOffsets(body) => {
+            let partitions = body.groups.iter().flat_map(|group| &group.topics).flat_map(|topic| &topic.partitions);
+            let groups = body.groups.iter().map(|group| group.error_code);
+            groups.chain(partitions.map(|one| one.error_code)).collect()
+        }
+        ResponseKind::AlterShareGroupOffsets(body) => {
+            let partitions = body.responses.iter().flat_map(|topic| &topic.partitions);
+            [body.error_code].into_iter().chain(partitions.map(|one| one.error_code)).collect()
+        }
+        ResponseKind::DeleteShareGroupOffsets(body) => {
+            [body.error_code].into_iter().chain(body.responses.iter().map(|topic| topic.error_code)).collect()
+        }
         ResponseKind::OffsetCommit(body) => {
             body.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.error_code).collect()
         }
@@ -176,7 +229,7 @@ mod tests {
     use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
     use kafka_protocol::messages::{
         ApiKey, ConsumerGroupHeartbeatRequest, GroupId, JoinGroupRequest, JoinGroupResponse, OffsetCommitRequest,
-        TopicName,
+        ShareGroupHeartbeatRequest, TopicName,
     };
     use kafka_protocol::protocol::StrBytes;
 
@@ -212,6 +265,12 @@ mod tests {
             .with_topic_partitions(Some(vec![owned]));
         let line = Request::new(ApiKey::ConsumerGroupHeartbeat, 1, 0, None, beat.into()).to_string();
         assert_eq!(line, "ConsumerGroupHeartbeat v1 billing m1 epoch=2 has 2");
+        let beat = ShareGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(text("billing")))
+            .with_member_id(text("m1"))
+            .with_subscribed_topic_names(Some(vec![TopicName(text("orders"))]));
+        let line = Request::new(ApiKey::ShareGroupHeartbeat, 1, 0, None, beat.into()).to_string();
+        assert_eq!(line, "ShareGroupHeartbeat v1 billing m1 epoch=0 orders");
         let partition = OffsetCommitRequestPartition::default().with_committed_offset(57);
         let topic =
             OffsetCommitRequestTopic::default().with_name(TopicName(text("orders"))).with_partitions(vec![partition]);

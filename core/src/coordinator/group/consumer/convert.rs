@@ -33,7 +33,7 @@ impl Groups {
         match self.state.groups.get(id) {
             Some(Group::Consumer(group)) => Ok(Turn::new(around, Consumer::clone(group))),
             Some(Group::Classic(value)) if comes => upgrade(around, self.classic_as_of(id, value)),
-            Some(Group::Classic(_)) => Err(not_a_consumer_group(id)),
+            Some(_) => Err(not_a_consumer_group(id)),
             None if comes => Ok(Turn::new(around, Consumer::new(id.clone()))),
             None => Err((ErrorCode::GroupIdNotFound, format!("Consumer group {id} not found."))),
         }

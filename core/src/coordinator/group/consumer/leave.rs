@@ -22,7 +22,7 @@ impl Groups {
     ) -> Result<(Decision<Groups>, ConsumerGroupHeartbeatResponse), Refusal> {
         let group = match self.state.groups.get(id) {
             Some(Group::Consumer(group)) => group,
-            Some(Group::Classic(_)) => return Err(not_a_consumer_group(id)),
+            Some(_) => return Err(not_a_consumer_group(id)),
             None => return Err((ErrorCode::GroupIdNotFound, format!("Group {id} not found."))),
         };
         let answer = ConsumerGroupHeartbeatResponse::default()

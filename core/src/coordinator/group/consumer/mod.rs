@@ -372,7 +372,7 @@ impl Consumer {
                 }
                 self.count_regex(&key.regex, true);
             }
-            Record::Epoch(_, None) | Record::Offset(..) | Record::Group(..) => {}
+            Record::Epoch(_, None) | Record::Offset(..) | Record::Group(..) | Record::Share(..) => {}
         }
     }
 

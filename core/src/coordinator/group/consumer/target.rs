@@ -31,9 +31,13 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// Nothing can have changed.
-    pub fn is_fresh(self, group: &Consumer, cluster: &ClusterState) -> bool {
-        self.version == cluster.version && self.epoch <= group.epoch
+    pub fn new(version: u64, epoch: i32) -> Checked {
+        Checked { version, epoch }
+    }
+
+    /// Nothing can have changed for a group of that epoch.
+    pub fn is_fresh(self, epoch: i32, cluster: &ClusterState) -> bool {
+        self.version == cluster.version && self.epoch <= epoch
     }
 }
 
@@ -47,7 +51,7 @@ impl Turn<'_, Consumer> {
         if bump || self.group.computed_hash(self.around.cluster) != self.group.metadata_hash {
             self.bump();
         }
-        let checked = Checked { version: self.around.cluster.version, epoch: self.group.epoch };
+        let checked = Checked::new(self.around.cluster.version, self.group.epoch);
         self.decision.moves.push(Move::Checked(self.group.id.clone(), checked));
         if self.group.has_topics_record {
             self.write(Record::Topics(self.group.id.clone(), false));

@@ -12,13 +12,16 @@
 //! | 8 | a member: what it has | 0 | 0 |
 //! | 16 | the topics that a regular expression means | 0 | 0 |
 //!
-//! Share groups and Streams groups have records of other types, which are passed over.
+//! Share groups have those of `share.rs`; Streams groups have records of other types, which are passed over.
+
+pub mod share;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
+use self::share::ShareRecord;
 use crate::coordinator::wire::{self, Fields, Malformed, Tag, Wire};
 
 /// A record: its key, and its value or a tombstone.
@@ -34,6 +37,7 @@ pub enum Record {
     Target(MemberKey, Option<TargetValue>),
     Current(MemberKey, Option<CurrentValue>),
     Regex(RegexKey, Option<RegexValue>),
+    Share(ShareRecord),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,6 +185,7 @@ impl Record {
             Record::Target(key, value) => (wire::write(7, 0, key), zero(value)),
             Record::Current(key, value) => (wire::write(8, 0, key), zero(value)),
             Record::Regex(key, value) => (wire::write(16, 0, key), zero(value)),
+            Record::Share(record) => record.encode(),
         }
     }
 
@@ -198,7 +203,7 @@ impl Record {
             7 => Record::Target(read_key(key).map_err(wrong)?, read_value(value, 0)?),
             8 => Record::Current(read_key(key).map_err(wrong)?, read_value(value, 0)?),
             16 => Record::Regex(read_key(key).map_err(wrong)?, read_value(value, 0)?),
-            _ => return Ok(None),
+            _ => return Ok(ShareRecord::decode(kind, key, value)?.map(Record::Share)),
         };
         Ok(Some(record))
     }

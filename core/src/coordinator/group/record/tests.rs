@@ -67,6 +67,43 @@ fn what_kafka_4_3_wrote_is_read_and_written_the_same() {
 }
 
 #[test]
+fn records_of_share_groups_are_read_and_written_as_kafka_4_3_writes_them() {
+    let share = |key: &str, value: &str| match same(key, value) {
+        Record::Share(record) => record,
+        other => panic!("{other:?}"),
+    };
+    let member = |kind: &str| [kind, "0002736700026d31"].concat();
+    let ShareRecord::Member(key, Some(value)) =
+        share(&member("000a"), "0000037231036b330b2f3132372e302e302e310203743300")
+    else {
+        panic!()
+    };
+    assert_eq!((&*key.group, &*key.member, value.rack_id.as_deref()), ("sg", "m1", Some("r1")));
+    assert_eq!((&*value.client_host, &*value.subscribed_topic_names[0]), ("/127.0.0.1", "t3"));
+    share(&member("000a"), "000000036b330b2f3132372e302e302e310303743203743300");
+    let ShareRecord::Epoch(_, Some(value)) = share("000b00027367", "000000000004ff11186131a7735f00") else { panic!() };
+    assert_eq!((value.epoch, value.metadata_hash), (4, 0xff11_1861_31a7_735f_u64 as i64));
+    share("000c00027367", "000000000004010008000001a221e53840");
+    share("000c00027367", "00000000000400");
+    let topic = "c4115fc65bd6432dabd4d515b52173dd";
+    share(&member("000d"), &["000002", topic, "0300000000000000010000"].concat());
+    let current = ["000000000004000000030002", topic, "0300000000000000010000"].concat();
+    let ShareRecord::Current(_, Some(value)) = share(&member("000e"), &current) else { panic!() };
+    assert_eq!((value.member_epoch, value.previous_member_epoch, value.state), (4, 3, 0));
+    assert_eq!(value.assigned_partitions[0].partitions, [0, 1]);
+    let states =
+        ["000002", topic, "03743302000000020002", topic, "0374330300000000000000010002", topic, "05676f6e650000"];
+    let ShareRecord::States(id, Some(value)) = share("000f00027367", &states.concat()) else { panic!() };
+    assert_eq!((&*id, &*value.initializing_topics[0].partitions), ("sg", &[2][..]));
+    assert_eq!(
+        (&*value.initialized_topics[0].partitions, &*value.deleting_topics[0].topic_name),
+        (&[0, 1][..], "gone")
+    );
+    let tombstone = Record::decode(Some(bytes("000f00027367")), None);
+    assert_eq!(tombstone, Ok(Some(Record::Share(ShareRecord::States("sg".into(), None)))));
+}
+
+#[test]
 fn versions_of_older_kafkas_are_read() {
     let key = OffsetKey { group: "g".into(), topic: "t".into(), partition: 3 };
     let value = OffsetValue { offset: 7, metadata: "m".into(), commit_timestamp: 9, ..OffsetValue::default() };
@@ -85,7 +122,7 @@ fn versions_of_older_kafkas_are_read() {
 
 #[test]
 fn what_is_not_known_is_passed_over_and_what_makes_no_sense_is_told() {
-    assert_eq!(Record::decode(Some(Bytes::from_static(&[0, 11, 0, 1, b'g'])), None), Ok(None));
+    assert_eq!(Record::decode(Some(Bytes::from_static(&[0, 17, 0, 1, b'g'])), None), Ok(None));
     assert_eq!(Record::decode(Some(id_key(2, &"g".into())), None), Ok(Some(Record::Group("g".into(), None))));
     assert!(Record::decode(None, None).is_err());
     assert!(Record::decode(Some(Bytes::from_static(&[0, 2, 0, 9, b'g'])), None).is_err());
