@@ -1,4 +1,4 @@
-//! Share groups, with members that the tests play. What share coordinators keep is not here: they answer at once.
+//! Share groups, with members that the tests play.
 
 use super::coordinating::{commit, committed, fetch_request, fetched, room_with};
 use super::*;
@@ -20,10 +20,18 @@ use kafka_protocol::messages::{
 
 /// A room where the coordinator is found, and who has what is decided anew whenever there is a reason.
 fn found(settings: &[(&str, &str)]) -> Room {
-    let at_once = ("group.share.assignment.interval.ms", "0");
-    let mut room = room_with(&[&[at_once], settings].concat());
-    let body = FindCoordinatorRequest::default().with_key_type(0).with_coordinator_keys(vec![text("g")]);
-    room.send(ApiKey::FindCoordinator, 6, body);
+    let own = [
+        ("group.share.assignment.interval.ms", "0"),
+        ("share.coordinator.state.topic.num.partitions", "2"),
+        ("share.coordinator.state.topic.replication.factor", "1"),
+        ("share.coordinator.state.topic.min.isr", "1"),
+    ];
+    let mut room = room_with(&[&own[..], settings].concat());
+    let state = format!("g:{}:0", crate::log::checkpoint::print_uuid(Uuid::from_u128(7)));
+    for (kind, key) in [(0, "g"), (2, &state)] {
+        let body = FindCoordinatorRequest::default().with_key_type(kind).with_coordinator_keys(vec![text(key)]);
+        room.send(ApiKey::FindCoordinator, 6, body);
+    }
     room
 }
 
