@@ -66,8 +66,8 @@ impl Parked {
 #[derive(Clone)]
 pub enum Reading {
     Fetch(Box<Fetching>, ReadSeek),
-    /// A look-up, or without one the records themselves: which batches they are.
-    ShareFetch(Box<ShareFetching>, Option<ReadSeek>),
+    /// A look-up of that offset, or without one the records themselves: which batches they are.
+    ShareFetch(Box<ShareFetching>, Option<(Offset, ReadSeek)>),
     ListOffsets(Listing, TimeSeek),
     /// Nobody's: a share-partition finds out where it begins.
     ShareStart(Start, TimeSeek),

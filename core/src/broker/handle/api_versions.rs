@@ -17,9 +17,9 @@ use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::protocol::version::{self, SERVED, Served};
 
-const SHARE_VERSION: &str = "share.version";
+pub(super) const SHARE_VERSION: &str = "share.version";
 /// Kafka 4.3's, and the level that there is.
-const MAX_SHARE_VERSION: i16 = 1;
+pub(super) const MAX_SHARE_VERSION: i16 = 1;
 pub(super) const TRANSACTION_VERSION: &str = "transaction.version";
 /// Kafka 4.3's.
 pub(super) const MAX_TRANSACTION_VERSION: i16 = 2;

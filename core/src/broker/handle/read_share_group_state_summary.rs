@@ -1,4 +1,5 @@
-//! ReadShareGroupStateSummary: Where a group is in a partition. From version 1 on with how many records are done (KIP-1226).
+//! ReadShareGroupStateSummary: Where a group is in a partition. From version 1 on with
+//! how many records are done (KIP-1226).
 //! Decided by the share coordinator ([`crate::coordinator::share`]), each share-partition by its own.
 
 use kafka_protocol::messages::{ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse, ResponseKind};

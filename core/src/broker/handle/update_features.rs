@@ -1,14 +1,14 @@
 //! UpdateFeatures (KIP-584, KIP-1022), as Kafka's controller decides it: one update that cannot be made fails them all.
 //!
-//! The one feature is `transaction.version`, at the level that the brokers' settings say. To ask for that level succeeds;
-//! another is refused, with Kafka's reason where Kafka would refuse it, too.
+//! The features are `transaction.version`, at the level that the brokers' settings say, and `share.version`, at its last. To
+//! ask for that level succeeds; another is refused, with Kafka's reason where Kafka would refuse it, too.
 
 use kafka_protocol::messages::update_features_response::UpdatableFeatureResult;
 use kafka_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
-use super::api_versions::{MAX_TRANSACTION_VERSION, TRANSACTION_VERSION};
+use super::api_versions::{MAX_SHARE_VERSION, MAX_TRANSACTION_VERSION, SHARE_VERSION, TRANSACTION_VERSION};
 use crate::broker::{Broker, Effect};
 use crate::error::ErrorCode;
 use crate::id::BrokerId;
@@ -54,23 +54,32 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: UpdateFeaturesRequ
 
 /// In the words of Kafka's `FeatureControlManager`, but for the last.
 fn refusal(controller: BrokerId, level: i16, feature: &str, to: i16, upgrade_type: i8) -> Option<String> {
+    let known = match feature {
+        TRANSACTION_VERSION => {
+            let why = "The setting ottla.transaction.version says it, when a broker starts.";
+            Some((MAX_TRANSACTION_VERSION, level, why))
+        }
+        SHARE_VERSION => Some((MAX_SHARE_VERSION, MAX_SHARE_VERSION, "Share groups are always there.")),
+        _ => None,
+    };
+    let (max, level, otherwise) = known.unwrap_or_default();
     let why = if !(UPGRADE..=UNSAFE_DOWNGRADE).contains(&upgrade_type) {
         "The controller does not support the given upgrade type.".to_owned()
     } else if to < 0 {
         "A feature version cannot be less than 0.".to_owned()
-    } else if feature != TRANSACTION_VERSION && to == 0 {
+    } else if known.is_none() && to == 0 {
         format!("Feature {feature} not found.")
-    } else if feature != TRANSACTION_VERSION {
+    } else if known.is_none() {
         format!("Local controller {} does not support this feature.", controller.0)
-    } else if to > MAX_TRANSACTION_VERSION {
-        format!("Local controller {} only supports versions 0-{MAX_TRANSACTION_VERSION}", controller.0)
+    } else if to > max {
+        format!("Local controller {} only supports versions 0-{max}", controller.0)
     } else if to < level && upgrade_type == UPGRADE {
         "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade."
             .to_owned()
     } else if to > level && upgrade_type != UPGRADE {
         "Can't downgrade to a newer version.".to_owned()
     } else if to != level {
-        "The setting ottla.transaction.version says it, when a broker starts.".to_owned()
+        otherwise.to_owned()
     } else {
         return None;
     };

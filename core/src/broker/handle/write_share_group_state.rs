@@ -1,4 +1,5 @@
-//! WriteShareGroupState: The leader of a share-partition says what has changed. From version 1 on it says how many records are done (KIP-1226).
+//! WriteShareGroupState: The leader of a share-partition says what has changed. From version 1 on it
+//! says how many records are done (KIP-1226).
 //! Decided by the share coordinator ([`crate::coordinator::share`]), each share-partition by its own.
 
 use kafka_protocol::messages::write_share_group_state_request::PartitionData;

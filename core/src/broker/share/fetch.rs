@@ -222,7 +222,7 @@ impl Broker {
         fetching: &ShareFetching,
         next: usize,
         log: LogId,
-    ) -> Option<Found<Option<(Offset, Extent, u32)>, ReadSeek>> {
+    ) -> Option<Found<Option<(Offset, Extent, u32)>, (Offset, ReadSeek)>> {
         let part = &fetching.parts[next];
         let delivery = self.delivery(&fetching.group);
         let slot = self.partitions.get(log)?;
@@ -248,7 +248,7 @@ impl Broker {
                 let extent = result.ok().and_then(|slice| slice.extent).filter(|extent| extent.len > 0);
                 Some(Found::Here(extent.map(|extent| (offset, extent, generation))))
             }
-            Found::Read(extent, seek) => Some(Found::Read(extent, seek)),
+            Found::Read(extent, seek) => Some(Found::Read(extent, (offset, seek))),
         }
     }
 
@@ -266,32 +266,30 @@ impl Broker {
     pub(in crate::broker) fn resume_share_fetch(
         &mut self,
         mut fetching: Box<ShareFetching>,
-        seek: Option<ReadSeek>,
+        seek: Option<(Offset, ReadSeek)>,
         bytes: &bytes::Bytes,
         out: &mut Vec<Effect>,
     ) {
         fetching.pass.resumed = true;
         let part = &fetching.parts[fetching.pass.next];
-        let Some(seek) = seek else {
+        let Some((offset, seek)) = seek else {
             self.acquire_read(&mut fetching, bytes);
             fetching.pass.next += 1;
             return self.share_pass(fetching, out);
         };
         let slot = part.log.as_ref().ok().and_then(|log| self.slot(*log));
-        let offset =
-            self.sharing.shared.get(&part.key).and_then(|shared| Some(shared.partition.as_ref()?.next_fetch_offset()));
-        let found = match (slot, offset) {
-            (Some(slot), Some(offset)) => match seek.resume(&slot.log, bytes) {
+        let found = match slot {
+            Some(slot) => match seek.resume(&slot.log, bytes) {
                 Found::Here(result) => {
                     let extent = result.ok().and_then(|slice| slice.extent).filter(|extent| extent.len > 0);
                     extent.map(|extent| (offset, extent, slot.log.generation()))
                 }
                 Found::Read(extent, seek) => {
-                    let read = self.purgatory.read(Reading::ShareFetch(fetching, Some(seek)));
+                    let read = self.purgatory.read(Reading::ShareFetch(fetching, Some((offset, seek))));
                     return out.push(Effect::Read { read, extent });
                 }
             },
-            _ => None,
+            None => None,
         };
         self.share_found(&mut fetching, found);
         self.share_pass(fetching, out);
