@@ -81,8 +81,12 @@ pub fn group(set: &VecMap<String, String>, broker: &BrokerSettings) -> Vec<Entry
         let of_all = BROKER.get(&group::of_all(setting.name));
         let own =
             set.get(setting.name).map(|text| setting.parse(text).map_or(Some(text.clone()), |value| value.text()));
-        let mut synonyms =
-            of_all.map_or_else(Vec::new, |of_all| broker_synonyms(of_all.name, &[of_all.name], broker.layers()));
+        let default =
+            || Synonym { name: setting.name.into(), value: setting.default_value().text(), source: Source::Default };
+        let mut synonyms = match of_all {
+            Some(of_all) => broker_synonyms(of_all.name, &[of_all.name], broker.layers()),
+            None => vec![default()],
+        };
         if let Some(value) = &own {
             synonyms.insert(0, Synonym { name: setting.name.into(), value: value.clone(), source: Source::Group });
         }
@@ -252,6 +256,25 @@ mod tests {
             "2097152 | StaticBroker log.segment.bytes=2097152/StaticBroker, log.segment.bytes=1073741824/Default"
         );
         assert_eq!(line(&entries, "max.message.bytes"), "1048588 | Default message.max.bytes=1048588/Default");
+    }
+
+    #[test]
+    fn what_only_one_group_can_be_set_to_has_a_default_of_its_own() {
+        let set = map(&[("share.auto.offset.reset", "earliest"), ("share.record.lock.duration.ms", "20000")]);
+        let entries = group(&set, &BrokerSettings::default());
+        assert_eq!(
+            line(&entries, "share.auto.offset.reset"),
+            "earliest | Group share.auto.offset.reset=earliest/Group, share.auto.offset.reset=latest/Default"
+        );
+        assert_eq!(
+            line(&entries, "share.record.lock.duration.ms"),
+            "20000 | Group share.record.lock.duration.ms=20000/Group, \
+             group.share.record.lock.duration.ms=30000/Default"
+        );
+        assert_eq!(
+            line(&entries, "share.renew.acknowledge.enable"),
+            "true | Default share.renew.acknowledge.enable=true/Default"
+        );
     }
 
     #[test]
