@@ -75,7 +75,7 @@ fn of_a_transactional_producer_its_topic_and_its_transaction_are_seen() {
     let producer = Handle::new(config.set("transactional.id", "tills")).unwrap();
     producer.init_transactions().unwrap();
     producer.begin_transaction().unwrap();
-    producer.send(ProducerRecord::new("orders", "hello")).unwrap().wait().unwrap();
+    producer.send(ProducerRecord::new("orders", "hello")).wait().unwrap();
     let open = |view: &View| view.transactions.iter().any(|transaction| transaction.state == "Ongoing");
     let seen = |view: &View| view.producers.iter().any(|producer| producer.sent > 0 && producer.identity.is_some());
     let view = page.wait_for(|view| open(view) && seen(view));

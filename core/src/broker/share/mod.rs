@@ -20,8 +20,6 @@ pub(super) mod partition;
 pub(crate) mod persister;
 pub(super) mod session;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::purgatory::Reading;
@@ -214,7 +212,8 @@ impl Broker {
         self.persister_sees_cluster(now, before, out);
     }
 
-    /// The member has left this broker's session: what it holds comes back.
+    /// The member has left this broker's session: what it holds comes back. With the last of a group what is known here of its
+    /// partitions goes, so that offsets that are set then count.
     fn close_share_session(&mut self, session: &SessionKey, out: &mut Vec<Effect>) {
         let (group, member) = session;
         let delivery = self.delivery(group);
@@ -225,17 +224,15 @@ impl Broker {
             let pending = shared.and_then(|shared| shared.release(member, &delivery));
             self.share_changed(&key, pending, None, out);
         }
+        if !self.sharing.sessions.has(group) {
+            self.forget_shared(group, out);
+        }
     }
 
-    /// The group has no such member any more.
-    pub(crate) fn share_member_left(&mut self, group: &Arc<str>, member: &Arc<str>, out: &mut Vec<Effect>) {
-        self.close_share_session(&(group.clone(), member.clone()), out);
-    }
-
-    /// The group has no members: its offsets may be set anew.
-    pub(crate) fn share_group_emptied(&mut self, group: &str, out: &mut Vec<Effect>) {
-        let of_it = self.sharing.shared.keys().filter(|key| &*key.group == group);
-        for key in of_it.cloned().collect::<Vec<_>>() {
+    fn forget_shared(&mut self, group: &str, out: &mut Vec<Effect>) {
+        // Nobody waits for it: the answer to a last acknowledgement is to say what became of that.
+        let idle = |(key, shared): &(&Key, &Shared)| &*key.group == group && shared.writes.is_empty();
+        for key in self.sharing.shared.iter().filter(idle).map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.drop_shared(&key, ErrorCode::NotLeaderOrFollower, out);
         }
     }

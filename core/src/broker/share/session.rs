@@ -104,6 +104,11 @@ impl Sessions {
         session.map(|session| session.partitions.into_iter().map(|(id, _)| id).collect()).unwrap_or_default()
     }
 
+    /// Whether some member of the group has one.
+    pub fn has(&self, group: &str) -> bool {
+        self.sessions.keys().any(|(of, _)| &**of == group)
+    }
+
     /// (2)
     pub fn of_connection(&self, conn: ConnId) -> Vec<SessionKey> {
         self.sessions.iter().filter(|(_, session)| session.conn == conn).map(|(key, _)| key.clone()).collect()

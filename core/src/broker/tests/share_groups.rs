@@ -358,7 +358,7 @@ fn where_a_group_begins_can_be_described_altered_and_deleted() {
     let told = &altered.responses[0].partitions;
     assert_eq!((told[0].error_code, told[1].error_code), (0, code(ErrorCode::UnknownTopicOrPartition)));
     assert_eq!(told[1].error_message.as_deref(), Some("This server does not host this topic-partition."));
-    assert_eq!(offsets(&mut room, None), [("orders".to_owned(), 0, -1)]);
+    assert_eq!(offsets(&mut room, None), [("orders".to_owned(), 0, 7)]);
     let described = describe(&mut room);
     assert_eq!((described.group_state.as_str(), described.group_epoch), ("Empty", 1));
 
