@@ -27,8 +27,8 @@ use crate::protocol::{Request, version};
 use crate::rng::Stream;
 use crate::time::{Duration, Instant, sooner};
 
-/// The APIs that a client speaks; WriteTxnMarkers is for brokers among themselves.
-const APIS: [ApiKey; 20] = [
+/// The APIs that a client speaks; WriteTxnMarkers and the last five are for brokers among themselves.
+const APIS: [ApiKey; 25] = [
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
@@ -49,6 +49,11 @@ const APIS: [ApiKey; 20] = [
     ApiKey::TxnOffsetCommit,
     ApiKey::EndTxn,
     ApiKey::WriteTxnMarkers,
+    ApiKey::InitializeShareGroupState,
+    ApiKey::ReadShareGroupState,
+    ApiKey::WriteShareGroupState,
+    ApiKey::DeleteShareGroupState,
+    ApiKey::ReadShareGroupStateSummary,
 ];
 
 pub(super) const METADATA_MAX_AGE: Setting = Setting {

@@ -73,6 +73,8 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::ConsumerGroupDescribe, 0, 1),
     served(ApiKey::ListConfigResources, 0, 1),
     served(ApiKey::DescribeTopicPartitions, 0, 0),
+    served(ApiKey::ShareGroupHeartbeat, 1, 1),
+    served(ApiKey::ShareGroupDescribe, 1, 1),
     served(ApiKey::ShareFetch, 1, 2),
     served(ApiKey::ShareAcknowledge, 1, 2),
     served(ApiKey::InitializeShareGroupState, 0, 0),
@@ -80,8 +82,6 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::WriteShareGroupState, 0, 1),
     served(ApiKey::DeleteShareGroupState, 0, 0),
     served(ApiKey::ReadShareGroupStateSummary, 0, 1),
-    served(ApiKey::ShareGroupHeartbeat, 1, 1),
-    served(ApiKey::ShareGroupDescribe, 1, 1),
     // 1 tells lags, which kafka-protocol does not know.
     served(ApiKey::DescribeShareGroupOffsets, 0, 0),
     served(ApiKey::AlterShareGroupOffsets, 0, 0),
