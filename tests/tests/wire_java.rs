@@ -8,7 +8,7 @@ use ottla_tests::foreign::{has, home, run, session, sources};
 const NEEDED: [&str; 3] = ["java", "javac", "mvn"];
 
 fn program() -> Command {
-    const SOURCES: [&str; 5] = ["pom.xml", "Wire.java", "Session.java", "Groups.java", "Chain.java"];
+    const SOURCES: [&str; 6] = ["pom.xml", "Wire.java", "Session.java", "Groups.java", "Shares.java", "Chain.java"];
     let java = sources("java");
     let jars = home(env!("CARGO_TARGET_TMPDIR"), "java", "jars", &SOURCES[..1], |home| {
         let mut maven = Command::new("mvn");

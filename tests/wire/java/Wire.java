@@ -8,6 +8,7 @@ public class Wire {
             case "session" -> {
                 Session.run(bootstrap);
                 Groups.run(bootstrap);
+                Shares.run(bootstrap);
             }
             case "fill" -> Chain.fill(bootstrap, words[2], words[3], Integer.parseInt(words[4]), Integer.parseInt(words[5]));
             case "transform" -> Chain.transform(bootstrap, words[2], words[3], words[4]);
