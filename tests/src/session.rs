@@ -9,6 +9,7 @@ mod admin;
 mod groups;
 mod mixed;
 mod quotas;
+mod shares;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -207,7 +208,49 @@ fn mask(body: &mut ResponseKind, learned: &mut Learned) {
             (body.port, body.host) = (0, StrBytes::default());
             for coordinator in &mut body.coordinators {
                 (coordinator.port, coordinator.host) = (0, StrBytes::default());
+                // A share-partition is known by its topic's id.
+                if let Some((group, _)) = coordinator.key.split_once(':') {
+                    coordinator.key = text(group);
+                }
             }
+        }
+        ResponseKind::ShareGroupHeartbeat(body) => {
+            let assigned = body.assignment.iter_mut().flat_map(|assignment| &mut assignment.topic_partitions);
+            assigned.for_each(|topic| masked(&mut topic.topic_id));
+        }
+        ResponseKind::ShareGroupDescribe(body) => {
+            for member in body.groups.iter_mut().flat_map(|group| &mut group.members) {
+                member.client_host = StrBytes::default();
+                member.assignment.topic_partitions.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
+            }
+        }
+        ResponseKind::DescribeShareGroupOffsets(body) => {
+            body.groups.sort_by(|one, other| one.group_id.cmp(&other.group_id));
+            let topics = body.groups.iter_mut().flat_map(|group| &mut group.topics);
+            topics.for_each(|topic| masked(&mut topic.topic_id));
+        }
+        ResponseKind::AlterShareGroupOffsets(body) => {
+            body.responses.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
+        }
+        ResponseKind::DeleteShareGroupOffsets(body) => {
+            body.responses.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
+        }
+        ResponseKind::ShareFetch(body) => body.responses.iter_mut().for_each(|topic| masked(&mut topic.topic_id)),
+        ResponseKind::ShareAcknowledge(body) => body.responses.iter_mut().for_each(|topic| masked(&mut topic.topic_id)),
+        ResponseKind::InitializeShareGroupState(body) => {
+            body.results.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
+        }
+        ResponseKind::ReadShareGroupState(body) => {
+            body.results.iter_mut().for_each(|topic| masked(&mut topic.topic_id))
+        }
+        ResponseKind::WriteShareGroupState(body) => {
+            body.results.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
+        }
+        ResponseKind::DeleteShareGroupState(body) => {
+            body.results.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
+        }
+        ResponseKind::ReadShareGroupStateSummary(body) => {
+            body.results.iter_mut().for_each(|topic| masked(&mut topic.topic_id));
         }
         ResponseKind::JoinGroup(body) => {
             if !body.member_id.is_empty() && body.member_id.starts_with("session-") {
@@ -335,6 +378,7 @@ pub fn script() -> Vec<Exchange> {
     admin::exchanges(&mut script);
     quotas::exchanges(&mut script);
     acls::exchanges(&mut script);
+    shares::exchanges(&mut script);
     unserved(&mut script);
     removal(&mut script);
     script
