@@ -144,6 +144,13 @@ pub fn message(error: ErrorCode) -> Cow<'static, str> {
         ElectionNotNeeded => "Leader election not needed for topic partition.",
         NoReassignmentInProgress => "No partition reassignment is in progress.",
         UnknownTopicId => "This server does not host this topic ID.",
+        InvalidRecordState => "The record state is invalid. The acknowledgement of delivery could not be completed.",
+        ShareSessionNotFound => "The share session was not found.",
+        InvalidShareSessionEpoch => "The share session epoch is invalid.",
+        FencedStateEpoch => {
+            "The share coordinator rejected the request because the share-group state epoch did not match."
+        }
+        ShareSessionLimitReached => "The limit of share sessions has been reached.",
         InconsistentTopicId => "The log's topic ID did not match the topic ID in the request",
         FetchSessionTopicIdError => "The fetch session encountered inconsistent topic ID usage",
         _ => return Cow::Owned(name(error.code())),

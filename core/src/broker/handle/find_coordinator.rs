@@ -42,8 +42,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FindCoordinatorReq
                     .with_host(StrBytes::from_string(leader.host.clone()))
                     .with_port(i32::from(leader.port)),
                 Err(error) => {
-                    // Kafka gives no reason where clients only have to come again.
-                    let told = Some(error).filter(|error| *error == ErrorCode::InvalidRequest);
+                    // Kafka gives no reason where clients only have to come again, nor of a share-partition's key that is none.
+                    let told = Some(error).filter(|error| *error == ErrorCode::InvalidRequest && kind.is_err());
                     let message = told.map(error::message).unwrap_or_default().into_owned();
                     coordinator
                         .with_node_id(WireBroker(-1))

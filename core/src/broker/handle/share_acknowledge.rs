@@ -3,7 +3,6 @@
 //! how long that is.
 
 use kafka_protocol::messages::{ShareAcknowledgeRequest, ShareAcknowledgeResponse};
-use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
 use super::share_fetch::session_key;
@@ -11,23 +10,21 @@ use crate::broker::share::acknowledge::{Fetch, Open};
 use crate::broker::share::partition::Acknowledgement;
 use crate::broker::share::session::FINAL_EPOCH;
 use crate::broker::{Broker, Effect};
-use crate::error::{self, ErrorCode};
+use crate::error::ErrorCode;
 use crate::protocol::share::renews;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareAcknowledgeRequest, out: &mut Vec<Effect>) {
-    let refuse = |asked: Asked, error: ErrorCode, message: String, out: &mut Vec<Effect>| {
-        let body = ShareAcknowledgeResponse::default()
-            .with_error_code(error.code())
-            .with_error_message(Some(StrBytes::from_string(message)));
-        asked.reply(body, out);
+    // Kafka gives no reason.
+    let refuse = |asked: Asked, error: ErrorCode, out: &mut Vec<Effect>| {
+        asked.reply(ShareAcknowledgeResponse::default().with_error_code(error.code()), out);
     };
     let session = match session_key(body.group_id.as_ref().map(|group| group.as_str()), body.member_id.as_deref()) {
         Ok(session) => session,
-        Err(why) => return refuse(asked, ErrorCode::InvalidRequest, why.to_owned(), out),
+        Err(error) => return refuse(asked, error, out),
     };
     let epoch = body.share_session_epoch;
     if let Err(error) = broker.acknowledge_share_session(&session, epoch) {
-        return refuse(asked, error, error::message(error).into_owned(), out);
+        return refuse(asked, error, out);
     }
     let renews = renews(&body.unknown_tagged_fields);
     let mut acknowledgements = Vec::new();

@@ -5,15 +5,14 @@
 //! it has (KIP-1222): then it gets none.
 
 use kafka_protocol::messages::{ShareFetchRequest, ShareFetchResponse};
-use kafka_protocol::protocol::StrBytes;
 
 use super::Asked;
 use crate::broker::share::acknowledge::{Fetch, Open};
 use crate::broker::share::fetch::Terms;
 use crate::broker::share::partition::{Acknowledgement, Wish};
-use crate::broker::share::session::{FINAL_EPOCH, INITIAL_EPOCH};
+use crate::broker::share::session::{FINAL_EPOCH, INITIAL_EPOCH, SessionKey};
 use crate::broker::{Broker, Effect};
-use crate::error::{self, ErrorCode};
+use crate::error::ErrorCode;
 use crate::protocol::share::{is_strict, renews};
 use crate::time::Duration;
 
@@ -21,20 +20,18 @@ use crate::time::Duration;
 const MAX_MEMBER_ID: usize = 36;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareFetchRequest, out: &mut Vec<Effect>) {
-    let refuse = |asked: Asked, error: ErrorCode, why: Option<String>, out: &mut Vec<Effect>| {
-        let message = why.unwrap_or_else(|| error::message(error).into_owned());
-        let body = ShareFetchResponse::default()
-            .with_error_code(error.code())
-            .with_error_message(Some(StrBytes::from_string(message)));
-        asked.reply(body, out);
+    // Kafka gives no reason.
+    let refuse = |asked: Asked, error: ErrorCode, out: &mut Vec<Effect>| {
+        asked.reply(ShareFetchResponse::default().with_error_code(error.code()), out);
     };
     let session = match session_key(body.group_id.as_ref().map(|group| group.as_str()), body.member_id.as_deref()) {
         Ok(session) => session,
-        Err(why) => return refuse(asked, ErrorCode::InvalidRequest, Some(why.to_owned()), out),
+        Err(error) => return refuse(asked, error, out),
     };
     let renews = renews(&body.unknown_tagged_fields);
-    if renews && let Some(why) = not_zero(&body) {
-        return refuse(asked, ErrorCode::InvalidRequest, Some(why), out);
+    // Who renews fetches nothing.
+    if renews && [body.max_bytes, body.min_bytes, body.max_records, body.max_wait_ms] != [0; 4] {
+        return refuse(asked, ErrorCode::InvalidRequest, out);
     }
     let epoch = body.share_session_epoch;
     let strict = is_strict(&body);
@@ -53,7 +50,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareFetchRequest,
         }
     }
     if epoch == INITIAL_EPOCH && acknowledgements.iter().any(|(_, of_it)| !of_it.is_empty()) {
-        return refuse(asked, ErrorCode::InvalidRequest, None, out);
+        return refuse(asked, ErrorCode::InvalidRequest, out);
     }
     let forgotten = body.forgotten_topics_data.iter();
     let forgotten: Vec<_> =
@@ -62,7 +59,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareFetchRequest,
     let opened = broker.open_share_session(&session, (epoch, asked.ticket.conn), &wanted, &forgotten, most);
     let wanted = match opened {
         Ok(wanted) => wanted,
-        Err(error) => return refuse(asked, error, None, out),
+        Err(error) => return refuse(asked, error, out),
     };
     let (ticket, version, now) = (asked.ticket, asked.version, asked.now.instant);
     let fetches = epoch != FINAL_EPOCH && !renews;
@@ -88,25 +85,8 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareFetchRequest,
     broker.share_settled(ticket, out);
 }
 
-/// Errors: in Kafka's words.
-pub(super) fn session_key(
-    group: Option<&str>,
-    member: Option<&str>,
-) -> Result<crate::broker::share::session::SessionKey, &'static str> {
-    let group = group.ok_or("Invalid group id in the request.")?;
+/// Errors: `InvalidRequest`.
+pub(super) fn session_key(group: Option<&str>, member: Option<&str>) -> Result<SessionKey, ErrorCode> {
     let member = member.filter(|id| !id.is_empty() && id.encode_utf16().count() <= MAX_MEMBER_ID);
-    Ok((group.into(), member.ok_or("Invalid member id in the request.")?.into()))
-}
-
-/// What must be 0 where locks are renewed, and is not, in Kafka's words.
-fn not_zero(body: &ShareFetchRequest) -> Option<String> {
-    let numbers = [
-        ("maxBytes", body.max_bytes),
-        ("minBytes", body.min_bytes),
-        ("maxRecords", body.max_records),
-        ("maxWaitMs", body.max_wait_ms),
-    ];
-    let wrong: String =
-        numbers.iter().filter(|(_, is)| *is != 0).map(|(name, _)| format!("{name} must be set to 0, ")).collect();
-    (!wrong.is_empty()).then(|| wrong + "if isRenewAck is true.")
+    group.zip(member).map(|(group, member)| (group.into(), member.into())).ok_or(ErrorCode::InvalidRequest)
 }

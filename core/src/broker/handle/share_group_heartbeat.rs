@@ -15,6 +15,11 @@ use crate::error::ErrorCode;
 const MAX_ID: usize = 36;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareGroupHeartbeatRequest, out: &mut Vec<Effect>) {
+    // Kafka gives no reason.
+    if body.member_id.is_empty() || body.member_id.encode_utf16().count() > MAX_ID {
+        let refused = ShareGroupHeartbeatResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
+        return asked.reply(refused, out);
+    }
     if let Err(refusal) = check(&body) {
         return asked.reply(heartbeat::refused(refusal), out);
     }
@@ -27,9 +32,6 @@ fn check(body: &ShareGroupHeartbeatRequest) -> Result<(), Refusal> {
     let invalid = |why: &str| Err((ErrorCode::InvalidRequest, why.to_owned()));
     // Kafka does not count white space.
     let is_blank = |text: Option<&str>| text.is_some_and(|text| text.trim().is_empty());
-    if body.member_id.is_empty() || body.member_id.encode_utf16().count() > MAX_ID {
-        return invalid("Invalid member id in the request.");
-    }
     if is_blank(Some(&body.member_id)) {
         return invalid("MemberId can't be empty.");
     }
