@@ -16,6 +16,8 @@
 //!
 //! **Who decides for groups and transactions**: [`coordinator`], on the broker that leads the partition where each is kept.
 //!
+//! **What the members of a share group take, record by record**: [`broker`]'s `share`, on the broker that leads the partition.
+//!
 //! **How much a client may ask for**: [`quota`].
 //!
 //! **Who decides for all**: [`controller`], carried by one broker; what can be set, [`config`]. What must outlive them all

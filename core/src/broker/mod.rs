@@ -7,7 +7,8 @@
 //! `chores.rs` what is done by the clock, and at the end | `cleaner.rs` compacted logs |
 //! `throttle.rs` what moving replicas may cost | `quota.rs` what clients may do |
 //! `coordinate.rs` the coordinators' shards, `loading.rs` how they are read, `gather.rs` answers of several of them |
-//! `transaction/` what it asks others for transactions | `share/` partitions that groups share | `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
+//! `transaction/` what it asks others for transactions | `share/` partitions that groups share, `share_calls.rs` what their
+//! groups ask | `producer_id.rs` ids for idempotent producers | `view.rs` what a page sees of a broker
 //!
 //! ```text
 //! Request ──▶ handle/ ──▶ Reply                   Appended ──▶ partition ──▶ purgatory ──▶ Reply …

@@ -6,9 +6,9 @@
 //!                                    └▶ its response waits until the high watermark has passed them
 //! ```
 //!
-//! What a partition of `__consumer_offsets`, `__transaction_state` or `__share_group_state` holds is one [`Shard`]: a [`Machine`], loaded from
-//! the log when this broker begins to lead the partition, dropped when it leads it no more. [`crate::broker::coordinate`]
-//! runs the shards of a broker.
+//! What a partition of `__consumer_offsets`, `__transaction_state` or `__share_group_state` holds is one [`Shard`]: a
+//! [`Machine`], loaded from the log when this broker begins to lead the partition, dropped when it leads it no more.
+//! [`crate::broker::coordinate`] runs the shards of a broker.
 //!
 //! 1. `decide` changes nothing. [`Machine::replay`] writes what the log says, [`Machine::apply`] what memory alone holds,
 //!    and nothing else writes.
@@ -18,8 +18,8 @@
 //! 3. Decisions are made on the newest state; a response goes out when all that it was made on is committed.
 //! 4. Who only reads sees what is committed: the state as it was at the high watermark is kept beside the newest one.
 //!
-//! `group/` groups | `share/` share-partitions' states | `shard.rs` one partition's | `timers.rs` deadlines by name | `refuse.rs` an answer that says it went
-//! wrong | `topic.rs` the topics that coordinators write to | `wire.rs` how their records lie there
+//! `group/` groups | `transaction/` transactions | `share/` what is kept of shared partitions | `shard.rs` one partition's |
+//! `timers.rs` deadlines by name | `refuse.rs` an answer that says it went wrong | `topic.rs` the topics that coordinators write to | `wire.rs` how their records lie there
 
 pub mod group;
 pub mod refuse;
