@@ -388,6 +388,7 @@ impl Node for Broker {
             }
             Event::Stop { controlled } => self.stop(now, controlled, out),
         }
+        self.wake_sharers(out);
         if self.quotas.is_enabled() {
             self.hold_to_quotas(begin, out);
         }
@@ -446,7 +447,7 @@ impl Broker {
         }
         self.log_moved(log, out);
         self.wake_fetches(log, out);
-        self.wake_shares(log, out);
+        self.wake_shares(log);
     }
 
     /// The bytes are there that a look-up asked for.

@@ -47,8 +47,9 @@ impl Broker {
                 // A group coordinator knows of no leader.
                 What::ReadSummary => share::What::Summary { leader_epoch: -1 },
             };
-            self.ask_share_state(key, what, ShareCaller::Group(number, index), out);
+            self.note_share_call(key, what, ShareCaller::Group(number, index), out);
         }
+        self.send_share_calls(self.now, out);
         // There may have been nothing to ask.
         self.share_call_answered(number, out);
     }

@@ -17,6 +17,7 @@ use crate::coordinator::share::answer::Refused;
 use crate::error::{ErrorCode, NONE};
 use crate::id::{BrokerId, Ticket};
 use crate::protocol::share::with_lock_timeout_ms;
+use crate::vec_map::VecMap;
 
 /// A request that is not answered yet.
 #[derive(Clone)]
@@ -154,7 +155,9 @@ impl Broker {
         use acknowledged::{LeaderIdAndEpoch, NodeEndpoint, PartitionData, ShareAcknowledgeTopicResponse};
         let delivery = self.delivery(&open.session.0);
         let mut body = ShareAcknowledgeResponse::default();
-        for ((topic_id, partition), result) in open.acknowledged {
+        // Those of one topic stand together, each once.
+        let acknowledged: VecMap<TopicPartitionId, Result<(), Refused>> = open.acknowledged.into_iter().collect();
+        for ((topic_id, partition), result) in acknowledged {
             let mut data = PartitionData::default().with_partition_index(partition);
             (data.error_code, data.error_message) = error_of(&result);
             if let Some((leader, epoch)) = self.new_share_leader((topic_id, partition), data.error_code) {
@@ -171,7 +174,7 @@ impl Broker {
                     );
                 }
             }
-            match body.responses.iter_mut().find(|topic| topic.topic_id == topic_id) {
+            match body.responses.last_mut().filter(|topic| topic.topic_id == topic_id) {
                 Some(topic) => topic.partitions.push(data),
                 None => body
                     .responses

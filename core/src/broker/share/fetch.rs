@@ -28,6 +28,8 @@ use crate::protocol::Response;
 use crate::record::Marker;
 use crate::record::batch::{Batch, batches};
 use crate::time::Instant;
+use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 use std::sync::Arc;
 
 /// Bytes of one partition that are looked through at once: a member takes no more records than it can process soon.
@@ -206,12 +208,13 @@ impl Broker {
         match (empty, fetching.pass.moved) {
             (false, _) => self.shares_fetched(fetching, out),
             // What was there nobody may have; there may be more behind it.
-            (true, true) => {
+            (true, true) if self.now.instant < fetching.deadline => {
                 self.end_share_reads(&fetching);
                 fetching.pass = Pass { last: fetching.pass.last, ..Pass::default() };
                 fetching.parts.iter_mut().for_each(|part| part.found = None);
                 self.share_pass(fetching, out);
             }
+            (true, true) => self.shares_fetched(fetching, out),
             (true, false) => self.share_pause(fetching, out),
         }
     }
@@ -255,7 +258,8 @@ impl Broker {
     /// Notes what the part that was next has.
     fn share_found(&mut self, fetching: &mut ShareFetching, found: Option<(Offset, Extent, u32)>) {
         let part = &mut fetching.parts[fetching.pass.next];
-        if let Some(shared) = self.sharing.shared.get_mut(&part.key) {
+        let shared = self.sharing.shared.get_mut(&part.key);
+        if let Some(shared) = shared.filter(|it| it.reader.is_none_or(|reader| reader == fetching.ticket)) {
             shared.reader = found.map(|_| fetching.ticket);
         }
         part.found = found;
@@ -387,7 +391,7 @@ impl Broker {
         }
         // Others had to leave them alone meanwhile.
         for log in logs.into_iter().filter(|_| resumed) {
-            self.wake_shares(log, out);
+            self.wake_shares(log);
         }
     }
 
@@ -397,13 +401,21 @@ impl Broker {
         self.share_pass(fetching, out);
     }
 
-    /// A log, or a share-partition of it, has moved on.
-    pub(in crate::broker) fn wake_shares(&mut self, log: LogId, out: &mut Vec<Effect>) {
-        for ticket in self.purgatory.shares_of(log) {
-            if let Some(Parked::ShareFetch(_)) = self.purgatory.get_mut(ticket)
-                && let Some(Parked::ShareFetch(fetching)) = self.purgatory.take(ticket)
-            {
-                self.share_pass(fetching, out);
+    /// A log, or a share-partition of it, has moved on: whoever waits for it looks again when this step is at its end. (One
+    /// that looks may move others on, and so forth.)
+    pub(in crate::broker) fn wake_shares(&mut self, log: LogId) {
+        self.sharing.woken.insert(log);
+    }
+
+    /// The end of a step.
+    pub(in crate::broker) fn wake_sharers(&mut self, out: &mut Vec<Effect>) {
+        while let Some(log) = self.sharing.woken.pop_first() {
+            for ticket in self.purgatory.shares_of(log) {
+                if let Some(Parked::ShareFetch(_)) = self.purgatory.get_mut(ticket)
+                    && let Some(Parked::ShareFetch(fetching)) = self.purgatory.take(ticket)
+                {
+                    self.share_pass(fetching, out);
+                }
             }
         }
     }
@@ -412,12 +424,11 @@ impl Broker {
     pub(super) fn answer_share_fetch(&mut self, open: Open, out: &mut Vec<Effect>) {
         let Open { asked, session, acknowledged, fetch, .. } = open;
         let Fetch::Done(mut fetched) = fetch else { return };
-        for (id, _) in &acknowledged {
-            match fetched.iter_mut().find(|one| one.id == *id) {
-                Some(one) => one.named = true,
-                None => fetched.push(Fetched { id: *id, named: true, result: Ok(()), records: None }),
-            }
-        }
+        let acknowledged: VecMap<TopicPartitionId, Result<(), Refused>> = acknowledged.into_iter().collect();
+        let known: VecSet<TopicPartitionId> = fetched.iter().map(|one| one.id).collect();
+        fetched.iter_mut().for_each(|one| one.named |= acknowledged.contains_key(&one.id));
+        let more = acknowledged.keys().filter(|id| !known.contains(id));
+        fetched.extend(more.map(|id| Fetched { id: *id, named: true, result: Ok(()), records: None }));
         let mut body = ShareFetchResponse::default();
         body.acquisition_lock_timeout_ms = self.delivery(&session.0).record_lock_duration.as_millis() as i32;
         let mut records = Vec::new();
@@ -429,7 +440,7 @@ impl Broker {
             }
             let mut data = PartitionData::default().with_partition_index(id.1).with_records(None);
             (data.error_code, data.error_message) = error_of(&result);
-            if let Some((_, result)) = acknowledged.iter().find(|(of, _)| *of == id) {
+            if let Some(result) = acknowledged.get(&id) {
                 (data.acknowledge_error_code, data.acknowledge_error_message) = error_of(result);
             }
             let leader = self.new_share_leader(id, data.error_code);

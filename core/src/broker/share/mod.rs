@@ -59,6 +59,8 @@ pub(super) struct Sharing {
     shared: VecMap<Key, Shared>,
     /// When records of which of them have been held for long enough.
     alarms: VecSet<(Instant, Key)>,
+    /// Logs of which something has moved on in this step.
+    woken: VecSet<LogId>,
     /// Requests that are not answered yet.
     open: VecMap<Ticket, Open>,
     next_generation: u64,
@@ -97,6 +99,7 @@ impl Sharing {
             sessions: Sessions::default(),
             shared: VecMap::new(),
             alarms: VecSet::new(),
+            woken: VecSet::new(),
             open: VecMap::new(),
             next_generation: 0,
         }
@@ -172,7 +175,7 @@ impl Broker {
             let partition = shared.and_then(|shared| shared.partition.as_mut());
             let pending = partition.and_then(|partition| partition.expire(now.instant, &delivery));
             self.share_changed(&key, pending, None, out);
-            self.wake_shares_of(&key, out);
+            self.wake_shares_of(&key);
         }
         self.ask_share_states_again(now, out);
     }
@@ -185,12 +188,13 @@ impl Broker {
             if shared.reader.take_if(|ticket| ticket.conn == conn).is_some() {
                 freed.push(key.clone());
             }
+            shared.writes.retain(|_, ticket| ticket.conn != conn);
         }
         for session in self.sharing.sessions.of_connection(conn) {
             self.close_share_session(&session, out);
         }
         for key in freed {
-            self.wake_shares_of(&key, out);
+            self.wake_shares_of(&key);
         }
     }
 
@@ -243,7 +247,7 @@ impl Broker {
         for ticket in shared.writes.into_values() {
             self.acknowledged(ticket, key, Err(error.into()), out);
         }
-        self.wake_shares(shared.log, out);
+        self.wake_shares(shared.log);
     }
 
     /// It has changed: what is pending is written, for a request that waits for it.
@@ -307,7 +311,7 @@ impl Broker {
             (Purpose::Load(_), said) => {
                 let refused = said.err().unwrap_or_else(|| ErrorCode::UnknownServerError.into());
                 shared.failed = Some(told(refused));
-                self.wake_shares(log, out);
+                self.wake_shares(log);
             }
             (Purpose::Write(_, number), said) => {
                 if let Some(partition) = &mut shared.partition {
@@ -322,7 +326,10 @@ impl Broker {
                     true => self.drop_shared(&key, ErrorCode::NotLeaderOrFollower, out),
                     false => self.sharing.set_alarm(&key),
                 }
-                self.wake_shares(log, out);
+                if !self.sharing.sessions.has(&key.group) {
+                    self.forget_shared(&key.group, out);
+                }
+                self.wake_shares(log);
             }
         }
     }
@@ -373,12 +380,12 @@ impl Broker {
         let partition = SharePartition::new(shared.leader_epoch, state_epoch, offset, &batches);
         shared.partition = Some(Box::new(partition));
         let log = shared.log;
-        self.wake_shares(log, out);
+        self.wake_shares(log);
     }
 
-    fn wake_shares_of(&mut self, key: &Key, out: &mut Vec<Effect>) {
+    fn wake_shares_of(&mut self, key: &Key) {
         if let Some(log) = self.sharing.shared.get(key).map(|shared| shared.log) {
-            self.wake_shares(log, out);
+            self.wake_shares(log);
         }
     }
 }

@@ -239,6 +239,10 @@ impl SharePartition {
         until: Instant,
         delivery: &ShareSettings,
     ) -> Vec<Acquired> {
+        // It was looked for in another state than this.
+        if fetch_offset > self.end {
+            return Vec::new();
+        }
         let (Some(base), Some(mut last)) = (slots.first().map(|slot| slot.base), slots.last().map(|slot| slot.last))
         else {
             return Vec::new();
@@ -264,14 +268,11 @@ impl SharePartition {
         if left > 0 && !stopped && last >= self.end {
             self.acquire_new(wish, slots, last, left, until, &mut acquired);
         }
-        let mut gone = slots.iter().filter(|slot| slot.aborted).peekable();
-        if gone.peek().is_some() {
-            for slot in gone {
-                self.archive_of(&wish.member, slot.base, slot.last);
-                acquired = acquired.into_iter().flat_map(|one| without(one, slot.base, slot.last)).collect();
-            }
-            self.move_start();
+        for slot in slots.iter().filter(|slot| slot.aborted) {
+            self.archive_of(&wish.member, slot.base, slot.last);
+            acquired = acquired.into_iter().flat_map(|one| without(one, slot.base, slot.last)).collect();
         }
+        self.move_start();
         acquired
     }
 
@@ -311,7 +312,7 @@ impl SharePartition {
             self.split(start + take as Offset);
             let Some(run) = self.runs.get_mut(&start) else { continue };
             run.state = RecordState::Acquired;
-            run.delivery_count += 1;
+            run.delivery_count = run.delivery_count.saturating_add(1);
             run.owner = Some((wish.member.clone(), until));
             let more = Acquired { first_offset: start, last_offset: run.last, delivery_count: run.delivery_count };
             match acquired.last_mut() {
@@ -590,8 +591,9 @@ impl SharePartition {
         }
         self.split(offset);
         self.runs = self.runs.split_off(&offset);
-        self.start_offset = offset;
         self.end = self.end.max(offset);
+        self.start_offset = offset;
+        self.move_start();
     }
 }
 

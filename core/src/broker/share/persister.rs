@@ -53,6 +53,8 @@ pub(super) struct Persister {
     calls: VecMap<u64, Call>,
     next: u64,
     resting: VecSet<(Instant, u64)>,
+    /// Calls that are to be sent.
+    queued: VecSet<u64>,
     line: Line<u64>,
 }
 
@@ -78,7 +80,7 @@ enum Place {
 impl Persister {
     pub fn new(own: BrokerId, settings: &BrokerSettings, mut dice: impl FnMut(&str) -> Stream) -> Persister {
         let line = Line::new(own, settings, SHARE_STATES_NAME, SHARE_STATES, dice(SHARE_STATES_NAME));
-        Persister { calls: VecMap::new(), next: 0, resting: VecSet::new(), line }
+        Persister { calls: VecMap::new(), next: 0, resting: VecSet::new(), queued: VecSet::new(), line }
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -96,7 +98,7 @@ impl Hosted for ShareStates {
     fn carry_out(broker: &mut Broker, partition: i32, order: Order, out: &mut Vec<Effect>) {
         match order {
             Order::Answer(call, answer) => broker.share_state_decided(call, answer, out),
-            Order::Prune(below) => broker.prune_share_states(partition, below, out),
+            Order::Prune => broker.prune_share_states(partition, out),
         }
     }
 
@@ -109,12 +111,17 @@ impl Hosted for ShareStates {
 impl Broker {
     /// Asks the coordinator of a share-partition; the caller is told what it says, or that it cannot be reached.
     pub(crate) fn ask_share_state(&mut self, key: Key, what: What, caller: ShareCaller, out: &mut Vec<Effect>) {
+        self.note_share_call(key, what, caller, out);
+        self.send_share_calls(self.now, out);
+    }
+
+    /// The same, but for the sending: [`Broker::send_share_calls`] is to come.
+    pub(crate) fn note_share_call(&mut self, key: Key, what: What, caller: ShareCaller, out: &mut Vec<Effect>) {
         let persister = &mut self.sharing.persister;
         let number = persister.next;
         persister.next += 1;
         persister.calls.insert(number, Call { key, what, caller, tries: 0, place: Place::Resting });
         self.place_share_call(number, out);
-        self.send_share_calls(self.now, out);
     }
 
     /// Has the coordinators of several share-partitions decide for a client, as far as that is this broker.
@@ -158,8 +165,12 @@ impl Broker {
             },
             Some(leader) => Place::Queued(leader),
         };
-        if let Some(call) = self.sharing.persister.calls.get_mut(&number) {
+        let persister = &mut self.sharing.persister;
+        if let Some(call) = persister.calls.get_mut(&number) {
             call.place = place;
+        }
+        if let Place::Queued(_) = place {
+            persister.queued.insert(number);
         }
         if let Place::Here(partition) = place {
             let ask = Ask { to: To::Own(number), key, what };
@@ -189,20 +200,22 @@ impl Broker {
         }
     }
 
-    pub(super) fn send_share_calls(&mut self, now: Now, out: &mut Vec<Effect>) {
+    pub(in crate::broker) fn send_share_calls(&mut self, now: Now, out: &mut Vec<Effect>) {
         let cluster = self.cluster.clone();
         let mut wants = Vec::new();
         let mut failed = Vec::new();
-        let Persister { calls, line, .. } = &mut self.sharing.persister;
-        for (&number, call) in calls.iter_mut() {
-            let Place::Queued(to) = call.place else { continue };
-            let (api, body) = request(&call.key, &call.what);
-            match line.send(now.instant, (api, number), cluster.brokers.get(&to), |_| body, &mut wants) {
+        let Persister { calls, line, queued, .. } = &mut self.sharing.persister;
+        queued.retain(|&number| {
+            let Some(call) = calls.get_mut(&number) else { return false };
+            let Place::Queued(to) = call.place else { return false };
+            let body = |_| request(&call.key, &call.what);
+            match line.send(now.instant, (api(&call.what), number), cluster.brokers.get(&to), body, &mut wants) {
                 Sent::Yes => call.place = Place::Sent,
-                Sent::Waits => {}
+                Sent::Waits => return true,
                 Sent::No => failed.push(number),
             }
-        }
+            false
+        });
         out.extend(wants.into_iter().map(Effect::Client));
         for number in failed {
             self.rest(number, ErrorCode::CoordinatorNotAvailable.into(), out);
@@ -283,28 +296,40 @@ impl Broker {
         }
     }
 
-    /// Nobody needs what lies below in that partition's log.
-    fn prune_share_states(&mut self, partition: i32, below: i64, out: &mut Vec<Effect>) {
-        let Some(log) = self.share_states.shard_mut(partition).map(|shard| shard.log) else { return };
-        self.delete_below(log, below, out);
+    /// What nobody needs any more goes from that partition's log: by what is committed, for a newer snapshot may still be cut
+    /// off.
+    fn prune_share_states(&mut self, partition: i32, out: &mut Vec<Effect>) {
+        let Ok(shard) = self.share_states.shard(partition) else { return };
+        if let Some(below) = shard.committed().redundant_below() {
+            self.delete_below(shard.log, below, out);
+        }
+    }
+}
+
+fn api(what: &What) -> ApiKey {
+    match what {
+        What::Initialize { .. } => ApiKey::InitializeShareGroupState,
+        What::Read { .. } => ApiKey::ReadShareGroupState,
+        What::Write(_) => ApiKey::WriteShareGroupState,
+        What::Delete => ApiKey::DeleteShareGroupState,
+        What::Summary { .. } => ApiKey::ReadShareGroupStateSummary,
     }
 }
 
 /// The request that asks so.
-fn request(key: &Key, what: &What) -> (ApiKey, RequestKind) {
+fn request(key: &Key, what: &What) -> RequestKind {
     macro_rules! whole {
-        ($api:ident, $module:ident, $data:ident, $request:ident, $with:expr) => {{
+        ($module:ident, $data:ident, $request:ident, $with:expr) => {{
             use $module::{PartitionData, $data};
             let partition = PartitionData::default().with_partition(key.partition);
             let partition: PartitionData = $with(partition);
             let topic = $data::default().with_topic_id(key.topic_id).with_partitions(vec![partition]);
             let group = kafka_protocol::protocol::StrBytes::from_string(key.group.to_string());
-            (ApiKey::$api, $request::default().with_group_id(group).with_topics(vec![topic]).into())
+            $request::default().with_group_id(group).with_topics(vec![topic]).into()
         }};
     }
     match what {
         What::Initialize { state_epoch, start_offset } => whole!(
-            InitializeShareGroupState,
             initialize_share_group_state_request,
             InitializeStateData,
             InitializeShareGroupStateRequest,
@@ -313,27 +338,23 @@ fn request(key: &Key, what: &What) -> (ApiKey, RequestKind) {
                 .with_start_offset(*start_offset)
         ),
         What::Read { leader_epoch } => whole!(
-            ReadShareGroupState,
             read_share_group_state_request,
             ReadStateData,
             ReadShareGroupStateRequest,
             |partition: read_share_group_state_request::PartitionData| partition.with_leader_epoch(*leader_epoch)
         ),
         What::Summary { leader_epoch } => whole!(
-            ReadShareGroupStateSummary,
             read_share_group_state_summary_request,
             ReadStateSummaryData,
             ReadShareGroupStateSummaryRequest,
             |partition: read_share_group_state_summary_request::PartitionData| partition
                 .with_leader_epoch(*leader_epoch)
         ),
-        What::Delete => whole!(
-            DeleteShareGroupState,
-            delete_share_group_state_request,
-            DeleteStateData,
-            DeleteShareGroupStateRequest,
-            |partition| partition
-        ),
+        What::Delete => {
+            whole!(delete_share_group_state_request, DeleteStateData, DeleteShareGroupStateRequest, |partition| {
+                partition
+            })
+        }
         What::Write(write) => {
             use write_share_group_state_request::StateBatch as Wire;
             let batch = |batch: &StateBatch| {
@@ -344,7 +365,6 @@ fn request(key: &Key, what: &What) -> (ApiKey, RequestKind) {
                     .with_delivery_count(batch.delivery_count)
             };
             whole!(
-                WriteShareGroupState,
                 write_share_group_state_request,
                 WriteStateData,
                 WriteShareGroupStateRequest,

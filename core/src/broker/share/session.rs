@@ -3,6 +3,7 @@
 //! 1. Epoch 0 begins one, in place of what there was; −1 ends it; else each request names the next.
 //! 2. It ends with the connection that it was begun on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -49,12 +50,9 @@ impl Sessions {
             if self.sessions.len() >= most {
                 return Err(ErrorCode::ShareSessionLimitReached);
             }
-            let mut partitions: Vec<(TopicPartitionId, bool)> = Vec::with_capacity(asked.len());
-            for id in asked {
-                if partitions.iter().all(|(known, _)| known != id) {
-                    partitions.push((*id, true));
-                }
-            }
+            let mut known = BTreeSet::new();
+            let mut partitions: Vec<(TopicPartitionId, bool)> =
+                asked.iter().filter(|id| known.insert(**id)).map(|id| (*id, true)).collect();
             let wanted = partitions.clone();
             partitions.iter_mut().for_each(|(_, is_new)| *is_new = false);
             self.sessions.insert(key.clone(), Session { epoch: 1, conn, partitions });
@@ -65,11 +63,9 @@ impl Sessions {
         }
         self.advance(key, epoch)?;
         let Some(session) = self.sessions.get_mut(key) else { return Err(ErrorCode::ShareSessionNotFound) };
-        for id in asked {
-            if session.partitions.iter().all(|(known, _)| known != id) {
-                session.partitions.push((*id, true));
-            }
-        }
+        let mut known: BTreeSet<TopicPartitionId> = session.partitions.iter().map(|(id, _)| *id).collect();
+        session.partitions.extend(asked.iter().filter(|id| known.insert(**id)).map(|id| (*id, true)));
+        let forgotten: BTreeSet<&TopicPartitionId> = forgotten.iter().collect();
         session.partitions.retain(|(id, _)| !forgotten.contains(id));
         let wanted = session.partitions.clone();
         session.partitions.iter_mut().for_each(|(_, is_new)| *is_new = false);

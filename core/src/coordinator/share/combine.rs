@@ -15,7 +15,10 @@ impl StateBatch {
 pub fn combine(so_far: &[StateBatch], new: &[StateBatch], start_offset: i64) -> Vec<StateBatch> {
     let mut whole: Vec<StateBatch> = Vec::new();
     let all = so_far.iter().chain(new).filter(|batch| batch.last_offset >= start_offset);
-    for batch in all.filter(|batch| batch.first_offset <= batch.last_offset) {
+    // In order, so that each is laid near the end.
+    let mut all: Vec<&StateBatch> = all.filter(|batch| batch.first_offset <= batch.last_offset).collect();
+    all.sort_by_key(|batch| batch.first_offset);
+    for batch in all {
         lay(&mut whole, StateBatch { first_offset: batch.first_offset.max(start_offset), ..*batch });
     }
     let mut combined: Vec<StateBatch> = Vec::with_capacity(whole.len());

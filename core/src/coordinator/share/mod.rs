@@ -134,8 +134,8 @@ pub enum Timer {
 #[derive(Clone, Debug)]
 pub enum Order {
     Answer(u64, Result<Answer, Refused>),
-    /// Nobody needs what lies below.
-    Prune(Offset),
+    /// What nobody needs any more is to go.
+    Prune,
 }
 
 /// Nothing is kept in memory alone.
@@ -205,8 +205,7 @@ impl Machine for ShareStates {
             }
             Event::Timer(Timer::Prune) => {
                 let timers = vec![(Timer::Prune, Alarm::In(settings.prune_interval))];
-                let orders = self.state.redundant_below().map(Order::Prune).into_iter().collect();
-                Decision { timers, orders, ..Decision::default() }
+                Decision { timers, orders: vec![Order::Prune], ..Decision::default() }
             }
             Event::Timer(Timer::ColdSnapshots) => {
                 let timers = vec![(Timer::ColdSnapshots, Alarm::In(settings.cold_snapshot_interval))];
@@ -286,9 +285,24 @@ impl Machine for ShareStates {
 
 impl State {
     /// (3) Below it lies nothing that is needed.
-    fn redundant_below(&self) -> Option<Offset> {
+    pub fn redundant_below(&self) -> Option<Offset> {
         let oldest = self.held.values().map(|held| held.offset).min();
         Some(oldest.unwrap_or(self.last_tombstone)).filter(|offset| *offset > 0)
+    }
+}
+
+/// Whether its offsets and counts can be reckoned with.
+fn is_sound(what: &What) -> bool {
+    let sound = |batch: &StateBatch| {
+        batch.first_offset >= 0
+            && batch.first_offset <= batch.last_offset
+            && batch.last_offset < Offset::MAX
+            && batch.delivery_count >= 0
+    };
+    match what {
+        What::Initialize { start_offset, .. } => *start_offset >= -1,
+        What::Write(write) => write.start_offset >= -1 && write.batches.iter().all(sound),
+        What::Read { .. } | What::Delete | What::Summary { .. } => true,
     }
 }
 
@@ -298,6 +312,9 @@ impl ShareStates {
         use ErrorCode::*;
         if key.partition < 0 {
             return Err(Refused::because(InvalidRequest, "The partition id cannot be a negative number."));
+        }
+        if !is_sound(what) {
+            return Err(InvalidRequest.into());
         }
         let held = self.state.held.get(key).map(|held| &**held);
         let now = around.now.wall.0;

@@ -28,6 +28,7 @@ use crate::controller::Refusal;
 use crate::coordinator::{Around, Decision, Reply, Waiter};
 use crate::error::{ErrorCode, NONE, message};
 use crate::vec_map::VecMap;
+use crate::vec_set::VecSet;
 
 /// A group of a DescribeShareGroupOffsets, and then the part of the answer that is known.
 #[derive(Clone, Debug)]
@@ -120,18 +121,21 @@ impl Groups {
         match asked.body.topics.clone() {
             Some(topics) => {
                 for wanted in topics {
+                    let nothing = |&index: &i32| {
+                        DescribeShareGroupOffsetsResponsePartition::default()
+                            .with_partition_index(index)
+                            .with_start_offset(-1)
+                    };
                     let Some(known) = around.cluster.topics.get(&wanted.topic_name) else {
-                        let nothing = |&index: &i32| {
-                            DescribeShareGroupOffsetsResponsePartition::default()
-                                .with_partition_index(index)
-                                .with_start_offset(-1)
-                        };
                         let partitions = wanted.partitions.iter().map(nothing).collect();
                         asked.topics.push(told(Uuid::nil(), wanted.topic_name).with_partitions(partitions));
                         continue;
                     };
-                    asked.topics.push(told(known.id, wanted.topic_name));
-                    wanted.partitions.iter().for_each(|&partition| ask(known.id, partition));
+                    let count = known.partitions.len() as i32;
+                    let partitions: VecSet<i32> = wanted.partitions.iter().copied().collect();
+                    let gone = partitions.iter().filter(|index| !(0..count).contains(*index)).map(nothing).collect();
+                    asked.topics.push(told(known.id, wanted.topic_name).with_partitions(gone));
+                    partitions.iter().filter(|index| (0..count).contains(*index)).for_each(|&it| ask(known.id, it));
                 }
             }
             None => {
