@@ -305,7 +305,7 @@ impl Broker {
                 let start = Start { key, generation, state_epoch, batches };
                 match start_offset {
                     -1 => self.find_share_start(start, out),
-                    offset => self.share_starts(start, offset, out),
+                    offset => self.share_starts(start, offset),
                 }
             }
             (Purpose::Load(_), said) => {
@@ -353,7 +353,7 @@ impl Broker {
                 }
             }
         };
-        self.share_starts(start, offset, out);
+        self.share_starts(start, offset);
     }
 
     /// Bytes came that the look-up asked for.
@@ -364,7 +364,7 @@ impl Broker {
         match seek.resume(&slot.log, bytes) {
             Found::Here(looked) => {
                 let offset = looked.ok().flatten().map_or(end, |found| found.offset.min(end));
-                self.share_starts(start, offset, out);
+                self.share_starts(start, offset);
             }
             Found::Read(extent, seek) => {
                 let read = self.purgatory.read(Reading::ShareStart(start, seek));
@@ -374,7 +374,7 @@ impl Broker {
     }
 
     /// The share-partition is loaded.
-    fn share_starts(&mut self, start: Start, offset: Offset, out: &mut Vec<Effect>) {
+    fn share_starts(&mut self, start: Start, offset: Offset) {
         let Start { key, generation, state_epoch, batches } = start;
         let Some(shared) = self.sharing.shared.get_mut(&key).filter(|it| it.generation == generation) else { return };
         let partition = SharePartition::new(shared.leader_epoch, state_epoch, offset, &batches);
