@@ -773,4 +773,26 @@ mod tests {
         assert_eq!(got, [acquired(0, 9, 1), acquired(20, 29, 1)]);
         assert_eq!(partition.next_fetch_offset(), 30);
     }
+
+    #[test]
+    fn what_the_log_has_lost_holds_nobody_up() {
+        let mut partition = SharePartition::new(0, 0, 0, &[]);
+        let mut delivery = delivery();
+        delivery.partition_max_record_locks = 20;
+        assert_eq!(partition.acquire(&wish("a", 500), 0, &slots(0, 39), SOON, &delivery), [acquired(0, 19, 1)]);
+        let all_but_one = acknowledgement(1, 19, &[ACCEPT]);
+        let pending = partition.acknowledge("a", &[all_but_one], SOON, &delivery).unwrap().unwrap();
+        partition.settle(pending.number, true);
+        assert!(!partition.can_acquire(&delivery));
+        partition.log_starts_at(1);
+        assert_eq!(partition.start_offset(), 20);
+        assert!(partition.can_acquire(&delivery));
+    }
+
+    #[test]
+    fn what_was_looked_for_in_another_state_is_nobodys() {
+        let mut partition = SharePartition::new(0, 0, 0, &[]);
+        assert_eq!(partition.acquire(&wish("a", 500), 100, &slots(100, 109), SOON, &delivery()), []);
+        assert_eq!((partition.start_offset(), partition.next_fetch_offset()), (0, 0));
+    }
 }

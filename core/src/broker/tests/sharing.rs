@@ -22,14 +22,15 @@ const RENEW: i8 = 4;
 
 type Range = (Offset, Offset, i16);
 
+const OF_THE_TOPIC: [(&str, &str); 3] = [
+    ("share.coordinator.state.topic.num.partitions", "2"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+];
+
 /// A room where the group `g` begins at the start of `orders`, of which partition 0 has three records.
 fn room_with(settings: &[(&str, &str)]) -> (Room, Uuid) {
-    let own = [
-        ("share.coordinator.state.topic.num.partitions", "2"),
-        ("share.coordinator.state.topic.replication.factor", "1"),
-        ("share.coordinator.state.topic.min.isr", "1"),
-    ];
-    let mut room = Room::with(&[&own[..], settings].concat());
+    let mut room = Room::with(&[&OF_THE_TOPIC[..], settings].concat());
     let id = room.create("orders", &[]);
     room.produce("orders", 1, &batch(&["a", "b"]));
     room.produce("orders", 1, &batch(&["c"]));
@@ -292,4 +293,18 @@ fn a_coordinator_that_is_elsewhere_is_asked_until_there_is_one() {
     running::tell_state(&mut room, state);
     room.pass(1_000);
     assert_eq!(room.shared(seq).unwrap().0, [(0, 2, 1)]);
+}
+
+#[test]
+fn all_who_wait_hear_that_nothing_is_kept_of_their_group() {
+    let mut room = Room::with(&OF_THE_TOPIC);
+    let id = room.create("orders", &[]);
+    room.produce("orders", 1, &batch(&["a"]));
+    let member = |n: i32| fetch_request(id, &format!("m{n}"), 0).with_max_wait_ms(600_000);
+    let waiting: Vec<u64> = (0..1_000).map(|n| room.share_fetch(member(n))).collect();
+    room.pass(60_000);
+    for seq in waiting {
+        let ResponseKind::ShareFetch(body) = &*room.replies[&seq].body else { panic!() };
+        assert_ne!(body.responses[0].partitions[0].error_code, 0);
+    }
 }
