@@ -236,6 +236,10 @@ impl Unchecked {
         } else if api_key == ApiKey::DescribeLogDirs && version == log_dirs::LATEST {
             // The request is the same.
             RequestKind::decode(api_key, &mut frame, log_dirs::KNOWN).map_err(|error| malformed(error.to_string()))?
+        } else if share::latest(api_key).is_some() && (versions.min..=versions.max).contains(&version) {
+            // A tag on the wire may look like one of those in memory.
+            let body = RequestKind::decode(api_key, &mut frame, version);
+            share::without_added(&body.map_err(|error| malformed(error.to_string()))?)
         } else if (versions.min..=versions.max).contains(&version) {
             RequestKind::decode(api_key, &mut frame, version).map_err(|error| malformed(error.to_string()))?
         } else if api_key == ApiKey::ApiVersions {

@@ -1,5 +1,5 @@
 //! What Kafka 4.2 added to the requests of share groups (KIP-1206, KIP-1222, KIP-1226), which kafka-protocol does not
-//! know. In memory what was added is among the tagged fields, under tags that no wire can carry.
+//! know. In memory what was added is among the tagged fields, under tags of its own.
 //!
 //! | message | since | adds |
 //! | --- | --- | --- |
@@ -91,7 +91,7 @@ pub fn write_with_delivery_complete_count(mut partition: PartitionData, count: i
     partition
 }
 
-/// What is not said in older versions must not be there when they are encoded.
+/// What is not said in older versions must not be there when they are encoded, or were decoded.
 pub fn without_added(body: &RequestKind) -> RequestKind {
     let mut body = body.clone();
     match &mut body {
