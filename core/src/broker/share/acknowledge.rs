@@ -59,7 +59,8 @@ fn check(acknowledgements: &[Acknowledgement], knows_renewal: bool, renews: bool
         let is_known = types.iter().all(|kind| (0..=most).contains(kind));
         let is_told = renews || !types.contains(&RENEW);
         if first > last || first <= next || types.is_empty() || !whole || !is_known || !is_told {
-            return Err(ErrorCode::InvalidRequest.into());
+            // Kafka gives no reason.
+            return Err(Refused { error: ErrorCode::InvalidRequest, message: None });
         }
         next = last;
     }
