@@ -22,17 +22,4 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: InitializeShareGro
     broker.ask_share_states(asked, asks, join, out);
 }
 
-/// One answer of those of its share-partitions.
-fn join(_version: i16, parts: Vec<ResponseKind>) -> ResponseKind {
-    let mut whole = InitializeShareGroupStateResponse::default();
-    for part in parts {
-        let ResponseKind::InitializeShareGroupState(part) = part else { continue };
-        for result in part.results {
-            match whole.results.iter_mut().find(|known| known.topic_id == result.topic_id) {
-                Some(known) => known.partitions.extend(result.partitions),
-                None => whole.results.push(result),
-            }
-        }
-    }
-    whole.into()
-}
+join_share_states!(InitializeShareGroupState, InitializeShareGroupStateResponse);

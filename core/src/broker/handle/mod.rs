@@ -4,6 +4,27 @@
 //! ([`Asked::reply`]), or hands the [`Asked`] on to what replies later: the purgatory, or the controller
 //! ([`Broker::forward`]).
 
+/// One answer of those that a request's share-partitions were given; those of a topic stand together.
+macro_rules! join_share_states {
+    ($kind:ident, $response:ident) => {
+        fn join(_version: i16, parts: Vec<ResponseKind>) -> ResponseKind {
+            let mut whole = $response::default();
+            let mut places = std::collections::BTreeMap::new();
+            for part in parts {
+                let ResponseKind::$kind(part) = part else { continue };
+                for result in part.results {
+                    let place = *places.entry(result.topic_id).or_insert(whole.results.len());
+                    match whole.results.get_mut(place) {
+                        Some(known) => known.partitions.extend(result.partitions),
+                        None => whole.results.push(result),
+                    }
+                }
+            }
+            whole.into()
+        }
+    };
+}
+
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod alter_client_quotas;

@@ -16,7 +16,7 @@ use crate::error::ErrorCode;
 use crate::protocol::share::{is_strict, renews};
 use crate::time::Duration;
 
-/// Of a member's id.
+/// Characters of a member's id, as Java counts them: a UUID in its usual form.
 const MAX_MEMBER_ID: usize = 36;
 
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareFetchRequest, out: &mut Vec<Effect>) {
@@ -87,6 +87,10 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareFetchRequest,
 
 /// Errors: `InvalidRequest`.
 pub(super) fn session_key(group: Option<&str>, member: Option<&str>) -> Result<SessionKey, ErrorCode> {
-    let member = member.filter(|id| !id.is_empty() && id.encode_utf16().count() <= MAX_MEMBER_ID);
+    let member = member.filter(|id| is_member_id(id));
     group.zip(member).map(|(group, member)| (group.into(), member.into())).ok_or(ErrorCode::InvalidRequest)
+}
+
+pub(super) fn is_member_id(id: &str) -> bool {
+    !id.is_empty() && id.encode_utf16().count() <= MAX_MEMBER_ID
 }

@@ -4,6 +4,7 @@
 use kafka_protocol::messages::{ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse};
 
 use super::Asked;
+use super::share_fetch::is_member_id;
 use crate::broker::{Broker, Effect};
 use crate::controller::Refusal;
 use crate::coordinator::group::Ask;
@@ -11,12 +12,9 @@ use crate::coordinator::group::consumer::LEAVE;
 use crate::coordinator::group::share::heartbeat::{self, Heartbeat};
 use crate::error::ErrorCode;
 
-/// Characters of a member's id, as Java counts them: a UUID in its usual form.
-const MAX_ID: usize = 36;
-
 pub(super) fn handle(broker: &mut Broker, asked: Asked, body: ShareGroupHeartbeatRequest, out: &mut Vec<Effect>) {
     // Kafka gives no reason.
-    if body.member_id.is_empty() || body.member_id.encode_utf16().count() > MAX_ID {
+    if !is_member_id(&body.member_id) {
         let refused = ShareGroupHeartbeatResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
         return asked.reply(refused, out);
     }

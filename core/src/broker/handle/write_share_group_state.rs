@@ -22,20 +22,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: WriteShareGroupSta
     broker.ask_share_states(asked, asks, join, out);
 }
 
-/// One answer of those of its share-partitions.
-fn join(_version: i16, parts: Vec<ResponseKind>) -> ResponseKind {
-    let mut whole = WriteShareGroupStateResponse::default();
-    for part in parts {
-        let ResponseKind::WriteShareGroupState(part) = part else { continue };
-        for result in part.results {
-            match whole.results.iter_mut().find(|known| known.topic_id == result.topic_id) {
-                Some(known) => known.partitions.extend(result.partitions),
-                None => whole.results.push(result),
-            }
-        }
-    }
-    whole.into()
-}
+join_share_states!(WriteShareGroupState, WriteShareGroupStateResponse);
 
 fn write(asked: &PartitionData) -> What {
     let batches = asked.state_batches.iter().map(|batch| StateBatch {

@@ -9,41 +9,27 @@ use super::{Names, list, write_error, write_partition};
 use crate::error;
 use crate::protocol::Response;
 
+/// Both requests of a member have the same fields for what it says of records.
+macro_rules! acknowledging {
+    ($body:expr, $names:expr, $line:expr) => {{
+        let group = $body.group_id.as_ref().map(|group| &***group);
+        who($line, group, $body.member_id.as_deref(), $body.share_session_epoch);
+        let all = $body.topics.iter();
+        let all = all.flat_map(|topic| topic.partitions.iter().map(move |partition| (topic.topic_id, partition)));
+        list($line, all, |line, (id, partition)| {
+            write_partition(line, &TopicName::default(), id, partition.partition_index, $names);
+            for batch in &partition.acknowledgement_batches {
+                acknowledged(line, batch.first_offset, batch.last_offset, &batch.acknowledge_types);
+            }
+        });
+    }};
+}
+
 pub(super) fn write_request(body: &RequestKind, names: &Names, line: &mut String) {
     let unnamed = TopicName::default();
     match body {
-        RequestKind::ShareFetch(body) => {
-            who(
-                line,
-                body.group_id.as_ref().map(|group| &***group),
-                body.member_id.as_deref(),
-                body.share_session_epoch,
-            );
-            let all = body.topics.iter();
-            let all = all.flat_map(|topic| topic.partitions.iter().map(move |partition| (topic.topic_id, partition)));
-            list(line, all, |line, (id, partition)| {
-                write_partition(line, &unnamed, id, partition.partition_index, names);
-                for batch in &partition.acknowledgement_batches {
-                    acknowledged(line, batch.first_offset, batch.last_offset, &batch.acknowledge_types);
-                }
-            });
-        }
-        RequestKind::ShareAcknowledge(body) => {
-            who(
-                line,
-                body.group_id.as_ref().map(|group| &***group),
-                body.member_id.as_deref(),
-                body.share_session_epoch,
-            );
-            let all = body.topics.iter();
-            let all = all.flat_map(|topic| topic.partitions.iter().map(move |partition| (topic.topic_id, partition)));
-            list(line, all, |line, (id, partition)| {
-                write_partition(line, &unnamed, id, partition.partition_index, names);
-                for batch in &partition.acknowledgement_batches {
-                    acknowledged(line, batch.first_offset, batch.last_offset, &batch.acknowledge_types);
-                }
-            });
-        }
+        RequestKind::ShareFetch(body) => acknowledging!(body, names, line),
+        RequestKind::ShareAcknowledge(body) => acknowledging!(body, names, line),
         RequestKind::WriteShareGroupState(body) => {
             let _ = write!(line, " {}", body.group_id);
             let all = body.topics.iter();
