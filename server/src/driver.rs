@@ -340,7 +340,7 @@ impl Driver {
                 self.tell(conn, Outbound::Mute { until: std::time::Instant::now() + left });
             }
             Effect::Close { conn, why } => self.tell(conn, Outbound::Close { why }),
-            Effect::Client(effect) => self.peers.execute(effect),
+            Effect::Client(wire) => self.peers.execute(wire),
             Effect::Call { call, to, request } => {
                 if !self.exchange.call(self.id, to, call, request) {
                     events.push(Event::Answer { call, result: Err(Unreachable) });
@@ -396,7 +396,7 @@ impl Driver {
     }
 
     /// Work that takes long, and may wait for the disk: a thread that keeps nobody waiting does it.
-    fn work(&mut self, work: WorkId, extent: Extent, job: Job, events: &mut Vec<Event>) {
+    fn work(&mut self, work: WorkId, extent: Extent, job: Box<Job>, events: &mut Vec<Event>) {
         let slice = match self.storage.slice(extent) {
             Ok(slice) => slice,
             Err(error) => {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use kafka_protocol::messages::ApiKey;
-use ottla_core::client::{Effect, Endpoint, Event};
+use ottla_core::client::{Endpoint, Event, Wire};
 use ottla_core::id::ConnId;
 use ottla_core::protocol::{Request, Response};
 use tokio::net::TcpStream;
@@ -99,9 +99,9 @@ impl Peers {
         self.unsent.load(Ordering::Relaxed)
     }
 
-    pub fn execute(&mut self, effect: Effect) {
-        match effect {
-            Effect::Open { conn, to } => {
+    pub fn execute(&mut self, wire: Wire) {
+        match wire {
+            Wire::Open { conn, to } => {
                 let (requests, queue) = unbounded_channel();
                 let (there, back, address) = (self.route)(&to);
                 self.open.insert(conn, Open { requests, there: there.clone() });
@@ -109,15 +109,14 @@ impl Peers {
                 let limit = self.limit;
                 there.send(move || drop(runtime.spawn(connect(conn, (to, address), queue, tell, limit))));
             }
-            Effect::Send { conn, request } => {
+            Wire::Send { conn, request } => {
                 if let Some(Open { requests, there }) = self.open.get(&conn) {
                     let (requests, request) = (requests.clone(), Outgoing::new(request, &self.unsent));
                     // Where the task has ended its `Closed` is on the way.
                     there.send(move || drop(requests.send(request)));
                 }
             }
-            Effect::Close { conn } => drop(self.open.remove(&conn)),
-            Effect::Report(report) => debug!("{report}"),
+            Wire::Close { conn } => drop(self.open.remove(&conn)),
         }
     }
 

@@ -203,9 +203,9 @@ impl Broker {
                 self.cleaner.waiting.insert(log, (extent, job));
             }
             Step::Work(extent, job) => self.work(now, log, extent, job, out),
-            Step::Seal { segment, index, time_index, txn_index, modified } => {
+            Step::Seal { segment, files, modified } => {
                 let seal = self.cleaner.ask(log);
-                out.push(Effect::Seal { seal, log, segment, index, time_index, txn_index, modified });
+                out.push(Effect::Seal { seal, log, segment, files, modified });
             }
             Step::Over(over) => {
                 self.cleaner.running.remove(&log);
@@ -217,7 +217,7 @@ impl Broker {
     fn work(&mut self, now: Now, log: LogId, extent: Extent, job: Job, out: &mut Vec<Effect>) {
         self.cleaner.spend(now.instant, extent.len.into(), &self.settings);
         let work = self.cleaner.ask(log);
-        out.push(Effect::Work { work, extent, job });
+        out.push(Effect::Work { work, extent, job: Box::new(job) });
     }
 
     fn cleaned(&mut self, now: Now, log: LogId, over: Over, out: &mut Vec<Effect>) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::client;
+use crate::client::Wire;
 use crate::config::BrokerSettings;
 use crate::id::{BrokerId, CallId, ConnId, LogId, Offset, ReadId, Ticket, WorkId};
-use crate::log::compact::Job;
+use crate::log::compact::{IndexFiles, Job};
 use crate::log::{Extent, IndexEntry, TimeEntry};
 use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
@@ -31,7 +31,7 @@ pub enum Effect {
     Close { conn: ConnId, why: String },
     /// As a client of another broker, of which it replicates: connect, send, close. Answered by
     /// [`Client`](super::Event::Client).
-    Client(client::Effect),
+    Client(Wire),
     /// Ask another broker; answered by [`Answer`](super::Event::Answer).
     Call { call: CallId, to: BrokerId, request: ClusterRequest },
     /// Answer another broker's call.
@@ -45,7 +45,7 @@ pub enum Effect {
     Open { log: LogId, directory: String, base: Offset, found: bool },
     /// Append a batch to the active segment, stamped; then its index entries, if any. Answered by
     /// [`Appended`](super::Event::Appended), once for all appends of a drain.
-    Append { log: LogId, stamp: Stamp, batch: Batch, index: Option<IndexEntry> },
+    Append { log: LogId, stamp: Stamp, batch: Box<Batch>, index: Option<IndexEntry> },
     /// Make everything below `end` survive the machine. Answered by [`Flushed`](super::Event::Flushed), which gives back after
     /// how many truncations of the log it was asked for.
     Flush { log: LogId, end: Offset, truncations: u32 },
@@ -68,16 +68,7 @@ pub enum Effect {
     Clean { log: LogId, segment: Offset, position: u32, batches: Vec<Bytes> },
     /// What is written aside is whole: write its index files, and make it all survive the machine. Answered by
     /// [`Sealed`](super::Event::Sealed).
-    Seal {
-        seal: WorkId,
-        log: LogId,
-        segment: Offset,
-        index: Bytes,
-        time_index: Bytes,
-        /// Empty where there is to be no such file.
-        txn_index: Bytes,
-        modified: Timestamp,
-    },
+    Seal { seal: WorkId, log: LogId, segment: Offset, files: Box<IndexFiles>, modified: Timestamp },
     /// Put what was written aside and sealed in the place of the segments from its base up to `below`: all of it or, if the
     /// process dies, after the next start. They may still be read by replies already given.
     Replace { log: LogId, segment: Offset, below: Offset },
@@ -85,7 +76,7 @@ pub enum Effect {
     Discard { log: LogId, segment: Offset },
     /// Read bytes and do work on them, where it keeps nobody waiting; answered by [`Worked`](super::Event::Worked). Where
     /// they cannot be read the log goes [`Offline`](super::Event::Offline) first, and the work is done on nothing.
-    Work { work: WorkId, extent: Extent, job: Job },
+    Work { work: WorkId, extent: Extent, job: Box<Job> },
     /// Read bytes for the core itself; answered by [`Loaded`](super::Event::Loaded). Where they cannot be read the log goes
     /// [`Offline`](super::Event::Offline) first, and nothing is loaded.
     Read { read: ReadId, extent: Extent },
@@ -113,7 +104,7 @@ impl fmt::Display for Effect {
             Effect::Limit { conn } => write!(f, "limit {conn}"),
             Effect::Mute { conn, until } => write!(f, "mute {conn} until {until}"),
             Effect::Close { conn, why } => write!(f, "close {conn}: {why}"),
-            Effect::Client(effect) => write!(f, "client {effect}"),
+            Effect::Client(wire) => write!(f, "client {wire}"),
             Effect::Call { call, to, request } => write!(f, "call {to} {call} {request}"),
             Effect::Answer { to, call, response } => write!(f, "answer {to} {call} {response}"),
             Effect::Open { log, directory, base, .. } => write!(f, "open {log} {directory} at {base}"),

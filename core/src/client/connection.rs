@@ -20,7 +20,7 @@ use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, 
 use kafka_protocol::protocol::StrBytes;
 
 use super::setting::{Reader, Setting, Valid};
-use super::{Effect, Endpoint};
+use super::{Endpoint, Wire};
 use crate::error::ErrorCode;
 use crate::id::ConnId;
 use crate::protocol::{Request, version};
@@ -248,7 +248,7 @@ impl<T> Network<T> {
     }
 
     /// Whether requests can be sent now. If not, the connection is on its way, or will be after its back-off.
-    pub fn connect(&mut self, now: Instant, id: LinkId, out: &mut Vec<Effect>) -> bool {
+    pub fn connect(&mut self, now: Instant, id: LinkId, out: &mut Vec<impl From<Wire>>) -> bool {
         let link = &mut self.links[id.0];
         if link.state == State::Ready && link.wanted {
             return true;
@@ -262,7 +262,7 @@ impl<T> Network<T> {
             self.next_conn += 1;
             let patience = self.settings.setup_timeout.after(link.failures, &mut self.dice);
             link.state = State::Connecting { give_up: now + patience };
-            out.push(Effect::Open { conn: link.conn, to: link.to.clone() });
+            out.push(Wire::Open { conn: link.conn, to: link.to.clone() }.into());
         }
         link.state == State::Ready
     }
@@ -299,7 +299,7 @@ impl<T> Network<T> {
         (api, version): (ApiKey, i16),
         body: RequestKind,
         tag: Option<T>,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<impl From<Wire>>,
     ) {
         self.send_patiently(now, id, (api, version), body, tag, self.settings.request_timeout, out);
     }
@@ -315,7 +315,7 @@ impl<T> Network<T> {
         body: RequestKind,
         tag: Option<T>,
         patience: Duration,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<impl From<Wire>>,
     ) {
         let link = &mut self.links[id.0];
         let correlation_id = link.correlation();
@@ -326,10 +326,10 @@ impl<T> Network<T> {
             self.due.set(due.map(|due| sooner(due, Some(give_up))));
         }
         let request = Request::new(api, version, correlation_id, Some(self.settings.client_id.clone()), body);
-        out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
+        out.push(Wire::Send { conn: link.conn, request: Box::new(request) }.into());
     }
 
-    pub fn opened(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Effect>) {
+    pub fn opened(&mut self, now: Instant, conn: ConnId, out: &mut Vec<impl From<Wire>>) {
         if let Some(id) = self.of(conn)
             && let State::Connecting { .. } = self.links[id.0].state
         {
@@ -340,11 +340,11 @@ impl<T> Network<T> {
     }
 
     /// Nobody needs the link any more: its connection is closed, and how it failed before is forgotten.
-    pub fn hang_up(&mut self, now: Instant, id: LinkId, out: &mut Vec<Effect>) {
+    pub fn hang_up(&mut self, now: Instant, id: LinkId, out: &mut Vec<impl From<Wire>>) {
         self.due.take();
         let link = &mut self.links[id.0];
         if !matches!(link.state, State::Down { .. }) {
-            out.push(Effect::Close { conn: link.conn });
+            out.push(Wire::Close { conn: link.conn }.into());
         }
         link.state = State::Down { until: now };
         (link.wanted, link.failures) = (false, 0);
@@ -368,7 +368,7 @@ impl<T> Network<T> {
         correlation_id: i32,
         version: i16,
         body: Box<ResponseKind>,
-        out: &mut Vec<Effect>,
+        out: &mut Vec<impl From<Wire>>,
     ) -> Option<Answer<T>> {
         let id = self.of(conn)?;
         let link = &mut self.links[id.0];
@@ -410,13 +410,13 @@ impl<T> Network<T> {
 
     /// Gives up what has waited too long, and opens what is wanted and may be tried again.
     #[inline]
-    pub fn poll(&mut self, now: Instant, out: &mut Vec<Effect>) {
+    pub fn poll(&mut self, now: Instant, out: &mut Vec<impl From<Wire>>) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.cut_and_open(now, out);
         }
     }
 
-    fn cut_and_open(&mut self, now: Instant, out: &mut Vec<Effect>) {
+    fn cut_and_open(&mut self, now: Instant, out: &mut Vec<impl From<Wire>>) {
         for at in 0..self.links.len() {
             let link = &self.links[at];
             match link.state {
@@ -479,7 +479,7 @@ impl<T> Network<T> {
         self.links.iter().position(live).map(LinkId)
     }
 
-    fn handshake(&mut self, now: Instant, id: LinkId, version: i16, out: &mut Vec<Effect>) {
+    fn handshake(&mut self, now: Instant, id: LinkId, version: i16, out: &mut Vec<impl From<Wire>>) {
         self.due.take();
         let link = &mut self.links[id.0];
         link.versions = vec![(ApiKey::ApiVersions, version)];
@@ -492,7 +492,7 @@ impl<T> Network<T> {
         let client_id = Some(self.settings.client_id.clone());
         let request =
             Request::new(ApiKey::ApiVersions, version, correlation_id, client_id, RequestKind::ApiVersions(body));
-        out.push(Effect::Send { conn: link.conn, request: Box::new(request) });
+        out.push(Wire::Send { conn: link.conn, request: Box::new(request) }.into());
     }
 
     fn learn_features(&mut self, body: &ApiVersionsResponse) {
@@ -509,7 +509,7 @@ impl<T> Network<T> {
     }
 
     /// The handshake is done: the highest version that both know, of each API.
-    fn shake(&mut self, now: Instant, id: LinkId, theirs: &[ApiVersion], out: &mut Vec<Effect>) {
+    fn shake(&mut self, now: Instant, id: LinkId, theirs: &[ApiVersion], out: &mut Vec<impl From<Wire>>) {
         let common = |api: ApiKey| {
             let ours = version::spoken(api);
             let theirs = theirs.iter().find(|theirs| theirs.api_key == api as i16)?;
@@ -527,8 +527,8 @@ impl<T> Network<T> {
         }
     }
 
-    fn cut(&mut self, now: Instant, id: LinkId, out: &mut Vec<Effect>) {
-        out.push(Effect::Close { conn: self.links[id.0].conn });
+    fn cut(&mut self, now: Instant, id: LinkId, out: &mut Vec<impl From<Wire>>) {
+        out.push(Wire::Close { conn: self.links[id.0].conn }.into());
         self.down(now, id);
     }
 

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::{Effect, Endpoint, Event, Report};
+use super::{Effect, Endpoint, Event, Report, Wire};
 use crate::error::ErrorCode;
 use crate::id::ConnId;
 use crate::node::Node;
@@ -79,21 +79,21 @@ impl<N: Node<Event = Event, Effect = Effect>> Fake<N> {
             self.node.step(Now { instant: self.now, wall }, event, &mut out);
             for effect in out {
                 match effect {
-                    Effect::Open { .. } if self.silent => {}
-                    Effect::Open { conn, to } if self.dead.contains(&(to.port - 9090)) => {
+                    Effect::Wire(Wire::Open { .. }) if self.silent => {}
+                    Effect::Wire(Wire::Open { conn, to }) if self.dead.contains(&(to.port - 9090)) => {
                         events.push_back(Event::Closed { conn });
                     }
-                    Effect::Open { conn, to } => {
+                    Effect::Wire(Wire::Open { conn, to }) => {
                         self.open.push((conn, to));
                         events.push_back(Event::Opened { conn });
                     }
-                    Effect::Close { conn } => {
+                    Effect::Wire(Wire::Close { conn }) => {
                         self.closed.push(conn);
                         self.open.retain(|(open, _)| *open != conn);
                     }
                     Effect::Report(report) => self.reports.push(report),
-                    Effect::Send { .. } if self.silent => {}
-                    Effect::Send { conn, request } => {
+                    Effect::Wire(Wire::Send { .. }) if self.silent => {}
+                    Effect::Wire(Wire::Send { conn, request }) => {
                         let to = self.open.iter().find(|(open, _)| *open == conn).map(|(_, to)| to.clone());
                         let Some(to) = to else { continue };
                         match self.automatic(&request) {

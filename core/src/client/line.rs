@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Command, Effect, Event, Report};
+use super::{Command, Effect, Event, Report, Wire};
 use crate::id::TopicPartition;
 use crate::protocol::Response;
 
@@ -34,14 +34,22 @@ impl fmt::Display for Event {
     }
 }
 
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wire::Open { conn, to } => write!(f, "open {conn} {}:{}", to.host, to.port),
+            Wire::Send { conn, request } => {
+                write!(f, "send {conn} correlation_id={} {request}", request.correlation_id)
+            }
+            Wire::Close { conn } => write!(f, "close {conn}"),
+        }
+    }
+}
+
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Effect::Open { conn, to } => write!(f, "open {conn} {}:{}", to.host, to.port),
-            Effect::Send { conn, request } => {
-                write!(f, "send {conn} correlation_id={} {request}", request.correlation_id)
-            }
-            Effect::Close { conn } => write!(f, "close {conn}"),
+            Effect::Wire(wire) => wire.fmt(f),
             Effect::Report(report) => write!(f, "report {report}"),
         }
     }

@@ -172,22 +172,26 @@ pub struct SendRecord {
     pub timestamp: Option<i64>,
 }
 
-/// What a client can ask of the world. Connection ids are the client's own, counted from 0.
+/// What is asked of the network. Connection ids are the client's own, counted from 0.
+#[derive(Clone, Debug)]
+pub enum Wire {
+    Open { conn: ConnId, to: Endpoint },
+    Send { conn: ConnId, request: Box<Request> },
+    Close { conn: ConnId },
+}
+
+/// What a client can ask of the world.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    Open {
-        conn: ConnId,
-        to: Endpoint,
-    },
-    Send {
-        conn: ConnId,
-        request: Box<Request>,
-    },
-    Close {
-        conn: ConnId,
-    },
+    Wire(Wire),
     /// Something that the application would see; the simulator's checks and the event log live on it.
     Report(Report),
+}
+
+impl From<Wire> for Effect {
+    fn from(wire: Wire) -> Effect {
+        Effect::Wire(wire)
+    }
 }
 
 /// What became of records. A record's sequence counts from 0, per producer, in the order of sending.

@@ -445,7 +445,7 @@ impl Log {
         let index = self.place(place, now.wall);
         let header = batch.header;
         let marker = if header.is_control() { Marker::of(&batch) } else { None };
-        out.push(Effect::Append { log: self.id, stamp, batch, index });
+        out.push(Effect::Append { log: self.id, stamp, batch: Box::new(batch), index });
         if header.has_producer_id()
             && let Some(aborted) = self.producers_mut().note(&header, base_offset, max_timestamp, marker)
         {

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{ApiKey, MetadataRequest, RequestKind, ResponseKin
 use kafka_protocol::protocol::StrBytes;
 
 use crate::client::admin::Errand;
-use crate::client::{Effect, Endpoint, Event, Report};
+use crate::client::{Effect, Endpoint, Event, Report, Wire};
 use crate::error::ErrorCode;
 use crate::id::ConnId;
 use crate::node::Node;
@@ -89,13 +89,13 @@ impl Admin {
         self.next_conn += 1;
         let anyone = &self.brokers[self.turn % self.brokers.len()];
         let taker = self.queue.front().and_then(|wanted| wanted.taker.as_ref()).filter(|_| self.formed);
-        out.push(Effect::Open { conn, to: taker.unwrap_or(anyone).clone() });
+        out.push(Effect::Wire(Wire::Open { conn, to: taker.unwrap_or(anyone).clone() }));
         self.link = Link::Opening(conn, now.instant + TIMEOUT);
     }
 
     fn ask(&mut self, now: Now, conn: ConnId, out: &mut Vec<Effect>) {
         let Some(wanted) = self.queue.front() else {
-            out.push(Effect::Close { conn });
+            out.push(Effect::Wire(Wire::Close { conn }));
             self.link = Link::Idle;
             return;
         };
@@ -108,13 +108,13 @@ impl Admin {
         let name = Some(StrBytes::from_static_str(NAME));
         let request = Request::new(api_key, version, self.correlation_id, name, body);
         self.correlation_id += 1;
-        out.push(Effect::Send { conn, request: Box::new(request) });
+        out.push(Effect::Wire(Wire::Send { conn, request: Box::new(request) }));
         self.link = Link::Asking(conn, now.instant + TIMEOUT);
     }
 
     /// The connection is of no use: another broker, a little later. Gives up on what took too long.
     fn fail(&mut self, now: Now, close: Option<ConnId>, why: &str, out: &mut Vec<Effect>) {
-        out.extend(close.map(|conn| Effect::Close { conn }));
+        out.extend(close.map(|conn| Effect::Wire(Wire::Close { conn })));
         self.turn += 1;
         self.link = Link::Resting(now.instant + BACKOFF);
         if self.queue.front().is_some_and(|wanted| now.instant.since(wanted.since) >= TIMEOUT) {
@@ -148,7 +148,7 @@ impl Admin {
         }
         self.queue.pop_front();
         if self.queue.front().is_some_and(|next| next.taker.is_some()) {
-            out.push(Effect::Close { conn });
+            out.push(Effect::Wire(Wire::Close { conn }));
             return self.open(now, out);
         }
         self.ask(now, conn, out);

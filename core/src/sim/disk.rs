@@ -146,7 +146,7 @@ struct Syncing {
 
 #[derive(Clone)]
 enum Op {
-    Append { stamp: Stamp, batch: Batch },
+    Append { stamp: Stamp, batch: Box<Batch> },
     Roll { base: Offset },
     Truncate { segment: Offset, position: u32 },
     Delete { below: Offset },

@@ -7,7 +7,7 @@ use super::disk::{Disk, Written};
 use super::network::{Answer, Arrival, Body, EndState, Header, Message, NodeId, Pending, Use};
 use super::{Actor, Power, Simulation, What};
 use crate::broker::{self, event};
-use crate::client;
+use crate::client::{self, Wire};
 use crate::id::{CallId, ConnId, LogId, Ticket};
 use crate::protocol::{Request, Response, line};
 use crate::time::Instant;
@@ -37,7 +37,7 @@ impl Simulation {
                 self.schedule_all(later);
             }
             Effect::Close { conn, .. } => self.close(conn, 1),
-            Effect::Client(effect) => self.enact_client(node, effect),
+            Effect::Client(wire) => self.enact_wire(node, wire),
 
             Effect::Call { call, to, request } => {
                 let peer = self.host_node(to).ok().and_then(|to| self.network.peer(node, to));
@@ -92,16 +92,16 @@ impl Simulation {
                 self.schedule(loaded, What::Loaded { node, incarnation });
             }
             // The simulated disk keeps no other index files.
-            Effect::Seal { seal, log, segment, txn_index, modified, .. } => {
+            Effect::Seal { seal, log, segment, files, modified } => {
                 let now = self.now;
-                if let Some(at) = self.disk(node).seal(now, seal, log, segment, txn_index, modified) {
+                if let Some(at) = self.disk(node).seal(now, seal, log, segment, files.txn_index, modified) {
                     let incarnation = self.incarnation(node);
                     self.schedule(at, What::Sealed { node, incarnation });
                 }
             }
             Effect::Work { work, extent, job } => {
                 let now = self.now;
-                let worked = self.disk(node).work(now, work, extent, job);
+                let worked = self.disk(node).work(now, work, extent, *job);
                 let incarnation = self.incarnation(node);
                 self.schedule(worked, What::Worked { node, incarnation });
             }
@@ -110,9 +110,9 @@ impl Simulation {
     }
 
     /// What a node wants as a client: producers, consumers, and brokers that follow others.
-    pub(super) fn enact_client(&mut self, node: NodeId, effect: client::Effect) {
-        match effect {
-            client::Effect::Open { conn, to } => {
+    pub(super) fn enact_wire(&mut self, node: NodeId, wire: Wire) {
+        match wire {
+            Wire::Open { conn, to } => {
                 let broker = self.names.get(&to.host).copied().unwrap_or(NodeId::NOWHERE);
                 let use_ = Use::Client { own: conn, limited: false, requests: 0, pending: Default::default() };
                 let own = conn;
@@ -124,12 +124,12 @@ impl Simulation {
                     self.reset(conn, 1);
                 }
             }
-            client::Effect::Send { conn, request } => {
+            Wire::Send { conn, request } => {
                 if let Some(conn) = self.nodes[node.0 as usize].connection(conn) {
                     self.send(conn, 0, Body::Request(request));
                 }
             }
-            client::Effect::Close { conn } => {
+            Wire::Close { conn } => {
                 let slot = &mut self.nodes[node.0 as usize];
                 let global = slot.connection(conn);
                 slot.connections.retain(|(own, _)| *own != conn);
@@ -137,7 +137,6 @@ impl Simulation {
                     self.close(conn, 0);
                 }
             }
-            client::Effect::Report(report) => self.report(node, &report),
         }
     }
 

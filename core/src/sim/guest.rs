@@ -7,7 +7,7 @@ use kafka_protocol::protocol::Encodable;
 
 use super::workload::App;
 use super::{Actor, Simulation, workload};
-use crate::client::{Effect, Endpoint, Event};
+use crate::client::{Effect, Endpoint, Event, Wire};
 use crate::id::{BrokerId, ConnId};
 use crate::node::Node;
 use crate::protocol::{Request, Response};
@@ -68,7 +68,7 @@ impl Simulation {
             let guest = self.guest();
             (guest.conn, guest.link) = (ConnId(guest.conn.0 + 1), Link::Opening);
             let conn = guest.conn;
-            self.enact_client(node, Effect::Open { conn, to });
+            self.enact_wire(node, Wire::Open { conn, to });
             self.run_guest(|guest| guest.link != Link::Opening);
         }
         if self.guest().link != Link::Open {
@@ -76,7 +76,7 @@ impl Simulation {
         }
         self.guest().answer = None;
         let conn = self.guest().conn;
-        self.enact_client(node, Effect::Send { conn, request: Box::new(request) });
+        self.enact_wire(node, Wire::Send { conn, request: Box::new(request) });
         self.run_guest(|guest| guest.answer.is_some() || guest.link == Link::Closed);
         let (version, body) = self.guest().answer.take().ok_or("the connection was closed")?;
         encode(api_key, correlation_id, &Response::new(version, *body))

@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 use crate::broker::{self, Broker, BrokerConfig};
 use crate::bug::Bugs;
-use crate::client;
+use crate::client::{self, Wire};
 use crate::config::internal;
 use crate::id::{BrokerId, ConnId, LogId};
 use crate::node::Node;
@@ -540,11 +540,11 @@ impl Simulation {
                 self.trace.line(self.now, &self.nodes[node.0 as usize].name, '>', effect);
             }
             match effect {
-                // Most are reports, which nobody has to own.
+                // Nobody has to own a report.
                 client::Effect::Report(report) => self.report(node, report),
-                effect => {
-                    let effect = std::mem::replace(effect, client::Effect::Close { conn: ConnId::default() });
-                    self.enact_client(node, effect);
+                client::Effect::Wire(wire) => {
+                    let wire = std::mem::replace(wire, Wire::Close { conn: ConnId::default() });
+                    self.enact_wire(node, wire);
                 }
             }
         }

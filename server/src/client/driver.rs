@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::ApiKey;
-use ottla_core::client::{Effect, Endpoint, Event, Report};
+use ottla_core::client::{Effect, Endpoint, Event, Report, Wire};
 use ottla_core::id::ConnId;
 use ottla_core::node::Node;
 use tokio::runtime::{Builder, Runtime};
@@ -203,7 +203,7 @@ impl<C: Client> Entered<'_, C> {
         let state = &mut *self.state;
         (state.ending, state.stopped) = (true, true);
         for conn in std::mem::take(&mut state.links).into_keys() {
-            state.peers.execute(Effect::Close { conn });
+            state.peers.execute(Wire::Close { conn });
         }
         self.shared.news.notify_all();
     }
@@ -242,30 +242,33 @@ impl<C: Client> Entered<'_, C> {
 
 impl<C: Client> State<C> {
     fn enact(&mut self, effect: Effect) {
-        match effect {
+        let wire = match effect {
+            Effect::Wire(wire) => wire,
             Effect::Report(report) => {
                 if let Report::Note(note) = &report {
                     debug!("{note}");
                 }
                 return self.client.report(report);
             }
-            Effect::Open { conn, ref to } => {
+        };
+        match wire {
+            Wire::Open { conn, ref to } => {
                 self.links.insert(conn, Link { to: to.clone(), stage: Stage::Opening, asked: VecDeque::new() });
             }
-            Effect::Close { conn } => {
+            Wire::Close { conn } => {
                 if let Some(Link { to: Endpoint { host, port }, .. }) =
                     self.links.remove(&conn).filter(|_| !self.ending)
                 {
                     warn!("gives up its connection to {host}:{port}: no answer came in time, or none that fits");
                 }
             }
-            Effect::Send { conn, ref request } if request.awaits_response() => {
+            Wire::Send { conn, ref request } if request.awaits_response() => {
                 let api = request.api_key;
                 self.links.get_mut(&conn).into_iter().for_each(|link| link.asked.push_back(api));
             }
-            Effect::Send { .. } => {}
+            Wire::Send { .. } => {}
         }
-        self.peers.execute(effect);
+        self.peers.execute(wire);
     }
 
     /// (3)

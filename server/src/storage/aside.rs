@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use ottla_core::id::{LogId, Offset, WorkId};
+use ottla_core::log::compact::IndexFiles;
 use ottla_core::log::recover::{Scanner, SegmentFiles};
 use ottla_core::time::Timestamp;
 use tracing::{info, warn};
@@ -77,7 +78,7 @@ impl LogFiles {
         log: LogId,
         seal: WorkId,
         base: Offset,
-        [index, time_index, txn_index]: [&Bytes; 3],
+        IndexFiles { index, time_index, txn_index }: &IndexFiles,
         modified: Timestamp,
     ) -> io::Result<Job> {
         if !self.aside.contains_key(&base) {

@@ -201,7 +201,7 @@ impl Storage {
         match effect {
             Effect::Append { stamp, batch, index, .. } => {
                 let next = stamp.base_offset + i64::from(batch.header.last_offset_delta) + 1;
-                files.active().gather(&stamp, batch);
+                files.active().gather(&stamp, *batch);
                 if let Some(entry) = index {
                     files.active().index(entry.offset, entry.position);
                     if let Some(time) = entry.time {
@@ -252,8 +252,8 @@ impl Storage {
                 }
                 self.written += files.write_aside(segment, position, &batches)?;
             }
-            Effect::Seal { seal, segment, index, time_index, txn_index, modified, .. } => {
-                let seal = files.seal(log, seal, segment, [&index, &time_index, &txn_index], modified)?;
+            Effect::Seal { seal, segment, files: beside, modified, .. } => {
+                let seal = files.seal(log, seal, segment, &beside, modified)?;
                 self.sync(seal);
             }
             Effect::Replace { segment, below, .. } => {

@@ -30,7 +30,7 @@ fn append_to(log: LogId, base_offset: Offset) -> Effect {
     let mut builder = BatchBuilder::new(Compression::None);
     builder.append(Timestamp(1), None, Some(b"value"), &[]);
     let stamp = Stamp { base_offset, leader_epoch: 0, append_time: None };
-    Effect::Append { log, stamp, batch: builder.build(), index: None }
+    Effect::Append { log, stamp, batch: Box::new(builder.build()), index: None }
 }
 
 /// Carries out the effects; gives what the core is told.
@@ -222,17 +222,9 @@ fn left() -> Bytes {
 
 /// Cleans the first two segments, up to the moment before they are replaced.
 fn clean(storage: &mut Storage) {
-    let (index, time_index) = (Bytes::new(), Bytes::new());
     let clean = Effect::Clean { log: LOG, segment: 0, position: 0, batches: vec![left()] };
-    let seal = Effect::Seal {
-        seal: WorkId(1),
-        log: LOG,
-        segment: 0,
-        index,
-        time_index,
-        txn_index: Bytes::new(),
-        modified: Timestamp(1_000_000),
-    };
+    let seal =
+        Effect::Seal { seal: WorkId(1), log: LOG, segment: 0, files: Box::default(), modified: Timestamp(1_000_000) };
     enact(storage, [clean, seal]);
 }
 

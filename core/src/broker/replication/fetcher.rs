@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{Broker, Effect, Tag};
 use crate::bug::{Bug, Bugs};
-use crate::client;
+use crate::client::Wire;
 use crate::client::connection::LinkId;
 use crate::config::BrokerSettings;
 use crate::error::ErrorCode;
@@ -400,13 +400,7 @@ impl Told {
 impl Broker {
     /// Asks one leader what is to be asked now, if it can be asked: where epochs end before all else, then where logs
     /// begin and end, then for records.
-    pub(super) fn ask_leader(
-        &mut self,
-        now: Now,
-        leader: BrokerId,
-        wants: &mut Vec<client::Effect>,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(super) fn ask_leader(&mut self, now: Now, leader: BrokerId, wants: &mut Vec<Wire>, out: &mut Vec<Effect>) {
         if self.follower_throttle.is_idle() && self.replication.fetchers.get(&leader).is_some_and(Fetcher::waits) {
             return;
         }

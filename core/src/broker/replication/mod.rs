@@ -30,9 +30,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::share::Sharing;
 use super::transaction::Transacting;
 use super::{Broker, Effect};
-use crate::client;
-use crate::client::Endpoint;
 use crate::client::connection::{Backoff, Network, Settings};
+use crate::client::{self, Endpoint, Wire};
 use crate::config::BrokerSettings;
 use crate::id::{BrokerId, LeaderEpoch, LogId};
 use crate::log::CutSeek;
@@ -57,7 +56,7 @@ pub(super) struct Replication {
     leaders: VecMap<LogId, BrokerId>,
     next_tag: u64,
     /// A sink, kept for its room: empty between two steps.
-    wants: Vec<client::Effect>,
+    wants: Vec<Wire>,
 }
 
 /// A request of a fetcher, counted over all of them.

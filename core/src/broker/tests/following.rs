@@ -6,7 +6,7 @@ use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicRes
 
 use super::running::tell;
 use super::*;
-use crate::client;
+use crate::client::{self, Wire};
 use crate::log::checkpoint::RECOVERY_POINT;
 use crate::protocol::version::SERVED;
 use crate::record::Stamp;
@@ -17,7 +17,7 @@ impl Room {
     /// The request that the follower has sent last, and over which connection.
     fn asked_leader(&mut self) -> Option<(ConnId, Request)> {
         let sent = self.others.drain(..).filter_map(|effect| match effect {
-            Effect::Client(client::Effect::Send { conn, request }) => Some((conn, *request)),
+            Effect::Client(Wire::Send { conn, request }) => Some((conn, *request)),
             _ => None,
         });
         sent.last()
@@ -32,7 +32,7 @@ impl Room {
     fn follow(&mut self) -> (ConnId, Request) {
         tell(self, 100, LEADER, 0);
         let open = self.others.drain(..).find_map(|effect| match effect {
-            Effect::Client(client::Effect::Open { conn, .. }) => Some(conn),
+            Effect::Client(Wire::Open { conn, .. }) => Some(conn),
             _ => None,
         });
         let conn = open.expect("it connects to its leader");
@@ -172,7 +172,7 @@ fn a_leader_that_cannot_be_reached_is_tried_again_after_the_backoff_and_a_new_on
     let (conn, _) = room.follow();
     room.step(Event::client(client::Event::Closed { conn }));
     let opens = |room: &mut Room| {
-        let opened = room.others.drain(..).filter(|it| matches!(it, Effect::Client(client::Effect::Open { .. })));
+        let opened = room.others.drain(..).filter(|it| matches!(it, Effect::Client(Wire::Open { .. })));
         opened.count()
     };
     assert_eq!(opens(&mut room), 0);

@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use super::{Broker, BrokerConfig, Effect, Event, Image};
 use crate::bug::Bugs;
-use crate::client;
+use crate::client::{self, Wire};
 use crate::error::{self, ErrorCode};
 use crate::id::{BrokerId, ConnId, LogId, Offset, Ticket};
 use crate::log::Extent;
@@ -258,10 +258,10 @@ impl Room {
                 Effect::Note { level, text } => self.notes.push((level, text)),
                 Effect::Reindex { .. } => {}
                 Effect::ZooKeeper(effect) => self.ask_zookeeper(effect),
-                Effect::Client(client::Effect::Open { conn, .. }) if conn >= TO_ITSELF => {
+                Effect::Client(Wire::Open { conn, .. }) if conn >= TO_ITSELF => {
                     self.say_to_itself(Event::Client { event: client::Event::Opened { conn }, batches: Vec::new() });
                 }
-                Effect::Client(client::Effect::Send { conn, request }) if conn >= TO_ITSELF => {
+                Effect::Client(Wire::Send { conn, request }) if conn >= TO_ITSELF => {
                     let mut frame = BytesMut::new();
                     request.encode(&mut frame).expect("a request can be sent");
                     let request = Request::decode(frame.freeze()).expect("a request can be read");

@@ -20,7 +20,7 @@ use kafka_protocol::messages::{ApiKey, ProducerId, RequestKind, WriteTxnMarkersR
 
 use super::{RETRY, Sent, Transacting};
 use crate::broker::{Broker, Effect};
-use crate::client;
+use crate::client::Wire;
 use crate::coordinator::Event;
 use crate::coordinator::transaction::end::Complete;
 use crate::coordinator::transaction::{Ask, Marks, Transactions};
@@ -177,7 +177,7 @@ impl Broker {
         self.complete_transactions(out);
     }
 
-    pub(super) fn send_markers(&mut self, now: Instant, wants: &mut Vec<client::Effect>, out: &mut Vec<Effect>) {
+    pub(super) fn send_markers(&mut self, now: Instant, wants: &mut Vec<Wire>, out: &mut Vec<Effect>) {
         let cluster = self.cluster.clone();
         let Transacting { markers, to_leaders, .. } = &mut self.transacting;
         while markers.resting.first().is_some_and(|(at, _)| *at <= now)

@@ -18,9 +18,8 @@ use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Broker, Effect};
-use crate::client;
-use crate::client::Endpoint;
 use crate::client::connection::{Answer, Backoff, Network, Settings};
+use crate::client::{self, Endpoint, Wire};
 use crate::config::BrokerSettings;
 use crate::id::{BrokerId, ConnId};
 use crate::protocol::cluster::Registration;
@@ -134,12 +133,7 @@ impl<T: Copy> Line<T> {
         self.network.deadline()
     }
 
-    pub(super) fn happened(
-        &mut self,
-        now: Instant,
-        event: client::Event,
-        wants: &mut Vec<client::Effect>,
-    ) -> Option<Answer<T>> {
+    pub(super) fn happened(&mut self, now: Instant, event: client::Event, wants: &mut Vec<Wire>) -> Option<Answer<T>> {
         match event {
             client::Event::Opened { conn } => self.network.opened(now, conn, wants),
             client::Event::Closed { conn } => self.network.closed(now, conn),
@@ -162,7 +156,7 @@ impl<T: Copy> Line<T> {
         (api, tag): (ApiKey, T),
         registration: Option<&Registration>,
         body: impl FnOnce(i16) -> RequestKind,
-        wants: &mut Vec<client::Effect>,
+        wants: &mut Vec<Wire>,
     ) -> Sent {
         let Some(registration) = registration else { return Sent::No };
         let link = self.network.link(&endpoint(registration));
@@ -175,13 +169,13 @@ impl<T: Copy> Line<T> {
     }
 
     /// That broker is not there any more.
-    pub(super) fn hang_up(&mut self, now: Instant, registration: &Registration, wants: &mut Vec<client::Effect>) {
+    pub(super) fn hang_up(&mut self, now: Instant, registration: &Registration, wants: &mut Vec<Wire>) {
         let link = self.network.link(&endpoint(registration));
         self.network.hang_up(now, link, wants);
     }
 
     /// Whose answers are lost.
-    pub(super) fn poll(&mut self, now: Instant, wants: &mut Vec<client::Effect>) -> impl Iterator<Item = T> + use<T> {
+    pub(super) fn poll(&mut self, now: Instant, wants: &mut Vec<Wire>) -> impl Iterator<Item = T> + use<T> {
         self.network.poll(now, wants);
         self.network.take_lost().into_iter().map(|(_, from)| from)
     }

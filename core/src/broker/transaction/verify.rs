@@ -14,7 +14,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{Sent, Transacting};
 use crate::broker::{Broker, Effect};
-use crate::client;
+use crate::client::Wire;
 use crate::coordinator::Producer;
 use crate::coordinator::topic::Internal;
 use crate::error::ErrorCode;
@@ -153,7 +153,7 @@ impl Broker {
         self.transact(now, out);
     }
 
-    pub(super) fn send_verifications(&mut self, now: Instant, wants: &mut Vec<client::Effect>, out: &mut Vec<Effect>) {
+    pub(super) fn send_verifications(&mut self, now: Instant, wants: &mut Vec<Wire>, out: &mut Vec<Effect>) {
         let cluster = self.cluster.clone();
         let mut verdicts = Vec::new();
         let Transacting { verifier, to_coordinators, .. } = &mut self.transacting;

@@ -79,13 +79,19 @@ pub enum Step {
     /// Make what is written aside safe, with these index files; then [`Cleaning::sealed`].
     Seal {
         segment: Offset,
-        index: Bytes,
-        time_index: Bytes,
-        /// Empty where none was aborted.
-        txn_index: Bytes,
+        files: Box<IndexFiles>,
         modified: Timestamp,
     },
     Over(Over),
+}
+
+/// What lies beside a segment.
+#[derive(Clone, Debug, Default)]
+pub struct IndexFiles {
+    pub index: Bytes,
+    pub time_index: Bytes,
+    /// Empty where no transaction was aborted: there is to be no such file.
+    pub txn_index: Bytes,
 }
 
 /// How cleaning a log ended.
@@ -440,7 +446,7 @@ impl Cleaning {
         let txn_index = aborted::encode(segment.aborted.iter());
         let (segment, modified) = (segment.base, segment.modified);
         self.stage = Stage::Sealing { filter, groups, new };
-        Step::Seal { segment, index, time_index, txn_index, modified }
+        Step::Seal { segment, files: Box::new(IndexFiles { index, time_index, txn_index }), modified }
     }
 
     fn give_up(&mut self, log: &Log, over: Over, out: &mut Vec<Effect>) -> Step {

@@ -59,9 +59,9 @@ fn clean(log: &mut Log, disk: &mut Disk, limits: &Limits, now: i64) -> Over {
                 let done = job.run(&disk.read(extent));
                 cleaning.worked(log, done, &mut out)
             }
-            Step::Seal { segment, index, time_index, txn_index, modified } => {
+            Step::Seal { segment, files, modified } => {
                 let seal = crate::id::WorkId(0);
-                out.push(Effect::Seal { seal, log: LOG, segment, index, time_index, txn_index, modified });
+                out.push(Effect::Seal { seal, log: LOG, segment, files, modified });
                 disk.enact(&mut out);
                 cleaning.sealed(log, &mut out)
             }

@@ -95,10 +95,10 @@ impl Disk {
                     assert_eq!(aside.log.len(), position as usize);
                     batches.iter().for_each(|batch| aside.log.extend_from_slice(batch));
                 }
-                Effect::Seal { segment, index, time_index, txn_index, .. } => {
+                Effect::Seal { segment, files, .. } => {
                     let aside = self.aside.entry(segment).or_default();
-                    (aside.index, aside.time_index) = (index.to_vec(), time_index.to_vec());
-                    aside.txn_index = txn_index.to_vec();
+                    (aside.index, aside.time_index) = (files.index.to_vec(), files.time_index.to_vec());
+                    aside.txn_index = files.txn_index.to_vec();
                 }
                 Effect::Replace { segment, below, .. } => {
                     self.segments.retain(|base, _| !(segment..below).contains(base));
