@@ -287,7 +287,7 @@ fn is_measured(api: ApiKey) -> bool {
 }
 
 /// Decodes a request and checks its batches, elsewhere if that takes long.
-async fn decode(frame: Bytes) -> Result<Request, Why> {
+async fn decode(frame: Bytes) -> Result<Box<Request>, Why> {
     // Lengths inside a frame are the client's word; a decoder that trips over one takes down this connection only.
     let light = || Unchecked::decode(frame).map(Unchecked::check_lightly);
     let request = match catch_unwind(AssertUnwindSafe(light)) {
@@ -359,7 +359,7 @@ impl Connection<'_> {
         let seq = self.order.lock().expect("not poisoned").enter(place);
         let ticket = Ticket { conn: self.conn, seq };
         let place = self.listener.queue.clone().acquire_owned().await.expect("never closed");
-        let message = Inbox::Request { ticket, request: Box::new(request), place, spent };
+        let message = Inbox::Request { ticket, request, place, spent };
         self.listener.broker.send(message).map_err(|_| Why::Gone("the broker stopped".into()))
     }
 

@@ -326,7 +326,7 @@ impl<T> Network<T> {
             self.due.set(due.map(|due| sooner(due, Some(give_up))));
         }
         let request = Request::new(api, version, correlation_id, Some(self.settings.client_id.clone()), body);
-        out.push(Wire::Send { conn: link.conn, request: Box::new(request) }.into());
+        out.push(Wire::Send { conn: link.conn, request }.into());
     }
 
     pub fn opened(&mut self, now: Instant, conn: ConnId, out: &mut Vec<impl From<Wire>>) {
@@ -492,7 +492,7 @@ impl<T> Network<T> {
         let client_id = Some(self.settings.client_id.clone());
         let request =
             Request::new(ApiKey::ApiVersions, version, correlation_id, client_id, RequestKind::ApiVersions(body));
-        out.push(Wire::Send { conn: link.conn, request: Box::new(request) }.into());
+        out.push(Wire::Send { conn: link.conn, request }.into());
     }
 
     fn learn_features(&mut self, body: &ApiVersionsResponse) {

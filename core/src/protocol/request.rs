@@ -33,7 +33,7 @@ pub struct Request {
 
 /// A request whose batches have not been looked at.
 pub struct Unchecked {
-    request: Request,
+    request: Box<Request>,
     /// One for each partition of a Produce.
     records: Vec<Option<Bytes>>,
 }
@@ -97,11 +97,23 @@ impl Request {
         correlation_id: i32,
         client_id: Option<StrBytes>,
         body: RequestKind,
-    ) -> Request {
+    ) -> Box<Request> {
         match body {
             RequestKind::Produce(_) => Unchecked::new(api_key, version, correlation_id, client_id, body).check(),
-            _ => Request { api_key, version, correlation_id, client_id, len: 0, host: None, body, batches: Vec::new() },
+            _ => Request::unbatched(api_key, version, correlation_id, client_id, 0, body),
         }
+    }
+
+    /// Large as it is, it is moved by its address from here on.
+    fn unbatched(
+        api_key: ApiKey,
+        version: i16,
+        correlation_id: i32,
+        client_id: Option<StrBytes>,
+        len: usize,
+        body: RequestKind,
+    ) -> Box<Request> {
+        Box::new(Request { api_key, version, correlation_id, client_id, len, host: None, body, batches: Vec::new() })
     }
 
     /// Whether an answer comes: to all but a Produce that wants no acknowledgement.
@@ -153,7 +165,7 @@ impl Request {
     }
 
     /// Decodes a frame without its length prefix, and checks the batches in it.
-    pub fn decode(frame: Bytes) -> Result<Request, DecodeError> {
+    pub fn decode(frame: Bytes) -> Result<Box<Request>, DecodeError> {
         Unchecked::decode(frame).map(Unchecked::check)
     }
 }
@@ -176,17 +188,16 @@ impl Unchecked {
             _ => Vec::new(),
         };
         let len = records.iter().flatten().map(Bytes::len).sum();
-        let request =
-            Request { api_key, version, correlation_id, client_id, len, host: None, body, batches: Vec::new() };
+        let request = Request::unbatched(api_key, version, correlation_id, client_id, len, body);
         Unchecked { request, records }
     }
 
     /// Checks the batches, however long that takes.
-    pub fn check(self) -> Request {
+    pub fn check(self) -> Box<Request> {
         self.check_within(MAX_REQUEST_DECOMPRESSED_LEN)
     }
 
-    fn check_within(mut self, mut budget: usize) -> Request {
+    fn check_within(mut self, mut budget: usize) -> Box<Request> {
         let version = self.request.version;
         let checked = self.records.into_iter().map(|records| check_within(version, records, &mut budget));
         self.request.batches = checked.collect();
@@ -194,7 +205,7 @@ impl Unchecked {
     }
 
     /// Checks the batches, if that takes about a millisecond at most; else all is as before, for another to do.
-    pub fn check_lightly(mut self) -> Result<Request, Unchecked> {
+    pub fn check_lightly(mut self) -> Result<Box<Request>, Unchecked> {
         if self.records.iter().flatten().map(Bytes::len).sum::<usize>() > LIGHT {
             return Err(self);
         }

@@ -20,8 +20,9 @@ pub struct Response {
 }
 
 impl Response {
-    pub fn new(version: i16, body: ResponseKind) -> Self {
-        Response { version, body: Box::new(body), records: Vec::new() }
+    /// Without records.
+    pub fn new(version: i16, body: impl Into<ResponseKind>) -> Self {
+        Response { version, body: Box::new(body.into()), records: Vec::new() }
     }
 
     /// The records of a Fetch's partition, by its place in [`records`](Self::records), cannot be read: it is told
@@ -72,7 +73,7 @@ impl Response {
         let header = ResponseHeader::decode(&mut frame, api.response_header_version(version));
         let correlation_id = header.map_err(|error| words(&error))?.correlation_id;
         if api == ApiKey::DescribeLogDirs && version == log_dirs::LATEST {
-            return Ok((correlation_id, Response::new(version, log_dirs::decode(&mut frame)?.into())));
+            return Ok((correlation_id, Response::new(version, log_dirs::decode(&mut frame)?)));
         }
         if share::is_one(api, version) {
             return Ok((correlation_id, Response::new(version, share::decode_answer(api, &mut frame)?)));

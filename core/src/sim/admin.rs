@@ -108,7 +108,7 @@ impl Admin {
         let name = Some(StrBytes::from_static_str(NAME));
         let request = Request::new(api_key, version, self.correlation_id, name, body);
         self.correlation_id += 1;
-        out.push(Effect::Wire(Wire::Send { conn, request: Box::new(request) }));
+        out.push(Effect::Wire(Wire::Send { conn, request }));
         self.link = Link::Asking(conn, now.instant + TIMEOUT);
     }
 

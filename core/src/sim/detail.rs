@@ -4,7 +4,7 @@ use kafka_protocol::messages::ResponseKind;
 
 use super::Simulation;
 use super::inspect::describe;
-use super::network::{Body, Header, Message};
+use super::network::{Body, Connection, Header, Message};
 use super::workload::App;
 use crate::arrange::Arrange;
 use crate::client::serdes::Serde;
@@ -55,8 +55,8 @@ impl Simulation {
     fn message_detail(&self, id: u64) -> Option<MessageDetail> {
         let names = self.topic_names();
         let view = self.view().messages.into_iter().find(|message| message.id == id)?;
-        let message = self.network.message(id)?;
-        let mut detail = of_body(message, &names, view);
+        let (connection, message) = self.network.message(id)?;
+        let mut detail = of_body(connection, message, &names, view);
         if let Some((topic, partition, batch)) = first_batch(&message.body, &names) {
             detail.batch = Some(self.batch_detail(&topic, partition, &batch, None));
         }
@@ -138,7 +138,12 @@ fn group<const N: usize>(title: &str, facts: [(&str, String); N]) -> FactGroup {
     FactGroup { title: title.to_owned(), facts: facts.map(|(name, value)| (name.to_owned(), value)).into() }
 }
 
-fn of_body(message: &Message, names: &crate::protocol::line::Names, view: MessageView) -> MessageDetail {
+fn of_body(
+    connection: &Connection,
+    message: &Message,
+    names: &crate::protocol::line::Names,
+    view: MessageView,
+) -> MessageDetail {
     let message_view = MessageView { line: describe(&message.body, names).line, ..view };
     let detail = MessageDetail { message: message_view, ..MessageDetail::default() };
     match &message.body {
@@ -150,11 +155,11 @@ fn of_body(message: &Message, names: &crate::protocol::line::Names, view: Messag
             fields: fields::of_request(request),
             ..detail
         },
-        Body::Response { to: Header { api_key, correlation_id, client_id, .. }, response } => MessageDetail {
+        Body::Response { to: Header { api_key, correlation_id, .. }, response } => MessageDetail {
             api: format!("{api_key:?}"),
             version: response.version,
             correlation_id: *correlation_id,
-            client_id: client_id.as_ref().map(|id| id.to_string()),
+            client_id: connection.client_id().map(str::to_owned),
             fields: fields::of_response(response),
             ..detail
         },

@@ -114,7 +114,13 @@ impl Simulation {
         match wire {
             Wire::Open { conn, to } => {
                 let broker = self.names.get(&to.host).copied().unwrap_or(NodeId::NOWHERE);
-                let use_ = Use::Client { own: conn, limited: false, requests: 0, pending: Default::default() };
+                let use_ = Use::Client {
+                    own: conn,
+                    client_id: None,
+                    limited: false,
+                    requests: 0,
+                    pending: Default::default(),
+                };
                 let own = conn;
                 let conn = self.network.open(node, broker, use_, EndState::Opening, self.now);
                 self.nodes[node.0 as usize].connections.push((own, conn));
@@ -280,14 +286,16 @@ impl Simulation {
             let client = self.network.get(conn).map(|connection| connection.ends[0]);
             request.host = client.map(|client| format!("/{}", self.nodes[client.node.0 as usize].name).into());
         }
-        let Use::Client { requests, pending, .. } = &mut connection_mut(self, conn).use_ else { return };
+        let Use::Client { requests, pending, client_id, .. } = &mut connection_mut(self, conn).use_ else { return };
+        if *client_id != request.client_id {
+            client_id.clone_from(&request.client_id);
+        }
         let ticket = Ticket { conn, seq: *requests };
         *requests += 1;
         let header = Header {
             api_key: request.api_key,
             kind: line::request_kind(&request.body),
             correlation_id: request.correlation_id,
-            client_id: request.client_id.clone(),
         };
         pending.push_back(Pending { header, answer: Answer::NotYet });
         if request.api_key == ApiKey::Produce {

@@ -76,7 +76,7 @@ impl Simulation {
         }
         self.guest().answer = None;
         let conn = self.guest().conn;
-        self.enact_wire(node, Wire::Send { conn, request: Box::new(request) });
+        self.enact_wire(node, Wire::Send { conn, request });
         self.run_guest(|guest| guest.answer.is_some() || guest.link == Link::Closed);
         let (version, body) = self.guest().answer.take().ok_or("the connection was closed")?;
         encode(api_key, correlation_id, &Response::new(version, *body))

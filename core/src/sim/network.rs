@@ -114,6 +114,8 @@ pub(super) enum Use {
     Client {
         /// The client's own number for it.
         own: ConnId,
+        /// As it said last who it is.
+        client_id: Option<StrBytes>,
         /// The client has a quota: the broker takes one request at a time.
         limited: bool,
         /// Requests that the broker has been given.
@@ -138,7 +140,6 @@ pub(super) struct Header {
     pub api_key: ApiKey,
     pub kind: MessageKind,
     pub correlation_id: i32,
-    pub client_id: Option<StrBytes>,
 }
 
 #[derive(Clone)]
@@ -205,6 +206,16 @@ pub(super) enum Body {
     Unreachable {
         call: CallId,
     },
+}
+
+impl Connection {
+    /// Who the client said that it is.
+    pub fn client_id(&self) -> Option<&str> {
+        match &self.use_ {
+            Use::Client { client_id, .. } => client_id.as_deref(),
+            Use::Peer { .. } | Use::ZooKeeper { .. } => None,
+        }
+    }
 }
 
 impl Body {
@@ -461,10 +472,12 @@ impl Network {
         self.cut.iter().copied()
     }
 
-    /// The message of that id, while it is on its way.
-    pub(super) fn message(&self, id: u64) -> Option<&Message> {
-        let pipes = self.connections.values().flat_map(|connection| &connection.pipes);
-        pipes.flat_map(|pipe| &pipe.queue).find(|message| message.id == id)
+    /// The message of that id, while it is on its way, and on which connection.
+    pub(super) fn message(&self, id: u64) -> Option<(&Connection, &Message)> {
+        self.connections.values().find_map(|connection| {
+            let mut all = connection.pipes.iter().flat_map(|pipe| &pipe.queue);
+            Some((&**connection, all.find(|message| message.id == id)?))
+        })
     }
 
     pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {

@@ -153,7 +153,7 @@ async fn ask(
     let watched = client_id.map(|_| broker.live.hand(broker.id));
     let message = watched.as_ref().and_then(|watched| watched.request(&broker.live, &request, 0));
     let ticket = Ticket { conn, seq: 0 };
-    broker.send(Inbox::Event(Event::Request { ticket, request: Box::new(request) })).map_err(stopped)?;
+    broker.send(Inbox::Event(Event::Request { ticket, request })).map_err(stopped)?;
     let timeout = Duration::from_millis(TIMEOUT_MS as u64);
     let answer = async {
         loop {

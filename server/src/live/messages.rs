@@ -205,7 +205,7 @@ mod tests {
         let live = Live::new(Clock::start());
         let client = live.opened(BrokerId(1), ConnId(1), "here".to_owned());
         let request = Request::new(ApiKey::Metadata, 1, 0, None, MetadataRequest::default().into());
-        let answer = Response::new(1, kafka_protocol::messages::MetadataResponse::default().into());
+        let answer = Response::new(1, kafka_protocol::messages::MetadataResponse::default());
         let mut messages = Messages::default();
         for tenth in 0..20 {
             let now = Instant::from_millis(tenth * 100);

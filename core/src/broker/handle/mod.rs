@@ -129,7 +129,7 @@ impl Asked {
 
     /// Answers, in the version that was asked in.
     pub fn reply(self, body: impl Into<ResponseKind>, out: &mut Vec<Effect>) {
-        let response = Response::new(self.version, body.into());
+        let response = Response::new(self.version, body);
         out.push(Effect::Reply { ticket: self.ticket, response });
     }
 }

@@ -479,7 +479,7 @@ impl Broker {
                     .push(ShareFetchableTopicResponse::default().with_topic_id(id.0).with_partitions(vec![data])),
             }
         }
-        let response = Response { version: asked.version, body: Box::new(body.into()), records };
+        let response = Response { records, ..Response::new(asked.version, body) };
         out.push(Effect::Reply { ticket: asked.ticket, response });
     }
 }

@@ -266,7 +266,7 @@ impl Room {
                     request.encode(&mut frame).expect("a request can be sent");
                     let request = Request::decode(frame.freeze()).expect("a request can be read");
                     let ticket = Ticket { conn, seq: request.correlation_id as u64 };
-                    self.say_to_itself(Event::Request { ticket, request: Box::new(request) });
+                    self.say_to_itself(Event::Request { ticket, request });
                 }
                 other => self.others.push(other),
             }
@@ -351,7 +351,7 @@ impl Room {
         let seq = self.requests;
         self.requests += 1;
         let request = Request::new(api_key, version, seq as i32, None, body.into());
-        self.step(Event::Request { ticket: Ticket { conn: CLIENT, seq }, request: Box::new(request) });
+        self.step(Event::Request { ticket: Ticket { conn: CLIENT, seq }, request });
         seq
     }
 

@@ -251,12 +251,9 @@ mod tests {
             .with_member_id(text("c1-7"))
             .with_leader(text("c1-7"))
             .with_members(vec![Default::default()]);
-        assert_eq!(
-            Response::new(9, joined.clone().into()).to_string(),
-            "JoinGroup v9 c1-7 generation=3 leads 1 member"
-        );
+        assert_eq!(Response::new(9, joined.clone()).to_string(), "JoinGroup v9 c1-7 generation=3 leads 1 member");
         let refused = joined.with_error_code(ErrorCode::MemberIdRequired.code());
-        assert_eq!(Response::new(9, refused.into()).to_string(), "JoinGroup v9 MEMBER_ID_REQUIRED");
+        assert_eq!(Response::new(9, refused).to_string(), "JoinGroup v9 MEMBER_ID_REQUIRED");
         let owned = TopicPartitions::default().with_partitions(vec![0, 1]);
         let beat = ConsumerGroupHeartbeatRequest::default()
             .with_group_id(group.clone())

@@ -147,8 +147,8 @@ mod tests {
         assert_eq!(request.to_string(), "WriteTxnMarkers v1 producer=7#4 abort orders-0 orders-1");
 
         let ended = EndTxnResponse::default().with_producer_id(7.into()).with_producer_epoch(4);
-        assert_eq!(Response::new(5, ended.clone().into()).to_string(), "EndTxn v5 producer=7#4");
+        assert_eq!(Response::new(5, ended.clone()).to_string(), "EndTxn v5 producer=7#4");
         let refused = ended.with_error_code(ErrorCode::ProducerFenced.code());
-        assert_eq!(Response::new(5, refused.into()).to_string(), "EndTxn v5 PRODUCER_FENCED");
+        assert_eq!(Response::new(5, refused).to_string(), "EndTxn v5 PRODUCER_FENCED");
     }
 }

@@ -66,8 +66,6 @@ pub struct Fetching {
 #[derive(Clone)]
 struct Part {
     key: Key,
-    /// Empty where an id names no topic.
-    name: TopicName,
     wanted: Wanted,
     /// Refused here: the name means nothing.
     log: Result<LogId, ErrorCode>,
@@ -245,13 +243,9 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
 }
 
 fn part(broker: &Broker, key: Key, wanted: Wanted) -> Part {
-    let name = match &key.0 {
-        TopicRef::Name(name) => Ok(name.clone()),
-        TopicRef::Id(id) => broker.topic_names.get(id).cloned().ok_or(ErrorCode::UnknownTopicId),
-    };
-    let log = name.as_ref().map_err(|error| *error).and_then(|name| broker.hosted(name, key.1));
+    let log = broker.hosted_by(&key);
     let seen = Err(ErrorCode::UnknownServerError);
-    Part { key, name: name.unwrap_or_default(), wanted, log, seen, available: 0, named: true }
+    Part { key, wanted, log, seen, available: 0, named: true }
 }
 
 impl Broker {
@@ -261,6 +255,19 @@ impl Broker {
             Some((own, _)) => own.clone(),
             None => TopicName(StrBytes::from_string(name.0.to_string())),
         }
+    }
+
+    /// What a topic is called; `None` where an id names none.
+    fn name_by<'a>(&'a self, topic: &'a TopicRef) -> Option<&'a TopicName> {
+        match topic {
+            TopicRef::Name(name) => Some(name),
+            TopicRef::Id(id) => self.topic_names.get(id),
+        }
+    }
+
+    /// The same as [`hosted`](Self::hosted), and `UnknownTopicId`.
+    fn hosted_by(&self, (topic, partition): &Key) -> Result<LogId, ErrorCode> {
+        self.hosted(self.name_by(topic).ok_or(ErrorCode::UnknownTopicId)?, *partition)
     }
 
     /// Reads the partitions from where the pass stands, then responds or parks.
@@ -368,9 +375,8 @@ impl Broker {
 
     /// The partition, if this client may read it, and what there is to tell of it before it is read.
     fn looked_at(&self, log: LogId, part: &Part, fetching: &Fetching) -> Result<(&Partition, Seen), ErrorCode> {
-        let partition = self
-            .slot(log)
-            .ok_or_else(|| self.hosted(&part.name, part.key.1).err().unwrap_or(ErrorCode::NotLeaderOrFollower))?;
+        let partition =
+            self.slot(log).ok_or_else(|| self.hosted_by(&part.key).err().unwrap_or(ErrorCode::NotLeaderOrFollower))?;
         let (version, wanted) = (fetching.asked.version, &part.wanted);
         if fetching.replica.is_some() || version < FIRST_FROM_FOLLOWERS {
             partition.led_in(wanted.current_leader_epoch)?;

@@ -54,7 +54,7 @@ impl Broker {
                 self.leader_throttle.record(self.now.instant, bytes, &self.settings);
             }
         }
-        let response = Response { version: asked.version, body: Box::new(body.into()), records };
+        let response = Response { records, ..Response::new(asked.version, body) };
         out.push(Effect::Reply { ticket: asked.ticket, response });
     }
 
@@ -185,7 +185,8 @@ impl Broker {
     }
 
     fn name_fetch_leader(&self, part: &Part, data: &mut PartitionData, endpoints: &mut Vec<NodeEndpoint>) {
-        let (assignment, leader) = self.leader_of(&part.name, part.key.1);
+        let Some(name) = self.name_by(&part.key.0) else { return };
+        let (assignment, leader) = self.leader_of(name, part.key.1);
         let Some(assignment) = assignment else { return };
         data.current_leader = LeaderIdAndEpoch::default()
             .with_leader_id(WireBroker(assignment.leader.0))
