@@ -120,6 +120,7 @@ fn throughput(megabytes: usize) {
             assert_eq!(next(&consumer).payload().map(<[u8]>::len), Some(RECORD));
         }
     });
+    assert!(server.terminate().success());
 }
 
 /// The next record. That there is no group coordinator is told every second, and does not concern who reads by partition.
@@ -194,6 +195,7 @@ fn latency(per_second: u64, length: Duration) {
         at(0.999),
         at(1.0)
     );
+    assert!(server.terminate().success());
 }
 
 fn payload() -> String {

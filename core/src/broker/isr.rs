@@ -9,6 +9,8 @@
 //! A write that comes too late changes nothing: another has changed the state, and what it is now comes the same way. One
 //! whose answer is lost is made again, so that nobody believes in a smaller ISR than ZooKeeper may hold.
 
+use std::sync::Arc;
+
 use super::{Broker, Effect};
 use crate::broker::session::Wanted;
 use crate::error::ErrorCode;
@@ -31,7 +33,7 @@ impl Broker {
         out: &mut Vec<Effect>,
     ) -> Result<(), ErrorCode> {
         let now = self.now;
-        let Some(partition) = self.partition_mut(log) else { return Err(ErrorCode::NotLeaderOrFollower) };
+        let Some(partition) = self.partitions.get_mut(log) else { return Err(ErrorCode::NotLeaderOrFollower) };
         let (epoch, offset) = (wanted.current_leader_epoch, wanted.fetch_offset);
         partition.led_in(epoch)?;
         let fits = partition.diverges(wanted.last_fetched_epoch, offset)?.is_none()
@@ -39,8 +41,13 @@ impl Broker {
         if !fits {
             return Ok(());
         }
+        let partition = Arc::make_mut(partition);
         let rose = partition.followed(now.instant, replica, epoch, offset, wanted.log_start_offset, out)?;
         let joins = partition.expand_isr(replica);
+        // Most followers come for what is not there yet.
+        if rose || joins.is_some() {
+            self.touch(log);
+        }
         if rose {
             self.progressed(log, true, out);
         }

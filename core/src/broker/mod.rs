@@ -283,6 +283,7 @@ impl Broker {
         }
     }
 
+    /// What others believe of that log may have changed.
     fn touch(&mut self, log: LogId) {
         if let Some(touched) = self.touched.as_mut().filter(|touched| touched.last() != Some(&log)) {
             touched.push(log);

@@ -84,6 +84,14 @@ pub enum Context {
     },
 }
 
+/// A partition that is read, and its place in the session's order; 0 where it has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub key: Key,
+    pub wanted: Wanted,
+    pub place: u64,
+}
+
 #[derive(Clone, Debug)]
 struct Cached {
     key: Key,
@@ -125,18 +133,16 @@ impl Session {
         }
     }
 
-    /// Whether the response must name the partition.
-    fn must_name(&self, key: &Key, outcome: &Outcome) -> bool {
+    /// Whether the response must name the partition at that place.
+    fn must_name(&self, place: u64, outcome: &Outcome) -> bool {
         let said = outcome.has_records || outcome.has_advice || outcome.has_error;
-        let cached = self.places.get(key).and_then(|place| self.order.get(place));
-        said || cached.is_none_or(|cached| cached.told != outcome.told)
+        said || self.order.get(&place).is_none_or(|cached| cached.told != outcome.told)
     }
 
     /// Notes an outcome. True where the response must name the partition.
-    fn answer(&mut self, key: &Key, outcome: &Outcome) -> bool {
+    fn answer(&mut self, place: u64, outcome: &Outcome) -> bool {
         let said = outcome.has_records || outcome.has_advice || outcome.has_error;
-        let Some(place) = self.places.get_mut(key) else { return true };
-        let Some(cached) = self.order.get_mut(place) else { return true };
+        let Some(cached) = self.order.get_mut(&place) else { return true };
         let must = said || cached.told != outcome.told;
         cached.told = outcome.told;
         if outcome.has_error {
@@ -145,10 +151,10 @@ impl Session {
         }
         // (2) It may be the last already.
         if outcome.has_records
-            && *place + 1 != self.next_place
-            && let Some(cached) = self.order.remove(place)
+            && place + 1 != self.next_place
+            && let Some(cached) = self.order.remove(&place)
         {
-            *place = self.next_place;
+            self.places.insert(cached.key.clone(), self.next_place);
             self.order.insert(self.next_place, cached);
             self.next_place += 1;
         }
@@ -196,9 +202,9 @@ impl Sessions {
         id: i32,
         epoch: i32,
         uses_topic_ids: bool,
-        mut asked: Vec<(Key, Wanted)>,
+        mut asked: Vec<Read>,
         forgotten: &[Key],
-    ) -> Result<(Context, Vec<(Key, Wanted)>), ErrorCode> {
+    ) -> Result<(Context, Vec<Read>), ErrorCode> {
         if epoch == INITIAL_EPOCH || epoch == FINAL_EPOCH {
             self.remove(id);
             let context = if epoch == FINAL_EPOCH { Context::Sessionless } else { Context::Full };
@@ -211,7 +217,7 @@ impl Sessions {
         if session.uses_topic_ids != uses_topic_ids {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
-        for (key, wanted) in &asked {
+        for Read { key, wanted, .. } in &asked {
             session.put(key, *wanted, Told::NOTHING);
         }
         for key in forgotten {
@@ -224,7 +230,9 @@ impl Sessions {
         session.epoch = next_epoch(session.epoch);
         let context = Context::Incremental { id, epoch: session.epoch };
         asked.clear();
-        asked.extend(session.order.values().map(|cached| (cached.key.clone(), cached.wanted)));
+        let read =
+            |(place, cached): (&u64, &Cached)| Read { key: cached.key.clone(), wanted: cached.wanted, place: *place };
+        asked.extend(session.order.iter().map(read));
         self.touch(id, now);
         Ok((context, asked))
     }
@@ -249,7 +257,7 @@ impl Sessions {
             epoch: next_epoch(INITIAL_EPOCH),
             order: BTreeMap::new(),
             places: BTreeMap::new(),
-            next_place: 0,
+            next_place: 1,
             listed_size: 0,
             is_listed: (false, false),
         };
@@ -261,29 +269,29 @@ impl Sessions {
         id
     }
 
-    /// Sets which partitions an incremental response must name.
+    /// Sets which partitions an incremental response must name, by their places.
     ///
     /// Errors: `InvalidFetchSessionEpoch` where the session has moved on meanwhile.
     pub fn answer<'a>(
         &mut self,
         id: i32,
         epoch: i32,
-        outcomes: impl Iterator<Item = (&'a Key, Outcome, &'a mut bool)>,
+        outcomes: impl Iterator<Item = (u64, Outcome, &'a mut bool)>,
     ) -> Result<(), ErrorCode> {
         let mut session = self.sessions.get_mut(&id);
         if session.as_ref().is_some_and(|session| session.epoch != epoch) {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
-        for (key, outcome, named) in outcomes {
+        for (place, outcome, named) in outcomes {
             // Evicted while the request waited: it is answered all the same.
-            *named = session.as_mut().is_none_or(|session| session.answer(key, &outcome));
+            *named = session.as_mut().is_none_or(|session| session.answer(place, &outcome));
         }
         Ok(())
     }
 
-    /// Whether an incremental response would have to name the partition.
-    pub fn would_name(&self, id: i32, key: &Key, outcome: &Outcome) -> bool {
-        self.sessions.get(&id).is_none_or(|session| session.must_name(key, outcome))
+    /// Whether an incremental response would have to name the partition at that place.
+    pub fn would_name(&self, id: i32, place: u64, outcome: &Outcome) -> bool {
+        self.sessions.get(&id).is_none_or(|session| session.must_name(place, outcome))
     }
 
     /// At which epoch a session is.
@@ -396,14 +404,14 @@ mod tests {
         let id = begin(&mut sessions, now, false, 3);
         let (context, reads) = sessions.open(now, id, 1, true, vec![], &[]).unwrap();
         assert_eq!(context, Context::Incremental { id, epoch: 2 });
-        assert_eq!(reads.iter().map(|(key, _)| key.1).collect::<Vec<_>>(), [0, 1, 2]);
-        let keys = [key(0), key(1), key(2)];
+        assert_eq!(reads.iter().map(|read| read.key.1).collect::<Vec<_>>(), [0, 1, 2]);
         let outcomes = [outcome(5, true), outcome(0, false), outcome(7, false)];
         let mut named = [false; 3];
-        let told = keys.iter().zip(outcomes).zip(&mut named).map(|((key, outcome), named)| (key, outcome, named));
+        let told =
+            reads.iter().zip(outcomes).zip(&mut named).map(|((read, outcome), named)| (read.place, outcome, named));
         assert_eq!((sessions.answer(id, 2, told), named), (Ok(()), [true, false, true]));
         let (_, reads) = sessions.open(now, id, 2, true, vec![], &[]).unwrap();
-        assert_eq!(reads.iter().map(|(key, _)| key.1).collect::<Vec<_>>(), [1, 2, 0]);
+        assert_eq!(reads.iter().map(|read| read.key.1).collect::<Vec<_>>(), [1, 2, 0]);
     }
 
     #[test]

@@ -135,10 +135,10 @@ impl Broker {
     /// A follower of that log has said where its log begins, or has died: whoever waited for that goes on.
     pub(in crate::broker) fn wake_deletes(&mut self, log: LogId, out: &mut Vec<Effect>) {
         let waiting = self.purgatory.deletes_of(log);
-        let low_watermark = match self.slot(log) {
-            Some(partition) if !waiting.is_empty() => partition.low_watermark(),
-            _ => return,
-        };
+        if waiting.is_empty() {
+            return;
+        }
+        let Some(low_watermark) = self.slot(log).map(|partition| partition.low_watermark()) else { return };
         for ticket in waiting {
             self.settle_delete(ticket, out, |wait| {
                 (wait.log == log && wait.offset <= low_watermark).then_some(Ok(low_watermark))

@@ -29,7 +29,7 @@ use uuid::Uuid;
 use super::Asked;
 use crate::arrange::Arrange;
 use crate::broker::purgatory::{Parked, Reading};
-use crate::broker::session::{Context, Key, TopicRef, Wanted};
+use crate::broker::session::{Context, Key, Read, TopicRef, Wanted};
 use crate::broker::throttle::Throttle;
 use crate::broker::{Broker, Effect};
 use crate::config::BrokerSettings;
@@ -41,6 +41,7 @@ use crate::partition::Partition;
 use crate::protocol::request::follower;
 use crate::record::Compression;
 use crate::time::{Duration, Instant};
+use crate::vec_map::VecMap;
 
 /// From this version on consumers may read from followers.
 const FIRST_FROM_FOLLOWERS: i16 = 11;
@@ -67,6 +68,8 @@ pub struct Fetching {
 struct Part {
     key: Key,
     wanted: Wanted,
+    /// In the session.
+    place: u64,
     /// Refused here: the name means nothing.
     log: Result<LogId, ErrorCode>,
     /// What the latest pass found.
@@ -191,7 +194,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
                 last_fetched_epoch: partition.last_fetched_epoch,
                 log_start_offset: partition.log_start_offset,
             };
-            ((topic_ref.clone(), partition.partition), wanted)
+            Read { key: (topic_ref.clone(), partition.partition), wanted, place: 0 }
         }));
     }
     let mut forgotten = Vec::new();
@@ -206,9 +209,13 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
         Ok(opened) => opened,
         Err(error) => return asked.reply(FetchResponse::default().with_error_code(error.code()), out),
     };
-    let mut parts: Vec<Part> = wanted.into_iter().map(|(key, wanted)| part(broker, key, wanted)).collect();
-    parts
-        .arrange_by_key(|part| matches!(part.log, Err(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition)));
+    let mut parts: Vec<Part> = wanted.into_iter().map(Part::new).collect();
+    broker.find_logs(&mut parts);
+    let is_unknown =
+        |part: &Part| matches!(part.log, Err(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition));
+    if parts.iter().any(is_unknown) {
+        parts.arrange_by_key(is_unknown);
+    }
 
     if let Some(replica) = replica {
         for part in &mut parts {
@@ -242,10 +249,12 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: FetchRequest, out:
     broker.pass(fetching, out);
 }
 
-fn part(broker: &Broker, key: Key, wanted: Wanted) -> Part {
-    let log = broker.hosted_by(&key);
-    let seen = Err(ErrorCode::UnknownServerError);
-    Part { key, wanted, log, seen, available: 0, named: true }
+impl Part {
+    /// Not looked for yet.
+    fn new(Read { key, wanted, place }: Read) -> Part {
+        let unknown = ErrorCode::UnknownServerError;
+        Part { key, wanted, place, log: Err(unknown), seen: Err(unknown), available: 0, named: true }
+    }
 }
 
 impl Broker {
@@ -262,6 +271,22 @@ impl Broker {
         match topic {
             TopicRef::Name(name) => Some(name),
             TopicRef::Id(id) => self.topic_names.get(id),
+        }
+    }
+
+    /// Finds the logs of partitions; those of one topic follow each other, and the topic is looked for once.
+    fn find_logs(&self, parts: &mut [Part]) {
+        let mut latest: Option<(&TopicRef, Option<&VecMap<i32, LogId>>)> = None;
+        for Part { key, log, .. } in parts {
+            let key = &*key;
+            let (topic, hosted) = *latest
+                .filter(|(topic, _)| **topic == key.0)
+                .get_or_insert_with(|| (&key.0, self.name_by(&key.0).and_then(|name| self.hosted.get(name))));
+            latest = Some((topic, hosted));
+            *log = match hosted.and_then(|partitions| partitions.get(&key.1)) {
+                Some(&log) => Ok(log),
+                None => self.hosted_by(key),
+            };
         }
     }
 

@@ -35,7 +35,7 @@ impl Broker {
             Context::Incremental { id, epoch } => {
                 let outcomes = parts.iter_mut().map(|part| {
                     let outcome = part.outcome();
-                    (&part.key, outcome, &mut part.named)
+                    (part.place, outcome, &mut part.named)
                 });
                 if let Err(error) = self.sessions.answer(id, epoch, outcomes) {
                     let body = FetchResponse::default().with_error_code(error.code()).with_session_id(id);
@@ -96,7 +96,7 @@ impl Broker {
         let Fetching { asked, context, replica, read_committed, parts, .. } = fetching;
         let named = parts.iter().filter(|part| match *context {
             Context::Sessionless | Context::Full => true,
-            Context::Incremental { id, .. } => self.sessions.would_name(id, &part.key, &part.outcome()),
+            Context::Incremental { id, .. } => self.sessions.would_name(id, part.place, &part.outcome()),
         });
         let (body, records) = self.body(named, asked.version, *read_committed, *replica);
         let records: u64 = records.iter().flatten().map(|extent| u64::from(extent.len)).sum();
