@@ -448,7 +448,9 @@ impl Broker {
         }
         self.log_moved(log, out);
         self.wake_fetches(log, out);
-        self.wake_shares(log);
+        if self.purgatory.is_shared(log) {
+            self.wake_shares(log);
+        }
     }
 
     /// The bytes are there that a look-up asked for.

@@ -225,9 +225,19 @@ impl Purgatory {
         fetches.get(place).copied()
     }
 
+    /// Whether a ShareFetch watches `log`.
+    pub fn is_shared(&self, log: LogId) -> bool {
+        self.logs.get(log).is_some_and(|queues| !queues.shares.is_empty())
+    }
+
     /// The parked ShareFetches that watch `log`.
     pub fn shares_of(&self, log: LogId) -> Vec<Ticket> {
         self.logs.get(log).map(|queues| queues.shares.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Whether a DeleteRecords waits for `log`.
+    pub fn is_deleted_from(&self, log: LogId) -> bool {
+        self.logs.get(log).is_some_and(|queues| !queues.deletes.is_empty())
     }
 
     /// The parked DeleteRecords that wait for `log`.

@@ -134,12 +134,11 @@ impl Broker {
 
     /// A follower of that log has said where its log begins, or has died: whoever waited for that goes on.
     pub(in crate::broker) fn wake_deletes(&mut self, log: LogId, out: &mut Vec<Effect>) {
-        let waiting = self.purgatory.deletes_of(log);
-        if waiting.is_empty() {
+        if !self.purgatory.is_deleted_from(log) {
             return;
         }
         let Some(low_watermark) = self.slot(log).map(|partition| partition.low_watermark()) else { return };
-        for ticket in waiting {
+        for ticket in self.purgatory.deletes_of(log) {
             self.settle_delete(ticket, out, |wait| {
                 (wait.log == log && wait.offset <= low_watermark).then_some(Ok(low_watermark))
             });

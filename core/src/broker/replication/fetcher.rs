@@ -303,6 +303,14 @@ impl Fetcher {
         Some((request.into(), Ask::Offsets(asked, timestamp)))
     }
 
+    /// That is on its way from now on.
+    fn asks(&mut self, ask: Ask, next_tag: &mut u64) -> Tag {
+        *next_tag += 1;
+        let tag = Tag(*next_tag);
+        self.asked = Some((tag, ask));
+        tag
+    }
+
     /// The next Fetch: in a session only what has changed.
     fn fetch(
         &mut self,
@@ -311,7 +319,7 @@ impl Fetcher {
         settings: &BrokerSettings,
         bugs: Bugs,
         stands: impl Fn(LogId, LeaderEpoch) -> Option<Told>,
-    ) -> Option<RequestKind> {
+    ) -> Option<FetchRequest> {
         let begins = self.session.epoch == 0;
         let mut topics: Vec<FetchTopic> = Vec::new();
         let mut wanted = 0;
@@ -369,7 +377,7 @@ impl Fetcher {
         } else {
             request.replica_id = WireBroker(own.0);
         }
-        Some(request.into())
+        Some(request)
     }
 }
 
@@ -437,23 +445,18 @@ impl Broker {
             .epochs(own, latest)
             .or_else(|| fetcher.offsets(own, LATEST))
             .or_else(|| fetcher.offsets(own, EARLIEST));
-        let (api, body, ask) = match asked {
-            Some((body, ask @ Ask::Epochs(_))) => (ApiKey::OffsetForLeaderEpoch, body, ask),
-            Some((body, ask)) => (ApiKey::ListOffsets, body, ask),
-            None => {
-                let version = replication.network.version(link, ApiKey::Fetch).unwrap_or_default();
-                let stands = |log, epoch| slot(log).map(|partition| Told::of(partition, epoch));
-                match fetcher.fetch(own, version, &self.settings, self.config.bugs, stands) {
-                    Some(body) => (ApiKey::Fetch, body, Ask::Fetch),
-                    None => return,
-                }
-            }
-        };
-        let Some(version) = replication.network.version(link, api) else { return };
-        replication.next_tag += 1;
-        let tag = Tag(replication.next_tag);
-        fetcher.asked = Some((tag, ask));
-        replication.network.send(now.instant, link, (api, version), body, Some(tag), wants);
+        if let Some((body, ask)) = asked {
+            let api = if let Ask::Epochs(_) = ask { ApiKey::OffsetForLeaderEpoch } else { ApiKey::ListOffsets };
+            let Some(version) = replication.network.version(link, api) else { return };
+            let tag = fetcher.asks(ask, &mut replication.next_tag);
+            return replication.network.send(now.instant, link, (api, version), body, Some(tag), wants);
+        }
+        let Some(version) = replication.network.version(link, ApiKey::Fetch) else { return };
+        let stands = |log, epoch| slot(log).map(|partition| Told::of(partition, epoch));
+        if let Some(body) = fetcher.fetch(own, version, &self.settings, self.config.bugs, stands) {
+            let tag = fetcher.asks(Ask::Fetch, &mut replication.next_tag);
+            replication.network.send(now.instant, link, (ApiKey::Fetch, version), body.into(), Some(tag), wants);
+        }
     }
 
     /// A log without epochs has no records of any: nothing above its high watermark can be believed.
