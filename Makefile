@@ -27,11 +27,17 @@ run: build
 	$(CARGO_TARGET_DIR)/release/ottla serve $(ARGS)
 
 # How often every branch was taken in `make profile`: the compiler lays a release out along that, and the simulator is a third
-# faster for it. What has changed since is built as without; the file is for the compiler of RUST alone.
-PROFILE := $(CURDIR)/benches/release.profdata
-RELEASE := RUSTFLAGS="$(RUSTFLAGS) -Cprofile-use=$(PROFILE)" cargo
+# faster for it. What has changed since is built as without; another compiler may not read it (`make run PROFILE=`). It is copied
+# to where it is called by its content, so that cargo builds anew when that changes and not where the checkout lies elsewhere.
+COUNTS := benches/release.profdata
+PROFILE := $(CARGO_TARGET_DIR)/release-$(firstword $(shell cksum <$(COUNTS))).profdata
+RELEASE := $(if $(PROFILE),RUSTFLAGS="$(RUSTFLAGS) -Cprofile-use=$(PROFILE)") cargo
 
-build: page
+$(CARGO_TARGET_DIR)/release-%.profdata: $(COUNTS)
+	mkdir -p $(@D)
+	cp $< $@
+
+build: page $(PROFILE)
 	$(RELEASE) build --release --locked -p ottla-server
 
 page: toolchain packages tools
@@ -54,18 +60,17 @@ bench: build
 	$(RELEASE) run --release --locked -p ottla-core --example speed
 	$(RELEASE) run --release --locked -p ottla-tests --example bench
 
-# The simulator plays, searches and breaks, and a server serves; all counted, and so four times as slow.
+# The simulator plays, searches and breaks, and a server serves; all counted, and so slower.
 COUNTED := $(CARGO_TARGET_DIR)/counted
 profile: page
 	rustup component add llvm-tools --toolchain $(RUST)
-	rm -rf $(COUNTED)/counts
 	RUSTFLAGS="-Cprofile-generate=$(COUNTED)/counts" CARGO_TARGET_DIR=$(COUNTED) cargo build --release --locked -p ottla-server
 	rm -rf $(COUNTED)/counts
 	for file in benches/speed{,-of-a-group}.ottla static/scenarios/{first-cluster,transactions-commit-and-abort}.ottla; do \
-	  $(COUNTED)/release/ottla run $$file --until 200s >/dev/null || exit 1; done
+	  $(COUNTED)/release/ottla run $$file --until 200s || exit 1; done
 	$(COUNTED)/release/ottla search static/scenarios/search-three-brokers.ottla --seeds 300
 	OTTLA=$(COUNTED)/release/ottla cargo run --release --locked -p ottla-tests --example bench -- 300
-	$$(rustc +$(RUST) --print target-libdir)/../bin/llvm-profdata merge --sparse -o $(PROFILE) $(COUNTED)/counts
+	$$(rustc +$(RUST) --print target-libdir)/../bin/llvm-profdata merge --sparse -o $(COUNTS) $(COUNTED)/counts
 
 # --- what a bare machine lacks ------------------------------------------------------------------------------------
 
