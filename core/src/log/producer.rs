@@ -94,7 +94,7 @@ impl Producer {
     pub fn push(&mut self, epoch: i16, written: Written) {
         self.enter(epoch);
         if usize::from(self.known) == RECENT {
-            self.recent.rotate_left(1);
+            self.recent.copy_within(1.., 0);
             self.known -= 1;
         }
         self.recent[usize::from(self.known)] = written;

@@ -38,20 +38,24 @@ impl Broker {
         };
         let until = self.after_backoff(now);
         let Some(fetcher) = self.replication.fetchers.get_mut(&leader) else { return };
-        match (fetcher.asked.take(), *answer.body) {
+        let asked = fetcher.asked.take();
+        // The one that comes often, and is large.
+        if let (Some((_, Ask::Fetch)), ResponseKind::Fetch(body)) = (&asked, &*answer.body) {
+            return match ErrorCode::try_from_code(body.error_code) {
+                None => {
+                    fetcher.taken(body.session_id);
+                    self.fetch_answered(now, leader, body, batches, out);
+                }
+                Some(error) => fetcher.refused(error, until),
+            };
+        }
+        match (asked, *answer.body) {
             (Some((_, Ask::Epochs(asked))), ResponseKind::OffsetForLeaderEpoch(body)) => {
                 self.epochs_answered(now, leader, &asked, body, out);
             }
             (Some((_, Ask::Offsets(asked, timestamp))), ResponseKind::ListOffsets(body)) => {
                 self.offsets_answered(now, leader, &asked, timestamp, body, out);
             }
-            (Some((_, Ask::Fetch)), ResponseKind::Fetch(body)) => match ErrorCode::try_from_code(body.error_code) {
-                None => {
-                    fetcher.taken(body.session_id);
-                    self.fetch_answered(now, leader, body, batches, out);
-                }
-                Some(error) => fetcher.refused(error, until),
-            },
             // An answer of another kind is none.
             (asked, _) => {
                 fetcher.asked = asked;
@@ -173,13 +177,13 @@ impl Broker {
         &mut self,
         now: Now,
         leader: BrokerId,
-        body: FetchResponse,
+        body: &FetchResponse,
         batches: Vec<Result<Vec<Batch>, Invalid>>,
         out: &mut Vec<Effect>,
     ) {
         let mut batches = batches.into_iter();
         let names = self.topic_names.clone();
-        for topic in body.responses {
+        for topic in &body.responses {
             let name = if topic.topic_id.is_nil() { Some(&topic.topic) } else { names.get(&topic.topic_id) };
             for answer in &topic.partitions {
                 let of = |name| self.hosted.get(name)?.get(&answer.partition_index).copied();

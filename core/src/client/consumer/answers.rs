@@ -25,6 +25,10 @@ impl Consumer {
             }
             Err(answer) => answer,
         };
+        // The one that comes often, and is large.
+        if let (Tag::Fetch, ResponseKind::Fetch(body)) = (&answer.tag, &*answer.body) {
+            return self.fetch_answered(now, answer.link, body, out);
+        }
         match (answer.tag, *answer.body) {
             (Tag::Metadata, ResponseKind::Metadata(body)) => {
                 self.metadata.update(now, &self.settings.connection, body, &mut self.network);
@@ -47,7 +51,6 @@ impl Consumer {
                     }
                 }
             }
-            (Tag::Fetch, ResponseKind::Fetch(body)) => self.fetch_answered(now, answer.link, body, out),
             // An answer of another kind is none.
             (tag, _) => self.lost(now, answer.link, tag, out),
         }
@@ -85,7 +88,7 @@ impl Consumer {
         }
     }
 
-    fn fetch_answered(&mut self, now: Instant, link: LinkId, response: FetchResponse, out: &mut Vec<Effect>) {
+    fn fetch_answered(&mut self, now: Instant, link: LinkId, response: &FetchResponse, out: &mut Vec<Effect>) {
         let Some(session) = self.sessions.iter_mut().find(|session| session.link == link) else { return };
         if let Some(error) = ErrorCode::try_from_code(response.error_code) {
             let note = format!("fetch refused: {}", error::name(error.code()));

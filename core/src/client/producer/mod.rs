@@ -443,12 +443,13 @@ impl Producer {
     }
 
     fn answered(&mut self, now: Now, answer: Answer<Tag>, out: &mut Vec<Effect>) {
+        // The one that comes often, and is large.
+        if let (Tag::Produce { numbers }, ResponseKind::Produce(body)) = (&answer.tag, &*answer.body) {
+            return self.with_sender(now, out, |sender, around| sender.answered(around, numbers.clone(), body));
+        }
         match (answer.tag, *answer.body) {
             (Tag::Metadata, ResponseKind::Metadata(body)) => {
                 self.metadata.update(now.instant, &self.settings.connection, body, &mut self.network);
-            }
-            (Tag::Produce { numbers }, ResponseKind::Produce(body)) => {
-                self.with_sender(now, out, |sender, around| sender.answered(around, numbers, body));
             }
             (Tag::Transaction, body) => {
                 self.with_manager(now, out, |manager, around| manager.answered(around, body));

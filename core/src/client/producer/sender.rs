@@ -334,7 +334,7 @@ impl Sender {
     }
 
     /// A Produce was answered.
-    pub fn answered(&mut self, around: &mut Around<'_>, numbers: std::ops::Range<u64>, response: ProduceResponse) {
+    pub fn answered(&mut self, around: &mut Around<'_>, numbers: std::ops::Range<u64>, response: &ProduceResponse) {
         let mut batches: Vec<(QueueId, ProducerBatch)> =
             numbers.filter_map(|number| self.in_flight.remove(&number)).collect();
         for topic in &response.responses {
