@@ -1,8 +1,8 @@
-# make run    everything that is missing, then the page on http://127.0.0.1:8080 and Kafka on 127.0.0.1:9092
-# make test   everything that is missing, then every test, headless Chromium and real clients included
-# make page   the page alone, as static files for any host, in dist/
-# make bench  the numbers of the README: throughput, latency, start, memory, the simulator's speed
-# make profile  counts anew what a release is laid out along
+# make run       everything that is missing, then the page on http://127.0.0.1:8080 and Kafka on 127.0.0.1:9092
+# make test      everything that is missing, then every test, headless Chromium and real clients included
+# make page      the page alone, as static files for any host, in dist/
+# make bench     the numbers of the README: throughput, latency, start, memory, the simulator's speed
+# make profile   counts anew what a release is laid out along
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
