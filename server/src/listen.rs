@@ -27,11 +27,9 @@ pub struct Port {
 }
 
 impl Port {
-    /// Port 0 picks a free one.
+    /// Port 0 picks a free one. An error where another process listens there.
     pub fn hold(address: SocketAddr) -> io::Result<Port> {
         let held = bound(address)?;
-        // One that is bound is not yet known to be free: another server may listen there.
-        bound(held.local_addr()?)?.listen(1)?;
         Ok(Port { address: held.local_addr()?, _held: held })
     }
 
@@ -144,4 +142,23 @@ async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: onesh
     }
     drop(listener);
     crowd.disperse().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_held_refuses_whoever_comes_and_one_that_is_served_is_not_to_be_had() {
+        let port = Port::hold("127.0.0.1:0".parse().unwrap()).unwrap();
+        let refused = TcpStream::connect(port.address).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        let served = bound(port.address).unwrap().listen(1).unwrap();
+        let taken = Port::hold(port.address).map(|_| ()).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+        drop(served);
+        Port::hold(port.address).unwrap();
+    }
 }

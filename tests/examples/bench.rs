@@ -4,7 +4,7 @@
 //! server share its cores, so throughput is as much librdkafka's as the server's: the CPU seconds are the server's own.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -56,19 +56,18 @@ fn started() -> Duration {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    // The port may be taken and not yet served: who comes in that moment is cut off.
-    while TcpStream::connect(("127.0.0.1", port)).and_then(asked_for_versions).is_err() {
-        thread::sleep(Duration::from_micros(100));
-    }
+    let mut stream = loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => break stream,
+            Err(_) => thread::sleep(Duration::from_micros(100)),
+        }
+    };
+    stream.write_all(&frame(ApiKey::ApiVersions, 0, 1, &ApiVersionsRequest::default())).unwrap();
+    answer(&mut stream, &mut Vec::new());
     let took = begin.elapsed();
     process.kill().unwrap();
     process.wait().unwrap();
     took
-}
-
-fn asked_for_versions(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(&frame(ApiKey::ApiVersions, 0, 1, &ApiVersionsRequest::default()))?;
-    stream.read_exact(&mut [0; 4])
 }
 
 fn idle() {
