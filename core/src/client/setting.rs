@@ -65,6 +65,7 @@ pub fn check(kind: &str, table: &'static [Setting], name: &str, value: &str) -> 
             None => "a rate up to 100000/s, such as 10/s".to_string(),
         },
         Valid::Only(only, _) if value == only => return Ok(()),
+        Valid::Only("", why) => return Err(format!("{name} can only be empty here: {why}")),
         Valid::Only(only, why) => return Err(format!("{name} can only be {only} here: {why}")),
     };
     Err(format!("expected {name} to be {expected}, found {value}"))

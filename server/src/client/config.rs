@@ -1,10 +1,11 @@
-//! What a client is told: settings by Kafka's names. One that there is not is refused.
+//! What a client is told: settings by Kafka's names. One that there is not is refused; of one that changes nothing it is said.
 
 use ottla_core::client::Endpoint;
 use ottla_core::rng::Seed;
 use ottla_core::vec_map::VecMap;
+use tracing::warn;
 
-use super::Exception;
+use super::{Exception, unused};
 
 const BOOTSTRAP: &str = "bootstrap.servers";
 
@@ -47,6 +48,10 @@ impl Config {
         };
         if let Some(word) = words.iter().find(|word| self.settings.contains_key(**word)) {
             return Err(refused(format!("{word} is a word of scenarios: a program does that itself")));
+        }
+        let without_effect = unused::take(&mut self.settings)?;
+        if !without_effect.is_empty() {
+            warn!("accepted, without effect: {}", without_effect.join(", "));
         }
         let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
         Ok(Parts { settings: self.settings, bootstrap: endpoints(&bootstrap)?, seed: Seed(high ^ low) })

@@ -20,7 +20,7 @@
 //! # Ok::<(), ottla_server::client::Exception>(())
 //! ```
 //!
-//! `config.rs` settings | `driver.rs` what runs a node | `producer.rs`, `consumer.rs` the handles
+//! `config.rs` settings, `unused.rs` those that change nothing | `driver.rs` what runs a node | `producer.rs`, `consumer.rs` the handles
 //!
 //! An answer whose lengths lie may ask for more memory than there is. A program that reads from brokers that it does not trust
 //! installs the allocator that grants what nobody touches, so that such an answer ends its connection and nothing else:
@@ -30,6 +30,7 @@ mod config;
 mod consumer;
 mod driver;
 mod producer;
+mod unused;
 
 pub use config::Config;
 pub use consumer::{Consumer, ConsumerRecord, GroupMetadata, Rebalance};
