@@ -22,7 +22,7 @@ use crate::broker::event::Unreachable;
 use crate::controller::{Answer, Origin, Work};
 use crate::coordinator::topic::Internal;
 use crate::error::{self, ErrorCode};
-use crate::id::{BrokerId, CallId};
+use crate::id::{BrokerId, CallId, TopicPartition};
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse, ClusterState};
 use crate::time::Now;
 use crate::view::Level;
@@ -58,7 +58,7 @@ impl Broker {
                     (from, call, ClusterResponse::StaleControllerEpoch(self.cluster.controller_epoch))
                 } else if state.broker_epochs.get(&own) == Some(&self.membership.epoch) {
                     self.apply(now, state, out);
-                    (from, call, ClusterResponse::Done)
+                    (from, call, ClusterResponse::Done { failed: self.failed_logs() })
                 } else {
                     // (3)
                     let Some(stale) = self.membership.hold(own, Held { state, from, call }) else { return };
@@ -91,7 +91,9 @@ impl Broker {
             (Some(Pending::Forward { asked, unreachable }), _) => asked.reply(*unreachable, out),
             (Some(Pending::Create), Ok(ClusterResponse::Forward { body, .. })) => self.not_created(&body, out),
             (Some(Pending::Shutdown), _) => self.handed_over(now, out),
-            (Some(Pending::Update { to, version }), Ok(ClusterResponse::Done)) => self.confirmed(now, to, version, out),
+            (Some(Pending::Update { to, version }), Ok(ClusterResponse::Done { failed })) => {
+                self.confirmed(now, to, version, failed, out);
+            }
             // Nothing depends on it: what this one would write is refused by ZooKeeper.
             (Some(Pending::Update { .. }), Ok(response @ ClusterResponse::StaleControllerEpoch(_))) => {
                 out.push(Effect::Note { level: Level::Warn, text: format!("is refused as controller, {response}") });
@@ -115,12 +117,35 @@ impl Broker {
         self.call(to, ClusterRequest::Update(state), pending, out);
     }
 
-    fn confirmed(&mut self, now: Now, broker: BrokerId, version: u64, out: &mut Vec<Effect>) {
+    fn confirmed(
+        &mut self,
+        now: Now,
+        broker: BrokerId,
+        version: u64,
+        failed: Vec<TopicPartition>,
+        out: &mut Vec<Effect>,
+    ) {
         let mut outputs = Vec::new();
         if let Some(controller) = &mut self.controller {
             controller.confirmed(now, broker, version, &mut outputs);
+            controller.logs_failed(now, broker, failed, &mut outputs);
         }
         self.follow(now, outputs, out);
+    }
+
+    /// That broker tells once more which of its logs have failed.
+    pub(super) fn ask_for_failed_logs(&mut self, now: Now, of: BrokerId, out: &mut Vec<Effect>) {
+        let Some(state) = self.controller.as_ref().map(|controller| controller.committed().clone()) else { return };
+        match of == self.id() {
+            true => self.confirmed(now, of, state.version, self.failed_logs(), out),
+            false => self.update(of, state, out),
+        }
+    }
+
+    /// Logs that the disk has failed under: others lead those partitions, where others are in sync.
+    fn failed_logs(&self) -> Vec<TopicPartition> {
+        let failed = self.partitions().filter(|partition| partition.offline.is_some());
+        failed.map(|partition| partition.name.clone()).collect()
     }
 
     /// Lets the controller decide a client's request and replies with what it says; `unreachable` makes the reply for
@@ -272,6 +297,6 @@ impl Broker {
         for &id in state.brokers.keys().filter(|&&id| id != own) {
             self.update(id, state.clone(), out);
         }
-        self.confirmed(now, own, state.version, out);
+        self.confirmed(now, own, state.version, self.failed_logs(), out);
     }
 }

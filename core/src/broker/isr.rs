@@ -77,6 +77,16 @@ impl Broker {
         if !changes.is_empty() {
             self.propose_isr(now, changes, out);
         }
+        if self.partitions().any(|partition| self.is_counted_on(partition)) {
+            self.write_log_dir_event(now, out);
+        }
+    }
+
+    /// A log has failed, and the controller has not heard of it yet.
+    fn is_counted_on(&self, partition: &Partition) -> bool {
+        let (name, own) = (&partition.name, self.id());
+        let assignment = self.assignment(&name.topic, name.partition).filter(|_| partition.offline.is_some());
+        assignment.is_some_and(|assignment| assignment.leader != BrokerId::NONE && assignment.isr.contains(&own))
     }
 
     /// The one way to a new ISR.

@@ -467,7 +467,7 @@ impl Broker {
         }
     }
 
-    /// The disk failed under a log: nobody is kept waiting for it.
+    /// The disk failed under a log: nobody is kept waiting for it, and another replica is to lead.
     fn offline(&mut self, log: LogId, cause: String, out: &mut Vec<Effect>) {
         let Some(partition) = self.partition_mut(log) else { return };
         partition.offline = Some(cause);
@@ -477,6 +477,7 @@ impl Broker {
         self.stopped_waiting_for(self.now, log, out);
         self.refollow(log);
         self.replicate(self.now, out);
+        self.write_log_dir_event(self.now, out);
     }
 
     /// One batch of a parked request is done; the reply goes out with the last.

@@ -9,8 +9,9 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Controller, Refusal};
 use crate::config::{BrokerSettings, TopicConfig};
 use crate::error::{self, ErrorCode};
-use crate::id::BrokerId;
-use crate::protocol::cluster::{Assignment, ClusterState, Topic};
+use crate::id::{BrokerId, TopicPartition};
+use crate::protocol::cluster::{Assignment, ClusterState, Registration, Topic};
+use crate::vec_map::VecMap;
 use crate::vec_set::VecSet;
 
 /// Kafka's `ElectionType`: what a client may ask for.
@@ -27,21 +28,23 @@ pub(super) enum Election {
 pub(super) struct Electorate {
     /// They live, but lead nothing new.
     pub shutting_down: VecSet<BrokerId>,
+    /// They live, but not their logs of these partitions.
+    pub failed_logs: VecMap<BrokerId, Vec<TopicPartition>>,
     pub settings: Arc<BrokerSettings>,
 }
 
 impl Electorate {
     /// Gives every partition the leader that it should have now, and takes the dead out of its ISR.
     ///
-    /// A leader that lives stays. Otherwise the first replica leads that is in sync and lives; where
+    /// A replica lives whose broker does and whose log has not failed. A leader that lives stays. Otherwise the first replica leads that is in sync and lives; where
     /// `unclean.leader.election.enable` says so, the first that lives at all, and what only the others have is lost. The
     /// ISR of a partition that nobody can lead is kept whole: whoever of it returns first has all that was committed.
     pub fn elect(&self, state: &mut ClusterState) {
         let brokers = &state.brokers;
-        let alive = |id: &BrokerId| brokers.contains_key(id);
-        for topic in state.topics.values_mut() {
+        for (name, topic) in &mut state.topics {
             let mut unclean = None;
             for index in 0..topic.partitions.len() {
+                let alive = |id: &BrokerId| self.is_alive(brokers, (name, index as i32), id);
                 let partition = &topic.partitions[index];
                 let (leader, isr) = if alive(&partition.leader) {
                     (partition.leader, partition.isr.iter().copied().filter(alive).collect())
@@ -58,6 +61,17 @@ impl Electorate {
                 lead(&mut topic.partitions[index], leader, isr);
             }
         }
+    }
+
+    /// Whether that broker's replica of a partition lives.
+    pub fn is_alive(
+        &self,
+        brokers: &VecMap<BrokerId, Registration>,
+        (topic, partition): (&TopicName, i32),
+        id: &BrokerId,
+    ) -> bool {
+        let is_it = |failed: &TopicPartition| failed.partition == partition && failed.topic == *topic;
+        brokers.contains_key(id) && !self.failed_logs.get(id).is_some_and(|failed| failed.iter().any(is_it))
     }
 
     /// The first replica that is in sync and may lead.
@@ -89,7 +103,11 @@ pub(super) fn lead(partition: &mut Assignment, leader: BrokerId, isr: Vec<Broker
 
 impl Controller {
     pub(super) fn electorate(&self) -> Electorate {
-        Electorate { shutting_down: self.shutting_down.clone(), settings: self.settings.clone() }
+        Electorate {
+            shutting_down: self.shutting_down.clone(),
+            failed_logs: self.failed_logs.clone(),
+            settings: self.settings.clone(),
+        }
     }
 
     pub fn elect_leaders(&mut self, request: &ElectLeadersRequest, version: i16) -> ElectLeadersResponse {
@@ -137,8 +155,9 @@ impl Controller {
         let Some(partition) = usize::try_from(index).ok().and_then(|at| topic.partitions.get(at)) else {
             return unknown(format!("partition as {}-{index}", name.0));
         };
-        let brokers = &self.state.brokers;
-        let may_lead = |id: &BrokerId| brokers.contains_key(id) && !self.shutting_down.contains(id);
+        let electorate = self.electorate();
+        let alive = |id: &BrokerId| electorate.is_alive(&self.state.brokers, (name, index), id);
+        let may_lead = |id: &BrokerId| alive(id) && !self.shutting_down.contains(id);
         let preferred = partition.replicas.first().copied();
         let (leader, isr, recovering) = match election {
             Election::Preferred if preferred == Some(partition.leader) => return plain(ErrorCode::ElectionNotNeeded),
@@ -146,9 +165,9 @@ impl Controller {
                 Some(leader) => (leader, partition.isr.clone(), partition.recovering),
                 None => return plain(ErrorCode::PreferredLeaderNotAvailable),
             },
-            Election::Unclean if brokers.contains_key(&partition.leader) => return plain(ErrorCode::ElectionNotNeeded),
+            Election::Unclean if alive(&partition.leader) => return plain(ErrorCode::ElectionNotNeeded),
             // Whoever of the ISR could lead would do so already.
-            Election::Unclean => match self.electorate().living(partition, |id| brokers.contains_key(id)) {
+            Election::Unclean => match electorate.living(partition, alive) {
                 Some(leader) => (leader, vec![leader], true),
                 None => return plain(ErrorCode::EligibleLeadersNotAvailable),
             },
@@ -171,16 +190,19 @@ impl Controller {
             return 0;
         }
         self.shutting_down.insert(broker);
-        let shutting_down = self.shutting_down.clone();
+        let electorate = self.electorate();
         self.change(|state| {
             let brokers = &state.brokers;
-            for partition in state.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            let topics = state.topics.iter_mut();
+            let all = topics.flat_map(|(name, topic)| (0..).zip(&mut topic.partitions).map(move |one| (name, one)));
+            for (name, (index, partition)) in all {
                 if partition.replicas.len() < 2 || !partition.isr.contains(&broker) {
                     continue;
                 }
                 let others: Vec<BrokerId> =
-                    partition.isr.iter().copied().filter(|id| !shutting_down.contains(id)).collect();
-                let stands_in = |id: &BrokerId| others.contains(id) && brokers.contains_key(id);
+                    partition.isr.iter().copied().filter(|id| !electorate.shutting_down.contains(id)).collect();
+                let alive = |id: &BrokerId| electorate.is_alive(brokers, (name, index), id);
+                let stands_in = |id: &BrokerId| others.contains(id) && alive(id);
                 if partition.leader != broker {
                     let isr = partition.isr.iter().copied().filter(|id| *id != broker).collect();
                     let leader = partition.leader;
@@ -197,6 +219,7 @@ impl Controller {
     /// Where a broker leads too few of the partitions that prefer it, it leads those again that it can
     /// (`leader.imbalance.per.broker.percentage`). What is on its way elsewhere is left alone.
     pub(super) fn rebalance(&mut self) {
+        let electorate = self.electorate();
         let mut moves = Vec::new();
         for (&broker, _) in self.state.brokers.iter().filter(|(id, _)| !self.shutting_down.contains(id)) {
             let topics = self.state.topics.iter();
@@ -205,8 +228,9 @@ impl Controller {
             let (led, not_led): (Vec<_>, Vec<_>) = prefer.partition(|(_, (_, partition))| partition.leader == broker);
             let preferred = led.len() + not_led.len();
             if not_led.len() * 100 > preferred * self.settings.leader_imbalance_per_broker_percentage {
+                let alive = |name, index| electorate.is_alive(&self.state.brokers, (name, index), &broker);
                 let can = |partition: &Assignment| partition.isr.contains(&broker) && !partition.is_moving();
-                let can = not_led.iter().filter(|(_, (_, partition))| can(partition));
+                let can = not_led.iter().filter(|(name, (index, partition))| can(partition) && alive(name, *index));
                 moves.extend(can.map(|(name, (index, _))| ((*name).clone(), *index, broker)));
             }
         }

@@ -7,7 +7,7 @@ use super::elect::Election;
 use super::load::Reads;
 use super::reassign::complete_reassignments;
 use super::write::Writes;
-use super::{Controller, FIRST_REBALANCE, Output, assignment, quota};
+use super::{Controller, FIRST_REBALANCE, Output, Work, assignment, quota};
 use crate::id::{BrokerId, TopicPartition};
 use crate::protocol::cluster::Assignment;
 use crate::protocol::znode::{self, Entity};
@@ -38,11 +38,13 @@ impl Controller {
         }
         let brokers = reads.brokers(out);
         self.shutting_down.retain(|id| brokers.contains_key(id));
+        self.failed_logs.retain(|id, _| brokers.contains_key(id));
         if reads.data(znode::FEATURE).is_none() {
             writes.create(znode::FEATURE.into(), znode::feature());
         }
-        // Everything is read anyhow.
+        // Everything is read anyhow, and every broker is told, which says in turn which of its logs have failed.
         reads.remove_isr_changes(writes);
+        reads.remove_log_dir_events(writes);
 
         let held = Arc::make_mut(&mut self.committed);
         held.broker_epochs = brokers.iter().map(|(id, (_, epoch))| (*id, *epoch)).collect();
@@ -100,6 +102,7 @@ impl Controller {
         let gone = self.state.broker_epochs.iter().filter(|(id, epoch)| registered.get(id) != Some(epoch));
         let gone: Vec<BrokerId> = gone.map(|(id, _)| *id).collect();
         self.shutting_down.retain(|id| !gone.contains(id));
+        self.failed_logs.retain(|id, _| !gone.contains(id));
         let electorate = self.electorate();
         self.change(|state| {
             if !gone.is_empty() {
@@ -111,6 +114,15 @@ impl Controller {
             electorate.elect(state);
             complete_reassignments(state, &electorate);
         });
+    }
+
+    /// A broker tells which of its logs have failed.
+    pub fn logs_failed(&mut self, now: Now, broker: BrokerId, failed: Vec<TopicPartition>, out: &mut Vec<Output>) {
+        if self.failed_logs.get(&broker).map_or(&[][..], Vec::as_slice) == failed {
+            return;
+        }
+        self.failed_logs.insert(broker, failed);
+        self.enqueue(now, Work::FailedLogs, out);
     }
 
     /// Leaders have written new ISRs, or who may have lost records has left them: they count, and every broker is told.

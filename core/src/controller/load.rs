@@ -110,6 +110,9 @@ impl Controller {
         if all || matches!(work, Work::IsrChanges) {
             wanted.push(list(znode::ISR_CHANGES, true));
         }
+        if all || matches!(work, Work::LogDirEvents) {
+            wanted.push(list(znode::LOG_DIR_EVENTS, true));
+        }
         if all || matches!(work, Work::Marks) {
             wanted.push(list(znode::DELETE_TOPICS, true));
         }
@@ -161,6 +164,10 @@ impl Controller {
                 for TopicPartition { topic, partition } in reads.isr_changes() {
                     wanted.push(data(znode::state_path(&topic, partition)));
                 }
+            }
+            Work::LogDirEvents => {
+                let events = reads.children(znode::LOG_DIR_EVENTS);
+                wanted.extend(events.map(|name| data(path::join(znode::LOG_DIR_EVENTS, name))));
             }
             Work::ConfigChanges => wanted.extend(reads.config_changes().map(|(_, _, entity)| data(entity.path()))),
             _ => {}
@@ -257,6 +264,20 @@ impl Reads {
     pub fn remove_isr_changes(&self, writes: &mut Writes) {
         for name in self.children(znode::ISR_CHANGES) {
             writes.remove(path::join(znode::ISR_CHANGES, name));
+        }
+    }
+
+    /// The brokers of which logs have failed, as the notifications tell.
+    pub fn log_dir_events(&self) -> BTreeSet<BrokerId> {
+        let notes = self.children(znode::LOG_DIR_EVENTS).map(|name| path::join(znode::LOG_DIR_EVENTS, name));
+        // As with those of ISRs.
+        let told = notes.filter_map(|path| self.data(&path));
+        told.filter_map(|(json, _)| znode::parse_log_dir_event(json).ok()).collect()
+    }
+
+    pub fn remove_log_dir_events(&self, writes: &mut Writes) {
+        for name in self.children(znode::LOG_DIR_EVENTS) {
+            writes.remove(path::join(znode::LOG_DIR_EVENTS, name));
         }
     }
 

@@ -81,6 +81,8 @@ pub struct Controller {
     state: Arc<ClusterState>,
     /// They are about to stop: they live, but lead nothing new.
     shutting_down: VecSet<BrokerId>,
+    /// By broker: of these partitions it has a replica whose log has failed, until it starts anew.
+    failed_logs: VecMap<BrokerId, Vec<TopicPartition>>,
     deletions: VecMap<TopicName, Deletion>,
     /// Moves that were asked for by writing them, and are not complete.
     written_moves: Vec<(TopicPartition, Vec<BrokerId>)>,
@@ -113,6 +115,10 @@ pub enum Work {
     Brokers,
     /// Leaders have changed ISRs.
     IsrChanges,
+    /// Logs of some brokers have failed.
+    LogDirEvents,
+    /// It is known which.
+    FailedLogs,
     /// Settings were changed.
     ConfigChanges,
     /// Topics were marked for deletion.
@@ -161,6 +167,8 @@ pub enum Output {
     },
     /// There is a new state to live by.
     Publish,
+    /// Answered by [`Controller::logs_failed`].
+    AskForFailedLogs(BrokerId),
     Answer {
         origin: Origin,
         answer: Answer,
@@ -213,6 +221,7 @@ impl Controller {
             committed: state.clone(),
             state,
             shutting_down: VecSet::new(),
+            failed_logs: VecMap::new(),
             deletions: VecMap::new(),
             written_moves: Vec::new(),
             config_changes: VecMap::new(),
@@ -265,6 +274,7 @@ impl Controller {
         let work = match path {
             znode::BROKER_IDS => Work::Brokers,
             znode::ISR_CHANGES => Work::IsrChanges,
+            znode::LOG_DIR_EVENTS => Work::LogDirEvents,
             znode::CONFIG_CHANGES => Work::ConfigChanges,
             znode::DELETE_TOPICS => Work::Marks,
             znode::PREFERRED_ELECTION => Work::PreferredElection,
@@ -338,7 +348,7 @@ impl Controller {
         while let Step::Idle = self.step {
             let Some(work) = self.queue.pop_front() else { return };
             match work {
-                Work::Request { .. } | Work::Shutdown { .. } | Work::Rebalance | Work::Deleted => {
+                Work::Request { .. } | Work::Shutdown { .. } | Work::Rebalance | Work::Deleted | Work::FailedLogs => {
                     self.decide_work(now, work, &Reads::default(), out);
                 }
                 work => self.read_on(now, work, Reads::default(), out),
@@ -378,6 +388,16 @@ impl Controller {
             }
             Work::IsrChanges => {
                 self.isrs_changed(reads, &mut writes, out);
+                Ok(())
+            }
+            Work::LogDirEvents => {
+                reads.remove_log_dir_events(&mut writes);
+                out.extend(reads.log_dir_events().into_iter().map(Output::AskForFailedLogs));
+                Ok(())
+            }
+            Work::FailedLogs => {
+                let electorate = self.electorate();
+                self.change(|state| electorate.elect(state));
                 Ok(())
             }
             Work::ConfigChanges => {

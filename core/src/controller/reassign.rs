@@ -155,6 +155,7 @@ impl Controller {
             else {
                 return;
             };
+            let alive = |id: &BrokerId| electorate.is_alive(brokers, (&name, index), id);
             let before = std::mem::replace(partition, after);
             // (3)
             if (&partition.replicas, &partition.adding, &partition.removing)
@@ -168,10 +169,10 @@ impl Controller {
                 partition.recovering = true;
             }
             if !partition.isr.contains(&partition.leader) {
-                let leader = electorate.in_sync(partition, |id| brokers.contains_key(id));
+                let leader = electorate.in_sync(partition, alive);
                 partition.leader = leader.unwrap_or(BrokerId::NONE);
             }
-            complete(partition, brokers, &electorate);
+            complete(partition, alive, &electorate);
         });
         Ok(())
     }
@@ -218,15 +219,16 @@ fn valid(target: &[BrokerId], brokers: &VecMap<BrokerId, Registration>) -> Resul
 /// Every reassignment that can be complete is.
 pub(super) fn complete_reassignments(state: &mut ClusterState, electorate: &Electorate) {
     let brokers = &state.brokers;
-    for partition in state.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
-        complete(partition, brokers, electorate);
+    for (name, topic) in &mut state.topics {
+        for (index, partition) in (0..).zip(&mut topic.partitions) {
+            complete(partition, |id| electorate.is_alive(brokers, (name, index), id), electorate);
+        }
     }
 }
 
 /// (2)
-fn complete(partition: &mut Assignment, brokers: &VecMap<BrokerId, Registration>, electorate: &Electorate) {
+fn complete(partition: &mut Assignment, alive: impl Fn(&BrokerId) -> bool, electorate: &Electorate) {
     let target = partition.target();
-    let alive = |id: &BrokerId| brokers.contains_key(id);
     if !partition.is_moving() || !target.iter().all(|id| partition.isr.contains(id)) {
         return;
     }

@@ -341,18 +341,17 @@ impl Simulation {
             return response;
         }
         let Actor::Broker(host) = &mut self.nodes[node.0 as usize].actor else { return response };
-        let records: Vec<&mut Option<Bytes>> = match &mut *response.body {
-            ResponseKind::Fetch(fetch) => {
-                let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
-                partitions.map(|partition| &mut partition.records).collect()
-            }
-            ResponseKind::ShareFetch(fetch) => {
-                let partitions = fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
-                partitions.map(|partition| &mut partition.records).collect()
-            }
+        let (fetch, share_fetch) = match &mut *response.body {
+            ResponseKind::Fetch(fetch) => (Some(fetch), None),
+            ResponseKind::ShareFetch(fetch) => (None, Some(fetch)),
             _ => return response,
         };
-        for (records, extent) in records.into_iter().zip(response.records.drain(..)) {
+        let fetched = fetch.into_iter().flat_map(|fetch| &mut fetch.responses).flat_map(|topic| &mut topic.partitions);
+        let shared =
+            share_fetch.into_iter().flat_map(|fetch| &mut fetch.responses).flat_map(|topic| &mut topic.partitions);
+        let places =
+            fetched.map(|partition| &mut partition.records).chain(shared.map(|partition| &mut partition.records));
+        for (records, extent) in places.zip(response.records.drain(..)) {
             let bytes = extent.map_or_else(Bytes::new, |extent| host.disk.read(extent));
             host.bytes_out += bytes.len() as u64;
             *records = Some(bytes);

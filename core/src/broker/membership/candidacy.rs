@@ -105,6 +105,7 @@ impl Broker {
             match output {
                 Output::Ask { tag, op } => self.ask_zookeeper(now, op, Purpose::Decide(tag), out),
                 Output::Publish => self.publish(now, out),
+                Output::AskForFailedLogs(broker) => self.ask_for_failed_logs(now, broker, out),
                 Output::Answer { origin, answer } => self.answer(now, origin, answer, out),
                 Output::Note(text) => out.push(Effect::Note { level: Level::Info, text }),
                 Output::Resign => {

@@ -378,4 +378,10 @@ impl Broker {
         let tell = Op::Create { path: znode::isr_change_path(), data, mode: CreateMode::PersistentSequential };
         self.ask_zookeeper(now, Op::Multi(vec![set, tell]), Purpose::Told, out);
     }
+
+    /// Tells the controller that a log of this broker has failed; it asks which.
+    pub fn write_log_dir_event(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let (path, data) = (znode::log_dir_event_path(), Some(znode::log_dir_event(self.id())));
+        self.ask_zookeeper(now, Op::Create { path, data, mode: CreateMode::PersistentSequential }, Purpose::Told, out);
+    }
 }

@@ -74,6 +74,7 @@ struct Hall {
     notes: Vec<String>,
     resigned: bool,
     failed: Option<String>,
+    asked_for_failed: Vec<BrokerId>,
 }
 
 impl Hall {
@@ -93,6 +94,7 @@ impl Hall {
             notes: Vec::new(),
             resigned: false,
             failed: None,
+            asked_for_failed: Vec::new(),
         };
         for path in znode::PERSISTENT {
             hall.put(path, None, CreateMode::Persistent);
@@ -146,6 +148,7 @@ impl Hall {
                         self.follow(out);
                     }
                 }
+                Output::AskForFailedLogs(broker) => self.asked_for_failed.push(broker),
                 Output::Answer { answer, .. } => self.answers.push(answer),
                 Output::Note(text) => self.notes.push(text),
                 Output::Resign => self.resigned = true,
@@ -348,6 +351,36 @@ fn a_broker_that_is_back_before_anyone_saw_it_go_has_died_all_the_same() {
     hall.watched(znode::BROKER_IDS);
     assert_eq!(hall.partition("orders", 0), (3, 1, vec![3]));
     assert_eq!(hall.partition("alone", 0), (2, 2, vec![2]));
+}
+
+#[test]
+fn whose_log_has_failed_leads_no_more_until_it_starts_anew() {
+    let mut hall = Hall::new(3);
+    hall.create("orders", &[&[1, 2], &[2, 1]]);
+    hall.create("alone", &[&[1]]);
+    hall.outside(Op::Create {
+        path: znode::log_dir_event_path(),
+        data: Some(znode::log_dir_event(BrokerId(1))),
+        mode: CreateMode::PersistentSequential,
+    });
+    hall.watched(znode::LOG_DIR_EVENTS);
+    assert_eq!(hall.asked_for_failed, [BrokerId(1)]);
+    assert!(hall.children(znode::LOG_DIR_EVENTS).is_empty());
+    let failed = [("alone", 0), ("orders", 0), ("orders", 1)];
+    let failed = failed.map(|(name, index)| TopicPartition::new(topic(name), index)).to_vec();
+    for _ in 0..2 {
+        let mut out = Vec::new();
+        hall.controller.logs_failed(NOW, BrokerId(1), failed.clone(), &mut out);
+        hall.follow(out);
+        assert_eq!(hall.partition("orders", 0), (2, 1, vec![2]));
+        assert_eq!(hall.partition("orders", 1), (2, 1, vec![2]), "and what it follows it is not in sync with");
+        assert_eq!(hall.partition("alone", 0), (-1, 1, vec![1]), "nobody else has it");
+    }
+    hall.remove("/brokers/ids/1");
+    hall.register(1);
+    hall.watched(znode::BROKER_IDS);
+    assert_eq!(hall.partition("orders", 0), (2, 1, vec![2]));
+    assert_eq!(hall.partition("alone", 0), (1, 2, vec![1]));
 }
 
 #[test]

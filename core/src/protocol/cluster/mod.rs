@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::line;
-use crate::id::{BrokerId, LeaderEpoch};
+use crate::id::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::quota::ClientQuotas;
 use crate::vec_map::VecMap;
 
@@ -33,8 +33,8 @@ pub enum ClusterRequest {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClusterResponse {
-    /// To `Update`.
-    Done,
+    /// To `Update`: which partitions' logs have failed at the receiver.
+    Done { failed: Vec<TopicPartition> },
     /// To `Forward`, in its version.
     Forward { version: i16, body: Box<ResponseKind> },
     /// To `ControlledShutdown`: how many partitions the broker leads that have other replicas.
@@ -189,7 +189,8 @@ impl fmt::Display for ClusterRequest {
 impl fmt::Display for ClusterResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClusterResponse::Done => f.write_str("done"),
+            ClusterResponse::Done { failed } if failed.is_empty() => f.write_str("done"),
+            ClusterResponse::Done { failed } => write!(f, "done: {} logs have failed", failed.len()),
             ClusterResponse::Forward { version, body } => write!(f, "forward {} v{version}", line::variant(body)),
             ClusterResponse::Remaining(partitions) => write!(f, "{partitions} partitions remain"),
             ClusterResponse::NotController => f.write_str("not the controller"),

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{Assignment, BrokerConfigs, ClusterRequest, ClusterResponse, ClusterState, Registration, Topic};
 use crate::controller::topic::validate_name;
-use crate::id::{BrokerId, CallId};
+use crate::id::{BrokerId, CallId, TopicPartition};
 use crate::protocol::line;
 use crate::quota::QuotaEntity;
 use crate::vec_map::VecMap;
@@ -131,7 +131,13 @@ pub fn request(request: &ClusterRequest) -> Result<Bytes, String> {
 pub fn response(response: &ClusterResponse) -> Result<Bytes, String> {
     let mut out = BytesMut::new();
     match response {
-        ClusterResponse::Done => out.put_i8(0),
+        ClusterResponse::Done { failed } => {
+            out.put_i8(0);
+            put_all(&mut out, failed, |out, name| {
+                out.put_string(&name.topic.0);
+                out.put_i32(name.partition);
+            });
+        }
         ClusterResponse::Forward { version, body } => {
             out.put_i8(1);
             put_api(&mut out, body, *version)?;
@@ -209,7 +215,11 @@ fn read_request(mut reader: Reader) -> Result<ClusterRequest, Malformed> {
 
 fn read_response(mut reader: Reader) -> Result<ClusterResponse, Malformed> {
     Ok(match reader.byte()? {
-        0 => ClusterResponse::Done,
+        0 => {
+            let name = |reader: &mut Reader| Ok(TopicName(StrBytes::from_string(text(reader)?)));
+            let failed = reader.vector(|reader| Ok(TopicPartition::new(name(reader)?, reader.int()?)))?;
+            ClusterResponse::Done { failed }
+        }
         1 => {
             let (api, version) = read_api(&mut reader)?;
             let body = ResponseKind::decode(api, &mut reader.rest(), version);
@@ -448,8 +458,10 @@ mod tests {
             ClusterRequest::Update(Arc::new(state())),
             ClusterRequest::ControlledShutdown { broker: BrokerId(3), epoch: -1 },
         ];
+        let failed = |topic, partition| TopicPartition::new(TopicName(StrBytes::from_static_str(topic)), partition);
         let responses = [
-            ClusterResponse::Done,
+            ClusterResponse::Done { failed: vec![] },
+            ClusterResponse::Done { failed: vec![failed("t", 1), failed("é", 0)] },
             ClusterResponse::Forward { version: 0, body: Box::new(answer.into()) },
             ClusterResponse::Remaining(3),
             ClusterResponse::NotController,

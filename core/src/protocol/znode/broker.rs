@@ -58,6 +58,23 @@ pub fn parse_broker(id: BrokerId, data: &[u8]) -> Result<Registration, String> {
     Ok(Registration { id, host, port, rack })
 }
 
+/// Kafka's `LogDirEventNotification`.
+#[derive(Serialize, Deserialize)]
+struct LogDirEvent {
+    version: i32,
+    broker: BrokerId,
+    event: i32,
+}
+
+/// That a log directory of that broker has failed; here, a log.
+pub fn log_dir_event(broker: BrokerId) -> Bytes {
+    json(&LogDirEvent { version: 1, broker, event: 1 })
+}
+
+pub fn parse_log_dir_event(data: &[u8]) -> Result<BrokerId, String> {
+    Ok(parse::<LogDirEvent>(data, "a log directory's event")?.broker)
+}
+
 #[derive(Serialize, Deserialize)]
 struct Controller {
     version: i32,

@@ -41,7 +41,7 @@ pub const PERSISTENT: [&str; 18] = [
     "/admin/delete_topics",
     ISR_CHANGES,
     PRODUCER_IDS,
-    "/log_dir_event_notification",
+    LOG_DIR_EVENTS,
     "/cluster",
 ];
 
@@ -62,6 +62,7 @@ pub const PREFERRED_ELECTION: &str = "/admin/preferred_replica_election";
 /// The old way to ask for a reassignment.
 pub const REASSIGNMENTS: &str = "/admin/reassign_partitions";
 pub const ISR_CHANGES: &str = "/isr_change_notification";
+pub const LOG_DIR_EVENTS: &str = "/log_dir_event_notification";
 pub const PRODUCER_IDS: &str = "/latest_producer_id_block";
 pub const FEATURE: &str = "/feature";
 
@@ -136,6 +137,11 @@ pub fn config_change_path() -> Path {
 /// Of a sequential znode: digits come behind.
 pub fn isr_change_path() -> Path {
     format!("{ISR_CHANGES}/isr_change_").into()
+}
+
+/// Of a sequential znode, too.
+pub fn log_dir_event_path() -> Path {
+    format!("{LOG_DIR_EVENTS}/log_dir_event_").into()
 }
 
 /// A name as a topic's.
@@ -221,6 +227,8 @@ mod tests {
             text(isr_change([&name].into_iter())),
             r#"{"version":1,"partitions":[{"topic":"t","partition":4}]}"#
         );
+        assert_eq!(text(log_dir_event(two)), r#"{"version":1,"broker":2,"event":1}"#);
+        assert_eq!(parse_log_dir_event(&log_dir_event(two)), Ok(two));
         let moved = (name.clone(), vec![two, one]);
         assert_eq!(
             text(reassignments([&moved].into_iter())),

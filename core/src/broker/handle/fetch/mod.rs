@@ -41,7 +41,6 @@ use crate::partition::Partition;
 use crate::protocol::request::follower;
 use crate::record::Compression;
 use crate::time::{Duration, Instant};
-use crate::vec_map::VecMap;
 
 /// From this version on consumers may read from followers.
 const FIRST_FROM_FOLLOWERS: i16 = 11;
@@ -276,17 +275,14 @@ impl Broker {
 
     /// Finds the logs of partitions; those of one topic follow each other, and the topic is looked for once.
     fn find_logs(&self, parts: &mut [Part]) {
-        let mut latest: Option<(&TopicRef, Option<&VecMap<i32, LogId>>)> = None;
-        for Part { key, log, .. } in parts {
-            let key = &*key;
-            let (topic, hosted) = *latest
-                .filter(|(topic, _)| **topic == key.0)
-                .get_or_insert_with(|| (&key.0, self.name_by(&key.0).and_then(|name| self.hosted.get(name))));
-            latest = Some((topic, hosted));
-            *log = match hosted.and_then(|partitions| partitions.get(&key.1)) {
-                Some(&log) => Ok(log),
-                None => self.hosted_by(key),
-            };
+        for of_topic in parts.chunk_by_mut(|one, next| one.key.0 == next.key.0) {
+            let hosted = self.name_by(&of_topic[0].key.0).and_then(|name| self.hosted.get(name));
+            for part in of_topic {
+                part.log = match hosted.and_then(|partitions| partitions.get(&part.key.1)) {
+                    Some(&log) => Ok(log),
+                    None => self.hosted_by(&part.key),
+                };
+            }
         }
     }
 
