@@ -10,6 +10,7 @@ use ottla_core::sim::scenario::parse::MAX_TEXT;
 use serde::Deserialize;
 
 use crate::page;
+use crate::say::{complain, say};
 
 #[derive(Args)]
 pub struct DoArgs {
@@ -45,9 +46,9 @@ pub fn act(args: DoArgs) -> ExitCode {
     };
     for Told { line, column, action, done, error } in told {
         match (action, done, error) {
-            (Some(action), Some(done), _) => println!("{action}: {done}"),
-            (Some(action), _, Some(error)) => eprintln!("{action} is not done: {error}"),
-            (None, _, Some(error)) => eprintln!("line {line}, column {}: {error}", column.unwrap_or(1)),
+            (Some(action), Some(done), _) => say(&format!("{action}: {done}")),
+            (Some(action), _, Some(error)) => complain!("{action} is not done: {error}"),
+            (None, _, Some(error)) => complain!("line {line}, column {}: {error}", column.unwrap_or(1)),
             _ => {}
         }
     }
@@ -59,7 +60,7 @@ pub fn act(args: DoArgs) -> ExitCode {
 }
 
 fn fail(why: &str, code: u8) -> ExitCode {
-    eprintln!("ottla: {why}");
+    complain!("ottla: {why}");
     ExitCode::from(code)
 }
 

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::{Consumer, ConsumerRecord, Exception, partition};
 use crate::lines::{Formatter, config, property, separated};
+use crate::say::complain;
 
 /// How often it looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -88,17 +89,17 @@ pub fn consume(args: ConsumeArgs) -> ExitCode {
     let (mut consumer, formatter) = match open(&args) {
         Ok(opened) => opened,
         Err(error) => {
-            eprintln!("ottla: {error}");
+            complain!("ottla: {error}");
             return ExitCode::from(2);
         }
     };
     let (read, ended) = read(&args, &mut consumer, &formatter, &stop());
     consumer.close();
-    eprintln!("Processed a total of {read} messages");
+    complain!("Processed a total of {read} messages");
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ottla: {error}");
+            complain!("ottla: {error}");
             ExitCode::FAILURE
         }
     }
@@ -187,7 +188,7 @@ fn read(
             printed = match formatter.print(record, &mut line) {
                 Ok(()) => out.write_all(&line),
                 Err(error) if args.skip_message_on_error => {
-                    eprintln!("Error processing message, skipping this message: {error}");
+                    complain!("Error processing message, skipping this message: {error}");
                     continue;
                 }
                 Err(error) => Err(io::Error::other(format!(

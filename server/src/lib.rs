@@ -9,7 +9,7 @@
 //! scenario does here | `live/` what the page sees | `http/` the page, the live view, actions, metrics | `metrics.rs`
 //! counters | `alloc.rs` memory that nobody touches | `run.rs` scenarios, headless, `search.rs` with many seeds | `act.rs`
 //! the same lines, sent to a server | `client/` producers and consumers for programs, `produce.rs` and `consume.rs` for a
-//! terminal, with `lines.rs`
+//! terminal, with `lines.rs` | `say.rs` what all of them say there
 
 mod act;
 pub mod alloc;
@@ -36,6 +36,7 @@ mod page;
 mod peer;
 mod produce;
 mod run;
+mod say;
 mod search;
 mod serve;
 mod sieve;
@@ -49,6 +50,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use say::complain;
 
 /// Kafka that you can open up.
 #[derive(Parser)]
@@ -89,6 +92,8 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // Those go to stderr as well, and panic where it is gone.
+        .log_internal_errors(false)
         .init();
     let result = match cli.command {
         Command::Serve(args) => serve::serve(args),
@@ -102,7 +107,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ottla: {error:#}");
+            complain!("ottla: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -10,6 +10,7 @@ use clap::Args;
 
 use crate::client::{Delivery, Exception, Producer};
 use crate::lines::{Reader, config, property, separated};
+use crate::say::complain;
 
 #[derive(Args)]
 pub struct ProduceArgs {
@@ -39,7 +40,7 @@ pub fn produce(args: ProduceArgs) -> ExitCode {
     let (producer, reader) = match open(&args) {
         Ok(opened) => opened,
         Err(error) => {
-            eprintln!("ottla: {error}");
+            complain!("ottla: {error}");
             return ExitCode::from(2);
         }
     };
@@ -48,11 +49,11 @@ pub fn produce(args: ProduceArgs) -> ExitCode {
     match sent {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failed) => {
-            eprintln!("ottla: {failed} records were not sent");
+            complain!("ottla: {failed} records were not sent");
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("ottla: {error}");
+            complain!("ottla: {error}");
             ExitCode::FAILURE
         }
     }
@@ -76,7 +77,7 @@ fn send(args: &ProduceArgs, producer: &Producer, reader: &Reader, input: &mut im
     let mut under_way: VecDeque<(u64, Delivery)> = VecDeque::new();
     let mut tell = |number: u64, error: &Exception| {
         failed += 1;
-        eprintln!("ottla: line {number} is not sent to topic {}: {error}", args.topic);
+        complain!("ottla: line {number} is not sent to topic {}: {error}", args.topic);
     };
     let mut outcome = Ok(());
     loop {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant as Clock;
 
+use crate::say::{complain, say};
 use clap::Args;
 use ottla_core::rng::Seed;
 use ottla_core::sim::Simulation;
@@ -86,7 +87,7 @@ pub fn run(args: RunArgs) -> ExitCode {
     let mut scenario = match scenario(&args.file) {
         Ok(scenario) => scenario,
         Err(errors) => {
-            eprintln!("{errors}");
+            complain!("{errors}");
             return ExitCode::from(2);
         }
     };
@@ -96,14 +97,14 @@ pub fn run(args: RunArgs) -> ExitCode {
     let report = match play(&args, args.file.display().to_string(), &scenario) {
         Ok(report) => report,
         Err(error) => {
-            eprintln!("ottla: {error}");
+            complain!("ottla: {error}");
             return ExitCode::from(2);
         }
     };
     if args.json {
         match serde_json::to_string_pretty(&report) {
             Ok(json) => say(&json),
-            Err(error) => eprintln!("ottla: {error}"),
+            Err(error) => complain!("ottla: {error}"),
         }
     } else {
         say(&summary(&report));
@@ -228,14 +229,6 @@ fn print_log(simulation: &Simulation, from: u64) -> u64 {
         say(&format!("{} {} {}", line.at, line.node, line.text));
         line.seq + 1
     })
-}
-
-/// To stdout; a reader that went away (`| head`) is no error.
-pub fn say(text: &str) {
-    use std::io::Write;
-    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
-        std::process::exit(0);
-    }
 }
 
 fn summary(report: &Report) -> String {

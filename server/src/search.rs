@@ -21,6 +21,7 @@ use ottla_core::sim::scenario::{Scenario, Swarm, link};
 use ottla_core::sim::search::{Broken, Finding, Shrunk, Verdict, judge, shrink};
 
 use crate::run;
+use crate::say::{complain, say};
 
 /// Seeds that are named beside the first that breaks something.
 const MOST_NAMED: usize = 50;
@@ -63,7 +64,7 @@ pub fn search(args: SearchArgs) -> ExitCode {
     let mut scenario = match run::scenario(&args.file) {
         Ok(scenario) => scenario,
         Err(errors) => {
-            eprintln!("{errors}");
+            complain!("{errors}");
             return ExitCode::from(2);
         }
     };
@@ -73,22 +74,22 @@ pub fn search(args: SearchArgs) -> ExitCode {
     // What a failed assertion says is told with what was found.
     std::panic::set_hook(Box::new(|_| {}));
     if let Err(why) = judge_one(&with_seed(&scenario, args.from)) {
-        eprintln!("ottla: {why}");
+        complain!("ottla: {why}");
         return ExitCode::from(2);
     }
     let began = Clock::now();
     let found = play(&args, &scenario);
-    run::say(&numbers(&found, began.elapsed().as_secs_f64()));
+    say(&numbers(&found, began.elapsed().as_secs_f64()));
     let Some((seed, finding)) = found.broken().next() else { return ExitCode::SUCCESS };
-    run::say(&format!("\nseed {seed} breaks {} at {}: {}", finding.what, finding.at, finding.found));
+    say(&format!("\nseed {seed} breaks {} at {}: {}", finding.what, finding.at, finding.found));
     let others: Vec<String> = found.broken().skip(1).map(|(seed, _)| seed.to_string()).collect();
     if !others.is_empty() {
         let (named, rest) = others.split_at(others.len().min(MOST_NAMED));
         let rest = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-        run::say(&format!("and so do the seeds {}{rest}", named.join(", ")));
+        say(&format!("and so do the seeds {}{rest}", named.join(", ")));
     }
     let shrunk = shrink_on_all_cores(&with_seed(&scenario, seed), finding);
-    run::say(&told(&args, &scenario, seed, &shrunk));
+    say(&told(&args, &scenario, seed, &shrunk));
     ExitCode::from(1)
 }
 

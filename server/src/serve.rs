@@ -7,6 +7,7 @@
 //!    starts. (Kafka's broker refuses such a ZooKeeper too: its new cluster id is not that of `meta.properties`.)
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -97,12 +98,28 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
         None => Some(tempfile::Builder::new().prefix("ottla-").tempdir().context("cannot make a temporary directory")?),
     };
     let data = args.data.clone().or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned())).expect("one of both");
+    refuse_kafkas(&data)?;
     let _lock = DataLock::take(&data)?;
     descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(run(&args, settings, &data));
     runtime.shutdown_background();
     result
+}
+
+/// A log directory of Kafka's own is not taken for an empty one: the brokers' directories are below, and Kafka does not start
+/// any more where there are others than its own.
+fn refuse_kafkas(data: &Path) -> anyhow::Result<()> {
+    let meta = data.join(checkpoint::META);
+    if meta.exists() {
+        bail!(
+            "{} is of a log directory of Kafka's: Ottla keeps each broker's logs in a directory below, such as {}. Give it \
+             a directory of its own",
+            meta.display(),
+            data.join("broker-1").display()
+        );
+    }
+    Ok(())
 }
 
 async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow::Result<()> {
@@ -342,7 +359,11 @@ fn announce(page: SocketAddr, server: &Server, given: Option<&Path>, data: &Path
         None => "data in a temporary directory".into(),
     };
     let zookeeper = server.zookeeper.address;
-    println!("Ottla: page on http://{page}, Kafka on {brokers}, ZooKeeper on {zookeeper}, {kept}");
+    // Who has gone away needs no address.
+    let _ = writeln!(
+        std::io::stdout(),
+        "Ottla: page on http://{page}, Kafka on {brokers}, ZooKeeper on {zookeeper}, {kept}"
+    );
 }
 
 /// Asks every broker that runs to stop, waits, and marks what was synced. A second signal waits for nothing.

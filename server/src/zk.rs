@@ -6,6 +6,7 @@ use ottla_core::view::ZnodeDetail;
 use ottla_core::zookeeper::Stat;
 
 use crate::page;
+use crate::say::say;
 
 #[derive(Args, Clone, Debug)]
 pub struct ZkArgs {
@@ -33,12 +34,12 @@ pub fn zk(args: &ZkArgs) -> anyhow::Result<()> {
     match &args.command {
         Command::Ls { .. } => {
             let names = znode.children.iter().map(|child| child.name.as_str()).collect::<Vec<_>>();
-            println!("[{}]", names.join(", "));
+            say(&format!("[{}]", names.join(", ")));
         }
-        Command::Get { .. } => println!("{}", znode.data.as_deref().unwrap_or("null")),
+        Command::Get { .. } => say(znode.data.as_deref().unwrap_or("null")),
     }
     if args.stat {
-        print!("{}", stat(&znode.stat));
+        say(stat(&znode.stat).trim_end());
     }
     Ok(())
 }

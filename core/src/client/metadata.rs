@@ -34,6 +34,8 @@ pub struct Metadata {
     not_before: Instant,
     /// Asked, not answered.
     asked: bool,
+    /// A topic is wanted since then: the answer will not have it.
+    came_late: bool,
     /// Nobody can be asked before a connection stands.
     waiting: bool,
     /// Attempts in a row that brought nothing new.
@@ -89,6 +91,7 @@ impl Metadata {
             due: Instant::ZERO,
             not_before: Instant::ZERO,
             asked: false,
+            came_late: false,
             waiting: false,
             failures: 0,
             turn: 0,
@@ -117,6 +120,7 @@ impl Metadata {
             None => {
                 self.topics.push(Topic::unknown(name.clone()));
                 self.due = self.due.min(now);
+                self.came_late |= self.asked;
             }
         }
     }
@@ -252,7 +256,11 @@ impl Metadata {
         });
         self.failures = if complete || changed { 0 } else { self.failures + 1 };
         self.not_before = now + settings.retry_backoff.after(self.failures, &mut self.dice);
-        self.due = if complete { now + settings.metadata_max_age } else { self.not_before };
+        self.due = match std::mem::take(&mut self.came_late) {
+            true => now,
+            false if complete => now + settings.metadata_max_age,
+            false => self.not_before,
+        };
     }
 
     /// A leader that an error response named (KIP-951).
@@ -299,7 +307,7 @@ impl Metadata {
 
     /// The request was lost.
     pub fn lost(&mut self, now: Instant, settings: &Settings) {
-        self.asked = false;
+        (self.asked, self.came_late) = (false, false);
         self.turn += 1;
         self.not_before = now + settings.retry_backoff.after(self.failures, &mut self.dice);
         self.failures += 1;
@@ -336,5 +344,41 @@ impl Metadata {
             self.turn += 1;
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
+
+    use super::super::connection::Backoff;
+    use super::*;
+    use crate::rng::Seed;
+    use crate::time::Duration;
+
+    #[test]
+    fn what_is_wanted_while_an_answer_is_on_its_way_is_asked_for_as_soon_as_that_has_come() {
+        let never = Backoff { least: Duration::from_secs(100), most: Duration::from_secs(100) };
+        let settings = Settings {
+            client_id: StrBytes::default(),
+            request_timeout: Duration::from_secs(30),
+            retry_backoff: never,
+            reconnect_backoff: never,
+            setup_timeout: never,
+            metadata_max_age: Duration::from_secs(300),
+            metadata_max_idle: None,
+        };
+        let mut network = Network::<u64>::new(settings.clone(), Seed(1).stream("network"));
+        let mut metadata = Metadata::new(Vec::new(), Vec::new(), true, Seed(1).stream("metadata"));
+        let answer = || MetadataResponse::default().with_brokers(vec![MetadataResponseBroker::default()]);
+        metadata.asked = true;
+        let orders = TopicName(StrBytes::from_static_str("orders"));
+        metadata.want(Instant::from_millis(1), &orders);
+        metadata.update(Instant::from_millis(2), &settings, answer(), &mut network);
+        assert_eq!(metadata.deadline(), Some(Instant::from_millis(2)));
+        metadata.asked = true;
+        metadata.want(Instant::from_millis(3), &orders);
+        metadata.update(Instant::from_millis(4), &settings, answer(), &mut network);
+        assert_eq!(metadata.deadline(), Some(Instant::from_millis(300_004)), "that was asked for");
     }
 }

@@ -1,7 +1,8 @@
 //! The fields of a message as people read them: the real struct, an indented line for each field.
 //!
 //! Every message has a `Debug` form that names all its fields; this takes that text apart and leaves the noise out:
-//! braces, wrappers with one value, tagged fields that nobody sent.
+//! braces, wrappers with one value, tagged fields that nobody sent; and, of the messages that are seen most, what their
+//! version does not carry ([`SPOKEN`]).
 //!
 //! ```text
 //! acks: 1
@@ -13,6 +14,7 @@
 //! ```
 
 use std::fmt::{Debug, Write};
+use std::ops::RangeInclusive;
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 
@@ -21,7 +23,7 @@ use crate::error;
 
 /// A Produce's records stand beside the body, by partition, as far as they are batches.
 pub fn of_request(request: &Request) -> String {
-    let text = print(&request.body);
+    let text = print(&request.body, request.version);
     if !matches!(request.body, RequestKind::Produce(_)) {
         return text;
     }
@@ -39,7 +41,7 @@ pub fn of_request(request: &Request) -> String {
 
 /// A Fetch's records travel beside the body, by partition; where there are none the wire has them empty, not null.
 pub fn of_response(response: &Response) -> String {
-    let text = print(&response.body);
+    let text = print(&*response.body, response.version);
     if !matches!(*response.body, ResponseKind::Fetch(_)) {
         return text;
     }
@@ -59,17 +61,111 @@ pub fn of_response(response: &Response) -> String {
 
 /// What goes to ZooKeeper or comes from it.
 pub fn of_zookeeper(message: &impl Debug) -> String {
-    print(message)
+    print(message, 0)
 }
 
-fn print(message: &dyn Debug) -> String {
+fn print(message: &dyn Debug, version: i16) -> String {
     let text = format!("{message:?}");
-    let mut out = String::with_capacity(text.len());
+    // The name of the innermost struct comes last before the fields.
+    let name = text.split([' ', '{']).next().and_then(|names| names.rsplit('(').next()).unwrap_or("");
+    let spoken = SPOKEN.iter().find(|(message, _)| *message == name).map_or(&[][..], |(_, fields)| fields);
+    let mut printer = Printer { out: String::with_capacity(text.len()), version, spoken };
     match (Parser { rest: &text }).value() {
-        Value::Struct(fields) => print_fields(&fields, 0, &mut out),
-        other => print_value(&other, 0, &mut out),
+        Value::Struct(fields) => printer.fields(&fields, 0),
+        other => printer.value(&other, 0),
     }
-    out
+    printer.out
+}
+
+/// In which versions a field is on the wire, as the message's definition says it; fields that all of its versions have are
+/// left out, and so are those whose name means two things.
+type Spoken = &'static [(&'static str, RangeInclusive<i16>)];
+
+const ANY: i16 = i16::MAX;
+const SPOKEN: &[(&str, Spoken)] = &[
+    ("ProduceRequest", &[("name", 0..=12), ("topic_id", 13..=ANY)]),
+    (
+        "ProduceResponse",
+        &[
+            ("name", 0..=12),
+            ("topic_id", 13..=ANY),
+            ("log_start_offset", 5..=ANY),
+            ("record_errors", 8..=ANY),
+            ("error_message", 8..=ANY),
+            ("current_leader", 10..=ANY),
+            ("node_endpoints", 10..=ANY),
+        ],
+    ),
+    (
+        "FetchRequest",
+        &[
+            ("topic", 0..=12),
+            ("topic_id", 13..=ANY),
+            ("log_start_offset", 5..=ANY),
+            ("session_id", 7..=ANY),
+            ("session_epoch", 7..=ANY),
+            ("forgotten_topics_data", 7..=ANY),
+            ("current_leader_epoch", 9..=ANY),
+            ("rack_id", 11..=ANY),
+            ("cluster_id", 12..=ANY),
+            ("last_fetched_epoch", 12..=ANY),
+            ("replica_state", 15..=ANY),
+            ("replica_directory_id", 17..=ANY),
+            ("high_watermark", 18..=ANY),
+        ],
+    ),
+    (
+        "FetchResponse",
+        &[
+            ("topic", 0..=12),
+            ("topic_id", 13..=ANY),
+            ("log_start_offset", 5..=ANY),
+            ("session_id", 7..=ANY),
+            ("preferred_read_replica", 11..=ANY),
+            ("diverging_epoch", 12..=ANY),
+            ("current_leader", 12..=ANY),
+            ("snapshot_id", 12..=ANY),
+            ("node_endpoints", 16..=ANY),
+        ],
+    ),
+    (
+        "MetadataRequest",
+        &[
+            ("allow_auto_topic_creation", 4..=ANY),
+            ("include_cluster_authorized_operations", 8..=10),
+            ("include_topic_authorized_operations", 8..=ANY),
+            ("topic_id", 10..=ANY),
+        ],
+    ),
+    (
+        "MetadataResponse",
+        &[
+            ("controller_id", 1..=ANY),
+            ("rack", 1..=ANY),
+            ("is_internal", 1..=ANY),
+            ("cluster_id", 2..=ANY),
+            ("throttle_time_ms", 3..=ANY),
+            ("offline_replicas", 5..=ANY),
+            ("leader_epoch", 7..=ANY),
+            ("cluster_authorized_operations", 8..=10),
+            ("topic_authorized_operations", 8..=ANY),
+            ("topic_id", 10..=ANY),
+        ],
+    ),
+    (
+        "ListOffsetsRequest",
+        &[("isolation_level", 2..=ANY), ("current_leader_epoch", 4..=ANY), ("timeout_ms", 10..=ANY)],
+    ),
+    ("ListOffsetsResponse", &[("throttle_time_ms", 2..=ANY), ("leader_epoch", 4..=ANY)]),
+    ("FindCoordinatorRequest", &[("key", 0..=3), ("key_type", 1..=ANY), ("coordinator_keys", 4..=ANY)]),
+    ("JoinGroupRequest", &[("rebalance_timeout_ms", 1..=ANY), ("group_instance_id", 5..=ANY), ("reason", 8..=ANY)]),
+    ("OffsetCommitResponse", &[("throttle_time_ms", 3..=ANY), ("name", 0..=9), ("topic_id", 10..=ANY)]),
+];
+
+struct Printer {
+    out: String,
+    version: i16,
+    spoken: Spoken,
 }
 
 /// What `Debug` can say.
@@ -171,51 +267,62 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn print_fields(fields: &[(&str, Value<'_>)], indent: usize, out: &mut String) {
-    for (name, value) in fields {
-        if *name == "unknown_tagged_fields" && matches!(value, Value::Struct(entries) if entries.is_empty()) {
-            continue;
-        }
-        let _ = write!(out, "{:indent$}{name}:", "");
-        print_value(value, indent, out);
+impl Printer {
+    fn is_on_the_wire(&self, name: &str) -> bool {
+        self.spoken
+            .iter()
+            .find(|(field, _)| *field == name)
+            .is_none_or(|(_, versions)| versions.contains(&self.version))
     }
-}
 
-/// Prints what stands behind `name:`, up to the end of its last line.
-fn print_value(value: &Value<'_>, indent: usize, out: &mut String) {
-    match value {
-        Value::Atom("None") => out.push_str(" null\n"),
-        Value::Atom(text) => {
-            let _ = writeln!(out, " {}", shortened(text));
-        }
-        Value::List(values) if values.is_empty() => out.push_str(" []\n"),
-        Value::Struct(fields) if fields.is_empty() => out.push_str(" {}\n"),
-        Value::Struct(fields) => {
-            out.push('\n');
-            print_fields(fields, indent + 2, out);
-        }
-        Value::List(values) if values.iter().all(|value| matches!(value, Value::Atom(_))) => {
-            out.push_str(" [");
-            for (index, value) in values.iter().enumerate() {
-                let Value::Atom(text) = value else { continue };
-                let _ = write!(out, "{}{text}", if index == 0 { "" } else { ", " });
+    fn fields(&mut self, fields: &[(&str, Value<'_>)], indent: usize) {
+        for (name, value) in fields {
+            let is_noise = *name == "unknown_tagged_fields" && matches!(value, Value::Struct(them) if them.is_empty());
+            if is_noise || !self.is_on_the_wire(name) {
+                continue;
             }
-            out.push_str("]\n");
+            let _ = write!(self.out, "{:indent$}{name}:", "");
+            self.value(value, indent);
         }
-        Value::List(values) => {
-            out.push('\n');
-            for value in values {
-                let start = out.len();
-                match value {
-                    Value::Struct(fields) => print_fields(fields, indent + 4, out),
-                    other => {
-                        let _ = write!(out, "{:1$}", "", indent + 3);
-                        print_value(other, indent + 4, out);
-                    }
+    }
+
+    /// Prints what stands behind `name:`, up to the end of its last line.
+    fn value(&mut self, value: &Value<'_>, indent: usize) {
+        let out = &mut self.out;
+        match value {
+            Value::Atom("None") => out.push_str(" null\n"),
+            Value::Atom(text) => {
+                let _ = writeln!(out, " {}", shortened(text));
+            }
+            Value::List(values) if values.is_empty() => out.push_str(" []\n"),
+            Value::Struct(fields) if fields.is_empty() => out.push_str(" {}\n"),
+            Value::Struct(fields) => {
+                out.push('\n');
+                self.fields(fields, indent + 2);
+            }
+            Value::List(values) if values.iter().all(|value| matches!(value, Value::Atom(_))) => {
+                out.push_str(" [");
+                for (index, value) in values.iter().enumerate() {
+                    let Value::Atom(text) = value else { continue };
+                    let _ = write!(out, "{}{text}", if index == 0 { "" } else { ", " });
                 }
-                // The first field's indentation makes room for the dash.
-                if out.len() >= start + indent + 4 {
-                    out.replace_range(start + indent + 2..start + indent + 3, "-");
+                out.push_str("]\n");
+            }
+            Value::List(values) => {
+                out.push('\n');
+                for value in values {
+                    let start = self.out.len();
+                    match value {
+                        Value::Struct(fields) => self.fields(fields, indent + 4),
+                        other => {
+                            let _ = write!(self.out, "{:1$}", "", indent + 3);
+                            self.value(other, indent + 4);
+                        }
+                    }
+                    // The first field's indentation makes room for the dash.
+                    if self.out.len() >= start + indent + 4 {
+                        self.out.replace_range(start + indent + 2..start + indent + 3, "-");
+                    }
                 }
             }
         }
@@ -262,7 +369,6 @@ acks: -1
 timeout_ms: 0
 topic_data:
   - name: \"or, \\\"ders\\\"\"
-    topic_id: 00000000-0000-0000-0000-000000000000
     partition_data:
       - index: 0
         records: refused, INVALID_RECORD

@@ -4,12 +4,12 @@
 
 use std::collections::VecDeque;
 
-use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
 use ottla_core::id::ConnId;
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
 use ottla_core::time::{Duration, Instant};
-use ottla_core::view::{MessageKind, MessageView, Passed};
+use ottla_core::view::{MessageView, Passed};
 
 use super::Watched;
 use crate::splice::FileSlice;
@@ -54,6 +54,8 @@ pub struct Messages {
     /// The tenth of a second that is being counted, and requests kept in it.
     window: u64,
     admitted: u64,
+    /// A Produce, and a Fetch, of this tenth of a second is in the event log.
+    told: [bool; 2],
 }
 
 impl Messages {
@@ -70,12 +72,19 @@ impl Messages {
         self.ring.get_mut(at)
     }
 
-    /// The message, if the event log should have it too: of the many that only move records, ten a second.
-    pub(super) fn worth_a_line(&self, id: u64) -> Option<&Message> {
-        let moves_records = |message: &&Message| {
-            matches!(message.view.kind, MessageKind::Produce | MessageKind::Fetch | MessageKind::ReplicaFetch)
+    /// A request's line, if the event log should have it too: of the many that only move records, ten of each kind a second,
+    /// and none of those that go on as before.
+    pub(super) fn worth_a_line(&mut self, id: u64) -> Option<String> {
+        let message = self.find(id)?;
+        let Kept::Request(request) = &message.kept else { return None };
+        let line = message.view.line.clone();
+        let told = match &request.body {
+            RequestKind::Produce(_) => &mut self.told[0],
+            RequestKind::Fetch(fetch) if fetch.session_epoch > 0 && fetch.topics.is_empty() => return None,
+            RequestKind::Fetch(_) => &mut self.told[1],
+            _ => return Some(line),
         };
-        self.find(id).filter(|message| self.admitted == 1 || !moves_records(message))
+        (!std::mem::replace(told, true)).then_some(line)
     }
 
     /// Oldest first.
@@ -97,7 +106,7 @@ impl Messages {
     ) -> Option<u64> {
         let window = now.as_millis() / 100;
         if self.window != window {
-            (self.window, self.admitted) = (window, 0);
+            (self.window, self.admitted, self.told) = (window, 0, [false; 2]);
         }
         if self.admitted >= Self::ADMITTED_PER_S / 10 {
             return None;
@@ -140,13 +149,18 @@ impl Messages {
     ) -> Option<u64> {
         let asked = self.find_mut(request)?;
         asked.passed.answered = Some(now);
+        let topic = match &*response.body {
+            // Nothing is on its way.
+            ResponseKind::Fetch(_) if response.records.iter().flatten().all(|extent| extent.len == 0) => None,
+            body => line::response_topic(body, names).map(|name| name.to_string()).or_else(|| asked.view.topic.clone()),
+        };
         let message = Message {
             view: MessageView {
                 id: 0,
                 kind: asked.view.kind,
                 response: true,
                 from: client.broker.to_string(),
-                topic: asked.view.topic.clone(),
+                topic,
                 // A mark that comes back sets out when the one that went has arrived.
                 departed: now.max(asked.view.arrives),
                 arrives: now.max(asked.view.arrives) + SEEN,
@@ -193,12 +207,31 @@ impl Messages {
 
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::messages::MetadataRequest;
+    use kafka_protocol::messages::{FetchRequest, MetadataRequest, ProduceRequest};
     use ottla_core::id::BrokerId;
 
     use super::super::Live;
     use super::*;
     use crate::driver::Clock;
+
+    #[test]
+    fn the_event_log_has_each_kind_of_request_that_says_something() {
+        let live = Live::new(Clock::start());
+        let client = live.opened(BrokerId(1), ConnId(1), "here".to_owned());
+        let mut messages = Messages::default();
+        let mut worth = |now, api, body: RequestKind| {
+            let request = Request::new(api, 3, 0, None, body);
+            let id = messages.keep_request(Instant::from_millis(now), &client, (&request, 10), &Names::new()).unwrap();
+            messages.worth_a_line(id).is_some()
+        };
+        let goes_on = || FetchRequest::default().with_session_epoch(7).into();
+        assert!(worth(0, ApiKey::Metadata, MetadataRequest::default().into()));
+        assert!(!worth(0, ApiKey::Fetch, goes_on()));
+        assert!(worth(0, ApiKey::Fetch, FetchRequest::default().into()));
+        assert!(worth(0, ApiKey::Produce, ProduceRequest::default().into()), "others have come before");
+        assert!(!worth(99, ApiKey::Produce, ProduceRequest::default().into()));
+        assert!(worth(100, ApiKey::Produce, ProduceRequest::default().into()));
+    }
 
     #[test]
     fn what_is_kept_is_bounded_by_the_bytes_of_requests_and_of_answers() {

@@ -22,6 +22,7 @@ use ottla_core::id::{BrokerId, ConnId, Offset};
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::request::follower;
 use ottla_core::protocol::{Request, Response};
+use ottla_core::time::{Duration, Instant};
 use ottla_core::view::{Level, TopicView};
 
 use tokio::sync::Notify;
@@ -39,6 +40,7 @@ pub struct Live {
     arrivals: AtomicU64,
     arrival: Notify,
     clients: Mutex<BTreeMap<ConnId, Arc<Watched>>>,
+    past: Mutex<BTreeMap<Who, Past>>,
     messages: Mutex<Messages>,
     story: Mutex<view::Story>,
     /// Topics by id, as of the last view.
@@ -63,6 +65,36 @@ pub struct Watched {
     said: Mutex<Said>,
 }
 
+/// Connections with the same of these are shown as one client.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Who {
+    pub client_id: String,
+    pub host: String,
+    pub role: Role,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Producer,
+    Consumer,
+    /// It has neither produced nor fetched yet.
+    Unknown,
+}
+
+/// What a client's connections did that are closed: it is the same client that comes back.
+#[derive(Clone)]
+pub struct Past {
+    /// Records that it produced.
+    pub sent: u64,
+    pub said: Said,
+    /// When the last of them was closed.
+    closed: Instant,
+}
+
+/// So long is it waited for a client that has gone.
+const ABSENCE: Duration = Duration::from_secs(60);
+/// Clients that are waited for.
+const MOST_PAST: usize = 1_000;
 /// Positions that are remembered of one client: it may name what there is not.
 const MOST_POSITIONS: usize = 10_000;
 
@@ -78,6 +110,8 @@ pub struct Said {
     pub positions: BTreeMap<(TopicName, i32), Offset>,
     /// By topic id, where a fetch names topics so.
     pub positions_by_id: BTreeMap<(uuid::Uuid, i32), Offset>,
+    /// Offsets that it has gone on by, since it was heard first.
+    pub received: u64,
 }
 
 /// As a request names it.
@@ -103,6 +137,7 @@ impl Live {
             arrivals: AtomicU64::new(0),
             arrival: Notify::new(),
             clients: Mutex::default(),
+            past: Mutex::default(),
             messages: Mutex::default(),
             story: Mutex::default(),
             names: Mutex::default(),
@@ -145,12 +180,44 @@ impl Live {
     pub fn closed(&self, conn: ConnId, broken: bool) {
         let gone = self.clients.lock().expect("not poisoned").remove(&conn);
         if let Some(gone) = gone.filter(|gone| !gone.client_id().is_empty()) {
+            self.remember(&gone);
             match broken {
                 true => self.say(&gone.client_id(), format!("loses its connection with {}", gone.broker), Level::Warn),
                 false => self.say(&gone.client_id(), format!("left {}", gone.broker), Level::Info),
             }
         }
         self.changed();
+    }
+
+    fn remember(&self, gone: &Watched) {
+        let (now, said) = (self.clock.instant(), gone.said());
+        let who = gone.who(&said);
+        if gone.asker().is_some() || who.role == Role::Unknown {
+            return;
+        }
+        let sent = gone.produced.records.load(Ordering::Relaxed);
+        let mut past = self.past.lock().expect("not poisoned");
+        let gone = match past.remove(&who) {
+            Some(before) => Past { sent: before.sent + sent, said: before.said.then(said), closed: now },
+            None => Past { sent, said, closed: now },
+        };
+        past.insert(who, gone);
+        if past.len() > MOST_PAST
+            && let Some(oldest) = past.iter().min_by_key(|(_, past)| past.closed).map(|(who, _)| who.clone())
+        {
+            past.remove(&oldest);
+        }
+    }
+
+    /// What was before the connections of today.
+    pub fn past(&self, today: &[(Arc<Watched>, Said)]) -> BTreeMap<Who, Past> {
+        let now = self.clock.instant();
+        let is_there = |who: &Who| {
+            today.iter().any(|(watched, said)| said.client_id == who.client_id && watched.host() == who.host)
+        };
+        let mut past = self.past.lock().expect("not poisoned");
+        past.retain(|who, past| past.closed + ABSENCE > now || is_there(who));
+        past.clone()
     }
 
     pub fn clients(&self) -> Vec<Arc<Watched>> {
@@ -232,6 +299,20 @@ impl Drop for Watching {
 }
 
 impl Watched {
+    pub fn host(&self) -> &str {
+        self.peer.rsplit_once(':').map_or(&*self.peer, |(host, _)| host)
+    }
+
+    pub fn who(&self, said: &Said) -> Who {
+        let counted = [&self.produced, &self.fetched].map(|counts| counts.requests.load(Ordering::Relaxed));
+        let role = match counted {
+            [0, 0] => Role::Unknown,
+            [0, _] => Role::Consumer,
+            _ => Role::Producer,
+        };
+        Who { client_id: said.client_id.clone(), host: self.host().to_owned(), role }
+    }
+
     pub fn client_id(&self) -> String {
         self.said.lock().expect("not poisoned").client_id.clone()
     }
@@ -286,7 +367,7 @@ impl Watched {
         let names = live.names();
         let mut messages = live.messages();
         let id = messages.keep_request(live.clock.instant(), self, (request, bytes), &names)?;
-        let line = messages.worth_a_line(id).map(|message| message.view.line.clone());
+        let line = messages.worth_a_line(id);
         drop(messages);
         if let Some(line) = line {
             live.say(&self.name(), line, Level::Info);
@@ -323,6 +404,21 @@ impl Watched {
 }
 
 impl Said {
+    /// What was said on one connection, and later on another.
+    fn then(mut self, later: Said) -> Said {
+        self.positions.extend(later.positions);
+        self.positions_by_id.extend(later.positions_by_id);
+        Said {
+            client_id: later.client_id,
+            acks: later.acks.or(self.acks),
+            topic: later.topic.or(self.topic),
+            transactional_id: later.transactional_id.or(self.transactional_id),
+            positions: self.positions,
+            positions_by_id: self.positions_by_id,
+            received: self.received + later.received,
+        }
+    }
+
     fn hear(&mut self, body: &RequestKind) {
         match body {
             RequestKind::Produce(produce) => {
@@ -349,10 +445,10 @@ impl Said {
                 for topic in &fetch.topics {
                     for partition in &topic.partitions {
                         let (index, offset) = (partition.partition, partition.fetch_offset);
-                        match topic.topic_id.is_nil() {
+                        self.received += match topic.topic_id.is_nil() {
                             true => note(&mut self.positions, (own(&topic.topic), index), offset),
                             false => note(&mut self.positions_by_id, (topic.topic_id, index), offset),
-                        }
+                        };
                     }
                 }
             }
@@ -361,10 +457,13 @@ impl Said {
     }
 }
 
-fn note<K: Ord>(positions: &mut BTreeMap<K, Offset>, partition: K, offset: Offset) {
-    if positions.len() < MOST_POSITIONS || positions.contains_key(&partition) {
-        positions.insert(partition, offset);
+/// Gives how far it has gone on.
+fn note<K: Ord>(positions: &mut BTreeMap<K, Offset>, partition: K, offset: Offset) -> u64 {
+    if positions.len() >= MOST_POSITIONS && !positions.contains_key(&partition) {
+        return 0;
     }
+    let before = positions.insert(partition, offset).unwrap_or(offset);
+    offset.saturating_sub(before).max(0) as u64
 }
 
 /// Without the request that it came in.
@@ -405,5 +504,6 @@ mod tests {
         assert_eq!(after(fetch(1, &[(1, 9)], &[0])), [(1, 9)]);
         assert_eq!(after(fetch(-1, &[(2, 3)], &[])), [(1, 9), (2, 3)], "without a session nothing is forgotten");
         assert_eq!(after(fetch(0, &[(3, 1)], &[])), [(3, 1)]);
+        assert_eq!(said.received, 3, "of partition 1 from 6 to 9");
     }
 }

@@ -24,12 +24,14 @@ use ottla_core::zookeeper;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Said, Topic, Watched};
+use super::{Past, Role, Said, Topic, Watched, Who};
 use crate::serve::Server;
 
 const SPACING: Duration = Duration::from_millis(100);
 /// How long a message stays in the views after it has arrived: the page draws a little behind.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long after the last change views are made: the page remembers who talked to whom for five seconds of theirs.
+const SETTLES: Duration = Duration::from_secs(6);
 /// Rates are measured over this long.
 const RATE_WINDOW: Duration = Duration::from_millis(1000);
 
@@ -39,6 +41,7 @@ pub async fn broadcast(server: Arc<Server>, views: watch::Sender<Utf8Bytes>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
     let mut moving = false;
+    let mut changed = Instant::ZERO;
     let mut greeted = 0;
     let mut rates = Rates::default();
     loop {
@@ -53,9 +56,11 @@ pub async fn broadcast(server: Arc<Server>, views: watch::Sender<Utf8Bytes>) {
             continue;
         }
         greeted = arrivals;
-        seen = Some(changes);
+        let is_new = seen.replace(changes) != Some(changes);
         let view = make(&server, &mut rates).await;
-        moving = view.messages.iter().any(|message| message.arrives + LINGER > view.now)
+        changed = if is_new { view.now } else { changed };
+        moving = changed + SETTLES > view.now
+            || view.messages.iter().any(|message| message.arrives + LINGER > view.now)
             || view.producers.iter().any(|producer| producer.rate > 0.0);
         if let Ok(text) = serde_json::to_string(&view) {
             views.send_replace(text.into());
@@ -146,56 +151,52 @@ fn connected(keeper: &zookeeper::Server) -> BTreeSet<BrokerId> {
         .collect()
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Role {
-    Producer,
-    Consumer,
-    /// It has neither produced nor fetched yet.
-    Unknown,
-}
-
 /// Connections that are shown as one client.
+#[derive(Default)]
 struct Connections {
     members: Vec<(Arc<Watched>, Said)>,
+    past: Option<Past>,
 }
 
 /// Producers, consumers, their links, and the messages between them and the brokers.
 fn clients(server: &Server, view: &mut View, passed: Vec<(ConnId, MessageView)>, rates: &mut Rates) {
-    let mut groups: BTreeMap<(String, String, Role), Connections> = BTreeMap::new();
+    let mut groups: BTreeMap<Who, Connections> = BTreeMap::new();
     let mut names: BTreeMap<ConnId, String> = BTreeMap::new();
     let mut links = BTreeSet::new();
     let members: BTreeSet<String> =
         view.groups.iter().flat_map(|group| &group.members).map(|member| member.client_id.clone()).collect();
+    let mut today = Vec::new();
     for watched in server.live.clients() {
-        if let Some(broker) = watched.asker() {
-            names.insert(watched.conn, broker.to_string());
-            continue;
+        match watched.asker() {
+            Some(broker) => drop(names.insert(watched.conn, broker.to_string())),
+            None => today.push((watched.clone(), watched.said())),
         }
-        let said = watched.said();
-        let role =
-            match (watched.produced.requests.load(Ordering::Relaxed), watched.fetched.requests.load(Ordering::Relaxed))
-            {
-                // A member of a group that was given no partition fetches nothing.
-                (0, 0) if members.contains(&said.client_id) => Role::Consumer,
-                (0, 0) => Role::Unknown,
-                (0, _) => Role::Consumer,
-                _ => Role::Producer,
-            };
-        let host = watched.peer.rsplit_once(':').map_or(&*watched.peer, |(host, _)| host).to_owned();
-        let group = groups.entry((said.client_id.clone(), host, role)).or_insert(Connections { members: Vec::new() });
-        group.members.push((watched, said));
     }
-    // A client's first connection only asks for metadata: it belongs to what the others show it to be.
-    let unknown = groups.keys().filter(|key| key.2 == Role::Unknown).cloned().collect::<Vec<_>>();
-    for key in unknown {
-        let known = [Role::Producer, Role::Consumer].map(|role| (key.0.clone(), key.1.clone(), role));
-        if let Some(known) = known.into_iter().find(|known| groups.contains_key(known)) {
-            let group = groups.remove(&key).expect("it was listed");
-            groups.get_mut(&known).expect("it was found").members.extend(group.members);
+    let mut past = server.live.past(&today);
+    for (watched, said) in today {
+        let mut who = watched.who(&said);
+        if who.role == Role::Unknown && members.contains(&who.client_id) {
+            // A member of a group that was given no partition fetches nothing.
+            who.role = Role::Consumer;
         }
+        groups.entry(who).or_default().members.push((watched, said));
+    }
+    // A client's first connection only asks for metadata: it belongs to what the others show it to be, or did before.
+    let unknown = groups.keys().filter(|who| who.role == Role::Unknown).cloned().collect::<Vec<_>>();
+    for who in unknown {
+        let known = [Role::Producer, Role::Consumer].map(|role| Who { role, ..who.clone() });
+        let is_there = |known: &&Who| groups.contains_key(known);
+        let was_there = |known: &&Who| past.contains_key(known);
+        if let Some(known) = known.iter().find(is_there).or_else(|| known.iter().find(was_there)) {
+            let group = groups.remove(&who).expect("it was listed");
+            groups.entry(known.clone()).or_default().members.extend(group.members);
+        }
+    }
+    for (who, group) in &mut groups {
+        group.past = past.remove(who);
     }
     let mut taken = BTreeSet::new();
-    for ((client_id, host, role), group) in groups {
+    for (Who { client_id, host, role }, group) in groups {
         let name = name(&client_id, &host, role, &mut taken);
         for (member, _) in &group.members {
             names.insert(member.conn, name.clone());
@@ -243,9 +244,14 @@ impl Connections {
         self.members.iter().map(|(member, _)| count(member)).sum()
     }
 
+    /// On the connections of today, then on those that were.
+    fn said(&self) -> impl DoubleEndedIterator<Item = &Said> {
+        self.members.iter().map(|(_, said)| said).chain(self.past.iter().map(|past| &past.said))
+    }
+
     fn settings(&self, host: &str) -> String {
         let connections = self.members.len();
-        let acks = self.members.iter().find_map(|(_, said)| said.acks);
+        let acks = self.said().find_map(|said| said.acks);
         let acks = acks.map_or(String::new(), |acks| format!("acks={acks} "));
         format!("{acks}from {host}, {connections} connection{}", if connections == 1 { "" } else { "s" })
     }
@@ -259,27 +265,24 @@ fn producer(
     group: &Connections,
     rates: &mut Rates,
 ) -> ProducerView {
-    let sent = group.sum(|member| member.produced.records.load(Ordering::Relaxed));
+    let before = group.past.as_ref().map_or(0, |past| past.sent);
+    let sent = before + group.sum(|member| member.produced.records.load(Ordering::Relaxed));
     let requests = group.sum(|member| member.produced.requests.load(Ordering::Relaxed));
     let answered = group.sum(|member| member.produced.answered.load(Ordering::Relaxed));
     let names = server.live.names();
-    let topic = group.members.iter().find_map(|(_, said)| match &said.topic {
+    let topic = group.said().find_map(|said| match &said.topic {
         Some(Topic::Named(name)) => Some(name.clone()),
         Some(Topic::Id(id)) => names.get(id).cloned(),
         None => None,
     });
     ProducerView {
         rate: rates.measure(view.now, &name, sent),
-        identity: group
-            .members
-            .iter()
-            .find_map(|(_, said)| said.transactional_id.as_ref())
-            .map(|id| identity(view, id)),
+        identity: group.said().find_map(|said| said.transactional_id.as_ref()).map(|id| identity(view, id)),
         settings: group.settings(host),
         topic: topic.map(|topic| topic.to_string()).unwrap_or_default(),
         sent,
         // Under acks=0 nothing is answered, and nothing is waited for.
-        in_flight: match group.members.iter().find_map(|(_, said)| said.acks) {
+        in_flight: match group.said().find_map(|said| said.acks) {
             Some(0) => 0,
             _ => requests.saturating_sub(answered).min(u64::from(u32::MAX)) as u32,
         },
@@ -310,7 +313,8 @@ fn consumer(
 ) -> ConsumerView {
     let names = server.live.names();
     let mut positions = BTreeMap::new();
-    for (_, said) in &group.members {
+    // What was said last counts.
+    for said in group.said().rev() {
         for ((topic, partition), offset) in &said.positions {
             positions.insert((topic.to_string(), *partition), *offset);
         }
@@ -350,7 +354,7 @@ fn consumer(
         membership: membership.to_owned(),
         settings: group.settings(host),
         lag: positions.iter().map(behind).sum(),
-        received: group.sum(|member| member.fetched.records.load(Ordering::Relaxed)),
+        received: group.said().map(|said| said.received).sum(),
         positions: positions
             .into_iter()
             .map(|((topic, partition), offset)| PositionView { topic, partition, offset })

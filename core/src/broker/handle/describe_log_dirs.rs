@@ -36,7 +36,7 @@ pub(super) fn handle(broker: &mut Broker, asked: Asked, body: DescribeLogDirsReq
 }
 
 fn describe(broker: &Broker, index: i32, log: LogId) -> Option<DescribeLogDirsPartition> {
-    let log = &broker.slot(log)?.log;
+    let log = &broker.slot(log).filter(|partition| partition.offline.is_none())?.log;
     Some(
         DescribeLogDirsPartition::default()
             .with_partition_index(index)

@@ -97,8 +97,9 @@ fn partition(
         .with_leader_epoch(assignment.leader_epoch)
         .with_replica_nodes(wire(&assignment.replicas))
         .with_isr_nodes(wire(&assignment.isr))
-        .with_eligible_leader_replicas(Some(Vec::new()))
-        .with_last_known_elr(Some(Vec::new()))
+        // Not kept (KIP-966), as in Kafka with ZooKeeper: tools print N/A.
+        .with_eligible_leader_replicas(None)
+        .with_last_known_elr(None)
         .with_offline_replicas(offline(broker, name, index, assignment))
 }
 
