@@ -3,6 +3,7 @@
 //! Exit code 0: it read what it was to read, or was told to stop. 1: it could not go on. 2: what was asked for makes no sense.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::{Consumer, ConsumerRecord, Exception, partition};
-use crate::lines::{Formatter, config, property, separated};
+use crate::lines::{Formatter, OF_FORMATTER, config, property, separated, sorted};
 use crate::say::complain;
 
 /// How often it looks whether it is to stop.
@@ -54,6 +55,9 @@ pub struct ConsumeArgs {
     #[arg(long = "property", value_name = "KEY=VALUE", value_parser = property,
           visible_aliases = ["command-property", "consumer-property"])]
     properties: Vec<(String, String)>,
+    /// A file of consumer settings; flags have the last word
+    #[arg(long, value_name = "FILE", visible_alias = "consumer.config")]
+    command_config: Option<PathBuf>,
     /// Print each record's key, this, and its value
     #[arg(long, value_name = "TEXT")]
     key_separator: Option<String>,
@@ -106,9 +110,10 @@ pub fn consume(args: ConsumeArgs) -> ExitCode {
 }
 
 fn open(args: &ConsumeArgs) -> Result<(Consumer, Formatter), String> {
-    let properties = separated(&args.formatter_properties, "print.key", args.key_separator.as_ref());
-    let formatter = Formatter::new(&properties)?;
-    let mut config = config(&args.properties, &args.bootstrap_server, "console-consumer");
+    let [of_lines, settings] = sorted(&args.properties, OF_FORMATTER);
+    let of_lines = [of_lines, args.formatter_properties.clone()].concat();
+    let formatter = Formatter::new(&separated(&of_lines, "print.key", args.key_separator.as_ref()))?;
+    let mut config = config(args.command_config.as_deref(), &settings, &args.bootstrap_server, "console-consumer")?;
     let reset = match args.offset {
         _ if args.from_beginning => Some("earliest"),
         Some(Offset::Earliest) => Some("earliest"),

@@ -1,7 +1,11 @@
 //! Records as lines of text, by the flags and names of Kafka's console tools: what their `LineMessageReader` reads and their
 //! `DefaultMessageFormatter` prints.
 
-use std::io::Write;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::Path;
 
 use ottla_core::client::serdes::{DESERIALIZERS, Serde};
 
@@ -20,16 +24,66 @@ pub fn separated(properties: &[(String, String)], keyed: &str, separator: Option
     properties.iter().cloned().chain(own).collect()
 }
 
-/// A client's settings, as flags name them.
-pub fn config(properties: &[(String, String)], bootstrap_server: &str, client_id: &str) -> Config {
-    let set = |config: Config, (name, value): &(String, String)| config.set(name, value.trim());
-    let config = properties.iter().fold(Config::new(), set);
-    config.set("bootstrap.servers", bootstrap_server).default_to("client.id", client_id)
+/// A client's settings: those of the file, and over them those that flags name.
+///
+/// Errors: in words, naming the file that cannot be read.
+pub fn config(
+    file: Option<&Path>,
+    properties: &[(String, String)],
+    bootstrap_server: &str,
+    client_id: &str,
+) -> Result<Config, String> {
+    let of_file = match file {
+        Some(path) => {
+            let unreadable = |error: &dyn Display| format!("{}: {error}", path.display());
+            let file = File::open(path).map_err(|error| unreadable(&error))?;
+            java_properties::read(BufReader::new(file)).map_err(|error| unreadable(&error))?
+        }
+        None => HashMap::new(),
+    };
+    let set = |config: Config, (name, value): (&String, &String)| config.set(name, value.trim());
+    let config = of_file.iter().fold(Config::new(), set);
+    let config = properties.iter().map(|(name, value)| (name, value)).fold(config, set);
+    Ok(config.set("bootstrap.servers", bootstrap_server).default_to("client.id", client_id))
+}
+
+/// With `--property` Kafka's older tools say how lines are read and printed: what has a name of `lines` is of those, the rest
+/// is the client's.
+pub fn sorted(properties: &[(String, String)], lines: &[&str]) -> [Vec<(String, String)>; 2] {
+    let (of_lines, of_client) = properties.iter().cloned().partition(|(name, _)| lines.contains(&&**name));
+    [of_lines, of_client]
 }
 
 fn flag(name: &str, value: &str) -> Result<bool, String> {
     value.trim().parse().map_err(|_| format!("expected {name} to be true or false, found {value}"))
 }
+
+/// What [`Reader`] knows.
+pub const OF_READER: &[&str] = &[
+    "parse.key",
+    "key.separator",
+    "parse.headers",
+    "headers.delimiter",
+    "headers.separator",
+    "headers.key.separator",
+    "ignore.error",
+    "null.marker",
+];
+/// What [`Formatter`] knows and no consumer does.
+pub const OF_FORMATTER: &[&str] = &[
+    "print.timestamp",
+    "print.partition",
+    "print.offset",
+    "print.delivery",
+    "print.headers",
+    "print.key",
+    "print.value",
+    "key.separator",
+    "line.separator",
+    "headers.separator",
+    "null.literal",
+    "headers.deserializer",
+];
 
 /// How lines become records.
 #[derive(Clone, Debug)]
@@ -374,5 +428,25 @@ mod tests {
         assert_eq!(print("value.deserializer=LongDeserializer").unwrap_err(), said);
         let unsaid = Formatter::new(&properties("value.deserializer=ListDeserializer")).unwrap_err();
         assert!(unsaid.contains("default.list.value.serde.inner"), "{unsaid}");
+    }
+
+    #[test]
+    fn settings_come_from_a_file_and_flags_have_the_last_word() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "# ours\nsecurity.protocol : PLAINTEXT\nacks=all\nclient.id = a\\\n b\n").unwrap();
+        let flags = [("acks".to_owned(), "1".to_owned())];
+        let config = |path: &Path| config(Some(path), &flags, "here:9092", "console-producer");
+        let read = config(file.path()).unwrap();
+        let known = ["security.protocol", "acks", "client.id", "bootstrap.servers"].map(|name| read.get(name).unwrap());
+        assert_eq!(known, ["PLAINTEXT", "1", "ab", "here:9092"]);
+        let missing = config(Path::new("/no/such/file")).unwrap_err();
+        assert!(missing.starts_with("/no/such/file: No such file"), "{missing}");
+    }
+
+    #[test]
+    fn a_property_of_lines_is_told_from_one_of_the_client() {
+        let given =
+            [("print.key", "true"), ("fetch.min.bytes", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(sorted(&given, OF_FORMATTER), given.map(|one| vec![one]));
     }
 }

@@ -4,12 +4,13 @@
 
 use std::collections::VecDeque;
 use std::io::BufRead;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::client::{Delivery, Exception, Producer};
-use crate::lines::{Reader, config, property, separated};
+use crate::lines::{OF_READER, Reader, config, property, separated, sorted};
 use crate::say::complain;
 
 #[derive(Args)]
@@ -24,6 +25,9 @@ pub struct ProduceArgs {
     #[arg(long = "property", value_name = "KEY=VALUE", value_parser = property,
           visible_aliases = ["command-property", "producer-property"])]
     properties: Vec<(String, String)>,
+    /// A file of producer settings; flags have the last word
+    #[arg(long, value_name = "FILE", visible_alias = "producer.config")]
+    command_config: Option<PathBuf>,
     /// Each line is a key, this, and a value
     #[arg(long, value_name = "TEXT")]
     key_separator: Option<String>,
@@ -60,9 +64,10 @@ pub fn produce(args: ProduceArgs) -> ExitCode {
 }
 
 fn open(args: &ProduceArgs) -> Result<(Producer, Reader), String> {
-    let properties = separated(&args.reader_properties, "parse.key", args.key_separator.as_ref());
-    let reader = Reader::new(&args.topic, &properties)?;
-    let config = config(&args.properties, &args.bootstrap_server, "console-producer");
+    let [of_lines, settings] = sorted(&args.properties, OF_READER);
+    let of_lines = [of_lines, args.reader_properties.clone()].concat();
+    let reader = Reader::new(&args.topic, &separated(&of_lines, "parse.key", args.key_separator.as_ref()))?;
+    let config = config(args.command_config.as_deref(), &settings, &args.bootstrap_server, "console-producer")?;
     if config.get("transactional.id").is_some() {
         return Err("lines are sent without a transaction: transactional.id is for programs".to_owned());
     }

@@ -12,7 +12,8 @@
 //! 4. Never more files are open than half of what the system allows the process, readers aside: the rest is for clients.
 //! 5. A small file that could not be saved is saved again with the next, and at the end.
 //! 6. A log whose files fail, as they are written or as they are read, takes nothing more; the core is told once
-//!    ([`Event::Offline`]). Kafka takes all logs of the directory offline with it; here the others go on.
+//!    ([`Event::Offline`]). Kafka takes all logs of the directory offline with it; here the others go on, and
+//!    the controller lets others lead what failed.
 //! 7. A segment that goes is out of the way at once, by its name: the process may die before it is unlinked.
 
 mod aside;
