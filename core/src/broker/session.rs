@@ -119,6 +119,10 @@ struct Session {
 impl Session {
     fn put(&mut self, key: &Key, wanted: Wanted, told: Told) {
         if let Some(cached) = self.places.get(key).and_then(|place| self.order.get_mut(place)) {
+            // What was on its way to a follower while its leader's epoch began it has not taken: it is told once more.
+            if self.privileged && wanted.current_leader_epoch != cached.wanted.current_leader_epoch {
+                cached.told = Told::NOTHING;
+            }
             cached.wanted = wanted;
             return;
         }
@@ -412,6 +416,17 @@ mod tests {
         assert_eq!((sessions.answer(id, 2, told), named), (Ok(()), [true, false, true]));
         let (_, reads) = sessions.open(now, id, 2, true, vec![], &[]).unwrap();
         assert_eq!(reads.iter().map(|read| read.key.1).collect::<Vec<_>>(), [1, 2, 0]);
+    }
+
+    #[test]
+    fn a_follower_that_comes_in_another_epoch_is_told_the_high_watermark_again() {
+        for (privileged, named) in [(true, true), (false, false)] {
+            let mut sessions = sessions(10);
+            let id = begin(&mut sessions, Instant::ZERO, privileged, 1);
+            let later = Read { key: key(0), wanted: Wanted { current_leader_epoch: 2, ..WANTED }, place: 0 };
+            let (_, reads) = sessions.open(Instant::ZERO, id, 1, true, vec![later], &[]).unwrap();
+            assert_eq!(sessions.would_name(id, reads[0].place, &outcome(0, false)), named);
+        }
     }
 
     #[test]
