@@ -81,6 +81,7 @@ fn Clock() -> impl IntoView {
             <div class="mono desk-only">
                 {move || match counts.get() {
                     (event, Some(seed)) => format!("event {} · seed {seed}", number(event as i64)),
+                    (0, None) => String::new(),
                     (event, None) => format!("{} requests answered", number(event as i64)),
                 }}
             </div>

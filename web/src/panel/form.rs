@@ -122,7 +122,7 @@ fn topic_named(field: &str, text: &str) -> Result<String, String> {
     let name = needed(field, text)?;
     topic_name(&name).map_err(|_| {
         format!(
-            "{field}: “{name}” cannot be a topic’s name: up to 249 of the letters a to z and A to Z, digits, ., _ and -"
+            "{field}: “{name}” cannot be a topic’s name: Kafka takes a–z, A–Z, 0–9, ., _ and -, at most 249 of them"
         )
     })?;
     Ok(name)
@@ -138,7 +138,7 @@ fn client_named(field: &str, text: &str) -> Result<String, String> {
     match is_name(&name) {
         true => Ok(name),
         false => Err(format!(
-            "{field}: “{name}” cannot be a name: up to 64 of the letters a to z and A to Z, digits, ., _ and -"
+            "{field}: “{name}” cannot be a name: it may have a–z, A–Z, 0–9, ., _ and -, at most 64 of them"
         )),
     }
 }

@@ -12,8 +12,8 @@ use super::words::{cut, cut_partition, free_name, next_rate, number, rate, short
 
 /// Widths of a letter: of the bold name, of the mono font.
 const LETTER: f64 = 7.6;
-/// The bold name's at most, on average.
-const WIDE_LETTER: f64 = 8.4;
+/// The bold name's where it has many wide ones, as `member-1`.
+const WIDE_LETTER: f64 = 8.9;
 const MONO: f64 = 6.4;
 
 #[component]
@@ -133,7 +133,7 @@ pub fn Consumer(name: String) -> impl IntoView {
     let group_name = move || {
         let lag = lag.with(|lag| lag.as_ref().map_or(0, |lag| lag.chars().count())).max(9) as f64;
         let name = name.with_value(|name| name.chars().count().min(room())) as f64;
-        let room = (width() - 34.0 - WIDE_LETTER * name - MONO * (lag + 1.0)) / MONO;
+        let room = (width() - 32.0 - WIDE_LETTER * name - MONO * (lag + 0.3)) / MONO;
         // A few letters of it say nothing.
         group
             .get()
