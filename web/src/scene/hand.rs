@@ -182,7 +182,7 @@ fn keep_focus(part: web_sys::Element) {
 
 const LEAST_TARGET: f64 = 24.0;
 /// In units of the world: more than that would lie over others.
-const FARTHEST_TARGET: f64 = 44.0;
+const FARTHEST_TARGET: f64 = 52.0;
 
 /// A small button in the world, at least 24 units each way.
 #[component]
