@@ -344,6 +344,48 @@ fn the_same_text_again_has_the_same_line_of_time() {
 }
 
 #[test]
+fn what_went_wrong_is_told_from_its_moment_on_and_not_before() {
+    let browser = at(&format!("{BUSY}@3s expect failed = 7\n"), 4.0);
+    let told = browser.wait("the notice", "return document.querySelector('.breach')?.textContent");
+    let told = told.as_str().unwrap();
+    assert!(told.contains("expect failed = 7 FAILED at 0:03.000") && told.contains("failed is 0"), "{told}");
+    let step = browser.run("return document.querySelector('.moment.failed .found').textContent");
+    assert_eq!(step, json!("FAILED: failed is 0"));
+    let mark = browser.run("return document.querySelector('.scrub .level-bad').title");
+    assert_eq!(mark, json!("3 s · expect failed = 7 FAILED: failed is 0"));
+    browser.click(".transport .to-start");
+    browser.wait("that it is gone", "return !document.querySelector('.breach, .clock .wrong, .moment.failed')");
+    quiet(&browser);
+}
+
+#[test]
+fn enter_does_what_a_form_says_and_escape_lets_it_go() {
+    let (browser, _) = page();
+    run_scenario(&browser, BUSY);
+    wait_view(&browser, "a topic", "view.topics.length > 0");
+    let form = "[...document.querySelectorAll('.hand button')].find(b => b.textContent.startsWith('Send one')).click()";
+    browser.run(form);
+    browser.wait("focus in the first field", "return document.activeElement.name === 'topic'");
+    browser.key("\u{E007}");
+    browser.wait("the record", "return ottla.scenario().includes('send orders value=hello')");
+    browser.wait("no form", "return !document.querySelector('.hand form')");
+    browser.run(form);
+    browser.wait("focus again", "return document.activeElement.name === 'topic'");
+    browser.key("\u{E00C}");
+    browser.wait("no form", "return !document.querySelector('.hand form')");
+    quiet(&browser);
+}
+
+#[test]
+fn an_address_opens_a_scenario_by_its_name() {
+    let browser = Browser::start(1440, 900).expect("chromedriver is installed");
+    browser.open(&format!("{}#keys-and-partitions", host::serve(dist())));
+    browser.wait("the page", "return !!window.ottla && ottla.view().length > 2");
+    assert_eq!(browser.run("return ottla.scenario()"), json!(prepared("keys-and-partitions")));
+    quiet(&browser);
+}
+
+#[test]
 fn a_sheet_takes_the_keyboard_keeps_it_and_gives_it_back() {
     let (browser, _) = page();
     browser.run("document.querySelector('.top .share').focus()");

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use ottla_core::sim::scenario::prepared;
-use ottla_core::view::Target;
+use ottla_core::view::{Level, Target};
 
 use crate::browser;
 use crate::control::gallery::{Empty, Gallery};
@@ -16,7 +16,7 @@ use crate::panel::lesson::title;
 use crate::panel::story::Story;
 use crate::run;
 use crate::scene::Stage;
-use crate::store::{Notice, Session, Sheet, Source};
+use crate::store::{Breach, Notice, Session, Sheet, Source, clock_words};
 
 #[component]
 pub fn App() -> impl IntoView {
@@ -65,21 +65,32 @@ pub fn App() -> impl IntoView {
 /// little motion.
 fn begin(session: Session) {
     let fragment = browser::fragment();
-    if fragment.len() > 1 {
+    let of_server = fragment == live::FRAGMENT;
+    if fragment.len() > 1 && !of_server {
         session.open_link(&fragment);
     } else if let Some(first) = prepared::ALL.first() {
-        session.show(first.text, !browser::is_calm());
+        session.show(first.text, !browser::is_calm() && !of_server);
     }
     spawn_local(async move {
-        if browser::served_by_ottla().await {
+        let served = browser::served_by_ottla().await;
+        if served {
             session.link.set(Some(live::Link::Known));
+        }
+        match (of_server, served) {
+            (true, true) => live::watch(session),
+            (true, false) => {
+                session.say(Level::Warn, "No server stands behind this page: it shows a simulated cluster.".to_string())
+            }
+            (false, _) => {}
         }
     });
     run::start(session);
     keys::listen(session);
     window_event_listener(leptos::ev::hashchange, move |_| {
         let fragment = browser::fragment();
-        if fragment.len() > 1 {
+        if fragment == live::FRAGMENT && session.link.get_untracked().is_some() {
+            live::watch(session);
+        } else if fragment.len() > 1 && fragment != live::FRAGMENT {
             session.open_link(&fragment);
         }
     });
@@ -119,7 +130,32 @@ fn Notices() -> impl IntoView {
             </div>
         }
     };
-    view! { <div class="notices" aria-live="polite">{move || session.notice.get().map(shown)}</div> }
+    view! {
+        <div class="notices" aria-live="polite">
+            <Breached/>
+            {move || session.notice.get().map(shown)}
+        </div>
+    }
+}
+
+/// What went wrong first stands over the stage from its moment on, unless it is put away; beside the clock it still stands.
+#[component]
+fn Breached() -> impl IntoView {
+    let session = Session::get();
+    let away = RwSignal::new(None::<Breach>);
+    let breach = Memo::new(move |_| session.breach().map(|(breach, _)| breach));
+    let shown = move |breach: Breach| {
+        let at = breach.at;
+        let known = breach.clone();
+        view! {
+            <div class="breach notice bad" role="alert">
+                <div><b>{format!("{} at {}", breach.what, clock_words(at))}</b><span>{breach.found}</span></div>
+                <button on:click=move |_| session.show_breach(at)>"Show the event"</button>
+                <button class="plain" title="Put away" on:click=move |_| away.set(Some(known.clone()))>"✕"</button>
+            </div>
+        }
+    };
+    move || breach.get().filter(|breach| away.with(|away| away.as_ref() != Some(breach))).map(shown)
 }
 
 /// On a phone, what pulls the sheets up.

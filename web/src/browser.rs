@@ -24,11 +24,13 @@ pub fn query(key: &str) -> Option<String> {
 
 /// Puts a fragment into the address without a new entry in the history; gives the whole link.
 pub fn set_fragment(fragment: &str) -> String {
-    if let Ok(history) = window().history() {
-        // Refused for pages opened from a file; the link itself is right all the same.
-        let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(fragment));
-    }
     let location = window().location();
+    if let Ok(history) = window().history() {
+        // An empty address would change nothing: the path and the query are the one without a fragment.
+        let place = location.pathname().unwrap_or_default() + &location.search().unwrap_or_default();
+        // Refused for pages opened from a file; the link itself is right all the same.
+        let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&format!("{place}{fragment}")));
+    }
     let whole = location.href().unwrap_or_default();
     let page = whole.split('#').next().unwrap_or_default();
     format!("{page}{fragment}")

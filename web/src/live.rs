@@ -14,8 +14,10 @@ use wasm_bindgen::prelude::*;
 use web_sys::{CloseEvent, MessageEvent, WebSocket};
 
 use crate::browser;
-use crate::store::{Session, Sheet, Source};
+use crate::store::{Session, Sheet, Source, sentence};
 
+/// Of the address that opens with the server on the stage.
+pub const FRAGMENT: &str = "#live";
 /// Views kept for looking back: two minutes at the server's ten a second.
 const KEPT: usize = 1_200;
 /// Wait before the first new attempt to connect, and the longest one.
@@ -77,6 +79,7 @@ pub fn watch(session: Session) {
     session.sheet.set(Sheet::None);
     session.playing.set(true);
     session.live.update_value(|live| *live = Live::default());
+    browser::set_fragment(FRAGMENT);
     connect(session);
 }
 
@@ -88,6 +91,7 @@ pub fn leave(session: Session) {
     session.form.set(None);
     session.detail.set(None);
     session.playing.set(false);
+    browser::set_fragment(&session.home.get_value());
     session.source.set(Source::Simulated);
     session.view.set(Arc::default());
     session.run.update_value(|run| {
@@ -106,11 +110,11 @@ pub fn post(session: Session, line: String) {
         match browser::fetch("POST", "api/actions", Some(&line)).await {
             Ok(answer) => {
                 session.form.set(None);
-                session.say(Level::Good, format!("{line}: {}.", words(&answer, "done").unwrap_or_default()));
+                session.say(Level::Good, sentence(&format!("{line}: {}", words(&answer, "done").unwrap_or_default())));
             }
             Err(why) => {
                 let why = words(&why, "error").unwrap_or(why);
-                session.say(Level::Bad, format!("The server did not do it: {}.", why.trim_end_matches('.')));
+                session.say(Level::Bad, sentence(&format!("The server did not do it: {why}")));
             }
         }
     });

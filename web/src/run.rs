@@ -14,7 +14,7 @@ use ottla_core::view::Target;
 
 use crate::browser;
 use crate::live;
-use crate::store::{Session, Source};
+use crate::store::{SPEEDS, Session, Source, Verdict};
 
 /// What a frame may spend on events, and after which it is told as too slow.
 const BUDGET_MILLIS: f64 = 9.0;
@@ -36,14 +36,16 @@ pub struct Run {
     last_frame: f64,
     last_detail: f64,
     last_marks: f64,
+    /// Something has happened since then.
+    unmarked: bool,
     detail_of: Option<Target>,
     events_per_frame: u64,
     short: i32,
 }
 
 impl Run {
-    pub fn load(&mut self, player: Player) {
-        *self = Run { player: Some(player), stale: true, last_frame: self.last_frame, ..Run::default() };
+    pub fn load(&mut self, player: Option<Player>) {
+        *self = Run { player, stale: true, last_frame: self.last_frame, ..Run::default() };
     }
 
     pub fn player(&self) -> Option<&Player> {
@@ -110,7 +112,7 @@ fn frame(session: Session) {
     }
     let going = session.going.get_untracked();
     let playing = session.playing.get_untracked();
-    let ahead = elapsed.unwrap_or_default() * 10f64.powf(session.speed.get_untracked());
+    let ahead = elapsed.unwrap_or_default() * SPEEDS[session.speed.get_untracked()].0;
 
     let shown = session.run.try_update_value(|run| {
         if let Some(to) = going {
@@ -149,13 +151,15 @@ fn widen(session: Session, now: Instant, room: u64) {
     }
 }
 
-/// Marks and what one holds: rarely enough to cost nothing, at once when something was done.
+/// Marks, what went wrong and what one holds: rarely enough to cost nothing, at once when something was done.
 fn look_closer(session: Session, wall: f64, changed: bool) {
     let held = session.held.get_untracked();
     let found = session.run.try_update_value(|run| {
-        let marks = (changed && wall - run.last_marks >= MARKS_MILLIS).then(|| {
+        run.unmarked |= changed;
+        let marks = (run.unmarked && wall - run.last_marks >= MARKS_MILLIS).then(|| {
             run.last_marks = wall;
-            run.player().map(Player::marks)
+            run.unmarked = false;
+            run.player().map(|player| (player.marks(), Verdict::of(player)))
         });
         let other = run.detail_of != held;
         let detail = (other || (changed && wall - run.last_detail >= DETAIL_MILLIS)).then(|| {
@@ -166,6 +170,10 @@ fn look_closer(session: Session, wall: f64, changed: bool) {
         (marks.flatten(), detail, other)
     });
     let Some((marks, detail, other)) = found else { return };
+    let (marks, verdict) = marks.unzip();
+    if let Some(verdict) = verdict.filter(|verdict| session.verdict.with_untracked(|known| **known != *verdict)) {
+        session.verdict.set(Arc::new(verdict));
+    }
     if let Some(marks) = marks.filter(|marks| session.marks.with_untracked(|known| **known != *marks)) {
         if let Some(last) = marks.iter().map(|mark| mark.at).max() {
             widen(session, last, 10);

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
+use ottla_core::sim::Outcome;
 use ottla_core::sim::history::Player;
+use ottla_core::sim::scenario::prepared::{self, Prepared};
 use ottla_core::sim::scenario::{Action, ParseError, link, parse};
 use ottla_core::time::{Duration, Instant};
 use ottla_core::view::{Detail, Level, Mark, Target, View};
@@ -57,10 +59,59 @@ pub struct Notice {
     pub link: Option<String>,
 }
 
-/// Simulated seconds a second on the wall, as powers of ten: 1/100 to 100.
-pub const SPEED_RANGE: (f64, f64) = (-2.0, 2.0);
+/// What went wrong up to a moment: an invariant was broken, or an expectation failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    pub at: Instant,
+    /// What was broken.
+    pub what: String,
+    pub found: String,
+}
+
+/// What became of a run’s expectations and invariants up to a moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    pub outcomes: Vec<Outcome>,
+    /// The first, and how many there are.
+    pub breach: Option<(Breach, usize)>,
+}
+
+impl Verdict {
+    pub fn of(player: &Player) -> Verdict {
+        let simulation = player.simulation();
+        let outcomes = simulation.outcomes();
+        let broken = simulation.violations().iter().filter(|violation| violation.exempt.is_none());
+        let broken =
+            broken.map(|violation| (violation.at, format!("{} is violated", violation.invariant), &violation.found));
+        let failed = outcomes.iter().filter(|outcome| !outcome.held);
+        let failed =
+            failed.map(|outcome| (outcome.at, format!("expect {} FAILED", outcome.expectation), &outcome.found));
+        // Of one moment, the invariant first: it is why the expectation failed.
+        let all: Vec<_> = broken.chain(failed).collect();
+        let first = all.iter().min_by_key(|(at, ..)| *at);
+        let breach = first.map(|(at, what, found)| Breach { at: *at, what: what.clone(), found: (*found).clone() });
+        Verdict { outcomes: outcomes.to_vec(), breach: breach.map(|breach| (breach, all.len())) }
+    }
+}
+
+/// Simulated seconds a second on the wall, as the page says them.
+pub const SPEEDS: [(f64, &str); 13] = [
+    (0.01, "1/100×"),
+    (0.02, "1/50×"),
+    (0.05, "1/20×"),
+    (0.1, "1/10×"),
+    (0.2, "1/5×"),
+    (0.5, "1/2×"),
+    (1.0, "1×"),
+    (2.0, "2×"),
+    (5.0, "5×"),
+    (10.0, "10×"),
+    (20.0, "20×"),
+    (50.0, "50×"),
+    (100.0, "100×"),
+];
 /// Slow enough to follow a message with the eye.
-const FIRST_SPEED: f64 = -1.0;
+const FIRST_SPEED: usize = 3;
 /// By then a simulated cluster has made its topics, and by the later one its clients have begun.
 const FIRST_SIGHT: (Duration, Duration) = (Duration::from_millis(1_200), Duration::from_millis(3_000));
 /// That long before the first thing that happens one begins to look.
@@ -90,13 +141,14 @@ pub struct Session {
     pub notice: RwSignal<Option<Notice>>,
 
     pub playing: RwSignal<bool>,
-    /// A power of ten.
-    pub speed: RwSignal<f64>,
+    /// Its place among [`SPEEDS`].
+    pub speed: RwSignal<usize>,
     /// The machine cannot run the cluster as fast as it is asked to.
     pub behind: RwSignal<bool>,
     /// On the way to that moment, over more than one frame.
     pub going: RwSignal<Option<Instant>>,
     pub marks: RwSignal<Arc<Vec<Mark>>>,
+    pub verdict: RwSignal<Arc<Verdict>>,
     /// Where the scrubber ends.
     pub horizon: RwSignal<Instant>,
 
@@ -107,6 +159,8 @@ pub struct Session {
 
     /// How it stands with the server; `None` where there is none.
     pub link: RwSignal<Option<Link>>,
+    /// The fragment that brings the simulated run back; a server has one of its own.
+    pub home: StoredValue<String>,
     pub run: StoredValue<Run, LocalStorage>,
     pub live: StoredValue<Live, LocalStorage>,
 }
@@ -137,11 +191,13 @@ impl Session {
             behind: RwSignal::new(false),
             going: RwSignal::new(None),
             marks: RwSignal::default(),
+            verdict: RwSignal::default(),
             horizon: RwSignal::new(Instant::ZERO + LEAST_HORIZON),
             text: RwSignal::default(),
             ran: RwSignal::default(),
             errors: RwSignal::default(),
             link: RwSignal::new(None),
+            home: StoredValue::new(String::new()),
             run: StoredValue::new_local(Run::default()),
             live: StoredValue::new_local(Live::default()),
         }
@@ -160,13 +216,18 @@ impl Session {
                 return false;
             }
         };
-        let player = match Player::new(scenario) {
+        // Words alone are no cluster: there is nothing to run, and the stage says how to begin.
+        let says_nothing = text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'));
+        let player = match (!says_nothing).then(|| Player::new(scenario)).transpose() {
             Ok(player) => player,
             Err(why) => {
-                self.say(Level::Bad, format!("This scenario cannot run: {why}"));
+                self.say(Level::Bad, sentence(&format!("This scenario cannot run: {why}")));
                 return false;
             }
         };
+        if self.source.get_untracked() == Source::Server {
+            live::leave(self);
+        }
         self.errors.set(Vec::new());
         self.text.set(text.to_string());
         self.ran.set(text.to_string());
@@ -176,10 +237,14 @@ impl Session {
         self.going.set(None);
         // Those of the new run, even if they are the same, widen the line anew.
         self.marks.set(Arc::default());
+        self.verdict.set(Arc::default());
         self.horizon.set(Instant::ZERO + LEAST_HORIZON);
+        if player.is_none() {
+            self.view.set(Arc::default());
+        }
+        self.playing.set(play && player.is_some());
         self.run.update_value(|run| run.load(player));
         self.source.set(Source::Simulated);
-        self.playing.set(play);
         true
     }
 
@@ -192,8 +257,20 @@ impl Session {
         opened
     }
 
-    /// What the address says: a shared moment, whole, or the reason why not.
+    /// A reload brings it back. Links that somebody has are not touched by this.
+    pub fn remember(self, fragment: String) {
+        browser::set_fragment(&fragment);
+        self.home.set_value(fragment);
+    }
+
+    /// What the address says: a scenario's name, or a shared moment, whole, or the reason why not.
     pub fn open_link(self, fragment: &str) -> bool {
+        self.home.set_value(fragment.to_string());
+        let named = |one: &&Prepared| fragment.strip_prefix('#') == Some(one.name);
+        if let Some(one) = prepared::ALL.iter().chain(prepared::SEARCHES).find(named) {
+            self.notice.set(None);
+            return self.show(one.text, !browser::is_calm());
+        }
         let opened = link::decode(fragment).and_then(|(text, cursor)| match parse::scenario(&text) {
             Ok(_) if self.open(&text, false) => Ok(cursor),
             Ok(_) => Err("its scenario cannot run".to_string()),
@@ -212,7 +289,7 @@ impl Session {
                 true
             }
             Err(why) => {
-                self.say(Level::Bad, format!("The link was not opened: {why}."));
+                self.say(Level::Bad, sentence(&format!("The link was not opened: {why}")));
                 false
             }
         }
@@ -252,10 +329,26 @@ impl Session {
                         self.form.set(None);
                         self.notice.set(None);
                     }
-                    Err(why) => self.say(Level::Bad, format!("That cannot be done here: {why}.")),
+                    Err(why) => self.say(Level::Bad, sentence(&format!("That cannot be done here: {why}"))),
                 }
             }
         }
+    }
+
+    /// The first thing that went wrong up to this moment of a simulated run, and how many there are.
+    pub fn breach(self) -> Option<(Breach, usize)> {
+        let simulated = self.source.get() == Source::Simulated;
+        self.verdict.with(|verdict| verdict.breach.clone()).filter(|_| simulated)
+    }
+
+    /// To its moment, where its line is the last of the events.
+    pub fn show_breach(self, at: Instant) {
+        self.playing.set(false);
+        self.tab.set(Tab::Events);
+        if browser::is_phone() {
+            self.sheet.set(Sheet::Story);
+        }
+        self.go(at);
     }
 
     /// This moment as a link: into the address, the clipboard, and before the eyes.
@@ -272,6 +365,7 @@ impl Session {
         match fragment {
             Some(fragment) => {
                 let link = browser::set_fragment(&fragment);
+                self.home.set_value(fragment);
                 browser::copy(link, move |link, copied| {
                     let text = match copied {
                         true => {
@@ -302,7 +396,9 @@ impl Session {
 
     pub fn fill_in(self, form: Form) {
         self.form.set(Some(form));
-        self.sheet.set(Sheet::Hand);
+        if browser::is_phone() {
+            self.sheet.set(Sheet::Hand);
+        }
     }
 
     /// A name that no node has yet, here or later in the scenario: `p1`, `p2`, …
@@ -318,19 +414,27 @@ impl Session {
     }
 }
 
-/// `1/10×`, `1×`, `25×`.
-pub fn speed_words(exponent: f64) -> String {
-    let words =
-        |factor: f64| if factor < 9.95 { format!("{factor:.1}").replace(".0", "") } else { format!("{factor:.0}") };
-    if exponent < -0.005 {
-        format!("1/{}×", words(10f64.powf(-exponent)))
-    } else {
-        format!("{}×", words(10f64.powf(exponent)))
-    }
+/// Ends with a full stop, unless it ends already.
+pub fn sentence(text: &str) -> String {
+    let ended = text.ends_with(['.', '?', '!', '…']);
+    format!("{text}{}", if ended { "" } else { "." })
 }
 
 /// `1:02.345`.
 pub fn clock_words(at: Instant) -> String {
     let millis = at.as_millis();
     format!("{}:{:02}.{:03}", millis / 60_000, millis / 1_000 % 60, millis % 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_ends_once() {
+        assert_eq!(
+            ["was it?", "begins with v1.", "it is dead"].map(sentence),
+            ["was it?", "begins with v1.", "it is dead."]
+        );
+    }
 }

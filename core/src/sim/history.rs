@@ -128,16 +128,17 @@ impl Player {
         let mut outcomes = self.simulation.outcomes().iter();
         let mut marks = Vec::new();
         for timed in self.simulation.actions.iter() {
-            let level = match &timed.action {
+            let text = timed.action.to_string();
+            let (text, level) = match &timed.action {
                 Action::Expect(_) => match outcomes.next() {
-                    Some(outcome) if outcome.held => Level::Good,
-                    Some(_) => Level::Bad,
-                    None => Level::Info,
+                    Some(outcome) if outcome.held => (text, Level::Good),
+                    Some(outcome) => (format!("{text} FAILED: {}", outcome.found), Level::Bad),
+                    None => (text, Level::Info),
                 },
-                action => story::level_of(action),
+                action => (text, story::level_of(action)),
             };
             if timed.at > Instant::ZERO {
-                marks.push(Mark { at: timed.at, text: timed.action.to_string(), level });
+                marks.push(Mark { at: timed.at, text, level });
             }
         }
         let broken = self.simulation.violations().iter().filter(|violation| violation.exempt.is_none());

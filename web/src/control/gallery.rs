@@ -1,7 +1,9 @@
 //! The scenarios to begin with: as a sheet, and on a stage that has nothing to show.
 
 use leptos::prelude::*;
+use ottla_core::sim::scenario::link;
 use ottla_core::sim::scenario::prepared::{self, Prepared};
+use ottla_core::time::Instant;
 
 use crate::control::dialog::Dialog;
 use crate::panel::lesson::Story;
@@ -39,9 +41,10 @@ pub fn Empty() -> impl IntoView {
 #[component]
 fn Cards(few: bool) -> impl IntoView {
     let session = Session::get();
-    let open = move |text: &'static str, play: bool| {
+    let open = move |text: &'static str, fragment: String, play: bool| {
         let opened = if play { session.show(text, true) } else { session.open(text, false) };
         if opened {
+            session.remember(fragment);
             session.sheet.set(Sheet::None);
             session.notice.set(None);
             session.tab.set(Tab::Lesson);
@@ -52,14 +55,16 @@ fn Cards(few: bool) -> impl IntoView {
         let first = story.prose.into_iter().next().unwrap_or_default();
         let current = move || session.ran.with(|ran| ran.lines().next() == scenario.text.lines().next());
         view! {
-            <button class="card" class:on=current data-scenario=scenario.name on:click=move |_| open(scenario.text, true)>
+            <button class="card" class:on=current data-scenario=scenario.name
+                on:click=move |_| open(scenario.text, format!("#{}", scenario.name), true)>
                 <b>{story.title}</b><span>{first}</span>
             </button>
         }
     };
     let alike = |one: &Prepared, next: &Prepared| one.group == next.group;
     let blank = view! {
-        <button class="card dashed" data-scenario="blank" on:click=move |_| open(BLANK, false)>
+        <button class="card dashed" data-scenario="blank"
+            on:click=move |_| open(BLANK, link::encode(BLANK, Instant::ZERO), false)>
             <b>"+ A blank cluster"</b><span>"Three brokers. Add topics, producers and consumers yourself."</span>
         </button>
     };

@@ -7,7 +7,7 @@ use web_sys::KeyboardEvent;
 use crate::browser;
 use crate::control::dialog::Dialog;
 use crate::run;
-use crate::store::{SPEED_RANGE, Session, Sheet, Source, Tab};
+use crate::store::{SPEEDS, Session, Sheet, Source, Tab};
 
 /// What each key does, as the sheet tells it.
 const KEYS: [(&[&str], &str); 11] = [
@@ -63,8 +63,8 @@ fn press(session: Session, event: &KeyboardEvent) -> bool {
         "ArrowRight" => run::step(session, true),
         "ArrowLeft" => run::step(session, false),
         "Home" => session.go(Instant::ZERO),
-        "+" | "=" => faster(session, 0.25),
-        "-" | "−" => faster(session, -0.25),
+        "+" | "=" => session.speed.update(|speed| *speed = (*speed + 1).min(SPEEDS.len() - 1)),
+        "-" | "−" => session.speed.update(|speed| *speed = speed.saturating_sub(1)),
         "1" => session.tab.set(Tab::Lesson),
         "2" => session.tab.set(Tab::Scenario),
         "3" => session.tab.set(Tab::Events),
@@ -79,6 +79,10 @@ fn press(session: Session, event: &KeyboardEvent) -> bool {
 
 fn escape(session: Session) {
     if session.sheet.get_untracked() != Sheet::None {
+        // A form is what its sheet shows: both go.
+        if session.sheet.get_untracked() == Sheet::Hand {
+            session.form.set(None);
+        }
         session.sheet.set(Sheet::None);
     } else if session.form.get_untracked().is_some() {
         session.form.set(None);
@@ -87,10 +91,6 @@ fn escape(session: Session) {
     } else {
         session.held.set(None);
     }
-}
-
-fn faster(session: Session, by: f64) {
-    session.speed.update(|speed| *speed = (*speed + by).clamp(SPEED_RANGE.0, SPEED_RANGE.1));
 }
 
 fn jump(session: Session, seconds: f64) {

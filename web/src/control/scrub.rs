@@ -181,9 +181,7 @@ fn moment_words(seconds: f64) -> String {
 /// Marks that stand together on the line.
 struct Placed {
     share: f64,
-    at: Instant,
-    level: Level,
-    text: String,
+    marks: Vec<Mark>,
     labelled: bool,
     /// Pixels that its label has.
     room: f64,
@@ -197,22 +195,14 @@ fn placed(marks: &[Mark], span: Span, width: f64) -> Vec<Placed> {
         let share = span.share(mark.at);
         match placed.last_mut() {
             Some(last) if (share - last.share) * width < MERGE_PX => {
-                last.level = last.level.max_of(mark.level);
-                last.text = format!("{}\n{}", last.text, mark.text);
+                last.marks.push(mark.clone());
             }
-            _ => placed.push(Placed {
-                share,
-                at: mark.at,
-                level: mark.level,
-                text: mark.text.clone(),
-                labelled: false,
-                room: 0.0,
-            }),
+            _ => placed.push(Placed { share, marks: vec![mark.clone()], labelled: false, room: 0.0 }),
         }
     }
     // The loudest get their label first.
     let mut order: Vec<usize> = (0..placed.len()).collect();
-    order.arrange_by_key(|index| std::cmp::Reverse(placed[*index].level.weight()));
+    order.arrange_by_key(|index| std::cmp::Reverse(placed[*index].loudest().level.weight()));
     for index in order {
         let here = placed[index].share;
         let edge = LABEL_PX / 2.0 / width;
@@ -228,9 +218,16 @@ fn placed(marks: &[Mark], span: Span, width: f64) -> Vec<Placed> {
     placed
 }
 
+impl Placed {
+    /// The first of those that say most.
+    fn loudest(&self) -> &Mark {
+        let quiet = |mark: &&Mark| std::cmp::Reverse(mark.level.weight());
+        self.marks.iter().min_by_key(quiet).unwrap_or(&self.marks[0])
+    }
+}
+
 trait Loudness {
     fn weight(self) -> u8;
-    fn max_of(self, other: Self) -> Self;
 }
 
 impl Loudness for Level {
@@ -242,15 +239,12 @@ impl Loudness for Level {
             Level::Bad => 3,
         }
     }
-
-    fn max_of(self, other: Self) -> Self {
-        if other.weight() > self.weight() { other } else { self }
-    }
 }
 
 fn mark(session: Session, placed: Placed) -> impl IntoView {
+    let Mark { at, text: loudest, level } = placed.loudest().clone();
     let left = format!("{:.3}%", 100.0 * placed.share);
-    let (class, shape) = match placed.level {
+    let (class, shape) = match level {
         Level::Info => ("at level-info", view! { <circle r="3.6" fill="currentColor"/> }.into_any()),
         Level::Good => (
             "at level-good",
@@ -261,16 +255,16 @@ fn mark(session: Session, placed: Placed) -> impl IntoView {
             ("at level-bad", view! { <path d="M-4-4l8 8m0-8l-8 8" stroke="currentColor" stroke-width="2"/> }.into_any())
         }
     };
-    let first = placed.text.lines().next().unwrap_or_default().to_string();
-    let more = placed.text.lines().count() - 1;
+    let more = placed.marks.len() - 1;
     let label = placed.labelled.then(|| {
-        let words = if more > 0 { format!("{first} +{more}") } else { first };
+        let words = if more > 0 { format!("{loudest} +{more}") } else { loudest };
         let room = format!("{:.0}px", placed.room);
         view! { <span class="label" style:left=left.clone() style:max-width=room>{words}</span> }
     });
-    let title = format!("{} · {}", moment_words(placed.at.as_secs_f64()), placed.text);
+    let line = |mark: &Mark| format!("{} · {}", moment_words(mark.at.as_secs_f64()), mark.text);
+    let title = placed.marks.iter().map(line).collect::<Vec<_>>().join("\n");
     view! {
-        <button class=class style:left=left.clone() title=title.clone() aria-label=title on:click=move |_| session.go(placed.at)>
+        <button class=class style:left=left.clone() title=title.clone() aria-label=title on:click=move |_| session.go(at)>
             <svg width="1" height="1">{shape}</svg>
         </button>
         {label}

@@ -7,7 +7,7 @@ use crate::control::scrub::Scrub;
 use crate::live::Link;
 use crate::run;
 use crate::scene::words::number;
-use crate::store::{SPEED_RANGE, Session, Source, clock_words, speed_words};
+use crate::store::{Breach, SPEEDS, Session, Source, clock_words};
 
 #[component]
 pub fn Time() -> impl IntoView {
@@ -49,21 +49,18 @@ fn Glyph(path: &'static str) -> impl IntoView {
     view! { <svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true"><path d=path/></svg> }
 }
 
-/// 1/100 to 100 times, on a scale of powers.
 #[component]
 fn Speed() -> impl IntoView {
     let session = Session::get();
-    let words = Memo::new(move |_| speed_words(session.speed.get()));
+    let words = move || SPEEDS[session.speed.get()].1;
     view! {
         <label class="speed" title="Simulated seconds a second (+, −)">
-            <output>{move || words.get()}</output>
-            <input type="range" aria-label="Speed" min=SPEED_RANGE.0 max=SPEED_RANGE.1 step="0.1"
+            <output>{words}</output>
+            <input type="range" aria-label="Speed" aria-valuetext=words min="0" max=SPEEDS.len() - 1 step="1"
                 prop:value=move || session.speed.get().to_string()
                 on:input=move |event| {
-                    if let Ok(exponent) = event_target_value(&event).parse::<f64>() {
-                        // Whole powers are easy to hit.
-                        let whole = exponent.round();
-                        session.speed.set(if (exponent - whole).abs() < 0.08 { whole } else { exponent });
+                    if let Ok(place) = event_target_value(&event).parse::<usize>() {
+                        session.speed.set(place.min(SPEEDS.len() - 1));
                     }
                 }/>
         </label>
@@ -84,12 +81,28 @@ fn Clock() -> impl IntoView {
             <div class="mono desk-only">
                 {move || match counts.get() {
                     (event, Some(seed)) => format!("event {} · seed {seed}", number(event as i64)),
+                    (0, None) => String::new(),
                     (event, None) => format!("{} requests answered", number(event as i64)),
                 }}
             </div>
             <div>{move || state(session)}</div>
+            <Wrong/>
         </div>
     }
+}
+
+/// That something went wrong before this moment; a press goes to the line that tells of it.
+#[component]
+fn Wrong() -> impl IntoView {
+    let session = Session::get();
+    let words = move |(breach, count): (Breach, usize)| {
+        let more = if count > 1 { format!(", and {} more", number(count as i64 - 1)) } else { String::new() };
+        let title = format!("{} at {}: {}", breach.what, clock_words(breach.at), breach.found);
+        view! {
+            <button class="wrong" title=title on:click=move |_| session.show_breach(breach.at)>{breach.what.clone()}{more}</button>
+        }
+    };
+    move || session.breach().map(words)
 }
 
 /// What there is to say about time itself.

@@ -1,11 +1,15 @@
 //! Forms: one chosen record, a producer, a consumer, a topic. Each says the line of scenario text that it is.
 
+use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 use ottla_core::client::SendRecord;
 use ottla_core::client::admin::Errand;
-use ottla_core::sim::scenario::{Action, parse};
+use ottla_core::sim::scenario::{Action, is_name, parse, topic_name};
 use ottla_core::vec_map::VecMap;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlInputElement;
 
+use crate::browser;
 use crate::store::{Form, Session};
 
 #[component]
@@ -18,32 +22,53 @@ pub fn FormView(form: Form) -> impl IntoView {
     }
 }
 
-/// The line that a form amounts to, why it is refused if it is, and the button that does it.
+/// A form: its fields, the line that they amount to, why it is refused if it is, and the button that does it, as Enter in
+/// a field does.
 #[component]
-fn Do(action: Signal<Result<Action, String>>, name: &'static str) -> impl IntoView {
+fn Filled(
+    title: &'static str,
+    action: Signal<Result<Action, String>>,
+    name: &'static str,
+    children: Children,
+) -> impl IntoView {
     let session = Session::get();
+    let own = NodeRef::<leptos::html::Form>::new();
     let checked = Memo::new(move |_| {
         action.get().and_then(|action| {
             let line = action.to_string();
             parse::action(&line).map(|_| line).map_err(|error| error.message)
         })
     });
-    let act = move |_| {
+    let act = move |event: SubmitEvent| {
+        event.prevent_default();
         if let Ok(action) = action.get_untracked()
             && checked.get_untracked().is_ok()
         {
             session.act(action);
         }
     };
+    Effect::new(move |_| {
+        // A phone would put its keyboard over the form at once.
+        let own = own.get().filter(|_| !browser::is_phone());
+        let first = own.and_then(|own| own.query_selector("input, select").ok().flatten());
+        if let Some(first) = first.and_then(|first| first.dyn_into::<HtmlInputElement>().ok()) {
+            let _ = first.focus();
+            first.select();
+        }
+    });
     view! {
-        {move || match checked.get() {
-            Ok(line) => view! { <div class="says">{line}</div> }.into_any(),
-            Err(why) => view! { <div class="refused" role="alert">{why}</div> }.into_any(),
-        }}
-        <div class="actions">
-            <button type="button" class="main do" disabled=move || checked.with(Result::is_err) on:click=act>{name}</button>
-            <button type="button" on:click=move |_| session.form.set(None)>"Cancel"</button>
-        </div>
+        <form node_ref=own on:submit=act>
+            <h2>{title}</h2>
+            {children()}
+            {move || match checked.get() {
+                Ok(line) => view! { <div class="says">{line}</div> }.into_any(),
+                Err(why) => view! { <div class="refused" role="alert">{why}</div> }.into_any(),
+            }}
+            <div class="actions">
+                <button class="main do" disabled=move || checked.with(Result::is_err)>{name}</button>
+                <button type="button" on:click=move |_| session.form.set(None)>"Cancel"</button>
+            </div>
+        </form>
     }
 }
 
@@ -85,16 +110,46 @@ fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, Str
     }
 }
 
-fn needed(name: &str, text: &str) -> Result<String, String> {
+fn needed(field: &str, text: &str) -> Result<String, String> {
     match text.trim() {
-        "" => Err(format!("{name}: give it a name")),
+        "" => Err(format!("{field}: give it a name")),
         text => Ok(text.to_string()),
     }
 }
 
-/// Names with commas between them.
-fn names(name: &str, text: &str) -> Result<Vec<String>, String> {
-    Ok(needed(name, text)?.split(',').map(|each| each.trim().to_owned()).collect())
+/// The name of a topic. What Kafka would refuse is refused here, where it is known which field is wrong.
+fn topic_named(field: &str, text: &str) -> Result<String, String> {
+    let name = needed(field, text)?;
+    topic_name(&name).map_err(|_| {
+        format!(
+            "{field}: “{name}” cannot be a topic’s name: Kafka takes a–z, A–Z, 0–9, ., _ and -, at most 249 of them"
+        )
+    })?;
+    Ok(name)
+}
+
+/// Topics with commas between them.
+fn topics_named(field: &str, text: &str) -> Result<Vec<String>, String> {
+    needed(field, text)?.split(',').map(|each| topic_named(field, each)).collect()
+}
+
+fn client_named(field: &str, text: &str) -> Result<String, String> {
+    let name = needed(field, text)?;
+    match is_name(&name) {
+        true => Ok(name),
+        false => Err(format!(
+            "{field}: “{name}” cannot be a name: it may have a–z, A–Z, 0–9, ., _ and -, at most 64 of them"
+        )),
+    }
+}
+
+/// Records a second.
+fn per_second(field: &str, text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.parse::<f64>() {
+        Ok(rate) if rate >= 0.0 && rate.is_finite() => Ok(format!("{text}/s")),
+        _ => Err(format!("{field}: “{text}” is not a number")),
+    }
 }
 
 #[component]
@@ -110,7 +165,7 @@ fn Send(topic: Option<String>, partition: Option<i32>) -> impl IntoView {
         let text = |text: String| (!text.is_empty()).then(|| text.into_bytes());
         let headers = headers.get().into_iter().map(|(name, value)| (name.get(), text(value.get())));
         let record = SendRecord {
-            topic: needed("topic", &topic.get())?,
+            topic: topic_named("topic", &topic.get())?,
             partition: number("partition", &partition.get())?,
             key: text(key.get()),
             value: text(value.get()),
@@ -144,8 +199,7 @@ fn Send(topic: Option<String>, partition: Option<i32>) -> impl IntoView {
         }
     };
     view! {
-        <form on:submit=|event| event.prevent_default()>
-            <h2>"One record"</h2>
+        <Filled title="One record" action name="Send">
             <div class="pair">
                 <TopicField value=topic/>
                 <Field name="partition" value=partition hint="by the key"/>
@@ -158,8 +212,7 @@ fn Send(topic: Option<String>, partition: Option<i32>) -> impl IntoView {
             </div>
             <Field name="timestamp" value=timestamp hint="ms since 1970; now"/>
             {move || beyond.get().map(|words| view! { <div class="warned" role="status">{words}</div> })}
-            <Do action name="Send"/>
-        </form>
+        </Filled>
     }
 }
 
@@ -173,18 +226,21 @@ fn Producer() -> impl IntoView {
     let linger = RwSignal::new(String::new());
     let keys = RwSignal::new(String::new());
     let action = Signal::derive(move || {
-        let mut settings =
-            VecMap::from([("rate".to_string(), format!("{}/s", rate.get().trim())), ("acks".to_string(), acks.get())]);
+        let rate = per_second("records a second", &rate.get())?;
+        let mut settings = VecMap::from([("rate".to_string(), rate), ("acks".to_string(), acks.get())]);
         for (key, value) in [("linger.ms", linger.get()), ("keys", keys.get())] {
             if !value.trim().is_empty() {
                 settings.insert(key.to_string(), value.trim().to_string());
             }
         }
-        Ok(Action::Producer { name: needed("name", &name.get())?, topics: names("topic", &topic.get())?, settings })
+        Ok(Action::Producer {
+            name: client_named("name", &name.get())?,
+            topics: topics_named("topic", &topic.get())?,
+            settings,
+        })
     });
     view! {
-        <form on:submit=|event| event.prevent_default()>
-            <h2>"A producer"</h2>
+        <Filled title="A producer" action name="Add">
             <div class="pair"><Field name="name" value=name/><TopicField value=topic/></div>
             <div class="pair">
                 <Field name="records a second" value=rate/>
@@ -195,8 +251,7 @@ fn Producer() -> impl IntoView {
                 </label>
             </div>
             <div class="pair"><Field name="linger.ms" value=linger hint="5"/><Field name="keys" value=keys hint="none"/></div>
-            <Do action name="Add"/>
-        </form>
+        </Filled>
     }
 }
 
@@ -209,8 +264,8 @@ fn Consumer() -> impl IntoView {
     let reset = RwSignal::new("earliest".to_string());
     let action = Signal::derive(move || {
         Ok(Action::Consumer {
-            name: needed("name", &name.get())?,
-            topics: names("topics", &topic.get())?,
+            name: client_named("name", &name.get())?,
+            topics: topics_named("topic", &topic.get())?,
             settings: [("auto.offset.reset", reset.get()), ("group.id", group.get().trim().to_string())]
                 .into_iter()
                 .filter(|(_, value)| !value.is_empty())
@@ -219,8 +274,7 @@ fn Consumer() -> impl IntoView {
         })
     });
     view! {
-        <form on:submit=|event| event.prevent_default()>
-            <h2>"A consumer"</h2>
+        <Filled title="A consumer" action name="Add">
             <div class="pair"><Field name="name" value=name/><TopicField value=topic/></div>
             <Field name="group.id" value=group hint="none: it reads every partition"/>
             <label>"auto.offset.reset"
@@ -228,8 +282,7 @@ fn Consumer() -> impl IntoView {
                     <option value="earliest">"earliest"</option><option value="latest">"latest"</option>
                 </select>
             </label>
-            <Do action name="Add"/>
-        </form>
+        </Filled>
     }
 }
 
@@ -251,19 +304,17 @@ fn Topic() -> impl IntoView {
             })
             .collect::<Result<_, String>>()?;
         Ok(Action::Errand(Errand::Create {
-            topic: needed("name", &name.get())?,
+            topic: topic_named("name", &name.get())?,
             partitions: number("partitions", &partitions.get())?.unwrap_or(1),
             replication_factor: number("replication.factor", &factor.get())?.unwrap_or(1),
             configs,
         }))
     });
     view! {
-        <form on:submit=|event| event.prevent_default()>
-            <h2>"A topic"</h2>
+        <Filled title="A topic" action name="Add">
             <Field name="name" value=name/>
             <div class="pair"><Field name="partitions" value=partitions/><Field name="replication.factor" value=factor/></div>
             <Field name="configs" value=config hint="retention.ms=60000 …"/>
-            <Do action name="Add"/>
-        </form>
+        </Filled>
     }
 }

@@ -7,6 +7,7 @@ use crate::panel::batch::{BatchBytes, BatchFields, BatchRecords};
 use crate::panel::form::FormView;
 use crate::panel::message::MessageFields;
 use crate::panel::node::NodeView;
+use crate::panel::tabs;
 use crate::store::{Form, Session, Sheet, Source};
 
 /// The tabs of a thing that has more than one side.
@@ -75,7 +76,8 @@ pub fn Hand() -> impl IntoView {
         sides
             .into_iter()
             .map(|each| view! {
-                <button role="tab" class:on=move || side.get() == Some(each) on:click=move |_| wanted.set(each)>{each.name()}</button>
+                <button role="tab" class:on=move || side.get() == Some(each) tabindex=move || tabs::stop(side.get() == Some(each))
+                    aria-selected=move || (side.get() == Some(each)).to_string() on:click=move |_| wanted.set(each)>{each.name()}</button>
             })
             .collect_view()
             .into_any()
@@ -91,7 +93,7 @@ pub fn Hand() -> impl IntoView {
     };
     view! {
         <aside class="hand" class:up=move || session.sheet.get() == Sheet::Hand aria-label="In hand">
-            <div class="tabs" role="tablist">
+            <div class="tabs" role="tablist" on:keydown=tabs::walk>
                 {tabs}
                 <button class="close" class:phone-only=move || !busy() title="Let go (Esc)" on:click=let_go>"✕"</button>
             </div>

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use ottla_core::arrange::Arrange;
+use ottla_core::sim::Outcome;
 use ottla_core::sim::scenario::{flip, parse};
 use ottla_core::time::Instant;
 
@@ -64,6 +65,19 @@ impl Story {
         story
     }
 
+    /// What was found of each line of each step that expected something else.
+    fn failed(&self, outcomes: &[Outcome]) -> Vec<Vec<Option<String>>> {
+        let mut left: Vec<&Outcome> = outcomes.iter().collect();
+        let mut found = |at: Instant, line: &String| {
+            // Those of one moment come in the order of their lines.
+            let expects = line.split_whitespace().next() == Some("expect");
+            let outcome =
+                left.iter().position(|outcome| expects && outcome.at == at).map(|place| left.remove(place))?;
+            (!outcome.held).then(|| outcome.found.clone())
+        };
+        self.steps.iter().map(|step| step.lines.iter().map(|line| found(step.at, line)).collect()).collect()
+    }
+
     fn open(&mut self, comment: &[String]) {
         let Some((title, rest)) = comment.split_first() else { return };
         self.title = title.trim_end_matches('.').to_string();
@@ -95,6 +109,8 @@ pub fn Lesson() -> impl IntoView {
         let now = session.view.with(|view| view.now);
         story.with(|story| story.steps.iter().take_while(|step| step.at <= now).count())
     });
+    let failed =
+        Memo::new(move |_| story.with(|story| session.verdict.with(|verdict| story.failed(&verdict.outcomes))));
     let names = Memo::new(move |_| {
         session.view.with(|view| {
             let brokers = view.brokers.iter().map(|broker| broker.name.clone());
@@ -119,16 +135,24 @@ pub fn Lesson() -> impl IntoView {
         words.iter().map(paragraph).collect_view()
     };
     let step = move |index: usize, step: Step| {
+        // What was found of each line that failed.
+        let found = Memo::new(move |_| failed.with(|failed| failed.get(index).cloned().unwrap_or_default()));
         let state = move || match index.cmp(&reached.get()) {
+            std::cmp::Ordering::Less if found.with(|found| found.iter().any(Option::is_some)) => "moment failed",
             std::cmp::Ordering::Less => "moment done",
             std::cmp::Ordering::Equal => "moment next",
             std::cmp::Ordering::Greater => "moment",
+        };
+        let line = |(place, line): (usize, &String)| {
+            let failed = move || found.with(|found| found.get(place).cloned().flatten());
+            let words = move |found: String| view! { <span class="found"><b>"FAILED"</b>": "{found}</span> };
+            view! { <code>{colour(line)}</code>{move || failed().map(words)} }
         };
         view! {
             <button class=state title="Go to this moment" on:click=move |_| session.go(step.at)>
                 <span class="when mono">{format!("{} s", step.at.as_secs_f64())}</span>
                 {(!step.words.is_empty()).then(|| prose(&step.words))}
-                {step.lines.iter().map(|line| view! { <code>{colour(line)}</code> }).collect_view()}
+                {step.lines.iter().enumerate().map(line).collect_view()}
             </button>
         }
     };
@@ -168,6 +192,8 @@ fn emphasised(words: &str, names: &[String]) -> impl IntoView + use<> {
 
 #[cfg(test)]
 mod tests {
+    use ottla_core::sim::scenario::Expectation;
+
     use super::*;
 
     #[test]
@@ -181,6 +207,21 @@ mod tests {
             story.steps.iter().map(|step| (step.at.as_millis(), step.words.len(), step.lines.len())).collect();
         assert_eq!(steps, [(500, 0, 1), (5_000, 1, 2)]);
         assert_eq!(title("# A death\n\ncluster brokers=1"), "A death");
+    }
+
+    #[test]
+    fn a_line_that_failed_says_what_was_found_and_others_of_its_moment_do_not() {
+        let story = Story::of(
+            "# A\n\ncluster\n\n@1s expect lag = 0\n@2s kill broker-1\n@2s expect acked > 7\n@2s expect lag = 0\n",
+        );
+        let outcome = |at: u64, held: bool| Outcome {
+            at: Instant::from_millis(at),
+            expectation: Expectation::Settled,
+            held,
+            found: format!("found at {at}"),
+        };
+        let failed = story.failed(&[outcome(1_000, true), outcome(2_000, false), outcome(2_000, true)]);
+        assert_eq!(failed, [vec![None], vec![None, Some("found at 2000".to_string()), None]]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What lies beside the stage. Left, three views of one run: `lesson.rs` its prose, `script.rs` its text, `events.rs` what
-//! happened; `story.rs` holds their tabs. Right, what one holds: `hand.rs`, with `message.rs`, `batch.rs`, `node.rs`,
+//! happened; `story.rs` holds their tabs (`tabs.rs`). Right, what one holds: `hand.rs`, with `message.rs`, `batch.rs`, `node.rs`,
 //! `producer.rs` (`stages.rs`), `group.rs`, `transaction.rs` (both with `steps.rs`), `topic.rs`, `znode.rs` and the `form.rs`s by which one adds to the run.
 
 pub mod batch;
@@ -15,6 +15,7 @@ pub mod script;
 pub mod stages;
 pub mod steps;
 pub mod story;
+pub mod tabs;
 pub mod topic;
 pub mod transaction;
 pub mod znode;

@@ -2,7 +2,8 @@
 
 use leptos::html::Textarea;
 use leptos::prelude::*;
-use ottla_core::sim::scenario::{ParseError, breaks, parse};
+use ottla_core::sim::scenario::{ParseError, breaks, link, parse};
+use ottla_core::time::Instant;
 
 use crate::store::Session;
 
@@ -81,6 +82,7 @@ pub fn Script() -> impl IntoView {
 fn run(session: Session) {
     let text = session.text.get_untracked();
     if session.open(&text, true) {
+        session.remember(link::encode(&text, Instant::ZERO));
         session.notice.set(None);
     }
 }

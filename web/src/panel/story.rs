@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use crate::panel::events::Events;
 use crate::panel::lesson::Lesson;
 use crate::panel::script::Script;
+use crate::panel::tabs;
 use crate::store::{Session, Sheet, Source, Tab};
 
 #[component]
@@ -14,13 +15,13 @@ pub fn Story() -> impl IntoView {
     let shown = Memo::new(move |_| if server.get() { Tab::Events } else { session.tab.get() });
     let tab = move |tab: Tab, name: &'static str| {
         view! {
-            <button role="tab" class:on=move || shown.get() == tab aria-selected=move || (shown.get() == tab).to_string()
+            <button role="tab" class:on=move || shown.get() == tab tabindex=move || tabs::stop(shown.get() == tab) aria-selected=move || (shown.get() == tab).to_string()
                 on:click=move |_| session.tab.set(tab)>{name}</button>
         }
     };
     view! {
         <aside class="story" class:up=move || session.sheet.get() == Sheet::Story aria-label="Story">
-            <div class="tabs" role="tablist">
+            <div class="tabs" role="tablist" on:keydown=tabs::walk>
                 <Show when=move || !server.get()>
                     {tab(Tab::Lesson, "Lesson")}
                     {tab(Tab::Scenario, "Scenario")}

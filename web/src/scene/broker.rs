@@ -11,7 +11,7 @@ use super::layout::{CARD_WIDTH, Density, HEAD_HEIGHT};
 use super::marks::hue;
 use super::shape::rows;
 use super::strip::{Cell, Scale, Strip, replica};
-use super::words::{cut, number};
+use super::words::{cut_partition, number};
 
 /// What a card's head shows.
 #[derive(Clone, PartialEq, Default)]
@@ -254,8 +254,8 @@ const LETTER: f64 = 7.9;
 const MONO: f64 = 6.4;
 
 /// How many characters are left for the note of a row, beside its name.
-fn room(density: Density, name: &str) -> usize {
-    let name = cut(name, density.parts().name).chars().count() as f64;
+fn room(density: Density, topic: &str, partition: i32) -> usize {
+    let name = cut_partition(topic, partition, density.parts().name).chars().count() as f64;
     match density {
         Density::Compact => 0,
         Density::Roomy => ((228.0 - 29.0 - LETTER * name - 8.0) / MONO).max(0.0) as usize,
@@ -310,7 +310,7 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
     let slot = Memo::new(move |_| drawn.with(|drawn| drawn.as_ref().map_or(0, |drawn| drawn.slot)));
     let hue = Memo::new(move |_| drawn.with(|drawn| drawn.as_ref().and_then(|drawn| drawn.hue)));
     let note = Memo::new(move |_| {
-        let room = topic.with_value(|topic| room(density.get(), &format!("{topic}-{partition}")));
+        let room = topic.with_value(|topic| room(density.get(), topic, partition));
         drawn.with(|drawn| drawn.as_ref().map(|drawn| drawn.note(room)).unwrap_or_default())
     });
     let y =
@@ -381,17 +381,14 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
         }
     };
     let name = topic.with_value(|topic| format!("{topic}-{partition}"));
-    let label = {
-        let name = name.clone();
-        move || {
-            let role = match (dead.get(), leader.get(), in_sync.get()) {
-                (true, ..) => "what lies on its disk",
-                (_, true, _) => "leader",
-                (_, _, true) => "follower",
-                _ => "follower out of the ISR",
-            };
-            format!("{name} on broker-{broker}, {role}; arrow keys go from batch to batch")
-        }
+    let label = move || {
+        let role = match (dead.get(), leader.get(), in_sync.get()) {
+            (true, ..) => "what lies on its disk",
+            (_, true, _) => "leader",
+            (_, _, true) => "follower",
+            _ => "follower out of the ISR",
+        };
+        format!("{name} on broker-{broker}, {role}; arrow keys go from batch to batch")
     };
     let parts = move || density.get().parts();
     view! {
@@ -421,7 +418,7 @@ fn Row(broker: i32, topic: String, partition: i32, first: Memo<usize>, density: 
                 r=move || if leader.get() { 5.0 } else { 4.2 }
             ></circle>
             <text class="name" x="29" y=move || parts().baseline>
-                {move || cut(&name, parts().name)}
+                {move || topic.with_value(|topic| cut_partition(topic, partition, parts().name))}
             </text>
             <text class="note mono" x="228" y=move || parts().baseline text-anchor="end">
                 {note}

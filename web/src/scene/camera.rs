@@ -27,6 +27,9 @@ impl Camera {
     const ENOUGH: f64 = 1.15;
     /// Wider than this, a stage shows the whole world at first.
     const WIDE: f64 = 600.0;
+    /// Unless it is lower than this (a phone on its side): then it shows what can be read, from the top.
+    const LOW: f64 = 300.0;
+    const LEGIBLE: f64 = 0.6;
 
     /// Shows all of the world.
     pub fn fit(world: Size, stage: Size) -> Camera {
@@ -41,6 +44,11 @@ impl Camera {
     /// What is shown before a hand has moved anything: all, or on a phone as much as can be read, from `left` on.
     pub fn first(world: Size, left: f64, stage: Size) -> Camera {
         let all = Camera::fit(world, stage);
+        if stage.width >= Self::WIDE && stage.height < Self::LOW && all.scale < Self::LEGIBLE {
+            let scale = Self::LEGIBLE;
+            let x = ((stage.width - world.width * scale) / 2.0).max((Self::EDGE - left) * scale);
+            return Camera { scale, x, y: all.y };
+        }
         let scale = stage.width / Self::COLUMNS;
         if stage.width >= Self::WIDE || all.scale >= scale {
             return all;
@@ -100,6 +108,8 @@ mod tests {
         let phone = Camera::first(world, 30.0, Size { width: 390.0, height: 600.0 });
         assert!(phone.scale > 0.7 && phone.to_screen(point(30.0, 0.0)).x > 0.0);
         assert!(phone.to_screen(point(30.0 + 2.0 * CARD_WIDTH + GAP, 0.0)).x < 390.0, "two cards are whole");
+        let aside = Camera::first(world, 30.0, Size { width: 844.0, height: 206.0 });
+        assert!(aside.scale >= 0.6 && aside.x > 0.0, "a phone on its side too");
         let desk = Size { width: 620.0, height: 700.0 };
         assert_eq!(Camera::first(world, 30.0, desk), Camera::fit(world, desk));
     }

@@ -183,8 +183,10 @@ fn draw_lit(context: &CanvasRenderingContext2d, palette: &Palette, camera: Camer
     if let Some(way) = lit.way {
         context.set_line_width(1.8);
         context.begin_path();
-        for at in way.points().map(|point| camera.to_screen(point)) {
-            context.line_to(at.x, at.y);
+        let start = camera.to_screen(way.start());
+        context.move_to(start.x, start.y);
+        for [a, b, end] in way.curves().iter().map(|curve| curve.map(|point| camera.to_screen(point))) {
+            context.bezier_curve_to(a.x, a.y, b.x, b.y, end.x, end.y);
         }
         context.stroke();
     }

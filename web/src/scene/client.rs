@@ -8,10 +8,12 @@ use super::geometry::Rect;
 use super::hand::{Chip, Hand, On, hue_token, pressed};
 use super::layout::{Layout, POSITION_HEIGHT};
 use super::marks::hue;
-use super::words::{cut, free_name, next_rate, number, rate};
+use super::words::{cut, cut_partition, free_name, next_rate, number, rate, short_rate};
 
 /// Widths of a letter: of the bold name, of the mono font.
 const LETTER: f64 = 7.6;
+/// The bold name's where it has many wide ones, as `member-1`.
+const WIDE_LETTER: f64 = 8.9;
 const MONO: f64 = 6.4;
 
 #[component]
@@ -28,6 +30,9 @@ pub fn Producer(name: String) -> impl IntoView {
         me.and_then(|me| hue(view, &me.topic))
     });
     let per_second = get(|me| format!("{}/s", rate(me.rate)));
+    // Between the buttons, or in the corner that the name leaves.
+    let shown_rate =
+        move || me.with(|me| me.as_ref().map(|me| short_rate(me.rate, if hand.editable.get() { 6 } else { 7 })));
     let settings = get(|me| me.settings.clone());
     let failed = get(|me| if me.failed > 0 { format!("{} failed", number(me.failed as i64)) } else { String::new() });
     let buffers = Memo::new(move |_| me.with(|me| me.as_ref().is_some_and(|me| me.buffer_memory > 0)));
@@ -69,7 +74,7 @@ pub fn Producer(name: String) -> impl IntoView {
                 {shown}
             </text>
             <text class="mono" x=rate_x y="22" text-anchor=anchor>
-                {per_second}
+                {shown_rate}
             </text>
             <text class="mono" x="12" y="38">
                 {settings}
@@ -114,7 +119,6 @@ pub fn Consumer(name: String) -> impl IntoView {
     let width = move || rect.get().width;
     let room = move || ((width() - 36.0 - 11.0 * MONO) / LETTER) as usize;
     let shown = move || name.with_value(|name| cut(name, room()));
-    let group_x = move || 20.0 + LETTER * name.with_value(|name| name.chars().count().min(room())) as f64;
     // What it does about its group, while that is not just to read on.
     let membership = Memo::new(move |_| {
         let busy = |me: &ConsumerView| {
@@ -128,8 +132,13 @@ pub fn Consumer(name: String) -> impl IntoView {
     };
     let group_name = move || {
         let lag = lag.with(|lag| lag.as_ref().map_or(0, |lag| lag.chars().count())).max(9) as f64;
-        let room = (width() - group_x() - 12.0 - MONO * (lag + 1.0)) / MONO;
-        group.get().filter(|_| room > 3.0).map(|group| cut(&group, room as usize))
+        let name = name.with_value(|name| name.chars().count().min(room())) as f64;
+        let room = (width() - 32.0 - WIDE_LETTER * name - MONO * (lag + 0.3)) / MONO;
+        // A few letters of it say nothing.
+        group
+            .get()
+            .filter(|group| group.chars().count() as f64 <= room || room >= 6.0)
+            .map(|group| cut(&group, room as usize))
     };
     let top = |line: usize| 34.0 + POSITION_HEIGHT * line as f64;
     view! {
@@ -142,9 +151,9 @@ pub fn Consumer(name: String) -> impl IntoView {
         >
             <text class="name" x="12" y="22">
                 {shown}
-            </text>
-            <text class="mono" x=group_x y="22">
-                {group_name}
+                <tspan class="mono" dx="8">
+                    {group_name}
+                </tspan>
             </text>
             <text class="mono" x=move || width() - 12.0 y="22" text-anchor="end">
                 {lag}
@@ -173,18 +182,20 @@ fn Position(me: Signal<Option<ConsumerView>>, line: usize, y: f64, width: Signal
         me.with(|me| {
             let position = me.as_ref()?.positions.get(line)?;
             let hue = hand.view.with_untracked(|view| hue(view, &position.topic));
-            Some((format!("{}-{}", position.topic, position.partition), number(position.offset), hue))
+            Some((position.topic.clone(), position.partition, number(position.offset), hue))
         })
     });
     let partition = move || {
         here.with(|here| {
-            here.as_ref().map(|here| cut(&here.0, ((width.get() - 40.0) / MONO) as usize - here.1.len().min(8)))
+            here.as_ref().map(|(topic, partition, offset, _)| {
+                cut_partition(topic, *partition, ((width.get() - 40.0) / MONO) as usize - offset.len().min(8))
+            })
         })
     };
     view! {
         <g
             transform=format!("translate(0 {y})")
-            style=move || hue_token(here.with(|here| here.as_ref().and_then(|here| here.2)))
+            style=move || hue_token(here.with(|here| here.as_ref().and_then(|here| here.3)))
         >
             <rect class="trough" x="10" width=move || width.get() - 20.0 height="20" rx="5"></rect>
             <rect class="swatch" x="10" width="3" height="20" rx="1.5"></rect>
@@ -192,7 +203,7 @@ fn Position(me: Signal<Option<ConsumerView>>, line: usize, y: f64, width: Signal
                 {partition}
             </text>
             <text class="mono" x=move || width.get() - 18.0 y="14" text-anchor="end">
-                {move || here.with(|here| here.as_ref().map(|here| here.1.clone()))}
+                {move || here.with(|here| here.as_ref().map(|here| here.2.clone()))}
             </text>
         </g>
     }
@@ -261,6 +272,7 @@ pub fn Frame(
                         x=Signal::derive(move || rect.get().width - 14.0)
                         y=-12.0
                         width=24.0
+                        grows_up=true
                         label="×"
                         says=says
                         on_press=Callback::new(move |()| hand.act(format!("stop {}", name.get_value())))

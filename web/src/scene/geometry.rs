@@ -119,6 +119,16 @@ impl Path {
         if after > before { here.toward(there, (goal - before) / (after - before)) } else { here }
     }
 
+    pub fn start(&self) -> Point {
+        self.start
+    }
+
+    /// Two control points and an end each.
+    pub fn curves(&self) -> &[[Point; 3]] {
+        &self.curves
+    }
+
+    #[cfg(test)]
     pub fn points(&self) -> impl Iterator<Item = Point> {
         self.samples.iter().map(|(point, _)| *point)
     }

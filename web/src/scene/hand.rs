@@ -17,6 +17,8 @@ use super::words;
 pub struct Hand {
     pub view: Signal<Arc<View>>,
     pub layout: Memo<Arc<Layout>>,
+    /// The camera's.
+    pub scale: Memo<f64>,
     pub selected: RwSignal<Option<Target>>,
     pub rests: RwSignal<Option<Rest>>,
     pub on_act: Callback<String>,
@@ -71,6 +73,8 @@ pub struct Rest {
 pub enum On {
     Target(Target),
     Words(String),
+    /// Words that may become others while the hand rests there.
+    Says(Signal<String>),
 }
 
 impl Hand {
@@ -107,6 +111,7 @@ impl Hand {
             let line = match &rest.on {
                 On::Target(target) => self.view.with(|view| words::line(view, target))?,
                 On::Words(words) => words.clone(),
+                On::Says(words) => words.try_get()?,
             };
             Some((line, rest.at))
         })
@@ -175,6 +180,10 @@ fn keep_focus(part: web_sys::Element) {
     set_timeout(look, std::time::Duration::from_millis(150));
 }
 
+const LEAST_TARGET: f64 = 24.0;
+/// In units of the world: more than that would lie over others.
+const FARTHEST_TARGET: f64 = 52.0;
+
 /// A small button in the world, at least 24 units each way.
 #[component]
 pub fn Chip(
@@ -186,6 +195,9 @@ pub fn Chip(
     #[prop(into)]
     says: Signal<String>,
     on_press: Callback<()>,
+    /// To which side there is room for a finger.
+    #[prop(optional)]
+    grows_up: bool,
     /// Whether Tab comes by.
     #[prop(default = Signal::stored(true))]
     tab: Signal<bool>,
@@ -195,7 +207,14 @@ pub fn Chip(
         event.stop_propagation();
         on_press.run(());
     };
-    let words = move || On::Words(says.get_untracked());
+    let words = move || On::Says(says);
+    // What a finger hits: 24 pixels at least, however far away the world is.
+    let reach = move || (LEAST_TARGET / hand.scale.get()).clamp(LEAST_TARGET, FARTHEST_TARGET);
+    let hit = move || {
+        let (height, width_of) = (reach(), reach().max(width));
+        let (x, y) = ((width - width_of) / 2.0, if grows_up { LEAST_TARGET - height } else { 0.0 });
+        format!("M{x:.1} {y:.1}h{width_of:.1}v{height:.1}h{:.1}z", -width_of)
+    };
     let chip = NodeRef::<leptos::svg::G>::new();
     let by_key = move || {
         let part = chip.get_untracked().and_then(|chip| chip.closest(".broker, .client, .link").ok().flatten());
@@ -219,7 +238,8 @@ pub fn Chip(
             on:focus=hand.focus(words)
             on:blur=hand.blur()
         >
-            <rect width=width height="24" rx="6"></rect>
+            <path class="hit" d=hit></path>
+            <rect width=width height=LEAST_TARGET rx="6"></rect>
             <text x=width / 2.0 y="16" text-anchor="middle">
                 {label}
             </text>

@@ -96,10 +96,12 @@ pub fn Stage(
     });
     let world = Memo::new(move |_| Arc::new(shape.with(|shape| layout(shape, motion.size.get()))));
     let watchers = Watchers::new(view, world);
-    let hand = Hand { view, layout: world, selected, rests: RwSignal::new(None), on_act, editable, stage, watchers };
+    let view_port = motion.view_port(world);
+    let scale = Memo::new(move |_| view_port.with(|camera| camera.scale));
+    let hand =
+        Hand { view, layout: world, scale, selected, rests: RwSignal::new(None), on_act, editable, stage, watchers };
     provide_context(hand);
 
-    let view_port = motion.view_port(world);
     let marks = StoredValue::new(Vec::<Mark>::new());
     // The message that the keyboard stands on, and the one under the pointer.
     let walked = RwSignal::new(None::<u64>);
@@ -375,7 +377,7 @@ impl Rest {
     fn target(&self) -> Option<Target> {
         match &self.on {
             On::Target(target) => Some(target.clone()),
-            On::Words(_) => None,
+            On::Words(_) | On::Says(_) => None,
         }
     }
 }

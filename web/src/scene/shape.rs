@@ -6,6 +6,9 @@ use ottla_core::vec_map::VecMap;
 use ottla_core::vec_set::VecSet;
 use ottla_core::view::{BrokerView, ReplicaView, View};
 
+use super::layout::Density;
+use super::words::is_live;
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shape {
     pub brokers: Vec<BrokerShape>,
@@ -71,14 +74,18 @@ impl Shape {
 }
 
 /// The replicas that a broker's card shows, in their order: those of users' topics, then those of the coordinators' own
-/// in which something is. There are fifty of each, and most stay empty.
+/// in which something is. There are fifty of each, and most stay empty. Where some fold away, the empty ones do.
 pub fn rows(broker: &BrokerView) -> impl Iterator<Item = &ReplicaView> {
     let is_internal = |replica: &&ReplicaView| replica.topic.starts_with("__");
-    let users = broker.replicas.iter().filter(move |replica| !is_internal(replica));
-    users.chain(broker.replicas.iter().filter(move |replica| is_internal(replica) && replica.end > 0))
+    let users = move || broker.replicas.iter().filter(move |replica| !is_internal(replica));
+    let folds = users().nth(Density::Roomy.max_rows()).is_some();
+    let first = users().filter(move |replica| !folds || replica.end > 0);
+    let last = users().filter(move |replica| folds && replica.end == 0);
+    first.chain(broker.replicas.iter().filter(move |replica| is_internal(replica) && replica.end > 0)).chain(last)
 }
 
-/// Remembers for a while who talked to whom, so that a link without a message in flight does not blink.
+/// Of a live server it remembers for a while who talked to whom, so that a link without a message in flight does not
+/// blink. A simulated moment looks the same however one came to it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Links {
     heard: VecMap<String, VecMap<String, Instant>>,
@@ -90,7 +97,7 @@ impl Links {
 
     /// Takes the messages of a view. Whoever goes back in time forgets.
     pub fn hear(&mut self, view: &View) {
-        if view.now < self.now {
+        if view.now < self.now || !is_live(view) {
             self.heard.clear();
         }
         self.now = view.now;

@@ -241,6 +241,22 @@ pub fn bytes(n: u64) -> String {
     format!("{size:.1} {}", UNITS[unit])
 }
 
+/// A partition in so many characters: of two long names that differ in their number it is the number that must stay.
+pub fn cut_partition(topic: &str, partition: i32, chars: usize) -> String {
+    let number = format!("-{partition}");
+    format!("{}{number}", cut(topic, chars.saturating_sub(number.len())))
+}
+
+/// Records a second, where `chars` have room: `20,000/s`, `20k/s`.
+pub fn short_rate(per_second: f64, chars: usize) -> String {
+    let whole = format!("{}/s", rate(per_second));
+    if whole.len() <= chars {
+        return whole;
+    }
+    let (size, unit) = if per_second < 999_500.0 { (per_second / 1e3, "k") } else { (per_second / 1e6, "M") };
+    if size >= 9.95 { format!("{size:.0}{unit}/s") } else { format!("{size:.1}{unit}/s").replace(".0", "") }
+}
+
 /// Records a second: `8`, `0.5`, `20,000`.
 pub fn rate(rate: f64) -> String {
     if rate >= 10.0 || rate.fract() == 0.0 { number(rate.round() as i64) } else { format!("{rate:.1}") }
@@ -295,6 +311,11 @@ mod tests {
         assert_eq!([7, 1_000, -8_412_007].map(number), ["7", "1,000", "−8,412,007"]);
         assert_eq!([999, 1_000, 999_999, 33_554_432].map(bytes), ["999 B", "1.0 kB", "1.0 MB", "33.6 MB"]);
         assert_eq!(cut("acks=all linger.ms=5", 9), "acks=all…");
+        assert_eq!(cut_partition("orders", 7, 14), "orders-7");
+        assert_eq!(cut_partition("a-topic-name-that-is-long", 49, 14), "a-topic-na…-49");
+        let rates = [5.0, 500.0, 1_000.0, 1_500.0, 50_000.0, 100_000.0, 999_700.0].map(|rate| short_rate(rate, 6));
+        assert_eq!(rates, ["5/s", "500/s", "1k/s", "1.5k/s", "50k/s", "100k/s", "1M/s"]);
+        assert_eq!(short_rate(20_000.0, 9), "20,000/s");
         assert_eq!(free_name("p", ["p1", "p3"].into_iter()), "p2");
     }
 

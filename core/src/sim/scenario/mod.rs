@@ -83,6 +83,7 @@ mod text;
 
 pub use cluster::{Capacity, Cluster};
 pub use fault::{Fault, Link, WORDS as FAULTS, Who, breaks};
+pub use names::{is_name, topic_name};
 pub use swarm::Swarm;
 pub(super) use text::Span;
 

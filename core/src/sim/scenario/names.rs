@@ -60,7 +60,7 @@ impl Names {
 }
 
 impl Line<'_> {
-    pub(super) fn topic_name(&self, index: usize) -> Parsed<String> {
+    pub fn topic_name(&self, index: usize) -> Parsed<String> {
         let name = self.text(index, "a topic's name")?;
         topic_name(&name).or_else(|message| self.wrong(index, message))?;
         Ok(name)
@@ -195,14 +195,15 @@ impl Line<'_> {
     }
 }
 
-pub(super) fn is_name(name: &str) -> bool {
+/// A client's name.
+pub fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Kafka's rule for topic names (`Topic.validate`).
-pub(super) fn topic_name(name: &str) -> Result<(), String> {
+pub fn topic_name(name: &str) -> Result<(), String> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.is_empty() || name == "." || name == ".." || name.len() > 249 || !name.bytes().all(legal) {
         return Err(format!(
