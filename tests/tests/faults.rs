@@ -264,8 +264,8 @@ fn a_cut_link_is_given_up_after_the_session_timeout_and_connected_anew_when_it_h
     let seen = |view: &View, text: &str| view.log.iter().filter(|line| line.text.contains(text)).count();
     server.act("heal broker-1 broker-3");
     let whole = |view: &View| cut(view).is_empty() && view.links.len() == 6;
-    // Six at the start: both ends of each of three links.
-    let view = page.wait_for(|view| whole(view) && seen(view, "connected with") == 8);
+    // Six at the start: both ends of each of three links. A busy machine may take more than one attempt.
+    let view = page.wait_for(|view| whole(view) && seen(view, "connected with") >= 8);
     assert!(!is_logged(&view, "broker-2", "lost"));
     // One way is enough to be lost, and `heal` mends all.
     server.act("cut broker-1 -> broker-2\nslow broker-2 broker-3 20ms");
