@@ -97,9 +97,9 @@ fn partition(
         .with_leader_epoch(assignment.leader_epoch)
         .with_replica_nodes(wire(&assignment.replicas))
         .with_isr_nodes(wire(&assignment.isr))
-        // Not kept (KIP-966), as in Kafka with ZooKeeper: tools print N/A.
-        .with_eligible_leader_replicas(None)
-        .with_last_known_elr(None)
+        // Not kept (KIP-966). Null would say so, but Kafka's own admin client falls over it.
+        .with_eligible_leader_replicas(Some(Vec::new()))
+        .with_last_known_elr(Some(Vec::new()))
         .with_offline_replicas(offline(broker, name, index, assignment))
 }
 
