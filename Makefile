@@ -49,7 +49,7 @@ test: build test-packages
 	cargo test --locked -p ottla-core -p ottla-server
 	cargo test --locked -p ottla-core --target wasm32-unknown-unknown --test twin_wasm
 	cargo test --locked -p ottla-web
-	cargo test --locked -p ottla-tests
+	OTTLA_RELEASED=$(CARGO_TARGET_DIR)/release/ottla cargo test --locked -p ottla-tests
 
 lint: toolchain
 	cargo fmt --all --check

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant as Clock;
 
-use crate::say::{complain, say};
 use clap::Args;
 use ottla_core::rng::Seed;
 use ottla_core::sim::Simulation;
@@ -18,6 +17,8 @@ use ottla_core::sim::trace::Trace;
 use ottla_core::time::{Duration, Instant};
 use ottla_core::view::View;
 use serde::Serialize;
+
+use crate::say::{complain, say};
 
 /// Events between two looks at the trace.
 const CHUNK: u64 = 1_000;

@@ -15,8 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The program, of the same profile as the test; built here if it is older than its sources.
 pub static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| program(None));
 
-/// The program as it is released, for what takes long: `make test` has built it for its page already.
-pub static RELEASED: LazyLock<PathBuf> = LazyLock::new(|| program(Some("release")));
+/// The program as it is released, for what takes long: `make test` has built it already and says where.
+pub static RELEASED: LazyLock<PathBuf> =
+    LazyLock::new(|| std::env::var_os("OTTLA_RELEASED").map_or_else(|| program(Some("release")), PathBuf::from));
 
 fn program(profile: Option<&str>) -> PathBuf {
     if let Some(given) = std::env::var_os("OTTLA") {

@@ -36,9 +36,10 @@ pub(super) struct Electorate {
 impl Electorate {
     /// Gives every partition the leader that it should have now, and takes the dead out of its ISR.
     ///
-    /// A replica lives whose broker does and whose log has not failed. A leader that lives stays. Otherwise the first replica leads that is in sync and lives; where
-    /// `unclean.leader.election.enable` says so, the first that lives at all, and what only the others have is lost. The
-    /// ISR of a partition that nobody can lead is kept whole: whoever of it returns first has all that was committed.
+    /// A replica lives whose broker does and whose log has not failed. A leader that lives stays. Otherwise the first replica
+    /// leads that is in sync and lives; where `unclean.leader.election.enable` says so, the first that lives at all, and what
+    /// only the others have is lost. The ISR of a partition that nobody can lead is kept whole: whoever of it returns first
+    /// has all that was committed.
     pub fn elect(&self, state: &mut ClusterState) {
         let brokers = &state.brokers;
         for (name, topic) in &mut state.topics {

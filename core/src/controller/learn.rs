@@ -118,7 +118,9 @@ impl Controller {
 
     /// A broker tells which of its logs have failed.
     pub fn logs_failed(&mut self, now: Now, broker: BrokerId, failed: Vec<TopicPartition>, out: &mut Vec<Output>) {
-        if self.failed_logs.get(&broker).map_or(&[][..], Vec::as_slice) == failed {
+        let known = self.failed_logs.get(&broker).map_or(&[][..], Vec::as_slice);
+        // One that is gone comes back with logs that are whole.
+        if known == failed || !self.state.brokers.contains_key(&broker) {
             return;
         }
         self.failed_logs.insert(broker, failed);

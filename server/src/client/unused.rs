@@ -14,7 +14,7 @@ const TIME: Valid = Valid::Number(0, i64::MAX);
 /// Of producers, of consumers or of both.
 const TABLE: &[Setting] = &[
     setting("client.dns.lookup", Valid::Of(&["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"])),
-    setting("compression.gzip.level", Valid::Number(-1, 9)),
+    setting("compression.gzip.level", Valid::Of(&["-1", "1", "2", "3", "4", "5", "6", "7", "8", "9"])),
     setting("compression.lz4.level", Valid::Number(1, 17)),
     setting("compression.zstd.level", Valid::Number(-131_072, 22)),
     setting("config.providers", NO_CLASSES),

@@ -377,6 +377,11 @@ fn whose_log_has_failed_leads_no_more_until_it_starts_anew() {
         assert_eq!(hall.partition("alone", 0), (-1, 1, vec![1]), "nobody else has it");
     }
     hall.remove("/brokers/ids/1");
+    hall.watched(znode::BROKER_IDS);
+    // It was on its way.
+    let mut out = Vec::new();
+    hall.controller.logs_failed(NOW, BrokerId(1), failed, &mut out);
+    hall.follow(out);
     hall.register(1);
     hall.watched(znode::BROKER_IDS);
     assert_eq!(hall.partition("orders", 0), (2, 1, vec![2]));
