@@ -62,7 +62,7 @@ pub struct ConsumeArgs {
     #[arg(long, value_name = "TEXT")]
     key_separator: Option<String>,
     /// How records are printed, as Kafka's console consumer does: print.timestamp, print.partition, print.offset,
-    /// print.delivery, print.headers, print.key, print.value, key.separator, line.separator, headers.separator, null.literal,
+    /// print.delivery, print.epoch, print.headers, print.key, print.value, key.separator, line.separator, headers.separator, null.literal,
     /// headers.deserializer, key.deserializer, value.deserializer
     #[arg(long = "formatter-property", value_name = "KEY=VALUE", value_parser = property)]
     formatter_properties: Vec<(String, String)>,

@@ -75,6 +75,7 @@ pub const OF_FORMATTER: &[&str] = &[
     "print.partition",
     "print.offset",
     "print.delivery",
+    "print.epoch",
     "print.headers",
     "print.key",
     "print.value",
@@ -210,6 +211,7 @@ pub struct Formatter {
     partition: bool,
     offset: bool,
     delivery: bool,
+    epoch: bool,
     headers: bool,
     key: bool,
     value: bool,
@@ -230,6 +232,7 @@ impl Formatter {
             partition: false,
             offset: false,
             delivery: false,
+            epoch: false,
             headers: false,
             key: false,
             value: true,
@@ -247,6 +250,7 @@ impl Formatter {
                 "print.partition" => formatter.partition = flag(name, value)?,
                 "print.offset" => formatter.offset = flag(name, value)?,
                 "print.delivery" => formatter.delivery = flag(name, value)?,
+                "print.epoch" => formatter.epoch = flag(name, value)?,
                 "print.headers" => formatter.headers = flag(name, value)?,
                 "print.key" => formatter.key = flag(name, value)?,
                 "print.value" => formatter.value = flag(name, value)?,
@@ -264,7 +268,16 @@ impl Formatter {
 
     /// Puts the record's line behind what is in `out`; where a deserializer does not take its bytes, in Kafka's words.
     pub fn print(&self, record: &ConsumerRecord, out: &mut Vec<u8>) -> Result<(), Exception> {
-        let wanted = [self.timestamp, self.partition, self.offset, self.delivery, self.headers, self.key, self.value];
+        let wanted = [
+            self.timestamp,
+            self.partition,
+            self.offset,
+            self.delivery,
+            self.epoch,
+            self.headers,
+            self.key,
+            self.value,
+        ];
         let last = wanted.iter().rposition(|wanted| *wanted);
         for (field, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
             match field {
@@ -274,8 +287,9 @@ impl Formatter {
                 2 => put(out, format_args!("Offset:{}", record.offset)),
                 // Only those of a share group are counted.
                 3 => out.extend(b"Delivery:NOT_PRESENT"),
-                4 if record.headers.is_empty() => out.extend(b"NO_HEADERS"),
-                4 => {
+                4 => put(out, format_args!("Epoch:{}", record.leader_epoch)),
+                5 if record.headers.is_empty() => out.extend(b"NO_HEADERS"),
+                5 => {
                     for (at, header) in record.headers.iter().enumerate() {
                         if at > 0 {
                             out.extend(self.headers_separator.bytes());
@@ -284,7 +298,7 @@ impl Formatter {
                         self.words(self.headers_deserializer, header.value.as_deref(), out)?;
                     }
                 }
-                5 => self.words(self.key_deserializer, record.key.as_deref(), out)?,
+                6 => self.words(self.key_deserializer, record.key.as_deref(), out)?,
                 _ => self.words(self.value_deserializer, record.value.as_deref(), out)?,
             }
             let separator = if Some(field) == last { &self.line_separator } else { &self.key_separator };
@@ -379,7 +393,7 @@ mod tests {
             offset: 9,
             timestamp: 1_700,
             timestamp_type: TimestampType::CreateTime,
-            leader_epoch: 0,
+            leader_epoch: 2,
             key: None,
             value: Some(Bytes::from_static(b"v")),
             headers: vec![Header { key: "h".to_owned(), value: Some(Bytes::from_static(b"1")) }],
@@ -395,6 +409,7 @@ mod tests {
         assert_eq!(print(all), "CreateTime:1700\tPartition:3\tOffset:9\th:1\tnull\tv\n");
         assert_eq!(print("print.key=true print.value=false line.separator=;"), "null;");
         assert_eq!(print("print.delivery=true"), "Delivery:NOT_PRESENT\tv\n");
+        assert_eq!(print("print.epoch=true print.offset=true"), "Offset:9\tEpoch:2\tv\n");
         assert_eq!(print("print.value=false"), "");
         assert!(Formatter::new(&properties("print.all=true")).is_err());
         assert!(Formatter::new(&properties("value.deserializer=org.acme.Deserializer")).is_err());
@@ -409,7 +424,7 @@ mod tests {
             offset: 0,
             timestamp: 0,
             timestamp_type: TimestampType::CreateTime,
-            leader_epoch: 0,
+            leader_epoch: 2,
             key: Some(Bytes::from_static(&[0, 0, 1, 2])),
             value: Some(Bytes::from(list)),
             headers: vec![Header { key: "h".to_owned(), value: Some(Bytes::from_static(&[0, 9])) }],

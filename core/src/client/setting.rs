@@ -23,6 +23,7 @@ pub enum Valid {
     Number(i64, i64),
     /// One of these.
     Of(&'static [&'static str]),
+    OfIgnoringCase(&'static [&'static str]),
     /// One of Kafka's classes, with or without the package that they are in.
     Class(&'static str, &'static [&'static str]),
     Bool,
@@ -45,7 +46,8 @@ pub fn check(kind: &str, table: &'static [Setting], name: &str, value: &str) -> 
             _ => format!("a whole number from {from} to {to}"),
         },
         Valid::Of(values) if values.contains(&value) => return Ok(()),
-        Valid::Of(values) => {
+        Valid::OfIgnoringCase(values) if values.iter().any(|valid| valid.eq_ignore_ascii_case(value)) => return Ok(()),
+        Valid::Of(values) | Valid::OfIgnoringCase(values) => {
             let near = hint(value, values.iter().copied());
             return Err(format!("expected {name} to be one of {}, found {value}.{near}", values.join(", ")));
         }
@@ -57,14 +59,15 @@ pub fn check(kind: &str, table: &'static [Setting], name: &str, value: &str) -> 
             let near = hint(class, classes.iter().copied());
             return Err(format!("expected {name} to be one of {}, found {value}.{near}", classes.join(", ")));
         }
-        Valid::Bool if value == "true" || value == "false" => return Ok(()),
+        Valid::Bool if ["true", "false"].iter().any(|valid| valid.eq_ignore_ascii_case(value)) => return Ok(()),
         Valid::Bool => "true or false".to_string(),
         Valid::Text => return Ok(()),
         Valid::Rate => match rate(value) {
             Some(_) => return Ok(()),
             None => "a rate up to 100000/s, such as 10/s".to_string(),
         },
-        Valid::Only(only, _) if value == only => return Ok(()),
+        // All of them words of which Kafka takes any case.
+        Valid::Only(only, _) if value.eq_ignore_ascii_case(only) => return Ok(()),
         Valid::Only("", why) => return Err(format!("{name} can only be empty here: {why}")),
         Valid::Only(only, why) => return Err(format!("{name} can only be {only} here: {why}")),
     };
@@ -100,7 +103,7 @@ impl<'a> Reader<'a> {
     }
 
     pub fn is(&self, name: &str) -> bool {
-        self.text(name) == "true"
+        self.text(name).eq_ignore_ascii_case("true")
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a client is told: settings by Kafka's names. One that there is not is refused; of one that changes nothing it is said.
 
+use std::net::ToSocketAddrs;
+
 use ottla_core::client::Endpoint;
 use ottla_core::rng::Seed;
 use ottla_core::vec_map::VecMap;
@@ -54,7 +56,7 @@ impl Config {
             warn!("accepted, without effect: {}", without_effect.join(", "));
         }
         let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
-        Ok(Parts { settings: self.settings, bootstrap: endpoints(&bootstrap)?, seed: Seed(high ^ low) })
+        Ok(Parts { settings: self.settings, bootstrap: resolvable(endpoints(&bootstrap)?)?, seed: Seed(high ^ low) })
     }
 }
 
@@ -64,11 +66,23 @@ pub(super) fn refused(message: impl Into<String>) -> Exception {
 
 /// `host:port,[::1]:port`, as Kafka reads it (`ClientUtils.parseAndValidateAddresses`).
 fn endpoints(text: &str) -> Result<Vec<Endpoint>, Exception> {
-    let urls: Vec<&str> = text.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
-    if urls.is_empty() {
+    text.split(',').map(str::trim).filter(|url| !url.is_empty()).map(endpoint).collect()
+}
+
+/// Those whose hosts' names are known; of the others it is said. Looks them up, and so may block for a while, as Kafka's
+/// constructors do.
+fn resolvable(mut endpoints: Vec<Endpoint>) -> Result<Vec<Endpoint>, Exception> {
+    endpoints.retain(|Endpoint { host, port }| {
+        let found = (host.as_str(), *port).to_socket_addrs();
+        if found.is_err() {
+            warn!("Couldn't resolve server {host}:{port} from {BOOTSTRAP} as DNS resolution failed for {host}");
+        }
+        found.is_ok()
+    });
+    if endpoints.is_empty() {
         return Err(refused(format!("No resolvable bootstrap urls given in {BOOTSTRAP}")));
     }
-    urls.into_iter().map(endpoint).collect()
+    Ok(endpoints)
 }
 
 fn endpoint(url: &str) -> Result<Endpoint, Exception> {
@@ -91,8 +105,8 @@ mod tests {
     #[test]
     fn bootstrap_servers_are_read_as_kafka_reads_them() {
         let read = |text: &str| {
-            let parts = Config::new().set(BOOTSTRAP, text).parts(&["rate"]).map_err(|error| error.to_string())?;
-            Ok(parts.bootstrap.iter().map(|one| format!("{} {}", one.host, one.port)).collect::<Vec<_>>().join(", "))
+            let read = endpoints(text).map_err(|error| error.to_string())?;
+            Ok(read.iter().map(|one| format!("{} {}", one.host, one.port)).collect::<Vec<_>>().join(", "))
         };
         assert_eq!(read("a.b:9092, [::1]:1,PLAINTEXT://c-d:65535"), Ok("a.b 9092, ::1 1, c-d 65535".to_owned()));
         for (text, why) in [
@@ -100,10 +114,16 @@ mod tests {
             ("a b:9092", "Invalid url in bootstrap.servers: a b:9092"),
             (":9092", "Invalid url in bootstrap.servers: :9092"),
             ("a:65536", "Invalid port in bootstrap.servers: a:65536"),
-            (" , ", "No resolvable bootstrap urls given in bootstrap.servers"),
         ] {
             assert_eq!(read(text), Err(format!("ConfigException: {why}")));
         }
+        let parts = |text: &str| Config::new().set(BOOTSTRAP, text).parts(&[]);
+        for nobody in [" , ", "not-a.host.invalid:9092"] {
+            let error = parts(nobody).err().unwrap();
+            assert_eq!(error.message, "No resolvable bootstrap urls given in bootstrap.servers");
+        }
+        let known = parts("not-a.host.invalid:9092,127.0.0.1:9092").unwrap().bootstrap;
+        assert_eq!(known.iter().map(|one| one.host.as_str()).collect::<Vec<_>>(), ["127.0.0.1"]);
         let missing = Config::new().parts(&[]).err().unwrap();
         assert!(missing.message.starts_with("Missing required configuration \"bootstrap.servers\""));
         let word = Config::new().set(BOOTSTRAP, "a:1").set("rate", "1/s").parts(&["rate"]).err().unwrap();

@@ -24,7 +24,7 @@ const TABLE: &[Setting] = &[
     setting("exclude.internal.topics", Valid::Bool),
     setting("interceptor.classes", NO_CLASSES),
     setting("metadata.recovery.rebootstrap.trigger.ms", TIME),
-    setting("metadata.recovery.strategy", Valid::Of(&["rebootstrap", "none", "REBOOTSTRAP", "NONE"])),
+    setting("metadata.recovery.strategy", Valid::OfIgnoringCase(&["rebootstrap", "none"])),
     setting("metric.reporters", Valid::Text),
     setting("metrics.num.samples", Valid::Number(1, i32::MAX as i64)),
     setting("metrics.recording.level", Valid::Of(&["INFO", "DEBUG", "TRACE"])),

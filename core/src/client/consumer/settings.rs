@@ -152,7 +152,7 @@ pub const TABLE: &[Setting] = &[
     Setting {
         name: "group.protocol",
         default: "classic",
-        valid: Valid::Of(&["classic", "consumer"]),
+        valid: Valid::OfIgnoringCase(&["classic", "consumer"]),
         doc: "Whether members assign (classic) or the coordinator does (consumer, KIP-848).",
     },
     Setting {
@@ -329,7 +329,7 @@ fn group(read: Reader<'_>) -> Result<Option<GroupSettings>, String> {
             None => Ok(None),
         };
     };
-    let protocol = if read.text("group.protocol") == "consumer" {
+    let protocol = if read.text("group.protocol").eq_ignore_ascii_case("consumer") {
         if let Some(name) = [STRATEGY, HEARTBEAT_INTERVAL, SESSION_TIMEOUT].into_iter().find(|name| set(name)) {
             return Err(format!("{name} cannot be set when group.protocol=CONSUMER"));
         }

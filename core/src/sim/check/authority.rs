@@ -41,7 +41,9 @@ impl Promises {
         let min_insync = settings.get("min.insync.replicas").and_then(|value| value.parse().ok());
         let policy = settings.get("cleanup.policy").or_else(|| settings.get("log.cleanup.policy"));
         Promises {
-            unclean: settings.get(UNCLEAN_SETTING).map_or(inherited.unclean, |value| value == "true"),
+            unclean: settings
+                .get(UNCLEAN_SETTING)
+                .map_or(inherited.unclean, |value| value.trim().eq_ignore_ascii_case("true")),
             min_insync: min_insync.unwrap_or(inherited.min_insync),
             compacted: policy.map_or(inherited.compacted, |value| value.contains("compact")),
         }

@@ -62,8 +62,8 @@ pub(in crate::sim) struct Known {
     /// Since when nobody reads it, and how long that was at most.
     pub idle_since: Option<Instant>,
     pub longest_idle: Duration,
-    /// Its new reader has not got anything of it yet.
-    pub fresh: bool,
+    /// The reader that it was assigned to last, until that one has got something of it.
+    pub fresh: Option<Arc<str>>,
     /// What transactions have consumed that their applications know to be committed.
     pub(super) consumed: Ranges,
 }
@@ -124,7 +124,7 @@ impl Groups {
                 }
                 for partition in added {
                     let known = group.partitions.entry(partition.clone()).or_default();
-                    known.taken(at);
+                    known.taken(at, name);
                 }
                 verdicts
             }
@@ -173,7 +173,8 @@ impl Groups {
         let partition = TopicPartition::new(received.topic.clone(), received.partition);
         let Some(known) = group.partitions.get_mut(&partition) else { return Vec::new() };
         let mut verdicts = Vec::new();
-        if std::mem::take(&mut known.fresh) {
+        // An earlier reader that does not know of its successor reads on from where it was.
+        if known.fresh.take_if(|reader| reader == name).is_some() {
             let exempt = exempt();
             verdicts.push(committed_offset_kept::check(received, name, known, exempt));
             verdicts.push(unseen::check(received, name, known, exempt, hides));
@@ -199,10 +200,12 @@ impl Groups {
 
     /// The application has chosen where to read on: what it skips or reads again is its own doing.
     pub fn sought(&mut self, name: &Arc<str>, partition: &TopicPartition, offset: Offset) {
-        let group = self.members.get(name).and_then(|id| self.groups.get_mut(id));
-        if let Some(known) = group.and_then(|group| group.partitions.get_mut(partition)) {
-            (known.fresh, known.committed) = (false, -1);
-            known.end = known.end.max(offset);
+        let Some(group) = self.members.get(name).and_then(|id| self.groups.get_mut(id)) else { return };
+        let owns = group.owner(partition) == Some(name);
+        let Some(known) = group.partitions.get_mut(partition) else { return };
+        known.end = known.end.max(offset);
+        if owns {
+            (known.fresh, known.committed) = (None, -1);
         }
     }
 
@@ -262,17 +265,17 @@ impl Default for Known {
             committed: -1,
             idle_since: None,
             longest_idle: Duration::ZERO,
-            fresh: false,
+            fresh: None,
             consumed: Ranges::default(),
         }
     }
 }
 
 impl Known {
-    fn taken(&mut self, at: Instant) {
+    fn taken(&mut self, at: Instant, reader: &Arc<str>) {
         if let Some(since) = self.idle_since.take() {
             self.longest_idle = self.longest_idle.max(at.since(since));
         }
-        self.fresh = true;
+        self.fresh = Some(reader.clone());
     }
 }

@@ -499,6 +499,10 @@ fn who_takes_over_begins_where_the_group_has_committed_and_skips_nothing() {
     let mut sought = take_over();
     sought.sought(&"c2".into(), &of(0), 100);
     assert!(all_hold(gets(&mut sought, "c2", 100)), "the application wants it so");
+    let mut stale = take_over();
+    stale.sought(&"c1".into(), &of(0), 2);
+    assert!(all_hold(gets(&mut stale, "c1", 2)), "it has not heard of c2");
+    one_fires(gets(&mut stale, "c2", 4), "CommittedOffsetKept");
 }
 
 #[test]
