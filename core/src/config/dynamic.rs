@@ -158,7 +158,7 @@ mod tests {
         for pair in [
             ("listener.name.plaintext.max.connections", "7"),
             ("max.connection.creation.rate", "9"),
-            ("principal.builder.class", "no.such.Class"),
+            ("principal.builder.class", "org.apache.kafka.no.such.Class"),
             ("sasl.enabled.mechanisms", "PLAIN"),
         ] {
             assert_eq!(answer(&[pair], true), fixed, "{pair:?}");
