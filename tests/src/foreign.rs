@@ -69,8 +69,14 @@ pub fn run(command: &mut Command) -> String {
 }
 
 /// Groups whose rebalances do not take their time; everything else is Kafka's default.
-pub const QUICK_GROUPS: [&str; 4] =
-    ["--set", "group.initial.rebalance.delay.ms=0", "--set", "group.consumer.heartbeat.interval.ms=500"];
+pub const QUICK_GROUPS: [&str; 6] = [
+    "--set",
+    "group.initial.rebalance.delay.ms=0",
+    "--set",
+    "group.consumer.heartbeat.interval.ms=500",
+    "--set",
+    "group.consumer.min.heartbeat.interval.ms=500",
+];
 
 /// The client's session with three brokers.
 pub fn session(program: impl Fn() -> Command) {

@@ -1,13 +1,14 @@
 //! What a broker can be set to: Kafka's names and defaults. Read when the broker starts, and when something is set while it
 //! runs.
 
-use super::connections::{self, ConnectionLimits};
+use super::connections::ConnectionLimits;
 use super::dynamic;
-use super::group::{self, GroupSettings};
+use super::group::GroupSettings;
 use super::internal::{self, InternalTopic};
 use super::setting::{ConfigError, Value};
 use super::share::ShareStateSettings;
 use super::table::BROKER;
+use super::together::{self, MIN_CLEANER_MAP};
 use super::transaction::TransactionSettings;
 use crate::id::BrokerId;
 use crate::log::compact::Limits;
@@ -182,9 +183,6 @@ const OWN: &[&str] = &[
 /// The one selector that comes with Kafka.
 const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 
-/// Bytes of the offset map of each of the cleaner's threads: at least more than these.
-const MIN_CLEANER_MAP: u64 = 1 << 20;
-
 /// Whether setting it changes anything here.
 pub fn has_effect(name: &str) -> bool {
     WITH_EFFECT.binary_search(&name).is_ok()
@@ -298,19 +296,10 @@ impl BrokerSettings {
         for (name, text) in set {
             check(name, text)?;
         }
-        connections::check(set)?;
         let settings = BrokerSettings::of(Layers { given: set.clone(), ..Layers::default() });
-        settings.together().map(|()| settings)
-    }
-
-    /// What holds of no setting alone.
-    pub(super) fn together(&self) -> Result<(), ConfigError> {
-        let reader = Reader(&self.set);
-        if reader.cleaner_map_bytes() <= MIN_CLEANER_MAP {
-            let why = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
-            return Err(ConfigError(why.to_owned()));
-        }
-        Ok(())
+        together::check(&settings)?;
+        together::check_at_start(&settings)?;
+        Ok(settings)
     }
 
     /// The same broker's, under what was set while it runs. What cannot be set so, or is no value, counts as not set.
@@ -350,7 +339,8 @@ impl BrokerSettings {
             leader_imbalance_check_interval: Duration::from_secs(
                 reader.integer("leader.imbalance.check.interval.seconds").max(1) as u64,
             ),
-            leader_imbalance_per_broker_percentage: reader.integer("leader.imbalance.per.broker.percentage") as usize,
+            leader_imbalance_per_broker_percentage: reader.integer("leader.imbalance.per.broker.percentage").max(0)
+                as usize,
             leader_throttled_rate: reader.integer("leader.replication.throttled.rate").max(0) as u64,
             log_cleaner_backoff: reader.millis("log.cleaner.backoff.ms"),
             log_cleaner_enable: reader.boolean("log.cleaner.enable"),
@@ -416,7 +406,11 @@ impl BrokerSettings {
 
     /// The value of a setting of Kafka's, set or by default.
     pub fn value(&self, name: &str) -> Value {
-        Reader(&self.set).value(name)
+        self.reader().value(name)
+    }
+
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader(&self.set)
     }
 }
 
@@ -438,8 +432,7 @@ pub fn check(name: &str, text: &str) -> Result<(), ConfigError> {
     if name == "replica.selector.class" && text != RACK_AWARE {
         return Err(ConfigError(format!("Invalid value {text} for configuration {name}: it can only be {RACK_AWARE}")));
     }
-    let value = setting.parse(text)?;
-    if name == group::ASSIGNORS { group::check_assignors(&value) } else { Ok(()) }
+    setting.parse(text).map(drop)
 }
 
 /// Reads from settings that were checked.
@@ -462,6 +455,13 @@ impl Reader<'_> {
         match self.value(name) {
             Value::Integer(number) => number,
             _ => 0,
+        }
+    }
+
+    pub fn list(&self, name: &str) -> Vec<String> {
+        match self.value(name) {
+            Value::List(items) => items,
+            _ => Vec::new(),
         }
     }
 

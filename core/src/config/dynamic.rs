@@ -8,13 +8,23 @@
 
 use super::setting::{ConfigError, Dynamic, Value};
 use super::table::BROKER;
-use super::{BrokerSettings, connections};
+use super::{BrokerSettings, together};
 use crate::vec_map::VecMap;
 
-/// Kafka's `DynamicThreadPool`. Here they have no effect; that Kafka refuses a value is to be seen all the same.
-const THREADS: [&str; 4] =
-    ["background.threads", "num.io.threads", "num.recovery.threads.per.data.dir", "num.replica.fetchers"];
+/// Kafka's pools of threads. Here they have no effect; that Kafka refuses a value is to be seen all the same.
+const THREADS: [&str; 9] = [
+    "background.threads",
+    "num.io.threads",
+    "num.network.threads",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.fetchers",
+    "remote.log.manager.copier.thread.pool.size",
+    "remote.log.manager.expiration.thread.pool.size",
+    "remote.log.manager.follower.thread.pool.size",
+    "remote.log.reader.threads",
+];
 const CLEANER_THREADS: &str = "log.cleaner.threads";
+const MOST: &str = "max.connections";
 
 /// The one reporter that comes with Kafka.
 const REPORTER: &str = "org.apache.kafka.common.metrics.JmxReporter";
@@ -49,7 +59,6 @@ pub fn validate(set: &Settings, of_one: bool) -> Result<(), ConfigError> {
             &of_one_only,
         );
     }
-    connections::check(set)?;
     let fixed = |why: &str| {
         let exception = "Invalid value org.apache.kafka.common.config.ConfigException:";
         Err(ConfigError(format!("{exception} {why} for configuration Invalid dynamic configuration")))
@@ -76,22 +85,18 @@ pub fn validate(set: &Settings, of_one: bool) -> Result<(), ConfigError> {
 /// Whether a broker that runs by `now` can go on by `then`: what its settings must be together, and that threads do not
 /// become more than twice as many at once, or fewer than half. Errors are Kafka's, of INVALID_REQUEST.
 pub fn validate_change(now: &BrokerSettings, then: &BrokerSettings) -> Result<(), ConfigError> {
-    let refuse = |why: &str| Err(ConfigError(why.to_owned()));
     let integer = |settings: &BrokerSettings, name| match settings.value(name) {
         Value::Integer(number) => number,
         _ => 0,
     };
-    // So Kafka 3.9 and 4.3 alike: they divide the cleaner's memory by it first.
-    if integer(then, CLEANER_THREADS) == 0 {
-        return refuse("/ by zero");
-    }
-    if let Err(ConfigError(why)) = then.together() {
-        return refuse(&format!("requirement failed: {why}"));
-    }
+    together::check(then)?;
     let unfit = |why: String| {
         let told = format!("org.apache.kafka.common.config.ConfigException: {why}");
         Err(ConfigError(format!("Invalid value {told} for configuration Invalid dynamic configuration")))
     };
+    if integer(now, MOST) != 0 && integer(then, MOST) == 0 {
+        return unfit(format!("Invalid {MOST} 0"));
+    }
     for name in THREADS {
         let (old, new) = (integer(now, name), integer(then, name));
         let why = format!("Dynamic thread count update validation failed for {name}={new}, value should");
@@ -158,7 +163,7 @@ mod tests {
         for pair in [
             ("listener.name.plaintext.max.connections", "7"),
             ("max.connection.creation.rate", "9"),
-            ("principal.builder.class", "no.such.Class"),
+            ("principal.builder.class", "org.apache.kafka.no.such.Class"),
             ("sasl.enabled.mechanisms", "PLAIN"),
         ] {
             assert_eq!(answer(&[pair], true), fixed, "{pair:?}");

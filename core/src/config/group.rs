@@ -47,6 +47,7 @@ impl Assignor {
 }
 
 pub(super) const ASSIGNORS: &str = "group.consumer.assignors";
+pub(super) const SHARE_ASSIGNORS: &str = "group.share.assignors";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupSettings {
@@ -245,7 +246,7 @@ fn number(set: Option<&VecMap<String, String>>, name: &str) -> Option<i64> {
 }
 
 /// `consumer.session.timeout.ms` is bounded by `group.consumer.min.session.timeout.ms` and its like.
-fn bound(name: &str, which: &str) -> String {
+pub(super) fn bound(name: &str, which: &str) -> String {
     of_all(&name.replacen('.', &format!(".{which}."), 1))
 }
 
@@ -294,10 +295,6 @@ pub fn validate(set: &VecMap<String, String>, broker: &BrokerSettings) -> Result
 impl GroupSettings {
     pub(super) fn read(reader: &Reader<'_>) -> GroupSettings {
         let minutes = |name| Duration::from_secs(60 * reader.integer(name).max(0) as u64);
-        let list = |name| match reader.value(name) {
-            Value::List(names) => names,
-            _ => Vec::new(),
-        };
         let policy = match reader.value("group.consumer.migration.policy") {
             Value::Text(policy) => policy.to_lowercase(),
             _ => String::new(),
@@ -315,7 +312,7 @@ impl GroupSettings {
             offsets_retention: minutes("offsets.retention.minutes"),
             offsets_retention_check_interval: reader.millis("offsets.retention.check.interval.ms"),
             offset_metadata_max_bytes: reader.integer("offset.metadata.max.bytes").max(0) as usize,
-            consumer_protocol: list("group.coordinator.rebalance.protocols").iter().any(|name| name == "consumer"),
+            consumer_protocol: speaks(reader, "consumer"),
             consumer: ConsumerSettings {
                 pace: Pace {
                     session_timeout: reader.millis("group.consumer.session.timeout.ms"),
@@ -323,7 +320,7 @@ impl GroupSettings {
                     assignment_interval: reader.millis("group.consumer.assignment.interval.ms"),
                 },
                 max_size: reader.integer("group.consumer.max.size").max(0) as usize,
-                assignors: list(ASSIGNORS).iter().filter_map(|name| Assignor::parse(name)).collect(),
+                assignors: reader.list(ASSIGNORS).iter().filter_map(|name| Assignor::parse(name)).collect(),
                 regex_refresh_interval: reader.millis("group.consumer.regex.refresh.interval.ms"),
                 upgrade: matches!(&*policy, "bidirectional" | "upgrade"),
                 downgrade: matches!(&*policy, "bidirectional" | "downgrade"),
@@ -348,16 +345,9 @@ impl GroupSettings {
     }
 }
 
-/// Fails where one of the assignors is not there.
-pub(super) fn check_assignors(value: &Value) -> Result<(), ConfigError> {
-    let Value::List(names) = value else { return Ok(()) };
-    match names.iter().find(|name| Assignor::parse(name).is_none()) {
-        None => Ok(()),
-        Some(name) => {
-            let known = Assignor::ALL.map(Assignor::name).join(", ");
-            Err(ConfigError(format!("Invalid value {name} for configuration {ASSIGNORS}: it can only be {known}")))
-        }
-    }
+/// Whether groups may speak that protocol.
+pub(super) fn speaks(reader: &Reader<'_>, protocol: &str) -> bool {
+    reader.list("group.coordinator.rebalance.protocols").iter().any(|name| name == protocol)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One setting, and how Kafka reads and checks its values: Java's number formats, Java's words.
 
-use std::fmt;
+use std::{fmt, slice};
 
 use super::group::ShareReset;
 
@@ -105,6 +105,8 @@ pub(super) enum Valid {
     },
     /// One of these, comma-separated; for lists, each.
     OneOf(&'static str),
+    /// A list of these, and of one at least.
+    SomeOf(&'static str),
     OneOfIgnoringCase(&'static str),
     NonEmptyString,
     NonEmptyList,
@@ -154,7 +156,7 @@ impl Setting {
     pub fn parse(&self, text: &str) -> Result<Value, ConfigError> {
         let mut value = self.parse_type(text)?;
         if let (Value::List(list), Kind::List) = (&mut value, self.kind)
-            && matches!(self.valid, Valid::OneOf(_) | Valid::NoDuplicates | Valid::NonEmptyList)
+            && matches!(self.valid, Valid::OneOf(_) | Valid::SomeOf(_) | Valid::NoDuplicates | Valid::NonEmptyList)
         {
             // Kafka warns and goes on with the first of each.
             let mut seen: Vec<String> = Vec::new();
@@ -192,11 +194,14 @@ impl Setting {
             Kind::Double => parse_double(trimmed).map(Value::Double).ok_or_else(not_a_number),
             Kind::List if trimmed.is_empty() => Ok(Value::List(Vec::new())),
             Kind::List => Ok(Value::List(trimmed.split(',').map(|item| item.trim().to_owned()).collect())),
+            Kind::Class if !comes_with_kafka(trimmed) => {
+                Err(self.wrong(text, &format!("Class {text} could not be found.")))
+            }
             Kind::String | Kind::Class | Kind::Password => Ok(Value::Text(trimmed.to_owned())),
         }
     }
 
-    fn check(&self, value: &Value) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, value: &Value) -> Result<(), ConfigError> {
         let number = match value {
             Value::Integer(number) => Some(*number as f64),
             Value::Double(number) => Some(*number),
@@ -219,9 +224,12 @@ impl Setting {
                 return wrong(&format!("Value must be between {min} and {max} or equal to {default}"));
             }
             (Valid::OneOf(names), _, Value::Text(text)) => self.one_of(names, text)?,
-            (Valid::OneOf(names), _, Value::List(list)) => {
-                self.no_empty_item(list)?;
+            (Valid::SomeOf(names), _, Value::List(list)) if list.is_empty() => {
+                return self.must_not_be_empty(&format!("[{names}]"));
+            }
+            (Valid::OneOf(names) | Valid::SomeOf(names), _, Value::List(list)) => {
                 for item in list {
+                    self.no_empty_item(slice::from_ref(item))?;
                     self.one_of(names, item)?;
                 }
             }
@@ -241,10 +249,7 @@ impl Setting {
                 return wrong("String must be non-empty");
             }
             (Valid::NonEmptyList, _, Value::List(list)) if list.is_empty() => {
-                return Err(ConfigError(format!(
-                    "Configuration '{}' must not be empty. Valid values include: any non-empty value",
-                    self.name
-                )));
+                return self.must_not_be_empty("any non-empty value");
             }
             (Valid::NoDuplicates | Valid::NonEmptyList, _, Value::List(list)) => self.no_empty_item(list)?,
             (Valid::ThrottledReplicas, _, Value::List(list))
@@ -266,6 +271,10 @@ impl Setting {
             return Ok(());
         }
         Err(self.wrong(text, &format!("String must be one of: {names}")))
+    }
+
+    fn must_not_be_empty(&self, valid: &str) -> Result<(), ConfigError> {
+        Err(ConfigError(format!("Configuration '{}' must not be empty. Valid values include: {valid}", self.name)))
     }
 
     fn no_empty_item(&self, list: &[String]) -> Result<(), ConfigError> {
@@ -301,6 +310,11 @@ impl Value {
             Value::List(list) => format!("[{}]", list.join(", ")),
         }
     }
+}
+
+/// Whether a class is taken to be there.
+pub(super) fn comes_with_kafka(class: &str) -> bool {
+    class.starts_with("org.apache.kafka.")
 }
 
 fn bound(text: &str) -> f64 {

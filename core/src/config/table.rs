@@ -103,6 +103,9 @@ fn valid_values(words: &'static str) -> Valid {
     if let Some(names) = words.strip_prefix("(case insensitive) [") {
         return Valid::OneOfIgnoringCase(names.trim_end_matches(']'));
     }
+    if let Some(names) = words.strip_prefix("non-empty list of [") {
+        return Valid::SomeOf(names.trim_end_matches(']'));
+    }
     if words.starts_with("[partitionId]") {
         return Valid::ThrottledReplicas;
     }

@@ -114,12 +114,7 @@ impl TopicConfig {
             values.insert(setting.name, value);
         }
         let values = Values(values);
-        let (min_lag, max_lag) = (values.integer("min.compaction.lag.ms"), values.integer("max.compaction.lag.ms"));
-        if min_lag > max_lag {
-            return Err(ConfigError(format!(
-                "conflict topic config setting min.compaction.lag.ms ({min_lag}) > max.compaction.lag.ms ({max_lag})"
-            )));
-        }
+        check_lags(values.integer("min.compaction.lag.ms"), values.integer("max.compaction.lag.ms"))?;
         if values.boolean("remote.storage.enable") {
             return Err(ConfigError(
                 "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log \
@@ -173,6 +168,16 @@ impl From<&TopicConfig> for LogConfig {
             ..LogConfig::default()
         }
     }
+}
+
+/// Fails where a record would have to be compacted before it may be.
+pub(super) fn check_lags(min: i64, max: i64) -> Result<(), ConfigError> {
+    if min <= max {
+        return Ok(());
+    }
+    Err(ConfigError(format!(
+        "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
+    )))
 }
 
 /// The broker settings behind a topic's, in order.

@@ -15,6 +15,7 @@ use super::names::{broker_setting, is_name};
 use super::parse::{MAX_BROKERS, duration};
 use super::text::Span;
 use crate::client::setting::{Decimal, decimal};
+use crate::config::{BrokerSettings, ConfigError};
 use crate::time::Duration;
 use crate::vec_map::VecMap;
 
@@ -173,6 +174,10 @@ impl Line<'_> {
                     cluster.settings.insert(name, value);
                 }
             }
+        }
+        if let Err(ConfigError(why)) = BrokerSettings::parse(&cluster.settings) {
+            let named = self.properties(1)?.into_iter().find(|(name, ..)| why.contains(&name[..]));
+            return named.map_or_else(|| Err(self.error(&why)), |(.., word)| self.at(&word, &why));
         }
         Ok(cluster)
     }

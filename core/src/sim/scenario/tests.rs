@@ -243,6 +243,10 @@ fn a_fault_that_makes_no_sense_is_refused_with_what_was_expected() {
     assert!(errors("producer rack topic=t")[0].contains("rack is a word of scenarios"));
     assert!(errors("cluster link=10MB")[0].contains("such as link=10MB/s"));
     assert!(errors("cluster brokers=32\nadd broker")[0].contains("32 brokers in all"));
+    let told = errors("cluster brokers=3 replica.lag.time.max.ms=400");
+    assert!(told[0].starts_with("line 1, column 19: requirement failed: replica.fetch.wait.max.ms should"), "{told:?}");
+    let told = errors("cluster brokers=3 log.retention.hours=0");
+    assert!(told[0].starts_with("line 1, column 1: requirement failed: log.retention.ms must be"), "{told:?}");
 }
 
 #[test]
