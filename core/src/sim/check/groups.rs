@@ -124,7 +124,11 @@ impl Groups {
                 }
                 for partition in added {
                     let known = group.partitions.entry(partition.clone()).or_default();
-                    known.taken(at, name);
+                    known.taken(at);
+                    // Who hears of a generation after the next one has begun takes nothing over.
+                    if known.claims.last_key_value().is_some_and(|(latest, _)| latest == generation) {
+                        known.fresh = Some(name.clone());
+                    }
                 }
                 verdicts
             }
@@ -272,10 +276,9 @@ impl Default for Known {
 }
 
 impl Known {
-    fn taken(&mut self, at: Instant, reader: &Arc<str>) {
+    fn taken(&mut self, at: Instant) {
         if let Some(since) = self.idle_since.take() {
             self.longest_idle = self.longest_idle.max(at.since(since));
         }
-        self.fresh = Some(reader.clone());
     }
 }

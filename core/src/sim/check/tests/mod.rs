@@ -503,6 +503,10 @@ fn who_takes_over_begins_where_the_group_has_committed_and_skips_nothing() {
     stale.sought(&"c1".into(), &of(0), 2);
     assert!(all_hold(gets(&mut stale, "c1", 2)), "it has not heard of c2");
     one_fires(gets(&mut stale, "c2", 4), "CommittedOffsetKept");
+    let mut late = take_over();
+    assert!(all_hold(late.told(NOW, &"c1".into(), &given("c1", 3, &[0]))));
+    assert!(all_hold(gets(&mut late, "c1", 2)), "it hears of its generation when the next has begun");
+    one_fires(gets(&mut late, "c2", 4), "CommittedOffsetKept");
 }
 
 #[test]
