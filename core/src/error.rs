@@ -60,6 +60,7 @@ pub fn message(error: ErrorCode) -> Cow<'static, str> {
         CoordinatorLoadInProgress => "The coordinator is loading and hence can't process requests.",
         CoordinatorNotAvailable => "The coordinator is not available.",
         NotCoordinator => "This is not the correct coordinator.",
+        NotController => "This is not the correct controller for this cluster.",
         InvalidRequest => {
             "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details."
         }

@@ -123,10 +123,14 @@ fn unknown(server: &Server, who: &Who) -> Option<(String, String)> {
             who.to_string(),
             format!("expected a broker, such as broker-1, found {who}: it lives as long as the server does"),
         )),
-        Who::Client(name) => Some((
-            name.clone(),
-            format!("expected a broker, such as broker-1, found {name}: clients are not the server's"),
-        )),
+        Who::Client(name) => {
+            let why = match name.as_str() {
+                "controller" => " here it is a broker by its name",
+                rack if rack.starts_with("rack-") => " all of a rack are written rack a",
+                _ => " clients are not the server's",
+            };
+            Some((name.clone(), format!("expected a broker, such as broker-1, found {name}:{why}")))
+        }
     }
 }
 
@@ -177,7 +181,7 @@ async fn strike(server: &Server, fault: Fault) -> Outcome {
                     server.zookeeper.reset(session);
                 }
             }
-            outcome
+            outcome.map(|_| "what was on its way between them is lost, and they connect anew".to_owned())
         }
         Fault::HealAll => {
             for host in &server.hosts {
@@ -190,11 +194,14 @@ async fn strike(server: &Server, fault: Fault) -> Outcome {
         _ => {
             // All of a rack, whatever becomes of the first.
             let (mut done, mut failed) = (Vec::new(), Vec::new());
-            for id in resolve(server, whom(&fault)[0]).await? {
+            let who = whom(&fault)[0];
+            for id in resolve(server, who).await? {
                 let Some(host) = server.host(id) else { continue };
+                // Whoever is not named is said.
+                let whose = if *who == Who::Broker(id) { String::new() } else { format!("{id}: ") };
                 match hit(server, host, &fault).await {
-                    Ok(told) => done.push(told),
-                    Err(error) => failed.push(format!("{error:#}")),
+                    Ok(told) => done.push(format!("{whose}{told}")),
+                    Err(error) => failed.push(format!("{whose}{error:#}")),
                 }
             }
             if failed.is_empty() { Ok(done.join("; ")) } else { Err(failed.join("; ")) }

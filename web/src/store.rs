@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
+use ottla_core::near::hint;
 use ottla_core::sim::Outcome;
 use ottla_core::sim::history::Player;
 use ottla_core::sim::scenario::prepared::{self, Prepared};
@@ -266,12 +267,20 @@ impl Session {
     /// What the address says: a scenario's name, or a shared moment, whole, or the reason why not.
     pub fn open_link(self, fragment: &str) -> bool {
         self.home.set_value(fragment.to_string());
-        let named = |one: &&Prepared| fragment.strip_prefix('#') == Some(one.name);
+        let name = fragment.trim_start_matches('#');
+        let named = |one: &&Prepared| one.name == name;
         if let Some(one) = prepared::ALL.iter().chain(prepared::SEARCHES).find(named) {
             self.notice.set(None);
             return self.show(one.text, !browser::is_calm());
         }
-        let opened = link::decode(fragment).and_then(|(text, cursor)| match parse::scenario(&text) {
+        let is_a_name = name.len() <= 64 && name.bytes().all(|byte| byte == b'-' || byte.is_ascii_alphanumeric());
+        let read = match is_a_name {
+            true => {
+                Err(format!("there is no scenario {name}.{}", hint(name, prepared::ALL.iter().map(|one| one.name))))
+            }
+            false => link::decode(fragment),
+        };
+        let opened = read.and_then(|(text, cursor)| match parse::scenario(&text) {
             Ok(_) if self.open(&text, false) => Ok(cursor),
             Ok(_) => Err("its scenario cannot run".to_string()),
             Err(errors) => Err(errors.first().map_or_else(String::new, ToString::to_string)),

@@ -365,6 +365,11 @@ impl Exchange {
         let (frames, queue) = unbounded_channel();
         board.count += 1;
         let (connection, broken) = (board.count, Arc::<AtomicBool>::default());
+        // Who was connected to says so first, before its broker can say anything.
+        if process.is_none() {
+            let frames = frames.clone();
+            self.way(Node::Broker(own), Node::Broker(other)).send(move || drop(frames.send(Frame::accept())));
+        }
         let end = End { connection, frames, broken: broken.clone(), calls: BTreeSet::new() };
         if let Some(before) = board.ends.insert((own, other), end) {
             self.lost(&board, own, other, before);

@@ -71,7 +71,6 @@ impl Exchange {
             return warn!(broker = %own, %other, to = %hello.to, "not of this cluster");
         }
         let Some(opened) = self.opened(own, other, None) else { return };
-        self.say(own, other, Frame::accept());
         let (read, write) = stream.split();
         let progress = Progress::default();
         let frames = Frames::new(read.as_ref(), MAX_FRAME, &progress);

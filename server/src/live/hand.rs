@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -62,8 +62,23 @@ pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, St
     }
 }
 
-/// Asks the cluster for what an operator wants of it.
+/// Kafka's `default.api.timeout.ms` and `retry.backoff.ms` of those who ask for such things.
+const API_TIMEOUT: Duration = Duration::from_secs(60);
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Asks the cluster for what an operator wants of it; again while it has no controller.
 pub async fn errand(server: &Arc<Server>, errand: &Errand) -> Result<String, String> {
+    let begin = Instant::now();
+    loop {
+        match try_errand(server, errand).await? {
+            Err((ErrorCode::NotController, _)) if begin.elapsed() < API_TIMEOUT => tokio::time::sleep(BACKOFF).await,
+            Err((error, message)) => return Err(explain(error.code(), Some(&message))),
+            Ok(done) => return Ok(done),
+        }
+    }
+}
+
+async fn try_errand(server: &Arc<Server>, errand: &Errand) -> Result<Result<String, (ErrorCode, String)>, String> {
     let broker = match (errand.taker(), errand.partition()) {
         (Some(id), _) => server.broker(id).ok_or_else(|| format!("{id} is not running"))?,
         (None, Some((topic, partition))) => {
@@ -76,11 +91,10 @@ pub async fn errand(server: &Arc<Server>, errand: &Errand) -> Result<String, Str
     let (api, version, body) = errand.request(TIMEOUT_MS);
     let (response, _) = ask(&broker, Some(CLIENT_ID), api, version, body).await?;
     match errand.outcome(&response.body) {
-        Some(Ok(())) => Ok(match errand {
+        Some(outcome) => Ok(outcome.map(|()| match errand {
             Errand::Create { topic, partitions, .. } => format!("topic {topic} with {partitions} partitions"),
             _ => "done".to_owned(),
-        }),
-        Some(Err((error, message))) => Err(explain(error.code(), Some(&message))),
+        })),
         None => Err(format!("no {api:?} response")),
     }
 }
@@ -104,7 +118,7 @@ async fn leader(
     topic: &TopicName,
     choose: impl Fn(usize) -> i32,
 ) -> Result<(i32, BrokerId), String> {
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     loop {
         let asked = MetadataRequestTopic::default().with_name(Some(topic.clone()));
         let body = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(true);
