@@ -1,6 +1,6 @@
 //! What `ottla serve` can be told.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -17,7 +17,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "RACK,…", value_delimiter = ',', value_parser = rack)]
     pub racks: Vec<String>,
     /// The address where Kafka's clients connect
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = address)]
     pub host: IpAddr,
     /// The name that clients are told to connect to, where it is not the address
     #[arg(long, value_name = "NAME", value_parser = host)]
@@ -29,7 +29,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub zookeeper_port: u16,
     /// The address of the page; whoever reaches it can stop brokers and delete what they hold
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = address)]
     pub http_host: IpAddr,
     /// The page, the live view and /metrics; 0 picks a free port
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
@@ -40,6 +40,14 @@ pub struct ServeArgs {
     /// Where the built page lies, instead of the one that this program carries
     #[arg(long, value_name = "DIR", value_parser = page)]
     pub page: Option<PathBuf>,
+}
+
+/// An address of this machine's.
+fn address(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        _ => text.parse().map_err(|_| "expected an address, such as 127.0.0.1 or ::1, or localhost".to_owned()),
+    }
 }
 
 fn page(text: &str) -> Result<PathBuf, String> {

@@ -24,12 +24,13 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kafka_protocol::messages::{ApiKey, ResponseKind};
+use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
 use kafka_protocol::protocol::Encodable;
 use ottla_core::broker::Event;
 use ottla_core::config::ConnectionLimits;
 use ottla_core::id::{ConnId, Ticket};
 use ottla_core::protocol::cluster::wire::Hello;
+use ottla_core::protocol::request::follower;
 use ottla_core::protocol::{Request, Response, Unchecked};
 use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream;
@@ -223,6 +224,8 @@ struct Order {
 
 struct Place {
     api: ApiKey,
+    /// It is of a broker that follows this one.
+    follower: bool,
     correlation_id: i32,
     bytes: usize,
     since: Instant,
@@ -349,6 +352,7 @@ impl Connection<'_> {
         self.listener.broker.metrics.request(request.api_key, bytes);
         let place = Place {
             api: request.api_key,
+            follower: matches!(&request.body, RequestKind::Fetch(fetch) if follower(fetch).is_some()),
             correlation_id: request.correlation_id,
             bytes,
             since,
@@ -437,7 +441,7 @@ impl Connection<'_> {
         let now = Instant::now();
         self.used.now(now);
         self.spent.fetch_add((now - begun).as_nanos() as u64, Ordering::Relaxed);
-        self.listener.broker.metrics.response(place.api, answer.len() - before, now - place.since);
+        self.listener.broker.metrics.response(place.api, place.follower, answer.len() - before, now - place.since);
         Ok(())
     }
 
@@ -487,7 +491,16 @@ mod tests {
     use super::*;
 
     fn place(api: ApiKey) -> Place {
-        Place { api, correlation_id: 0, bytes: 100, since: Instant::now(), message: None, unsent: 0, reply: None }
+        Place {
+            api,
+            follower: false,
+            correlation_id: 0,
+            bytes: 100,
+            since: Instant::now(),
+            message: None,
+            unsent: 0,
+            reply: None,
+        }
     }
 
     fn reply(body: impl Into<ResponseKind>) -> Option<(Response, Vec<Option<FileSlice>>)> {

@@ -41,6 +41,7 @@ pub struct Metrics {
     fetch_time: Histogram,
     bytes_in: Counter,
     bytes_out: Counter,
+    replication_bytes_out: Counter,
     pub connections: Gauge<i64, AtomicI64>,
     pub log_bytes: Gauge<i64, AtomicI64>,
     pub log_segments: Gauge<i64, AtomicI64>,
@@ -56,9 +57,10 @@ impl Metrics {
         }
     }
 
-    /// An answer is about to be sent, `took` after its request was read.
-    pub fn response(&self, api: ApiKey, bytes: usize, took: Duration) {
-        self.bytes_out.inc_by(bytes as u64);
+    /// An answer is about to be sent, to a follower or to a client, `took` after its request was read.
+    pub fn response(&self, api: ApiKey, follower: bool, bytes: usize, took: Duration) {
+        let out = if follower { &self.replication_bytes_out } else { &self.bytes_out };
+        out.inc_by(bytes as u64);
         match api {
             ApiKey::Produce => self.produce_time.observe(took.as_secs_f64()),
             ApiKey::Fetch => self.fetch_time.observe(took.as_secs_f64()),
@@ -84,6 +86,7 @@ pub struct AllMetrics {
     fetch_time: Family<BrokerLabels, Histogram, fn() -> Histogram>,
     bytes_in: Family<BrokerLabels, Counter>,
     bytes_out: Family<BrokerLabels, Counter>,
+    replication_bytes_out: Family<BrokerLabels, Counter>,
     connections: Family<BrokerLabels, Gauge>,
     log_bytes: Family<BrokerLabels, Gauge>,
     log_segments: Family<BrokerLabels, Gauge>,
@@ -116,6 +119,7 @@ impl Default for AllMetrics {
             fetch_time: times(),
             bytes_in: Family::default(),
             bytes_out: Family::default(),
+            replication_bytes_out: Family::default(),
             connections: Family::default(),
             log_bytes: Family::default(),
             log_segments: Family::default(),
@@ -139,7 +143,12 @@ impl Default for AllMetrics {
             m.fetch_time.clone(),
         );
         r.register("kafka_server_brokertopicmetrics_bytesin", "Bytes of requests", m.bytes_in.clone());
-        r.register("kafka_server_brokertopicmetrics_bytesout", "Bytes of answers", m.bytes_out.clone());
+        r.register("kafka_server_brokertopicmetrics_bytesout", "Bytes of answers to clients", m.bytes_out.clone());
+        r.register(
+            "kafka_server_brokertopicmetrics_replicationbytesout",
+            "Bytes of answers to followers",
+            m.replication_bytes_out.clone(),
+        );
         r.register("kafka_server_socketserver_connection_count", "Clients' connections", m.connections.clone());
         r.register("kafka_log_log_size", "Bytes of all segments of all logs", m.log_bytes.clone());
         r.register("kafka_log_log_numlogsegments", "Segments of all logs", m.log_segments.clone());
@@ -179,6 +188,7 @@ impl AllMetrics {
             fetch_time: self.fetch_time.get_or_create(&labels).clone(),
             bytes_in: self.bytes_in.get_or_create(&labels).clone(),
             bytes_out: self.bytes_out.get_or_create(&labels).clone(),
+            replication_bytes_out: self.replication_bytes_out.get_or_create(&labels).clone(),
             connections: self.connections.get_or_create(&labels).clone(),
             log_bytes: self.log_bytes.get_or_create(&labels).clone(),
             log_segments: self.log_segments.get_or_create(&labels).clone(),

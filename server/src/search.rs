@@ -210,7 +210,8 @@ fn numbers(found: &Found, wall_seconds: f64) -> String {
     // Writing to a string does not fail.
     let _ = write!(
         text,
-        "{seeds} seeds, {seconds:.0} simulated seconds in {wall_seconds:.1} s ({pace:.0} times real time), {events} events"
+        "{seeds} seed{}, {seconds:.0} simulated seconds in {wall_seconds:.1} s ({pace:.0} times real time), {events} events",
+        if seeds == 1 { "" } else { "s" },
     );
     for (name, count) in tally.counts() {
         let _ = write!(text, "\n{count:>12} {name}");

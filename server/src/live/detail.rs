@@ -67,6 +67,7 @@ fn message_detail(mut message: Message) -> MessageDetail {
             });
             (fields::of_request(request), batch)
         }
+        Kept::Fields(fields) => (fields.clone(), None),
         Kept::Response(response, slice) => {
             let extent = response.records.iter().flatten().next();
             let batch = slice.as_ref().zip(extent).and_then(|(slice, extent)| {

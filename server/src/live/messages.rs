@@ -1,11 +1,12 @@
 //! The newest requests and answers, with their real fields, in a ring that is bounded by their number and by the bytes
 //! that they hold on to: a request's are those of its frame, an answer's as many as it has on the wire, records in files
-//! aside.
+//! aside. Where records take all the room, the oldest requests keep their fields alone.
 
 use std::collections::VecDeque;
 
 use kafka_protocol::messages::{ApiKey, RequestKind, ResponseKind};
 use ottla_core::id::ConnId;
+use ottla_core::protocol::fields;
 use ottla_core::protocol::line::{self, Names};
 use ottla_core::protocol::{Request, Response};
 use ottla_core::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use ottla_core::view::{MessageView, Passed};
 use super::Watched;
 use crate::splice::FileSlice;
 
-/// Messages that are kept.
-const KEPT: usize = 1024;
+/// Messages that are kept: those of twenty seconds at least, for who stops to look.
+const KEPT: usize = 8192;
 /// Bytes of what is kept.
 const KEPT_BYTES: usize = 32 << 20;
 /// How long a mark takes from one end of its arrow to the other, on the page: the real time ([`Passed`]) is too short to
@@ -43,6 +44,8 @@ pub enum Kept {
     Request(Box<Request>),
     /// With the first run of records that it carries.
     Response(Response, Option<FileSlice>),
+    /// What a request said, without its records.
+    Fields(String),
 }
 
 #[derive(Default)]
@@ -51,6 +54,8 @@ pub struct Messages {
     /// Of all in the ring.
     bytes: usize,
     next: u64,
+    /// Requests below have their fields alone.
+    shed: u64,
     /// The tenth of a second that is being counted, and requests kept in it.
     window: u64,
     admitted: u64,
@@ -197,11 +202,25 @@ impl Messages {
         self.next - 1
     }
 
-    /// The newest stays, however large it is.
+    /// The newest stays whole, however large it is.
     fn bound(&mut self) {
+        while self.bytes > KEPT_BYTES && self.shed + 1 < self.next {
+            let id = self.shed;
+            self.shed += 1;
+            self.shed_records(id);
+        }
         while self.ring.len() > KEPT || (self.bytes > KEPT_BYTES && self.ring.len() > 1) {
             self.bytes -= self.ring.pop_front().map_or(0, |oldest| oldest.bytes);
         }
+    }
+
+    fn shed_records(&mut self, id: u64) {
+        let Some(message) = self.find_mut(id) else { return };
+        let Kept::Request(request) = &message.kept else { return };
+        let fields = fields::of_request(request);
+        let before = std::mem::replace(&mut message.bytes, fields.len());
+        message.kept = Kept::Fields(fields);
+        self.bytes = self.bytes - before + self.find(id).map_or(0, |message| message.bytes);
     }
 }
 
@@ -254,5 +273,23 @@ mod tests {
         assert_eq!(messages.all().count(), 1);
         messages.forget();
         assert_eq!((messages.bytes, messages.all().count()), (0, 0));
+    }
+
+    #[test]
+    fn records_go_before_fields() {
+        let live = Live::new(Clock::start());
+        let client = live.opened(BrokerId(1), ConnId(1), "here".to_owned());
+        let body = ProduceRequest::default().with_timeout_ms(4_711);
+        let request = Request::new(ApiKey::Produce, 9, 0, None, body.into());
+        let mut messages = Messages::default();
+        for tenth in 0..20 {
+            let now = Instant::from_millis(tenth * 100);
+            messages.keep_request(now, &client, (&request, KEPT_BYTES / 4), &Names::new()).unwrap();
+        }
+        assert!(messages.bytes <= KEPT_BYTES, "{} bytes", messages.bytes);
+        let whole = messages.all().filter(|message| matches!(message.kept, Kept::Request(_))).count();
+        assert_eq!((messages.all().count(), whole), (20, 3));
+        let Kept::Fields(fields) = &messages.all().next().unwrap().kept else { panic!("the oldest is whole") };
+        assert!(fields.contains("timeout_ms: 4711"), "{fields}");
     }
 }

@@ -252,7 +252,10 @@ impl Connections {
     fn settings(&self, host: &str) -> String {
         let connections = self.members.len();
         let acks = self.said().find_map(|said| said.acks);
-        let acks = acks.map_or(String::new(), |acks| format!("acks={acks} "));
+        let acks = acks.map_or(String::new(), |acks| match acks {
+            -1 => "acks=all ".to_owned(),
+            acks => format!("acks={acks} "),
+        });
         format!("{acks}from {host}, {connections} connection{}", if connections == 1 { "" } else { "s" })
     }
 }

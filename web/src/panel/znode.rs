@@ -127,33 +127,55 @@ fn way(path: &str) -> Vec<(String, String)> {
     way
 }
 
-/// JSON indented, all else as it is. Short lists stay in one line.
+/// JSON indented, its fields in the order in which they stand; all else as it is. Lists stay in one line.
 fn pretty(data: &str) -> String {
-    match serde_json::from_str::<Value>(data) {
-        Ok(value @ (Value::Object(_) | Value::Array(_))) => {
-            let mut out = String::new();
-            indent(&value, 0, &mut out);
-            out
-        }
-        _ => data.to_owned(),
+    if serde_json::from_str::<Value>(data).is_err() {
+        return data.to_owned();
     }
+    let mut out = String::new();
+    let (mut depth, mut lists) = (0, 0);
+    let mut letters = letters(data).peekable();
+    while let Some((letter, is_text)) = letters.next() {
+        match letter {
+            _ if is_text => {}
+            '[' => lists += 1,
+            ']' => lists -= 1,
+            '}' if lists == 0 && !out.ends_with('{') => {
+                depth -= 1;
+                line(depth, &mut out);
+            }
+            _ => {}
+        }
+        out.push(letter);
+        match letter {
+            _ if is_text => {}
+            ':' => out.push(' '),
+            ',' if lists == 0 => line(depth, &mut out),
+            '{' if lists == 0 && letters.peek() != Some(&('}', false)) => {
+                depth += 1;
+                line(depth, &mut out);
+            }
+            _ => {}
+        }
+    }
+    out
 }
 
-fn indent(value: &Value, depth: usize, out: &mut String) {
-    match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            out.push_str("{\n");
-            for (at, (name, value)) in fields.iter().enumerate() {
-                out.push_str(&"  ".repeat(depth + 1));
-                out.push_str(&format!("{}: ", Value::from(name.as_str())));
-                indent(value, depth + 1, out);
-                out.push_str(if at + 1 < fields.len() { ",\n" } else { "\n" });
-            }
-            out.push_str(&"  ".repeat(depth));
-            out.push('}');
-        }
-        plain => out.push_str(&plain.to_string()),
-    }
+/// The letters of JSON without the white space between its words, and whether each is part of a text.
+fn letters(data: &str) -> impl Iterator<Item = (char, bool)> {
+    let (mut is_open, mut is_escaped) = (false, false);
+    let letters = data.chars().map(move |letter| {
+        let is_text = is_open || letter == '"';
+        is_open = if is_open { is_escaped || letter != '"' } else { is_text };
+        is_escaped = is_open && !is_escaped && letter == '\\';
+        (letter, is_text)
+    });
+    letters.filter(|(letter, is_text)| *is_text || !letter.is_whitespace())
+}
+
+fn line(depth: usize, out: &mut String) {
+    out.push('\n');
+    out.push_str(&"  ".repeat(depth));
 }
 
 /// In the order and by the names of ZooKeeper's shell.
@@ -196,6 +218,10 @@ mod tests {
         assert_eq!(
             pretty(r#"{"partitions":{"0":[1,2]},"removing_replicas":{},"version":3}"#),
             "{\n  \"partitions\": {\n    \"0\": [1,2]\n  },\n  \"removing_replicas\": {},\n  \"version\": 3\n}"
+        );
+        assert_eq!(
+            pretty(r#"{ "b": ":,{\"\\", "a": [ {"d": 1, "c": {}} ] }"#),
+            "{\n  \"b\": \":,{\\\"\\\\\",\n  \"a\": [{\"d\": 1,\"c\": {}}]\n}"
         );
     }
 }

@@ -294,13 +294,17 @@ impl Broker {
     fn fenced(&mut self, log: LogId, out: &mut Vec<Effect>) {
         let Some(epoch) = self.slot(log).map(|partition| partition.leader_epoch()) else { return };
         let why = format!("has an older epoch ({epoch}) than the current leader: it waits for the next");
-        self.replica_failed(log, &why, out);
+        self.give_up_replica(log, Level::Warn, &why, out);
     }
 
     /// Nothing more is fetched for that partition in this epoch.
     pub(super) fn replica_failed(&mut self, log: LogId, why: &str, out: &mut Vec<Effect>) {
+        self.give_up_replica(log, Level::Bad, why, out);
+    }
+
+    fn give_up_replica(&mut self, log: LogId, level: Level, why: &str, out: &mut Vec<Effect>) {
         let Some(name) = self.slot(log).map(|partition| partition.name.clone()) else { return };
-        out.push(Effect::Note { level: Level::Bad, text: format!("Partition {name} marked as failed: {why}") });
+        out.push(Effect::Note { level, text: format!("Partition {name} marked as failed: {why}") });
         if let Some(fetcher) = self.replication.fetcher_of(log) {
             fetcher.progressed(log, Progress::Failed);
         }

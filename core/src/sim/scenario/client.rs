@@ -27,7 +27,7 @@ impl Line<'_> {
         if topics.is_empty() {
             return self.wrong(self.words.len(), "expected the producer's topic, such as topic=orders");
         }
-        producer::Settings::of(&settings).map_err(|message| self.error(message))?;
+        producer::Settings::of(&settings).map(drop).or_else(|message| self.wrong_together(from + 2, &message))?;
         Ok(Action::Producer { name, topics, settings })
     }
 
@@ -46,7 +46,7 @@ impl Line<'_> {
         if topics.is_empty() && !settings.contains_key("pattern") {
             return self.wrong(self.words.len(), "expected the consumer's topics, such as topics=orders,payments");
         }
-        consumer::Settings::of(&settings).map_err(|message| self.error(message))?;
+        consumer::Settings::of(&settings).map(drop).or_else(|message| self.wrong_together(from + 2, &message))?;
         Ok(Action::Consumer { name, topics, settings })
     }
 

@@ -147,6 +147,9 @@ impl Line<'_> {
                         (Some(from), Some(to)) if from >= SHORTEST && (from..=LONGEST).contains(&to) => {
                             cluster.latency = Some((from, to));
                         }
+                        (Some(least), Some(most)) if least > most => {
+                            return self.at(&word, "expected a latency from the least to the most, such as 1ms..5ms");
+                        }
                         _ => return self.at(&word, "expected a latency from 1us to 60s, such as 5ms or 1ms..5ms"),
                     }
                 }
@@ -176,8 +179,7 @@ impl Line<'_> {
             }
         }
         if let Err(ConfigError(why)) = BrokerSettings::parse(&cluster.settings) {
-            let named = self.properties(1)?.into_iter().find(|(name, ..)| why.contains(&name[..]));
-            return named.map_or_else(|| Err(self.error(&why)), |(.., word)| self.at(&word, &why));
+            return self.wrong_together(1, &why);
         }
         Ok(cluster)
     }

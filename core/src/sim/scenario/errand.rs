@@ -58,8 +58,7 @@ impl Line<'_> {
         let (mut partitions, mut replication_factor) =
             self.names.map_or((1, 1), |names| (names.partitions, names.replication_factor));
         let brokers = self.brokers();
-        let too_many =
-            || format!("expected a replication.factor of at most {brokers}, for there are {brokers} brokers");
+        let too_many = || format!("expected a replication.factor of at most {brokers}, the number of brokers");
         let mut configs = VecMap::new();
         for (property, value, word) in self.properties(at + 2)? {
             match property.as_str() {
@@ -88,7 +87,9 @@ impl Line<'_> {
             return self.wrong(at, format!("expected partitions from 1 to {MAX_PARTITIONS}, found {partitions}"));
         }
         // Each is right; are they together?
-        TopicConfig::new(&configs, &BrokerSettings::default()).map_err(|error| self.error(error.0))?;
+        TopicConfig::new(&configs, &BrokerSettings::default())
+            .map(drop)
+            .or_else(|error| self.wrong_together(at + 2, &error.0))?;
         Ok(Errand::Create { topic, partitions, replication_factor, configs })
     }
 

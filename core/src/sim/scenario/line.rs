@@ -32,6 +32,15 @@ impl Line<'_> {
         ParseError::new(self.number, self.words.first().map_or(1, |word| word.column), message)
     }
 
+    /// What is wrong with the line's properties from `from` on together: told of the one that it names first.
+    pub(super) fn wrong_together<T>(&self, from: usize, message: &str) -> Parsed<T> {
+        let named = self.properties(from)?.into_iter().filter_map(|(name, _, word)| Some((message.find(&name)?, word)));
+        match named.min_by_key(|(place, _)| *place) {
+            Some((_, word)) => self.at(&word, message),
+            None => Err(self.error(message)),
+        }
+    }
+
     pub(super) fn at<T>(&self, word: &Word, message: impl Into<String>) -> Parsed<T> {
         Err(ParseError::new(self.number, word.column, message))
     }

@@ -215,7 +215,8 @@ pub fn topic_name(name: &str) -> Result<(), String> {
 
 pub(super) fn topic_config(name: &str, value: &str) -> Result<(), String> {
     let Some(setting) = TOPIC.get(name) else {
-        return Err(format!("a topic has no config {name}.{}", hint(name, TOPIC.iter().map(|known| known.name))));
+        let known = ["partitions", "replication.factor"].into_iter().chain(TOPIC.iter().map(|known| known.name));
+        return Err(format!("a topic has no config {name}.{}", hint(name, known)));
     };
     setting.parse(value).map(drop).map_err(|error| error.0)
 }
