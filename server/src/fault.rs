@@ -124,12 +124,12 @@ fn unknown(server: &Server, who: &Who) -> Option<(String, String)> {
             format!("expected a broker, such as broker-1, found {who}: it lives as long as the server does"),
         )),
         Who::Client(name) => {
-            let why = match name.as_str() {
-                "controller" => " here it is a broker by its name",
-                rack if rack.starts_with("rack-") => " all of a rack are written rack a",
-                _ => " clients are not the server's",
+            let why = match name.strip_prefix("rack-") {
+                _ if name == "controller" => String::new(),
+                Some(rack) => format!(": all of a rack are told by rack {rack}"),
+                None => ": clients are not the server's".to_owned(),
             };
-            Some((name.clone(), format!("expected a broker, such as broker-1, found {name}:{why}")))
+            Some((name.clone(), format!("expected a broker, such as broker-1, found {name}{why}")))
         }
     }
 }

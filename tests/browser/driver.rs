@@ -1,6 +1,6 @@
 //! A browser, driven over the WebDriver protocol: `chromedriver` and a headless Chromium, both stopped at the end.
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{self, BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,11 +10,25 @@ use serde_json::{Value, json};
 /// How long anything on the page may take; the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+type Words = Lines<BufReader<ChildStdout>>;
+
+/// Starts chromedriver and waits for its port.
+fn chromedriver() -> io::Result<(Child, Words, u16)> {
+    let mut driver =
+        Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut lines = BufReader::new(driver.stdout.take().expect("it is piped")).lines();
+    let port = |line: String| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok();
+    match lines.by_ref().map_while(Result::ok).find_map(port) {
+        Some(port) => Ok((driver, lines, port)),
+        None => Err(io::Error::other(format!("chromedriver says no port and ends with {}", driver.wait()?))),
+    }
+}
+
 /// One window of one browser.
 pub struct Browser {
     driver: Child,
     /// Kept open: it goes on talking.
-    _words: Lines<BufReader<ChildStdout>>,
+    _words: Words,
     port: u16,
     session: String,
 }
@@ -22,15 +36,16 @@ pub struct Browser {
 impl Browser {
     /// `None` where no `chromedriver` is installed.
     pub fn start(width: u32, height: u32) -> Option<Browser> {
-        let started = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut driver = started.ok()?;
-        let mut lines = BufReader::new(driver.stdout.take().expect("it is piped")).lines();
-        let port = lines
-            .find_map(|line| {
-                let line = line.expect("chromedriver's words");
-                line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
-            })
-            .expect("chromedriver says its port");
+        let mut tries = 0;
+        let (driver, lines, port) = loop {
+            match chromedriver() {
+                Ok(started) => break started,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+                // The port that is free at one of its addresses may be in use at the other.
+                Err(_) if tries < 5 => tries += 1,
+                Err(error) => panic!("{error}"),
+            }
+        };
         let mut browser = Browser { driver, _words: lines, port, session: String::new() };
         let arguments = [
             "--headless=new",

@@ -1,6 +1,6 @@
 //! The newest requests and answers, with their real fields, in a ring that is bounded by their number and by the bytes
 //! that they hold on to: a request's are those of its frame, an answer's as many as it has on the wire, records in files
-//! aside. Where records take all the room, the oldest requests keep their fields alone.
+//! aside, and its request's, whose names it may hold. The newest are whole; of the others the fields are kept, as text.
 
 use std::collections::VecDeque;
 
@@ -17,6 +17,8 @@ use crate::splice::FileSlice;
 
 /// Messages that are kept: those of twenty seconds at least, for who stops to look.
 const KEPT: usize = 8192;
+/// Of these, the newest that are whole: a small one may hold a buffer that it shares with others.
+const WHOLE: u64 = 1024;
 /// Bytes of what is kept.
 const KEPT_BYTES: usize = 32 << 20;
 /// How long a mark takes from one end of its arrow to the other, on the page: the real time ([`Passed`]) is too short to
@@ -35,8 +37,10 @@ pub struct Message {
     pub client_id: Option<String>,
     pub passed: Passed,
     pub kept: Kept,
-    /// That it holds on to.
+    /// Bytes that it holds on to.
     bytes: usize,
+    /// Of those, the request's.
+    frame: usize,
 }
 
 #[derive(Clone)]
@@ -44,7 +48,7 @@ pub enum Kept {
     Request(Box<Request>),
     /// With the first run of records that it carries.
     Response(Response, Option<FileSlice>),
-    /// What a request said, without its records.
+    /// What it said, without records.
     Fields(String),
 }
 
@@ -54,7 +58,7 @@ pub struct Messages {
     /// Of all in the ring.
     bytes: usize,
     next: u64,
-    /// Requests below have their fields alone.
+    /// Messages below are fields.
     shed: u64,
     /// The tenth of a second that is being counted, and requests kept in it.
     window: u64,
@@ -138,6 +142,7 @@ impl Messages {
             passed: Passed { read: now, answered: None },
             kept: Kept::Request(Box::new(request.clone())),
             bytes,
+            frame: bytes,
         };
         Some(self.push(message))
     }
@@ -180,16 +185,19 @@ impl Messages {
             client_id: asked.client_id.clone(),
             passed: asked.passed,
             kept: Kept::Response(response.clone(), files.iter().flatten().next().cloned()),
-            bytes: 0,
+            bytes: asked.frame,
+            frame: asked.frame,
         };
         Some(self.push(message))
     }
 
-    /// So many bytes does a message hold on to.
+    /// So many bytes has an answer on the wire.
     pub fn weigh(&mut self, id: u64, bytes: usize) {
-        let Some(message) = self.find_mut(id) else { return };
-        let before = std::mem::replace(&mut message.bytes, bytes);
-        self.bytes = self.bytes - before + bytes;
+        let Some(message) = self.find_mut(id).filter(|message| !matches!(message.kept, Kept::Fields(_))) else {
+            return;
+        };
+        message.bytes += bytes;
+        self.bytes += bytes;
         self.bound();
     }
 
@@ -204,23 +212,27 @@ impl Messages {
 
     /// The newest stays whole, however large it is.
     fn bound(&mut self) {
-        while self.bytes > KEPT_BYTES && self.shed + 1 < self.next {
-            let id = self.shed;
-            self.shed += 1;
-            self.shed_records(id);
+        while self.shed + 1 < self.next && (self.bytes > KEPT_BYTES || self.next - self.shed > WHOLE) {
+            self.shed_oldest();
         }
         while self.ring.len() > KEPT || (self.bytes > KEPT_BYTES && self.ring.len() > 1) {
             self.bytes -= self.ring.pop_front().map_or(0, |oldest| oldest.bytes);
         }
     }
 
-    fn shed_records(&mut self, id: u64) {
+    /// The oldest that is whole becomes its fields.
+    fn shed_oldest(&mut self) {
+        let id = self.shed;
+        self.shed += 1;
         let Some(message) = self.find_mut(id) else { return };
-        let Kept::Request(request) = &message.kept else { return };
-        let fields = fields::of_request(request);
-        let before = std::mem::replace(&mut message.bytes, fields.len());
+        let fields = match &message.kept {
+            Kept::Request(request) => fields::of_request(request),
+            Kept::Response(response, _) => fields::of_response(response),
+            Kept::Fields(_) => return,
+        };
+        let (before, after) = (std::mem::replace(&mut message.bytes, fields.len()), fields.len());
         message.kept = Kept::Fields(fields);
-        self.bytes = self.bytes - before + self.find(id).map_or(0, |message| message.bytes);
+        self.bytes = self.bytes - before + after;
     }
 }
 
@@ -253,43 +265,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_by_the_bytes_of_requests_and_of_answers() {
+    fn the_newest_are_whole_as_far_as_bytes_go_and_the_others_are_fields() {
         let live = Live::new(Clock::start());
         let client = live.opened(BrokerId(1), ConnId(1), "here".to_owned());
-        let request = Request::new(ApiKey::Metadata, 1, 0, None, MetadataRequest::default().into());
-        let answer = Response::new(1, kafka_protocol::messages::MetadataResponse::default());
+        let request =
+            Request::new(ApiKey::Produce, 9, 0, None, ProduceRequest::default().with_timeout_ms(4_711).into());
+        let answer = Response::new(9, kafka_protocol::messages::ProduceResponse::default());
         let mut messages = Messages::default();
-        for tenth in 0..20 {
+        let ask = |messages: &mut Messages, tenth: u64, bytes| {
             let now = Instant::from_millis(tenth * 100);
-            let id = messages.keep_request(now, &client, (&request, 10), &Names::new()).unwrap();
-            let id = messages.keep_response(now, &client, id, 0, &answer, &[], &Names::new()).unwrap();
-            messages.weigh(id, KEPT_BYTES / 4);
+            let id = messages.keep_request(now, &client, (&request, bytes), &Names::new()).unwrap();
+            messages.keep_response(now, &client, id, 0, &answer, &[], &Names::new()).unwrap()
+        };
+        let whole = |messages: &Messages| {
+            messages.all().filter(|message| !matches!(message.kept, Kept::Fields(_))).count() as u64
+        };
+        for tenth in 0..20 {
+            let id = ask(&mut messages, tenth, KEPT_BYTES / 8);
+            messages.weigh(id, 100);
         }
         assert!(messages.bytes <= KEPT_BYTES, "{} bytes", messages.bytes);
-        let answers = messages.all().filter(|message| message.view.response).count();
-        assert_eq!(answers, 3, "four of them and what was asked are too many");
+        assert_eq!((messages.all().count(), whole(&messages)), (40, 7), "an answer holds its request's frame");
+        let Kept::Fields(fields) = &messages.all().next().unwrap().kept else { panic!("the oldest is whole") };
+        assert!(fields.contains("timeout_ms: 4711"), "{fields}");
+        for tenth in 20..(20 + KEPT as u64) {
+            ask(&mut messages, tenth, 10);
+        }
+        assert_eq!((messages.all().count(), whole(&messages)), (KEPT, WHOLE));
         let newest = messages.all().last().unwrap().view.id;
         messages.weigh(newest, 2 * KEPT_BYTES);
         assert_eq!(messages.all().count(), 1);
         messages.forget();
         assert_eq!((messages.bytes, messages.all().count()), (0, 0));
-    }
-
-    #[test]
-    fn records_go_before_fields() {
-        let live = Live::new(Clock::start());
-        let client = live.opened(BrokerId(1), ConnId(1), "here".to_owned());
-        let body = ProduceRequest::default().with_timeout_ms(4_711);
-        let request = Request::new(ApiKey::Produce, 9, 0, None, body.into());
-        let mut messages = Messages::default();
-        for tenth in 0..20 {
-            let now = Instant::from_millis(tenth * 100);
-            messages.keep_request(now, &client, (&request, KEPT_BYTES / 4), &Names::new()).unwrap();
-        }
-        assert!(messages.bytes <= KEPT_BYTES, "{} bytes", messages.bytes);
-        let whole = messages.all().filter(|message| matches!(message.kept, Kept::Request(_))).count();
-        assert_eq!((messages.all().count(), whole), (20, 3));
-        let Kept::Fields(fields) = &messages.all().next().unwrap().kept else { panic!("the oldest is whole") };
-        assert!(fields.contains("timeout_ms: 4711"), "{fields}");
     }
 }
