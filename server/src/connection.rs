@@ -32,6 +32,8 @@ use ottla_core::id::{ConnId, Ticket};
 use ottla_core::protocol::cluster::wire::Hello;
 use ottla_core::protocol::request::follower;
 use ottla_core::protocol::{Request, Response, Unchecked};
+use ottla_core::quota::arrivals::ArrivalRates;
+use ottla_core::quota::window::Windows;
 use rustix::net::sockopt::set_socket_linger;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -76,6 +78,9 @@ pub struct Listener {
     pub queue: Arc<Semaphore>,
     /// They can be set while the broker runs.
     pub limits: watch::Receiver<ConnectionLimits>,
+    pub rates: watch::Receiver<ArrivalRates>,
+    /// Over which those are measured.
+    pub windows: Windows,
     /// Kafka's `socket.receive.buffer.bytes`; `None` leaves it to the system.
     pub receive_buffer: Option<u32>,
     /// Kafka's `socket.send.buffer.bytes`, likewise.

@@ -2,7 +2,8 @@
 //!
 //! 1. While `max.connections` are open nobody else is accepted: who comes waits in the system's queue, and nobody is
 //!    turned away. Of those that the listener has when the limit is lowered, the least recently used go.
-//! 2. An address that has `max.connections.per.ip` open is turned away.
+//! 2. An address that has `max.connections.per.ip` open is turned away. One that opens more in a second than its
+//!    `connection_creation_rate` allows is, too, but later (`listen.rs`).
 //! 3. Connections with other brokers count, and are the last to go: Kafka protects those of the listener that brokers
 //!    have for themselves, where there is one.
 
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ottla_core::config::ConnectionLimits;
+use ottla_core::vec_map::VecMap;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tracing::warn;
 
@@ -38,25 +40,36 @@ impl Used {
 pub struct Limits {
     most: usize,
     per_ip: usize,
-    overrides: BTreeMap<IpAddr, usize>,
+    overrides: VecMap<IpAddr, usize>,
 }
 
 impl Limits {
     pub async fn of(limits: ConnectionLimits) -> Limits {
-        let mut overrides = BTreeMap::new();
-        for (host, count) in limits.overrides {
-            let address = match host.parse::<IpAddr>() {
-                Ok(address) => Ok(Some(address)),
-                Err(_) => tokio::net::lookup_host((&*host, 0)).await.map(|mut found| found.next().map(|it| it.ip())),
-            };
-            match address {
-                Ok(Some(address)) => drop(overrides.insert(address.to_canonical(), count)),
-                Ok(None) => warn!(host, "max.connections.per.ip.overrides: no address"),
-                Err(error) => warn!(host, %error, "max.connections.per.ip.overrides: no address"),
-            }
-        }
+        let overrides = resolved("max.connections.per.ip.overrides", limits.overrides).await;
         Limits { most: limits.most, per_ip: limits.per_ip, overrides }
     }
+}
+
+/// What was set of hosts, by their addresses. Of a host that has none it is said that there is none.
+pub async fn resolved<T>(what: &str, hosts: VecMap<String, T>) -> VecMap<IpAddr, T> {
+    let mut of = VecMap::new();
+    for (host, set) in hosts {
+        let address = match host.parse::<IpAddr>() {
+            Ok(address) => Ok(Some(address)),
+            Err(_) => tokio::net::lookup_host((&*host, 0)).await.map(|mut found| found.next().map(|it| it.ip())),
+        };
+        match address {
+            Ok(Some(address)) => drop(of.insert(address.to_canonical(), set)),
+            Ok(None) => warn!(host, "{what}: no address"),
+            Err(error) => warn!(host, %error, "{what}: no address"),
+        }
+    }
+    of
+}
+
+/// On the clock that [`Used`] shows, too.
+pub fn now() -> ottla_core::time::Instant {
+    ottla_core::time::Instant::from_nanos(BEGIN.elapsed().as_nanos() as u64)
 }
 
 #[derive(Default)]
@@ -133,7 +146,7 @@ mod tests {
     use super::*;
 
     fn limits(most: usize) -> Limits {
-        Limits { most, per_ip: usize::MAX, overrides: BTreeMap::new() }
+        Limits { most, per_ip: usize::MAX, overrides: VecMap::new() }
     }
 
     #[tokio::test]

@@ -34,6 +34,7 @@ use ottla_core::log::Extent;
 use ottla_core::log::compact::Job;
 use ottla_core::node::Node;
 use ottla_core::protocol::{Request, Response};
+use ottla_core::quota::arrivals::ArrivalRates;
 use ottla_core::time::{Instant, Now, Timestamp};
 use ottla_core::view::{BrokerView, Level};
 use ottla_core::zookeeper;
@@ -155,6 +156,8 @@ pub struct Driver {
     pub connections: std::collections::BTreeMap<ConnId, UnboundedSender<Outbound>>,
     /// How many connections are accepted.
     pub limits: watch::Sender<ConnectionLimits>,
+    /// How many of an address a second.
+    pub rates: watch::Sender<ArrivalRates>,
     pub stopped: bool,
     /// What came while it stood still.
     pub kept: VecDeque<Inbox>,
@@ -367,6 +370,7 @@ impl Driver {
                     new
                 });
             }
+            Effect::LimitArrivals { rates } => drop(self.rates.send(rates)),
             Effect::Fail { why } => self.failed = Some(why),
             Effect::Stopped => self.stopped = true,
             storage => self.storage.execute(storage, events),

@@ -33,6 +33,7 @@ use ottla_core::config::broker::BrokerSettings;
 use ottla_core::id::BrokerId;
 use ottla_core::log::checkpoint::{self, MetaProperties};
 use ottla_core::protocol::cluster::Registration;
+use ottla_core::quota::arrivals::ArrivalRates;
 use ottla_core::rng::Seed;
 use ottla_core::view::{BrokerView, Health};
 use tokio::sync::mpsc::UnboundedSender;
@@ -205,8 +206,9 @@ impl Host {
         let mut effects = Vec::new();
         let broker = Broker::open(config, image, site.clock.now(), &mut effects)
             .map_err(|why| anyhow!("{id} cannot start: {why}"))?;
-        let (limits, told) = watch::channel(site.settings.connections.clone());
-        let listening = self.listen(&handle, told)?;
+        let limits = watch::Sender::new(site.settings.connections.clone());
+        let rates = watch::Sender::new(ArrivalRates::default());
+        let listening = self.listen(&handle, limits.subscribe(), rates.subscribe())?;
         let peers = {
             let (site, inbox) = (site.clone(), inbox.clone());
             let listen = move |event| {
@@ -237,6 +239,7 @@ impl Host {
             live: site.live.clone(),
             connections: BTreeMap::new(),
             limits,
+            rates,
             stopped: false,
             kept: VecDeque::new(),
             paused: false,
@@ -262,7 +265,12 @@ impl Host {
         Ok(())
     }
 
-    fn listen(&self, handle: &Handle, limits: watch::Receiver<ConnectionLimits>) -> anyhow::Result<Listening> {
+    fn listen(
+        &self,
+        handle: &Handle,
+        limits: watch::Receiver<ConnectionLimits>,
+        rates: watch::Receiver<ArrivalRates>,
+    ) -> anyhow::Result<Listening> {
         let settings = &self.site.settings;
         let context = Arc::new(Listener {
             broker: handle.clone(),
@@ -271,6 +279,8 @@ impl Host {
             max_idle: settings.connections_max_idle,
             queue: Arc::new(Semaphore::new(settings.queued_max_requests.max(1) as usize)),
             limits,
+            rates,
+            windows: settings.quota_windows,
             receive_buffer: settings.socket_receive_buffer,
             send_buffer: settings.socket_send_buffer,
             broken: AtomicBool::new(false),

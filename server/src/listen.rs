@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ottla_core::quota::Key;
+use ottla_core::quota::arrivals::{ArrivalRates, Arrivals};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::{debug, info, warn};
 
 use crate::connection::{self, Listener};
-use crate::crowd::{Crowd, Limits};
+use crate::crowd::{self, Crowd, Limits};
 use crate::descriptors;
 
 /// Connections that wait to be accepted.
@@ -91,7 +93,11 @@ async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: onesh
     let mut given = context.limits.clone();
     let known = given.borrow_and_update().clone();
     let mut limits = Limits::of(known).await;
+    let mut rates = context.rates.clone();
+    let mut arrivals = Arrivals::new(context.windows);
     let places = descriptors::kafka();
+    // Those that came too often, until they are closed.
+    let mut late = JoinSet::new();
     let (mut told, mut crowded, mut failing) = (false, false, false);
     loop {
         let is_full = crowd.is_full(&limits);
@@ -107,6 +113,14 @@ async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: onesh
             (place, accepted) = next(&listener, &places), if !is_full => match accepted {
                 Ok((stream, peer)) => {
                     failing = false;
+                    if let Err(wait) = arrivals.came(crowd::now(), peer.ip().to_canonical()) {
+                        debug!("Delaying closing of connection from {} for {} ms.", peer.ip(), wait.as_millis());
+                        late.spawn(async move {
+                            tokio::time::sleep(wait).await;
+                            drop((stream, place));
+                        });
+                        continue;
+                    }
                     match crowd.admits(peer.ip(), &limits) {
                         Ok(()) => crowd.enter(peer.ip(), |used| {
                             let served = connection::serve(stream, peer, context.clone(), used);
@@ -131,11 +145,16 @@ async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: onesh
                 }
             },
             true = crowd.leave() => {}
+            Some(_) = late.join_next() => {}
             Ok(()) = given.changed() => {
                 let new = given.borrow_and_update().clone();
                 limits = Limits::of(new).await;
                 crowd.thin_out(&limits);
                 told = false;
+            }
+            Ok(()) = rates.changed() => {
+                let ArrivalRates { named, others } = rates.borrow_and_update().clone();
+                arrivals.follow(crowd::resolved(Key::ConnectionCreationRate.name(), named).await, others);
             }
             _ = &mut closed => break,
         }

@@ -5,8 +5,10 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, MetadataRequest, RequestHeader, TopicName,
+    AlterClientQuotasRequest, AlterClientQuotasResponse, ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest,
+    MetadataRequest, RequestHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes, encode_request_header_into_buffer};
 use ottla_tests::server::{Server, objects, refused};
@@ -263,4 +265,39 @@ fn who_comes_when_max_connections_are_open_waits_and_who_has_too_many_is_turned_
     while !served(&mut server.connect()) {
         assert!(begin.elapsed() < Duration::from_secs(60));
     }
+}
+
+/// Sets how many connections a second come from here, or takes it back.
+fn limit_arrivals(stream: &mut TcpStream, rate: Option<f64>) {
+    let text = StrBytes::from_static_str;
+    let entity = EntityData::default().with_entity_type(text("ip")).with_entity_name(Some(text("127.0.0.1")));
+    let op = OpData::default().with_key(text("connection_creation_rate"));
+    let op = op.with_value(rate.unwrap_or_default()).with_remove(rate.is_none());
+    let entry = EntryData::default().with_entity(vec![entity]).with_ops(vec![op]);
+    let body = AlterClientQuotasRequest::default().with_entries(vec![entry]);
+    stream.write_all(&frame(ApiKey::AlterClientQuotas, 0, 1, &body)).unwrap();
+    let answered = AlterClientQuotasResponse::decode(&mut answer(stream).1, 0).unwrap();
+    assert_eq!(answered.entries[0].error_code, 0, "{answered:?}");
+}
+
+#[test]
+fn an_address_that_opens_too_many_connections_has_the_next_ones_closed_after_a_while() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let served = |stream: &mut TcpStream| {
+        stream.write_all(&api_versions(7)).is_ok() && matches!(stream.read(&mut [0; 4]), Ok(4))
+    };
+    let until = |wanted: bool| {
+        let begin = Instant::now();
+        while served(&mut server.connect()) != wanted {
+            assert!(begin.elapsed() < Duration::from_secs(60));
+        }
+    };
+    let mut open = server.connect();
+    // Ten at once are as many as come in ten seconds.
+    limit_arrivals(&mut open, Some(1.0));
+    until(false);
+    // Whoever is there is not asked.
+    limit_arrivals(&mut open, None);
+    until(true);
 }

@@ -12,6 +12,7 @@ use crate::log::compact::{IndexFiles, Job};
 use crate::log::{Extent, IndexEntry, TimeEntry};
 use crate::protocol::Response;
 use crate::protocol::cluster::{ClusterRequest, ClusterResponse};
+use crate::quota::arrivals::ArrivalRates;
 use crate::record::{Batch, Stamp};
 use crate::time::{Instant, Timestamp};
 use crate::view::Level;
@@ -87,6 +88,8 @@ pub enum Effect {
     Erase { file: String },
     /// The broker is set otherwise from here on: what the driver has of it is, too (`max.connections`).
     Configure { settings: Arc<BrokerSettings> },
+    /// From here on so many connections a second are taken from an address.
+    LimitArrivals { rates: ArrivalRates },
     /// Something that whoever runs the broker should read.
     Note { level: Level, text: String },
     /// This broker cannot go on, and says why; it takes no more events.
@@ -154,6 +157,7 @@ impl fmt::Display for Effect {
             Effect::Erase { file } => write!(f, "erase {file}"),
             Effect::ZooKeeper(effect) => write!(f, "zookeeper {effect}"),
             Effect::Configure { .. } => f.write_str("configure"),
+            Effect::LimitArrivals { .. } => f.write_str("limit arrivals"),
             Effect::Note { text, .. } => write!(f, "note {text}"),
             Effect::Fail { why } => write!(f, "fail: {why}"),
             Effect::Stopped => f.write_str("stopped"),

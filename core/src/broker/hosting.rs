@@ -127,7 +127,7 @@ impl Broker {
             self.host_topic(now, name, topic, reconfigured, out);
         }
         if before.quotas != state.quotas {
-            self.follow_quotas();
+            self.follow_quotas(&before.quotas, out);
         }
         if before.brokers != state.brokers {
             self.look_who_lives(now, out);

@@ -22,6 +22,7 @@ use crate::config::BrokerSettings;
 use crate::id::{ConnId, Ticket};
 use crate::protocol::request::follower;
 use crate::protocol::{Request, throttle};
+use crate::quota::arrivals::ArrivalRates;
 use crate::quota::bucket::Spent;
 use crate::quota::meter::{Measured, Meter};
 use crate::quota::{ANONYMOUS, ClientQuotas, Key};
@@ -86,7 +87,7 @@ impl Quotas {
 
     /// These hold from now on.
     pub fn follow(&mut self, quotas: &ClientQuotas) {
-        self.enabled |= quotas.values().flat_map(VecMap::keys).any(|name| Key::from_name(name).is_some());
+        self.enabled |= quotas.values().flat_map(VecMap::keys).any(|name| Key::of_client(name).is_some());
         self.looked_at.clear();
         for meter in [&mut self.produce, &mut self.fetch, &mut self.request] {
             meter.follow(quotas);
@@ -208,8 +209,12 @@ impl Broker {
     }
 
     /// The cluster's quotas are others.
-    pub(super) fn follow_quotas(&mut self) {
+    pub(super) fn follow_quotas(&mut self, before: &ClientQuotas, out: &mut Vec<Effect>) {
         let cluster = Arc::clone(&self.cluster);
         self.quotas.follow(&cluster.quotas);
+        let rates = ArrivalRates::of(&cluster.quotas);
+        if rates != ArrivalRates::of(before) {
+            out.push(Effect::LimitArrivals { rates });
+        }
     }
 }

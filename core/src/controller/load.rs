@@ -140,9 +140,10 @@ impl Controller {
                 wanted.push(list(znode::GROUP_CONFIGS, false));
                 let configured = reads.children(znode::GROUP_CONFIGS);
                 wanted.extend(configured.map(|name| data(path::join(znode::GROUP_CONFIGS, name))));
-                wanted.extend([list(znode::USER_CONFIGS, false), list(znode::CLIENT_CONFIGS, false)]);
+                let quotas = [znode::USER_CONFIGS, znode::CLIENT_CONFIGS, znode::IP_CONFIGS];
+                wanted.extend(quotas.map(|parent| list(parent, false)));
                 for entity in reads.quota_entities() {
-                    if let QuotaEntity { user: Some(user), client: None } = &entity {
+                    if let QuotaEntity { user: Some(user), client: None, .. } = &entity {
                         wanted.push(list(&znode::clients_of_path(user), false));
                     }
                     wanted.push(data(Entity::Clients(entity).path()));
@@ -239,14 +240,14 @@ impl Reads {
         let clients = users.iter().filter_map(|entity| entity.user.as_ref());
         let clients = clients.flat_map(|user| below(&znode::clients_of_path(user)));
         let clients: Vec<QuotaEntity> = clients.chain(below(znode::CLIENT_CONFIGS)).collect();
-        [users, clients].concat()
+        [users, clients, below(znode::IP_CONFIGS)].concat()
     }
 
     /// Where nothing is left below `clients` it goes: whoever has removed what was there did not come so far.
     pub fn quotas(&self, writes: &mut Writes, out: &mut Vec<Output>) -> ClientQuotas {
         let mut quotas = ClientQuotas::new();
         for entity in self.quota_entities() {
-            if let QuotaEntity { user: Some(user), client: None } = &entity {
+            if let QuotaEntity { user: Some(user), client: None, .. } = &entity {
                 let at = znode::clients_of_path(user);
                 if self.children.get(&at).and_then(Option::as_ref).is_some_and(Vec::is_empty) {
                     writes.remove(at);

@@ -9,6 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::topic::{plain, text};
 use super::{Controller, Refusal};
 use crate::arrange::firsts;
+use crate::config::connections;
 use crate::config::setting::double_in_java;
 use crate::error::ErrorCode;
 use crate::protocol::throttle;
@@ -122,13 +123,12 @@ pub(super) fn put(quotas: &mut ClientQuotas, whose: QuotaEntity, set: Option<Vec
 
 /// Whoever has no settings has no znode; a user has one all the same while clients of that user have.
 fn remove(quotas: &mut ClientQuotas, whose: &QuotaEntity) {
-    let mut user = QuotaEntity { user: whose.user.clone(), client: None };
+    let user = QuotaEntity { user: whose.user.clone(), ..QuotaEntity::default() };
     quotas.remove(whose);
     let has_clients = |quotas: &ClientQuotas| {
         let of_user = |other: &QuotaEntity| other.user == whose.user && other.client.is_some();
         whose.user.is_some() && quotas.keys().any(of_user)
     };
-    user.client = None;
     if has_clients(quotas) {
         quotas.entry(user).or_default();
     } else if quotas.get(&user).is_some_and(VecMap::is_empty) {
@@ -159,7 +159,7 @@ fn alter(quotas: &mut ClientQuotas, parts: &Parts<'_>, entry: &Alteration) -> Re
     for op in &entry.ops {
         match op.remove {
             true => drop(set.remove(&*op.key)),
-            false => drop(set.insert(op.key.to_string(), value(&op.key, op.value)?)),
+            false => drop(set.insert(op.key.to_string(), value(whose.keys(), &op.key, op.value)?)),
         }
     }
     put(quotas, whose, Some(set));
@@ -167,7 +167,7 @@ fn alter(quotas: &mut ClientQuotas, parts: &Parts<'_>, entry: &Alteration) -> Re
 }
 
 fn entity(parts: &Parts<'_>) -> Result<QuotaEntity, Refusal> {
-    let mut whose = QuotaEntity { user: None, client: None };
+    let mut whose = QuotaEntity::default();
     for (&kind, &name) in parts {
         if name.is_some_and(|name| name.len() > MAX_NAME_LEN) {
             return invalid(format!("The name of a {kind} is longer than {MAX_NAME_LEN} bytes"));
@@ -175,6 +175,7 @@ fn entity(parts: &Parts<'_>) -> Result<QuotaEntity, Refusal> {
         let place = match kind {
             "user" => &mut whose.user,
             "client-id" => &mut whose.client,
+            "ip" => &mut whose.ip,
             _ => return invalid(format!("Unhandled client quota entity type: {kind}")),
         };
         *place = Some(match name {
@@ -183,23 +184,31 @@ fn entity(parts: &Parts<'_>) -> Result<QuotaEntity, Refusal> {
             Some(name) => Who::Named(name.to_owned()),
         });
     }
-    match whose {
-        QuotaEntity { user: None, client: None } => invalid("Invalid empty client quota entity".to_owned()),
-        whose => Ok(whose),
+    match (whose.user.is_some() || whose.client.is_some(), &whose.ip) {
+        (false, None) => invalid("Invalid empty client quota entity".to_owned()),
+        // The words are Kafka's.
+        (true, Some(_)) => invalid(
+            "Invalid quota entity combination, IP entity shouldnot be combined with User or ClientId".to_owned(),
+        ),
+        // Whether it is found is for those to see who look for it.
+        (false, Some(Who::Named(host))) if !connections::is_host(host) => {
+            invalid(format!("{host} is not a valid IP or resolvable host."))
+        }
+        _ => Ok(whose),
     }
 }
 
 /// A quota's value as ZooKeeper holds it.
-fn value(key: &StrBytes, value: f64) -> Result<String, Refusal> {
-    let Some(known) = Key::from_name(key) else { return invalid(format!("Invalid configuration key {key}")) };
+fn value(known: &[Key], key: &StrBytes, value: f64) -> Result<String, Refusal> {
+    let Some(known) = known.iter().find(|known| known.name() == &**key) else {
+        return invalid(format!("Invalid configuration key {key}"));
+    };
     if value <= 0.0 {
         return invalid(format!("Quota {key} must be greater than 0"));
     }
-    if !known.is_whole() {
-        return Ok(double_in_java(value));
-    }
-    if value > i64::MAX as f64 {
-        return invalid(format!("Proposed value for {key} is too large for a LONG."));
+    let Some((most, kind)) = known.whole() else { return Ok(double_in_java(value)) };
+    if value > most {
+        return invalid(format!("Proposed value for {key} is too large for {kind}."));
     }
     if value.is_nan() || (value % 1.0).abs() > 1e-6 {
         return invalid(format!("{key} cannot be a fractional value."));

@@ -15,13 +15,14 @@ pub enum Who {
 /// Kafka's name of [`Who::Default`], in paths.
 const DEFAULT: &str = "<default>";
 
-/// Whom a quota is for: a user, a client, or a client of a user. Never neither.
+/// Whom a quota is for: a user, a client, or a client of a user; or an address, or a host by its name, alone. Never nobody.
 ///
 /// In order a user stands before the clients of that user.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QuotaEntity {
     pub user: Option<Who>,
     pub client: Option<Who>,
+    pub ip: Option<Who>,
 }
 
 /// What was set for whom, as it stands in ZooKeeper: texts, among them some that are no quotas (SCRAM). A user without
@@ -31,6 +32,8 @@ pub type ClientQuotas = VecMap<QuotaEntity, VecMap<String, String>>;
 /// What a quota limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
+    /// Of an address, and of nobody else (KIP-612).
+    ConnectionCreationRate,
     ConsumerByteRate,
     ControllerMutationRate,
     ProducerByteRate,
@@ -38,11 +41,14 @@ pub enum Key {
 }
 
 impl Key {
-    pub const ALL: [Key; 4] =
+    /// What is limited of users and clients.
+    pub const OF_CLIENTS: [Key; 4] =
         [Key::ConsumerByteRate, Key::ControllerMutationRate, Key::ProducerByteRate, Key::RequestPercentage];
+    pub const OF_ADDRESSES: [Key; 1] = [Key::ConnectionCreationRate];
 
     pub fn name(self) -> &'static str {
         match self {
+            Key::ConnectionCreationRate => "connection_creation_rate",
             Key::ConsumerByteRate => "consumer_byte_rate",
             Key::ControllerMutationRate => "controller_mutation_rate",
             Key::ProducerByteRate => "producer_byte_rate",
@@ -50,23 +56,41 @@ impl Key {
         }
     }
 
-    pub fn from_name(name: &str) -> Option<Key> {
-        Key::ALL.into_iter().find(|key| key.name() == name)
+    /// Of users and clients.
+    pub fn of_client(name: &str) -> Option<Key> {
+        Key::OF_CLIENTS.into_iter().find(|key| key.name() == name)
     }
 
-    /// Whether it is a number of whole bytes: a LONG, not a DOUBLE.
-    pub fn is_whole(self) -> bool {
-        matches!(self, Key::ConsumerByteRate | Key::ProducerByteRate)
+    /// The most that it may be, with Kafka's name of its type, where it is a whole number.
+    pub fn whole(self) -> Option<(f64, &'static str)> {
+        match self {
+            Key::ConnectionCreationRate => Some((f64::from(i32::MAX), "an INT")),
+            Key::ConsumerByteRate | Key::ProducerByteRate => Some((i64::MAX as f64, "a LONG")),
+            Key::ControllerMutationRate | Key::RequestPercentage => None,
+        }
     }
 }
 
 impl QuotaEntity {
     pub fn user(user: Who) -> QuotaEntity {
-        QuotaEntity { user: Some(user), client: None }
+        QuotaEntity { user: Some(user), ..Self::default() }
     }
 
     pub fn client(client: Who) -> QuotaEntity {
-        QuotaEntity { user: None, client: Some(client) }
+        QuotaEntity { client: Some(client), ..Self::default() }
+    }
+
+    pub fn client_of(user: Who, client: Who) -> QuotaEntity {
+        QuotaEntity { user: Some(user), client: Some(client), ip: None }
+    }
+
+    pub fn ip(ip: Who) -> QuotaEntity {
+        QuotaEntity { ip: Some(ip), ..Self::default() }
+    }
+
+    /// What may be limited of it.
+    pub fn keys(&self) -> &'static [Key] {
+        if self.ip.is_some() { &Key::OF_ADDRESSES } else { &Key::OF_CLIENTS }
     }
 
     /// A client of a user: its znode lies below the user's.
@@ -76,6 +100,9 @@ impl QuotaEntity {
 
     /// Where it lies below `/config`; Kafka's entity path.
     pub fn path(&self) -> String {
+        if let Some(ip) = &self.ip {
+            return format!("ips/{}", ip.in_path());
+        }
         match (&self.user, &self.client) {
             (Some(user), Some(client)) => format!("users/{}/clients/{}", user.in_path(), client.in_path()),
             (Some(user), None) => format!("users/{}", user.in_path()),
@@ -89,8 +116,9 @@ impl QuotaEntity {
             ["clients", client] => Some(QuotaEntity::client(Who::from_path(client)?)),
             ["users", user] => Some(QuotaEntity::user(Who::from_path(user)?)),
             ["users", user, "clients", client] => {
-                Some(QuotaEntity { user: Some(Who::from_path(user)?), client: Some(Who::from_path(client)?) })
+                Some(QuotaEntity::client_of(Who::from_path(user)?, Who::from_path(client)?))
             }
+            ["ips", ip] => Some(QuotaEntity::ip(Who::from_path(ip)?)),
             _ => None,
         }
     }
@@ -103,8 +131,9 @@ impl fmt::Display for QuotaEntity {
             Who::Default => "null".to_owned(),
             Who::Named(name) => name.clone(),
         };
-        let client = self.client.iter().map(|who| format!("client-id={}", name(who)));
-        let parts: Vec<String> = client.chain(self.user.iter().map(|who| format!("user={}", name(who)))).collect();
+        let parts = [("client-id", &self.client), ("user", &self.user), ("ip", &self.ip)];
+        let parts = parts.iter().filter_map(|(kind, who)| Some(format!("{kind}={}", name(who.as_ref()?))));
+        let parts: Vec<String> = parts.collect();
         write!(f, "ClientQuotaEntity(entries={{{}}})", parts.join(", "))
     }
 }
@@ -162,7 +191,8 @@ mod tests {
             (QuotaEntity::user(named("CN=x, O=y")), "users/CN%3Dx%2C%20O%3Dy"),
             (QuotaEntity::client(named("a*b+c~d/<default>é")), "clients/a%2Ab%2Bc%7Ed%2F%3Cdefault%3E%C3%A9"),
             (QuotaEntity::client(named("..")), "clients/%2E%2E"),
-            (QuotaEntity { user: Some(Who::Default), client: Some(named("c")) }, "users/<default>/clients/c"),
+            (QuotaEntity::client_of(Who::Default, named("c")), "users/<default>/clients/c"),
+            (QuotaEntity::ip(named("::1")), "ips/%3A%3A1"),
         ] {
             assert_eq!(entity.path(), path);
             assert_eq!(QuotaEntity::from_path(path), Some(entity));
@@ -174,11 +204,11 @@ mod tests {
 
     #[test]
     fn a_user_stands_before_the_clients_of_that_user() {
-        let named = |name: &str| Some(Who::Named(name.to_owned()));
+        let named = |name: &str| Who::Named(name.to_owned());
         let mut entities = [
-            QuotaEntity { user: named("b"), client: Some(Who::Default) },
-            QuotaEntity { user: named("b"), client: None },
-            QuotaEntity { user: named("a"), client: named("c") },
+            QuotaEntity::client_of(named("b"), Who::Default),
+            QuotaEntity::user(named("b")),
+            QuotaEntity::client_of(named("a"), named("c")),
         ];
         entities.sort();
         assert_eq!(entities.map(|entity| entity.path()), ["users/a/clients/c", "users/b", "users/b/clients/<default>"]);

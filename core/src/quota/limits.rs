@@ -56,7 +56,8 @@ impl<T: Clone + Default> PerClient<T> {
     /// These quotas hold from now on. What is no number limits nothing.
     pub fn follow(&mut self, quotas: &ClientQuotas) {
         let limit = |set: &VecMap<String, String>| set.get(self.key.name()).and_then(|text| parse_double(text));
-        self.limits = quotas.iter().filter_map(|(entity, set)| Some((entity.clone(), limit(set)?))).collect();
+        let of_clients = quotas.iter().filter(|(entity, _)| entity.ip.is_none());
+        self.limits = of_clients.filter_map(|(entity, set)| Some((entity.clone(), limit(set)?))).collect();
         for entity in self.limits.keys() {
             match (&entity.user, &entity.client) {
                 (Some(_), Some(_)) => self.levels.clients_of_users = true,
@@ -117,7 +118,7 @@ impl<T: Clone + Default> PerClient<T> {
                 let (named_user, named_client) = (Who::Named(user.to_owned()), Who::Named(client.to_owned()));
                 for user_is in [named_user, Who::Default] {
                     let of = |client: Option<&Who>| {
-                        let entity = QuotaEntity { user: Some(user_is.clone()), client: client.cloned() };
+                        let entity = QuotaEntity { user: Some(user_is.clone()), client: client.cloned(), ip: None };
                         self.limits.contains_key(&entity)
                     };
                     if of(Some(&named_client)) || of(Some(&Who::Default)) {
@@ -139,9 +140,9 @@ fn limit_of(limits: &VecMap<QuotaEntity, f64>, tags: &Tags) -> Option<f64> {
         name => vec![Some(Who::Named(name.to_owned())), Some(Who::Default)],
     };
     let clients = either(&tags.client);
-    let entities = either(&tags.user)
-        .into_iter()
-        .flat_map(|user| clients.iter().map(move |client| QuotaEntity { user: user.clone(), client: client.clone() }));
+    let entities = either(&tags.user).into_iter().flat_map(|user| {
+        clients.iter().map(move |client| QuotaEntity { user: user.clone(), client: client.clone(), ip: None })
+    });
     entities.into_iter().find_map(|entity| limits.get(&entity).copied())
 }
 

@@ -58,14 +58,8 @@ impl Meter {
         let (known, limit) = self.clients.of(now, user, client);
         known.rate.record(self.windows, now, value);
         let (rate, span) = known.rate.rate(self.windows, now);
-        match limit {
-            Some(limit) if rate > limit => {
-                let millis = ((rate - limit) / limit * span as f64).round();
-                let wait = Duration::from_millis((millis as u64).min(i32::MAX as u64));
-                self.longest.map_or(wait, |longest| wait.min(longest))
-            }
-            _ => Duration::ZERO,
-        }
+        let wait = limit.map_or(Duration::ZERO, |limit| wait(rate, limit, span));
+        self.longest.map_or(wait, |longest| wait.min(longest))
     }
 
     /// What was recorded was not done.
@@ -101,6 +95,14 @@ impl Meter {
         };
         self.clients.iter().map(measured).collect()
     }
+}
+
+/// For how long whoever does that much in a second, measured over so many milliseconds, must do nothing, until it is what it
+/// may be; zero where it is not more. Kafka's `QuotaUtils.throttleTime`.
+pub(super) fn wait(rate: f64, limit: f64, span: u64) -> Duration {
+    let millis = ((rate - limit) / limit * span as f64).round();
+    // What is less than nothing is nothing.
+    Duration::from_millis((millis as u64).min(i32::MAX as u64))
 }
 
 #[cfg(test)]

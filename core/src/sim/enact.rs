@@ -62,7 +62,7 @@ impl Simulation {
             // The event log has it (`observe_effect`).
             Effect::Note { .. } => {}
             // Simulated connections are not counted.
-            Effect::Configure { .. } => {}
+            Effect::Configure { .. } | Effect::LimitArrivals { .. } => {}
             Effect::Fail { .. } => self.failed(node),
 
             Effect::Append { log, .. }

@@ -38,6 +38,7 @@ fn describe(components: &[(&str, i8, Option<&str>)], strict: bool) -> DescribeCl
 pub(super) fn exchanges(script: &mut Vec<Exchange>) {
     const USER: Part = ("user", Some("someone else"));
     const CLIENT: Part = ("client-id", Some("another/one"));
+    const IP: Part = ("ip", Some("192.0.2.7"));
     for version in versions(ApiKey::AlterClientQuotas) {
         for (what, parts, changes) in [
             ("of a client", &[CLIENT][..], &[("producer_byte_rate", Some(1024.0))][..]),
@@ -61,6 +62,15 @@ pub(super) fn exchanges(script: &mut Vec<Exchange>) {
             ("of nobody", &[], &[("producer_byte_rate", Some(1.0))]),
             ("of an empty name", &[("user", Some(""))], &[("producer_byte_rate", Some(1.0))]),
             ("of a kind that is none", &[("group", Some("g"))], &[("producer_byte_rate", Some(1.0))]),
+            ("of an address", &[IP], &[("connection_creation_rate", Some(1000.0))]),
+            ("of a longer address", &[("ip", Some("2001:db8::7"))], &[("connection_creation_rate", Some(7.0))]),
+            ("of all addresses", &[("ip", None)], &[("connection_creation_rate", Some(1e6))]),
+            ("of what is no address", &[("ip", Some("no address/1"))], &[("connection_creation_rate", Some(1.0))]),
+            ("half a connection", &[IP], &[("connection_creation_rate", Some(1.5))]),
+            ("no connection", &[IP], &[("connection_creation_rate", Some(0.0))]),
+            ("too many connections", &[IP], &[("connection_creation_rate", Some(3e9))]),
+            ("a key of clients", &[IP], &[("producer_byte_rate", Some(1.0))]),
+            ("of an address and a client", &[IP, CLIENT], &[("connection_creation_rate", Some(1.0))]),
         ] {
             ask(script, what, ApiKey::AlterClientQuotas, version, move |_| {
                 AlterClientQuotasRequest::default().with_entries(vec![entry(parts, changes)])
@@ -88,6 +98,9 @@ pub(super) fn exchanges(script: &mut Vec<Exchange>) {
             ("of the default client of any user", &[("user", SPECIFIED, None), ("client-id", DEFAULT, None)], false),
             ("of any client, not of users", &[("client-id", SPECIFIED, None)], true),
             ("of addresses", &[("ip", SPECIFIED, None)], false),
+            ("of an address", &[("ip", EXACT, Some("192.0.2.7"))], true),
+            ("of an address that has none", &[("ip", EXACT, Some("192.0.2.8"))], false),
+            ("of all other addresses", &[("ip", DEFAULT, None)], false),
         ] {
             ask(script, what, ApiKey::DescribeClientQuotas, version, move |_| describe(components, strict));
         }
@@ -96,6 +109,9 @@ pub(super) fn exchanges(script: &mut Vec<Exchange>) {
         ("a client's goes", &[CLIENT][..], "producer_byte_rate"),
         ("a user's goes", &[USER], "consumer_byte_rate"),
         ("that of a user's clients goes", &[USER, ("client-id", None)], "controller_mutation_rate"),
+        ("an address' goes", &[IP], "connection_creation_rate"),
+        ("a longer address' goes", &[("ip", Some("2001:db8::7"))], "connection_creation_rate"),
+        ("that of all addresses goes", &[("ip", None)], "connection_creation_rate"),
     ] {
         ask(script, what, ApiKey::AlterClientQuotas, 1, move |_| {
             AlterClientQuotasRequest::default().with_entries(vec![entry(parts, &[(key, None)])])

@@ -8,12 +8,11 @@ use super::Asked;
 use crate::broker::{Broker, Effect};
 use crate::config::setting::parse_double;
 use crate::error::ErrorCode;
-use crate::quota::{Key, QuotaEntity, Who};
+use crate::quota::{QuotaEntity, Who};
 use crate::vec_map::VecMap;
 
 const USER: &str = "user";
 const CLIENT: &str = "client-id";
-/// Nobody has quotas by his address.
 const IP: &str = "ip";
 
 /// Kafka's match types.
@@ -83,7 +82,7 @@ fn filter(body: &DescribeClientQuotasRequest) -> Result<VecMap<&str, Wanted>, (E
 }
 
 fn passes(filter: &VecMap<&str, Wanted>, strict: bool, whose: &QuotaEntity) -> bool {
-    let parts = [(USER, &whose.user), (CLIENT, &whose.client), (IP, &None)];
+    let parts = [(USER, &whose.user), (CLIENT, &whose.client), (IP, &whose.ip)];
     parts.into_iter().all(|(kind, part)| match (filter.get(kind), part) {
         (None, part) => !strict || part.is_none(),
         (Some(_), None) => false,
@@ -94,8 +93,9 @@ fn passes(filter: &VecMap<&str, Wanted>, strict: bool, whose: &QuotaEntity) -> b
 
 /// `None` where nothing is limited. What is no number, or no quota, is passed over.
 fn entry(whose: &QuotaEntity, set: &VecMap<String, String>) -> Option<EntryData> {
-    let values: Vec<ValueData> = Key::ALL
-        .into_iter()
+    let values: Vec<ValueData> = whose
+        .keys()
+        .iter()
         .filter_map(|key| {
             let value = parse_double(set.get(key.name())?)?;
             Some(ValueData::default().with_key(StrBytes::from_static_str(key.name())).with_value(value))
@@ -108,6 +108,7 @@ fn entry(whose: &QuotaEntity, set: &VecMap<String, String>) -> Option<EntryData>
         };
         Some(EntityData::default().with_entity_type(StrBytes::from_static_str(kind)).with_entity_name(name))
     };
-    let entity = [part(CLIENT, &whose.client), part(USER, &whose.user)].into_iter().flatten().collect();
+    let entity =
+        [part(CLIENT, &whose.client), part(USER, &whose.user), part(IP, &whose.ip)].into_iter().flatten().collect();
     (!values.is_empty()).then(|| EntryData::default().with_entity(entity).with_values(values))
 }

@@ -66,7 +66,7 @@ fn refused(
 /// The name of a user who is no default, and no client of a user.
 fn user(whose: &QuotaEntity) -> Option<&str> {
     match whose {
-        QuotaEntity { user: Some(Who::Named(name)), client: None } => Some(name),
+        QuotaEntity { user: Some(Who::Named(name)), client: None, .. } => Some(name),
         _ => None,
     }
 }

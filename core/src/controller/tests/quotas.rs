@@ -16,7 +16,11 @@ fn text(text: &str) -> StrBytes {
 fn entry(whose: &str, set: &[(&str, Option<f64>)]) -> EntryData {
     let parts: Vec<&str> = whose.split('/').collect();
     let entity = parts.chunks(2).map(|part| {
-        let kind = if part[0] == "users" { "user" } else { "client-id" };
+        let kind = match part[0] {
+            "users" => "user",
+            "ips" => "ip",
+            _ => "client-id",
+        };
         let name = Some(part[1]).filter(|name| *name != "<default>").map(text);
         EntityData::default().with_entity_type(text(kind)).with_entity_name(name)
     });
@@ -43,7 +47,7 @@ impl Hall {
             }
         }
         let mut out = Vec::new();
-        for path in ["/config/users", "/config/clients"] {
+        for path in ["/config/users", "/config/clients", "/config/ips"] {
             below(self, path, &mut out);
         }
         out
@@ -81,6 +85,11 @@ fn quotas_lie_in_zookeeper_as_kafka_lays_them_out() {
     assert_eq!(hall.quotas(), []);
     assert!(hall.controller.committed().quotas.is_empty());
     assert_eq!(hall.changes().len(), 6);
+
+    hall.alter("ips/127.0.0.9", &[("connection_creation_rate", Some(100.0))]);
+    let of_address = r#"{"version":1,"config":{"connection_creation_rate":"100"}}"#;
+    assert_eq!(hall.quotas(), [("ips/127.0.0.9".to_owned(), of_address.to_owned())]);
+    assert_eq!(hall.changes()[6], "ips/127.0.0.9");
 }
 
 #[test]
@@ -88,6 +97,7 @@ fn the_next_controller_finds_them_and_takes_what_is_of_no_use_any_more() {
     let mut hall = Hall::new(1);
     hall.alter("clients/c", &[("producer_byte_rate", Some(5.0))]);
     hall.alter("users/u/clients/c", &[("producer_byte_rate", Some(6.0))]);
+    hall.alter("ips/<default>", &[("connection_creation_rate", Some(7.0))]);
     hall.put("/config/users/v", None, CreateMode::Persistent);
     hall.put("/config/users/v/clients", None, CreateMode::Persistent);
     let before = hall.controller.committed().quotas.clone();

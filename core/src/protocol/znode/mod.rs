@@ -36,7 +36,7 @@ pub const PERSISTENT: [&str; 18] = [
     CLIENT_CONFIGS,
     USER_CONFIGS,
     "/config/brokers",
-    "/config/ips",
+    IP_CONFIGS,
     "/admin",
     "/admin/delete_topics",
     ISR_CHANGES,
@@ -57,6 +57,7 @@ pub const BROKER_CONFIGS: &str = "/config/brokers";
 pub const GROUP_CONFIGS: &str = "/config/groups";
 pub const CLIENT_CONFIGS: &str = "/config/clients";
 pub const USER_CONFIGS: &str = "/config/users";
+pub const IP_CONFIGS: &str = "/config/ips";
 /// The old way to ask for a preferred replica election.
 pub const PREFERRED_ELECTION: &str = "/admin/preferred_replica_election";
 /// The old way to ask for a reassignment.

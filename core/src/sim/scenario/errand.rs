@@ -176,10 +176,10 @@ impl Line<'_> {
     }
 
     fn quota(&self, at: usize) -> Parsed<Errand> {
-        let (mut whose, mut quotas) = (QuotaEntity { user: None, client: None }, VecMap::new());
+        let (mut whose, mut quotas) = (QuotaEntity::default(), VecMap::new());
         for (property, value, word) in self.properties(at + 1)? {
             let who = || if value == "*" { Who::Default } else { Who::Named(value.clone()) };
-            match (property.as_str(), Key::from_name(&property)) {
+            match (property.as_str(), Key::of_client(&property)) {
                 ("user" | "client", _) if value.is_empty() => {
                     return self.at(&word, format!("expected a {property}, or *"));
                 }
@@ -187,20 +187,20 @@ impl Line<'_> {
                 ("client", _) => whose.client = Some(who()),
                 (_, Some(key)) => {
                     let number = value.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
-                    let right = number.is_some_and(|number| !key.is_whole() || number.fract() == 0.0);
+                    let right = number.is_some_and(|number| key.whole().is_none() || number.fract() == 0.0);
                     if !value.is_empty() && !right {
-                        let kind = if key.is_whole() { "a whole number" } else { "a number" };
+                        let kind = if key.whole().is_some() { "a whole number" } else { "a number" };
                         return self.at(&word, format!("expected {kind} above 0, found {value}"));
                     }
                     quotas.insert(key, Some(value).filter(|value| !value.is_empty()));
                 }
                 (_, None) => {
-                    let known = ["user", "client"].into_iter().chain(Key::ALL.map(Key::name));
+                    let known = ["user", "client"].into_iter().chain(Key::OF_CLIENTS.map(Key::name));
                     return self.at(&word, none_of(&property, known));
                 }
             }
         }
-        if whose == (QuotaEntity { user: None, client: None }) {
+        if whose == QuotaEntity::default() {
             return self.wrong(at + 1, "expected whose it is, such as client=p1");
         }
         if quotas.is_empty() {
