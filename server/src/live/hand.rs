@@ -15,7 +15,7 @@ use ottla_core::broker::Event;
 use ottla_core::client::SendRecord;
 use ottla_core::client::admin::Errand;
 use ottla_core::client::producer::partitioner::for_key;
-use ottla_core::error::{self, ErrorCode, NONE};
+use ottla_core::error::{self, ErrorCode};
 use ottla_core::id::{BrokerId, Offset, Ticket};
 use ottla_core::protocol::{Request, Response};
 use ottla_core::record::{BatchBuilder, Compression, Header};
@@ -31,34 +31,42 @@ use crate::splice::FileSlice;
 
 /// The client.id of what is sent from the page.
 const CLIENT_ID: &str = "page";
-/// How long a topic that was just made may take to find its leader.
+/// How long a topic that was just made may take to find its leader, and a leader to hear of it.
 const PATIENCE: Duration = Duration::from_secs(5);
 const TIMEOUT_MS: i32 = 30_000;
 
 /// Produces one chosen record; gives where it lies: `orders-0@57`.
 pub async fn send(server: &Arc<Server>, record: SendRecord) -> Result<String, String> {
     let topic = TopicName(StrBytes::from_string(record.topic));
-    let (partition, leader) = leader(server, &topic, |count| match (record.partition, &record.key) {
-        (Some(partition), _) => partition,
-        (None, Some(key)) => for_key(key, count) as i32,
-        (None, None) => 0,
-    })
-    .await?;
-    let broker = server.broker(leader).ok_or_else(|| format!("{leader} leads it and is not running"))?;
     let timestamp = record.timestamp.map_or_else(|| server.live.clock.now().wall, Timestamp);
     let headers = record.headers.into_iter().map(|(key, value)| Header { key, value: value.map(Into::into) });
     let mut batch = BatchBuilder::new(Compression::None);
     batch.append(timestamp, record.key.as_deref(), record.value.as_deref(), &headers.collect::<Vec<_>>());
-    let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch.build().bytes));
-    let data = TopicProduceData::default().with_name(topic.clone()).with_partition_data(vec![data]);
-    let body = ProduceRequest::default().with_acks(1).with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![data]);
-    let (response, _) = ask(&broker, Some(CLIENT_ID), ApiKey::Produce, 9, RequestKind::Produce(body)).await?;
-    let ResponseKind::Produce(produce) = *response.body else { return Err("no Produce response".into()) };
-    let answer = produce.responses.first().and_then(|topic| topic.partition_responses.first());
-    let answer = answer.ok_or("an empty Produce response")?;
-    match answer.error_code {
-        NONE => Ok(format!("{}-{partition}@{}", topic.0, answer.base_offset)),
-        code => Err(explain(code, answer.error_message.as_deref())),
+    let bytes = batch.build().bytes;
+    let begin = Instant::now();
+    loop {
+        let (partition, leader) = leader(server, &topic, |count| match (record.partition, &record.key) {
+            (Some(partition), _) => partition,
+            (None, Some(key)) => for_key(key, count) as i32,
+            (None, None) => 0,
+        })
+        .await?;
+        let broker = server.broker(leader).ok_or_else(|| format!("{leader} leads it and is not running"))?;
+        let data = PartitionProduceData::default().with_index(partition).with_records(Some(bytes.clone()));
+        let data = TopicProduceData::default().with_name(topic.clone()).with_partition_data(vec![data]);
+        let body = ProduceRequest::default().with_acks(1).with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![data]);
+        let (response, _) = ask(&broker, Some(CLIENT_ID), ApiKey::Produce, 9, RequestKind::Produce(body)).await?;
+        let ResponseKind::Produce(produce) = *response.body else { return Err("no Produce response".into()) };
+        let answer = produce.responses.first().and_then(|topic| topic.partition_responses.first());
+        let answer = answer.ok_or("an empty Produce response")?;
+        match ErrorCode::try_from_code(answer.error_code) {
+            None => return Ok(format!("{}-{partition}@{}", topic.0, answer.base_offset)),
+            // It has not heard yet that it leads, or hosts it; or it leads no more. Nothing is written then.
+            Some(ErrorCode::UnknownTopicOrPartition | ErrorCode::NotLeaderOrFollower) if begin.elapsed() < PATIENCE => {
+                tokio::time::sleep(BACKOFF).await;
+            }
+            Some(error) => return Err(explain(error.code(), answer.error_message.as_deref())),
+        }
     }
 }
 
