@@ -108,10 +108,10 @@ pub fn next_conn() -> ConnId {
 }
 
 /// Serves a connection until it ends.
-pub async fn serve(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, used: Arc<Used>) {
+pub async fn serve(mut socket: Socket, peer: SocketAddr, used: Arc<Used>) {
     // Answers are written whole; waiting to fill packets would only delay them.
-    let _ = stream.set_nodelay(true);
-    let mut socket = Socket { stream, listener: &listener };
+    let _ = socket.stream.set_nodelay(true);
+    let listener = socket.listener.clone();
     let conn = next_conn();
     if let Some(hello) = attend(&socket.stream, conn, peer, &listener, &used).await {
         used.protect();
@@ -157,12 +157,12 @@ async fn attend(stream: &TcpStream, conn: ConnId, peer: SocketAddr, listener: &L
 }
 
 /// However it ends: by itself, or with the broker's process.
-struct Socket<'a> {
-    stream: TcpStream,
-    listener: &'a Listener,
+pub struct Socket {
+    pub stream: TcpStream,
+    pub listener: Arc<Listener>,
 }
 
-impl Drop for Socket<'_> {
+impl Drop for Socket {
     fn drop(&mut self) {
         if self.listener.broken.load(Ordering::Relaxed) {
             let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));

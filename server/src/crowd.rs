@@ -45,26 +45,23 @@ pub struct Limits {
 
 impl Limits {
     pub async fn of(limits: ConnectionLimits) -> Limits {
-        let overrides = resolved("max.connections.per.ip.overrides", limits.overrides).await;
-        Limits { most: limits.most, per_ip: limits.per_ip, overrides }
-    }
-}
-
-/// What was set of hosts, by their addresses. Of a host that has none it is said that there is none.
-pub async fn resolved<T>(what: &str, hosts: VecMap<String, T>) -> VecMap<IpAddr, T> {
-    let mut of = VecMap::new();
-    for (host, set) in hosts {
-        let address = match host.parse::<IpAddr>() {
-            Ok(address) => Ok(Some(address)),
-            Err(_) => tokio::net::lookup_host((&*host, 0)).await.map(|mut found| found.next().map(|it| it.ip())),
-        };
-        match address {
-            Ok(Some(address)) => drop(of.insert(address.to_canonical(), set)),
-            Ok(None) => warn!(host, "{what}: no address"),
-            Err(error) => warn!(host, %error, "{what}: no address"),
+        let mut found = Limits::of_addresses(&limits);
+        for (host, count) in limits.overrides.into_iter().filter(|(host, _)| host.parse::<IpAddr>().is_err()) {
+            match tokio::net::lookup_host((&*host, 0)).await.map(|mut found| found.next()) {
+                Ok(Some(address)) => drop(found.overrides.insert(address.ip().to_canonical(), count)),
+                Ok(None) => warn!(host, "max.connections.per.ip.overrides: no address"),
+                Err(error) => warn!(host, %error, "max.connections.per.ip.overrides: no address"),
+            }
         }
+        found
     }
-    of
+
+    /// Without those of hosts by their names.
+    pub fn of_addresses(limits: &ConnectionLimits) -> Limits {
+        let address = |host: &String| host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+        let overrides = limits.overrides.iter().filter_map(|(host, count)| Some((address(host)?, *count)));
+        Limits { most: limits.most, per_ip: limits.per_ip, overrides: overrides.collect() }
+    }
 }
 
 /// On the clock that [`Used`] shows, too.

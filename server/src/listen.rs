@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ottla_core::quota::Key;
-use ottla_core::quota::arrivals::{ArrivalRates, Arrivals};
+use ottla_core::quota::arrivals::Arrivals;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, info, warn};
 
-use crate::connection::{self, Listener};
+use crate::connection::{self, Listener, Socket};
 use crate::crowd::{self, Crowd, Limits};
 use crate::descriptors;
 
@@ -92,12 +91,15 @@ async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: onesh
     let mut crowd = Crowd::default();
     let mut given = context.limits.clone();
     let known = given.borrow_and_update().clone();
-    let mut limits = Limits::of(known).await;
+    let mut limits = Limits::of_addresses(&known);
+    // Who has limits by name is looked for; that may take as long as it likes.
+    let mut looking = JoinSet::new();
+    looking.spawn(Limits::of(known));
     let mut rates = context.rates.clone();
     let mut arrivals = Arrivals::new(context.windows);
-    let places = descriptors::kafka();
     // Those that came too often, until they are closed.
     let mut late = JoinSet::new();
+    let places = descriptors::kafka();
     let (mut told, mut crowded, mut failing) = (false, false, false);
     loop {
         let is_full = crowd.is_full(&limits);
@@ -113,17 +115,19 @@ async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: onesh
             (place, accepted) = next(&listener, &places), if !is_full => match accepted {
                 Ok((stream, peer)) => {
                     failing = false;
-                    if let Err(wait) = arrivals.came(crowd::now(), peer.ip().to_canonical()) {
+                    let socket = Socket { stream, listener: context.clone() };
+                    if let Err(wait) = arrivals.came(crowd::now(), peer.ip()) {
                         debug!("Delaying closing of connection from {} for {} ms.", peer.ip(), wait.as_millis());
+                        context.broker.metrics.throttled_connections.inc();
                         late.spawn(async move {
                             tokio::time::sleep(wait).await;
-                            drop((stream, place));
+                            drop((socket, place));
                         });
                         continue;
                     }
                     match crowd.admits(peer.ip(), &limits) {
                         Ok(()) => crowd.enter(peer.ip(), |used| {
-                            let served = connection::serve(stream, peer, context.clone(), used);
+                            let served = connection::serve(socket, peer, used);
                             async move {
                                 served.await;
                                 drop(place);
@@ -147,19 +151,21 @@ async fn accept(listener: TcpListener, context: Arc<Listener>, mut closed: onesh
             true = crowd.leave() => {}
             Some(_) = late.join_next() => {}
             Ok(()) = given.changed() => {
-                let new = given.borrow_and_update().clone();
-                limits = Limits::of(new).await;
+                looking.abort_all();
+                looking.spawn(Limits::of(given.borrow_and_update().clone()));
+            }
+            // One that was not needed any more has found nothing.
+            Some(found) = looking.join_next() => if let Ok(found) = found {
+                limits = found;
                 crowd.thin_out(&limits);
                 told = false;
-            }
-            Ok(()) = rates.changed() => {
-                let ArrivalRates { named, others } = rates.borrow_and_update().clone();
-                arrivals.follow(crowd::resolved(Key::ConnectionCreationRate.name(), named).await, others);
-            }
+            },
+            Ok(()) = rates.changed() => arrivals.follow(rates.borrow_and_update().clone()),
             _ = &mut closed => break,
         }
     }
     drop(listener);
+    late.shutdown().await;
     crowd.disperse().await;
 }
 

@@ -43,6 +43,7 @@ pub struct Metrics {
     bytes_out: Counter,
     replication_bytes_out: Counter,
     pub connections: Gauge<i64, AtomicI64>,
+    pub throttled_connections: Counter,
     pub log_bytes: Gauge<i64, AtomicI64>,
     pub log_segments: Gauge<i64, AtomicI64>,
     pub partitions: Gauge<i64, AtomicI64>,
@@ -88,6 +89,7 @@ pub struct AllMetrics {
     bytes_out: Family<BrokerLabels, Counter>,
     replication_bytes_out: Family<BrokerLabels, Counter>,
     connections: Family<BrokerLabels, Gauge>,
+    throttled_connections: Family<BrokerLabels, Counter>,
     log_bytes: Family<BrokerLabels, Gauge>,
     log_segments: Family<BrokerLabels, Gauge>,
     partitions: Family<BrokerLabels, Gauge>,
@@ -121,6 +123,7 @@ impl Default for AllMetrics {
             bytes_out: Family::default(),
             replication_bytes_out: Family::default(),
             connections: Family::default(),
+            throttled_connections: Family::default(),
             log_bytes: Family::default(),
             log_segments: Family::default(),
             partitions: Family::default(),
@@ -150,6 +153,11 @@ impl Default for AllMetrics {
             m.replication_bytes_out.clone(),
         );
         r.register("kafka_server_socketserver_connection_count", "Clients' connections", m.connections.clone());
+        r.register(
+            "kafka_server_socketserver_throttled_connections",
+            "Connections closed because their address opened too many",
+            m.throttled_connections.clone(),
+        );
         r.register("kafka_log_log_size", "Bytes of all segments of all logs", m.log_bytes.clone());
         r.register("kafka_log_log_numlogsegments", "Segments of all logs", m.log_segments.clone());
         r.register("kafka_server_replicamanager_partitioncount", "Partitions hosted", m.partitions.clone());
@@ -190,6 +198,7 @@ impl AllMetrics {
             bytes_out: self.bytes_out.get_or_create(&labels).clone(),
             replication_bytes_out: self.replication_bytes_out.get_or_create(&labels).clone(),
             connections: self.connections.get_or_create(&labels).clone(),
+            throttled_connections: self.throttled_connections.get_or_create(&labels).clone(),
             log_bytes: self.log_bytes.get_or_create(&labels).clone(),
             log_segments: self.log_segments.get_or_create(&labels).clone(),
             partitions: self.partitions.get_or_create(&labels).clone(),

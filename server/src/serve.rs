@@ -140,7 +140,12 @@ async fn run(args: &ServeArgs, settings: BrokerSettings, data: &Path) -> anyhow:
         all_registered(&server.hosts).await;
     };
     let mut why = tokio::select! {
-        _ = tokio::time::timeout(PATIENCE, ready) => None,
+        ready = tokio::time::timeout(PATIENCE, ready) => {
+            if ready.is_err() {
+                warn!("not all brokers are registered after {} s: topics are made of those that are", PATIENCE.as_secs());
+            }
+            None
+        }
         ended = ended(&mut none_left, &mut keeper) => Some(ended),
     };
     if why.is_none() {

@@ -1,6 +1,7 @@
 //! What is broken on a server of which nobody broke it on purpose: it is told as what it is, and no more stops than must.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,6 +92,15 @@ fn a_file_that_cannot_be_read_takes_its_log_offline_and_no_other() {
     let fetched = fetch(&server, &[(0, 0), (1, 0)]);
     assert_eq!(errors(&fetched), [0, 0]);
     assert!(fetched.iter().all(|partition| partition.records.as_ref().is_some_and(|records| !records.is_empty())));
+
+    // What lies behind a clean end is not read again at the start: whoever asks for it finds out.
+    server.act("stop broker-1");
+    let mut damaged = fs::OpenOptions::new().write(true).open(&segment).unwrap();
+    damaged.seek(SeekFrom::Start(8)).unwrap();
+    damaged.write_all(&[0x7f]).unwrap();
+    server.act("start broker-1");
+    assert_eq!(errors(&fetch(&server, &[(0, 0), (1, 0)])), [ErrorCode::CorruptMessage.code(), 0]);
+    server.wait_for_log("its files are damaged: where offset 0 of orders-0 should be is no batch");
 }
 
 #[test]

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -212,12 +212,14 @@ fn start(data: &Path, port: u16) -> Server {
     Server::start(data, &flags)
 }
 
-/// The first of three in a row.
+/// The first of three in a row: below those that the system gives to whoever connects, as nobody holds them while the server
+/// is dead; and never the same twice.
 fn free_ports() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let first = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut ports = std::iter::repeat_with(first).filter(|&port| port < u16::MAX - 3);
-    ports.find(|&port| (port..port + 3).all(is_free)).expect("three free ports")
+    let some = (std::process::id() % 3_000) as u16;
+    let mut ports = std::iter::repeat_with(|| 20_000 + (some + TAKEN.fetch_add(1, Ordering::Relaxed)) % 3_000 * 3);
+    ports.by_ref().take(3_000).find(|&port| (port..port + 3).all(is_free)).expect("three free ports")
 }
 
 fn producer(bootstrap: &str, idempotence: bool, acknowledged: Acknowledged) -> ThreadedProducer<Acknowledged> {

@@ -128,7 +128,7 @@ fn threads_share_a_producer_while_a_broker_dies_and_every_record_is_there_once_a
 #[test]
 fn a_call_that_blocks_keeps_no_other_thread_waiting_and_ends_in_its_own_time() {
     let server = start(&["--set", "auto.create.topics.enable=false"]);
-    let producer = Producer::new(config(&server).set("max.block.ms", "3000").set("buffer.memory", "50000")).unwrap();
+    let producer = Producer::new(config(&server).set("max.block.ms", "6000").set("buffer.memory", "50000")).unwrap();
     let no_topic = || producer.send(ProducerRecord::new("nope", "x")).wait().unwrap_err();
     thread::scope(|scope| {
         let begin = Instant::now();
@@ -140,11 +140,11 @@ fn a_call_that_blocks_keeps_no_other_thread_waiting_and_ends_in_its_own_time() {
         // Refused at once, with both of them waiting.
         let late = Producer::send(&producer, ProducerRecord::new("nope", vec![0; 2 << 20]).partition(-1)).wait();
         assert_eq!(late.unwrap_err().class, "IllegalArgumentException");
-        let why = Exception::new("TimeoutException", "Topic nope not present in metadata after 3000 ms.");
+        let why = Exception::new("TimeoutException", "Topic nope not present in metadata after 6000 ms.");
         assert_eq!(first.join().unwrap(), why);
-        assert!(begin.elapsed() >= Duration::from_millis(2_900));
+        assert!(begin.elapsed() >= Duration::from_millis(5_900));
         assert_eq!(second.join().unwrap(), why);
-        assert!(begin.elapsed() < Duration::from_millis(5_900), "one after the other");
+        assert!(begin.elapsed() < Duration::from_millis(11_900), "one after the other");
     });
 
     server.act("topic orders partitions=1");
@@ -155,7 +155,7 @@ fn a_call_that_blocks_keeps_no_other_thread_waiting_and_ends_in_its_own_time() {
         thread::sleep(Duration::from_millis(200));
         let begin = Instant::now();
         assert_eq!(producer.send(ProducerRecord::new("orders", "y")).wait().unwrap().offset, 1);
-        assert!(begin.elapsed() < Duration::from_millis(2_000));
+        assert!(begin.elapsed() < Duration::from_millis(5_000), "it waited for the other");
         blocked.join().unwrap();
     });
 
@@ -242,18 +242,21 @@ fn a_close_that_may_not_wait_gives_up_what_is_in_flight() {
 #[test]
 fn without_acknowledgements_what_is_flushed_is_sent_and_memory_is_bounded_all_the_same() {
     let server = start(&[]);
-    let config = config(&server).set("acks", "0").set("buffer.memory", "200000").set("max.block.ms", "2000");
+    let config = config(&server).set("acks", "0").set("buffer.memory", "200000");
     let producer = Producer::new(config.clone()).unwrap();
     for number in 0..500 {
-        let placed = producer.send(ProducerRecord::new("orders", format!("{number:01000}")));
-        assert!(number > 0 || placed.wait().unwrap().offset == -1);
+        let mut placed = producer.send(ProducerRecord::new("orders", format!("{number:01000}")));
+        match number {
+            0 => assert_eq!(placed.wait().unwrap().offset, -1),
+            _ => assert!(!placed.try_wait().is_some_and(|placed| placed.is_err()), "{number} is taken"),
+        }
     }
     producer.close();
     drop(producer);
     assert_eq!(read_all(self::config(&server), "orders", 500)[&0].len(), 500);
 
     // Who never reads is sent no more than there is memory for, and what the sockets hold.
-    let producer = Producer::new(config).unwrap();
+    let producer = Producer::new(config.set("max.block.ms", "5000")).unwrap();
     producer.send(ProducerRecord::new("orders", "x")).wait().unwrap();
     server.act("pause broker-1");
     let failed = (0..20_000).find_map(|_| {
@@ -341,8 +344,11 @@ fn what_a_transaction_read_is_committed_with_what_it_wrote() {
     assert_eq!(out[&0], (0..10).map(|number| number.to_string()).collect::<Vec<_>>());
     let mut consumer = Consumer::new(group).unwrap();
     consumer.subscribe(&["in"]).unwrap();
-    assert_eq!(consumer.poll(Duration::from_secs(3)).unwrap(), []);
-    assert_eq!(consumer.position(&partition("in", 0)), Some(10));
+    let begin = Instant::now();
+    while consumer.position(&partition("in", 0)) != Some(10) {
+        assert_eq!(consumer.poll(Duration::from_millis(100)).unwrap(), []);
+        assert!(begin.elapsed() < PATIENCE);
+    }
 }
 
 /// A member that reads until it is told to stop; it tells what it reads, and who it is.
@@ -523,7 +529,7 @@ fn lines_go_through_the_commands_and_come_back() {
     let in_group = |count: &str| consume(&["--from-beginning", "--group", "g", "--max-messages", count]).stdout;
     assert_eq!(in_group("3"), b"line 0\nline 1\nline 2\n");
     assert_eq!(in_group("2"), b"line 3\nline 4\n");
-    let part = consume(&["--partition", "0", "--offset", "4998", "--timeout-ms", "2000"]);
+    let part = consume(&["--partition", "0", "--offset", "4998", "--timeout-ms", "8000"]);
     assert_eq!(part.stdout, b"line 4998\nline 4999\n");
     assert_eq!(code(&part).0, Some(0));
 
@@ -588,11 +594,11 @@ fn what_is_no_broker_ends_in_an_error_that_says_so() {
         ("nobody", "127.0.0.1:1".to_owned(), "could not be established. Node may not be available."),
         ("silence", listener(|mut stream| drop(stream.read_to_end(&mut Vec::new()))), "gives up its connection"),
     ] {
-        let patience = ["--property", "max.block.ms=2500", "--property", "request.timeout.ms=1000"];
+        let patience = ["--property", "max.block.ms=5000", "--property", "request.timeout.ms=1000"];
         let words = ["produce", "--bootstrap-server", &address, "--topic", "orders"];
         let output = run(&[&words[..], &patience[..]].concat(), "x\n");
         let (code, log) = code(&output);
-        let timed_out = "TimeoutException: Topic orders not present in metadata after 2500 ms.";
+        let timed_out = "TimeoutException: Topic orders not present in metadata after 5000 ms.";
         assert!(code == Some(1) && log.contains(timed_out) && !log.contains("panicked"), "{what}: {code:?}, {log}");
         assert!(log.contains(told), "{what}: {log}");
     }

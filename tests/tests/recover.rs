@@ -8,8 +8,6 @@ use std::time::Duration;
 use ottla_tests::server::Server;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -37,24 +35,13 @@ fn produce_padded(server: &Server, count: usize, width: usize) {
     producer.flush(PATIENCE).unwrap();
 }
 
-/// The next record. librdkafka's consumers have a group.id and ask for its coordinator even where nothing is committed;
-/// they are told UNSUPPORTED_VERSION, once a second, and read on.
-fn next(consumer: &BaseConsumer) -> BorrowedMessage<'_> {
-    loop {
-        match consumer.poll(PATIENCE).expect("a record in time") {
-            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::UnsupportedVersion)) => {}
-            message => return message.expect("a record"),
-        }
-    }
-}
-
 fn values(server: &Server, count: usize) -> Vec<String> {
     let consumer: BaseConsumer = config(server).create().unwrap();
     let mut from = TopicPartitionList::new();
     from.add_partition_offset("orders", 0, Offset::Beginning).unwrap();
     consumer.assign(&from).unwrap();
     let poll = |_| {
-        let message = next(&consumer);
+        let message = consumer.poll(PATIENCE).expect("a record in time").expect("a record");
         String::from_utf8(message.payload().unwrap().to_vec()).unwrap().trim_end().to_owned()
     };
     (0..count).map(poll).collect()

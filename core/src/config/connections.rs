@@ -62,7 +62,7 @@ fn overrides(reader: &Reader<'_>) -> Result<VecMap<String, usize>, ConfigError> 
 }
 
 /// Kafka's `Utils.validHostPattern`.
-pub(crate) fn is_host(text: &str) -> bool {
+fn is_host(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%-._:".contains(&byte))
 }
 

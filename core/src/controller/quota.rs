@@ -9,10 +9,10 @@ use kafka_protocol::protocol::StrBytes;
 use super::topic::{plain, text};
 use super::{Controller, Refusal};
 use crate::arrange::firsts;
-use crate::config::connections;
 use crate::config::setting::double_in_java;
 use crate::error::ErrorCode;
 use crate::protocol::throttle;
+use crate::quota::arrivals;
 use crate::quota::bucket::Spent;
 use crate::quota::{ANONYMOUS, ClientQuotas, Key, QuotaEntity, Who};
 use crate::time::{Duration, Instant};
@@ -190,8 +190,7 @@ fn entity(parts: &Parts<'_>) -> Result<QuotaEntity, Refusal> {
         (true, Some(_)) => invalid(
             "Invalid quota entity combination, IP entity shouldnot be combined with User or ClientId".to_owned(),
         ),
-        // Whether it is found is for those to see who look for it.
-        (false, Some(Who::Named(host))) if !connections::is_host(host) => {
+        (false, Some(Who::Named(host))) if arrivals::address(host).is_none() => {
             invalid(format!("{host} is not a valid IP or resolvable host."))
         }
         _ => Ok(whose),

@@ -170,6 +170,11 @@ impl Request {
     }
 }
 
+/// For a log, also where kafka-protocol writes two.
+fn one_line(why: &str) -> String {
+    why.trim_end().replace('\n', " ")
+}
+
 impl Unchecked {
     fn new(
         api_key: ApiKey,
@@ -234,10 +239,9 @@ impl Unchecked {
         let api_key = i16::from_be_bytes([key_high, key_low]);
         let api_key = ApiKey::try_from(api_key).map_err(|()| DecodeError::UnknownApi { api_key, version })?;
         let header = RequestHeader::decode(&mut frame, api_key.request_header_version(version))
-            .map_err(|error| DecodeError::Header(error.to_string()))?;
+            .map_err(|error| DecodeError::Header(one_line(&error.to_string())))?;
         let versions = api_key.valid_versions();
-        // One line of a log, also where kafka-protocol writes two.
-        let malformed = |why: String| DecodeError::Body { api_key, version, why: why.trim_end().replace('\n', " ") };
+        let malformed = |why: String| DecodeError::Body { api_key, version, why: one_line(&why) };
         let body = if api_key == ApiKey::WriteTxnMarkers && version == markers::LATEST {
             RequestKind::WriteTxnMarkers(markers::decode(&mut frame).map_err(malformed)?)
         } else if by_id::is_one(api_key, version) {

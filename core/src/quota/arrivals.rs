@@ -1,10 +1,11 @@
 //! How many connections a second an address may open (KIP-612): whoever opens more has those that are too many closed,
 //! each after a while in which it is not heard.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::entity::{ClientQuotas, Key, Who};
 use super::meter::wait;
+use super::recent::Recent;
 use super::window::{Samples, Windows};
 use crate::config::setting::parse_double;
 use crate::time::{Duration, Instant};
@@ -13,8 +14,7 @@ use crate::vec_map::VecMap;
 /// Connections a second, as they were set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ArrivalRates {
-    /// Of addresses, or of hosts by their names.
-    pub named: VecMap<String, f64>,
+    pub named: VecMap<IpAddr, f64>,
     /// Of each other address.
     pub others: Option<f64>,
 }
@@ -25,7 +25,9 @@ impl ArrivalRates {
         for (whose, set) in quotas.iter() {
             let rate = set.get(Key::ConnectionCreationRate.name()).and_then(|text| parse_double(text));
             match (&whose.ip, rate) {
-                (Some(Who::Named(host)), Some(rate)) => drop(rates.named.insert(host.clone(), rate)),
+                (Some(Who::Named(host)), Some(rate)) => {
+                    address(host).into_iter().for_each(|address| _ = rates.named.insert(address, rate));
+                }
                 (Some(Who::Default), rate @ Some(_)) => rates.others = rate,
                 _ => {}
             }
@@ -34,63 +36,50 @@ impl ArrivalRates {
     }
 }
 
+/// Whose quota that is. Kafka asks the name service as well; here nothing waits for one, and of the names there is localhost
+/// alone.
+pub fn address(host: &str) -> Option<IpAddr> {
+    match host {
+        "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        address => address.parse().ok().map(|address: IpAddr| address.to_canonical()),
+    }
+}
+
 /// What came from where.
 #[derive(Debug)]
 pub struct Arrivals {
     windows: Windows,
-    named: VecMap<IpAddr, f64>,
-    others: Option<f64>,
-    known: VecMap<IpAddr, Known>,
+    rates: ArrivalRates,
+    known: Recent<IpAddr, Samples>,
 }
-
-#[derive(Debug, Default)]
-struct Known {
-    came: Samples,
-    last: Instant,
-}
-
-/// Addresses that are known at once.
-const MAX_KNOWN: usize = 10_000;
 
 impl Arrivals {
     pub fn new(windows: Windows) -> Arrivals {
-        Arrivals { windows, named: VecMap::new(), others: None, known: VecMap::new() }
+        // Whoever has not come for as long as all windows last is as good as new.
+        let known = Recent::new(windows.length * windows.count);
+        Arrivals { windows, rates: ArrivalRates::default(), known }
     }
 
-    /// These hold from now on: of addresses, and of each other one.
-    pub fn follow(&mut self, named: VecMap<IpAddr, f64>, others: Option<f64>) {
-        (self.named, self.others) = (named, others);
+    /// These hold from now on.
+    pub fn follow(&mut self, rates: ArrivalRates) {
+        self.rates = rates;
     }
 
     /// Somebody has come from there. Where that is too much, it does not count, and is closed after so long.
     ///
     /// Errors: after how long; a window's length at most.
     pub fn came(&mut self, now: Instant, from: IpAddr) -> Result<(), Duration> {
-        let Some(limit) = self.named.get(&from).copied().or(self.others) else { return Ok(()) };
-        if !self.known.contains_key(&from) {
-            self.make_room(now);
-        }
-        let known = self.known.entry(from).or_insert_with_key(|_| Known::default());
-        known.last = now;
-        known.came.record(self.windows, now, 1.0);
-        let (rate, span) = known.came.rate(self.windows, now);
+        let from = from.to_canonical();
+        let Some(limit) = self.rates.named.get(&from).copied().or(self.rates.others) else { return Ok(()) };
+        let came = self.known.of(now, from, |_| Samples::default());
+        came.record(self.windows, now, 1.0);
+        let (rate, span) = came.rate(self.windows, now);
         let wait = wait(rate, limit, span).min(self.windows.length);
         if wait.is_zero() {
             return Ok(());
         }
-        known.came.record(self.windows, now, -1.0);
+        came.record(self.windows, now, -1.0);
         Err(wait)
-    }
-
-    /// Whoever has not come for as long as all windows last is as good as new.
-    fn make_room(&mut self, now: Instant) {
-        let windows = self.windows.length * self.windows.count;
-        self.known.retain(|_, known| now.since(known.last) < windows);
-        if self.known.len() >= MAX_KNOWN
-            && let Some(oldest) = self.known.iter().min_by_key(|(_, known)| known.last).map(|(from, _)| *from)
-        {
-            self.known.remove(&oldest);
-        }
     }
 }
 
@@ -108,7 +97,7 @@ mod tests {
 
     fn arrivals(here: f64, others: Option<f64>) -> Arrivals {
         let mut arrivals = Arrivals::new(Windows { count: 11, length: Duration::from_secs(1) });
-        arrivals.follow([(HERE, here)].into(), others);
+        arrivals.follow(ArrivalRates { named: [(HERE, here)].into(), others });
         arrivals
     }
 
@@ -131,7 +120,7 @@ mod tests {
         assert_eq!([arrivals.came(at(0), THERE), arrivals.came(at(0), HERE)], [Ok(()); 2]);
         assert_eq!(arrivals.came(at(0), THERE), Err(Duration::from_secs(1)), "no longer than a window");
         assert_eq!(arrivals.came(at(0), HERE), Ok(()));
-        arrivals.follow(VecMap::new(), None);
+        arrivals.follow(ArrivalRates::default());
         assert_eq!(arrivals.came(at(0), THERE), Ok(()));
     }
 
@@ -146,20 +135,12 @@ mod tests {
             set("ips/<default>", rate, "7"),
             set("ips/10.0.0.2", "producer_byte_rate", "8"),
             set("ips/10.0.0.3", rate, "many"),
+            set("ips/localhost", rate, "6"),
+            set("ips/somewhere", rate, "6"),
             set("clients/10.0.0.4", rate, "9"),
         ];
         let rates = ArrivalRates::of(&quotas.into());
-        assert_eq!(rates, ArrivalRates { named: [("10.0.0.1".to_owned(), 5.0)].into(), others: Some(7.0) });
-    }
-
-    #[test]
-    fn no_more_addresses_are_known_than_there_is_room_for() {
-        let mut arrivals = arrivals(1.0, Some(1.0));
-        for from in 0..MAX_KNOWN as u32 + 5 {
-            arrivals.came(at(from.into()), IpAddr::V4(from.into())).unwrap();
-        }
-        assert_eq!(arrivals.known.len(), MAX_KNOWN);
-        arrivals.came(at(60_000), HERE).unwrap();
-        assert_eq!(arrivals.known.len(), 1);
+        let named = [(IpAddr::from([10, 0, 0, 1]), 5.0), (HERE, 6.0)];
+        assert_eq!(rates, ArrivalRates { named: named.into(), others: Some(7.0) });
     }
 }

@@ -15,7 +15,7 @@ pub enum Who {
 /// Kafka's name of [`Who::Default`], in paths.
 const DEFAULT: &str = "<default>";
 
-/// Whom a quota is for: a user, a client, or a client of a user; or an address, or a host by its name, alone. Never nobody.
+/// Whom a quota is for: a user, a client, or a client of a user; or an address, alone. Never nobody.
 ///
 /// In order a user stands before the clients of that user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

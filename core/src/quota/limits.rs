@@ -8,6 +8,7 @@
 //! 2. Once something was limited it stays measured, as in Kafka, until the broker's process ends.
 
 use super::entity::{ClientQuotas, Key, QuotaEntity, Who};
+use super::recent::Recent;
 use crate::config::setting::parse_double;
 use crate::time::{Duration, Instant};
 use crate::vec_map::VecMap;
@@ -33,24 +34,21 @@ pub struct PerClient<T> {
     key: Key,
     levels: Levels,
     limits: VecMap<QuotaEntity, f64>,
-    known: VecMap<Tags, Known<T>>,
+    known: Recent<Tags, Known<T>>,
 }
 
 #[derive(Clone, Debug)]
 struct Known<T> {
-    used: Instant,
     limit: Option<f64>,
     what: T,
 }
 
 /// Kafka's InactiveSensorExpirationTimeSeconds.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
-/// Clients that are known at once: they choose their names themselves.
-const MAX_KNOWN: usize = 10_000;
 
 impl<T: Clone + Default> PerClient<T> {
     pub fn new(key: Key) -> PerClient<T> {
-        PerClient { key, levels: Levels::default(), limits: VecMap::new(), known: VecMap::new() }
+        PerClient { key, levels: Levels::default(), limits: VecMap::new(), known: Recent::new(FORGOTTEN_AFTER) }
     }
 
     /// These quotas hold from now on. What is no number limits nothing.
@@ -82,29 +80,13 @@ impl<T: Clone + Default> PerClient<T> {
     /// What is known of a client, and its limit.
     pub fn of(&mut self, now: Instant, user: &str, client: &str) -> (&mut T, Option<f64>) {
         let tags = self.tags(user, client);
-        if !self.known.contains_key(&tags) {
-            self.make_room(now);
-        }
-        let known = self.known.entry(tags).or_insert_with_key(|tags| Known {
-            used: now,
-            limit: limit_of(&self.limits, tags),
-            what: T::default(),
-        });
-        known.used = now;
+        let limits = &self.limits;
+        let known = self.known.of(now, tags, |tags| Known { limit: limit_of(limits, tags), what: T::default() });
         (&mut known.what, known.limit)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&Tags, &T, Option<f64>)> {
         self.known.iter().map(|(tags, known)| (tags, &known.what, known.limit))
-    }
-
-    fn make_room(&mut self, now: Instant) {
-        self.known.retain(|_, known| now.since(known.used) < FORGOTTEN_AFTER);
-        if self.known.len() >= MAX_KNOWN
-            && let Some(oldest) = self.known.iter().min_by_key(|(_, known)| known.used).map(|(tags, _)| tags.clone())
-        {
-            self.known.remove(&oldest);
-        }
     }
 
     fn tags(&self, user: &str, client: &str) -> Tags {
@@ -201,17 +183,5 @@ mod tests {
         limits.follow(&quotas(&[]));
         assert!(limits.is_enabled());
         assert_eq!(limits.of(Instant::ZERO, "u", "c"), (&mut 1, None));
-    }
-
-    #[test]
-    fn no_more_clients_are_known_than_there_is_room_for() {
-        let mut limits = PerClient::<()>::new(Key::ProducerByteRate);
-        for client in 0..MAX_KNOWN + 5 {
-            limits.of(Instant::from_millis(client as u64), "u", &format!("{client}"));
-        }
-        assert_eq!(limits.known.len(), MAX_KNOWN);
-        assert!(limits.known.keys().all(|tags| tags.client.parse::<usize>().unwrap() >= 5));
-        limits.of(Instant::ZERO + FORGOTTEN_AFTER * 2, "u", "new");
-        assert_eq!(limits.known.len(), 1);
     }
 }

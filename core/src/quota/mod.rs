@@ -3,7 +3,7 @@
 //! connections a second an address may open.
 //!
 //! `entity.rs` whom a quota is for, and what is limited | `limits.rs` which quota holds for a client |
-//! `window.rs` what was done in the last while | `meter.rs` rates, and how long a client must wait | `bucket.rs` the same
+//! `window.rs` what was done in the last while | `recent.rs` of whom it is known | `meter.rs` rates, and how long a client must wait | `bucket.rs` the same
 //! for what the controller does | `arrivals.rs` the same for connections
 
 pub mod arrivals;
@@ -11,6 +11,7 @@ pub mod bucket;
 pub mod entity;
 pub mod limits;
 pub mod meter;
+pub mod recent;
 pub mod window;
 
 pub use entity::{ClientQuotas, Key, QuotaEntity, Who};

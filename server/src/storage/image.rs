@@ -39,7 +39,8 @@ pub fn read(root: &Path) -> anyhow::Result<Image> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if entry.file_type()?.is_dir() {
+        // A link counts as what it leads to.
+        if entry.path().is_dir() {
             directories.push(name);
         } else if !name.starts_with('.') && !name.ends_with(".tmp") {
             image.files.insert(name, read_file(&entry.path())?.into());

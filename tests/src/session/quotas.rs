@@ -66,6 +66,11 @@ pub(super) fn exchanges(script: &mut Vec<Exchange>) {
             ("of a longer address", &[("ip", Some("2001:db8::7"))], &[("connection_creation_rate", Some(7.0))]),
             ("of all addresses", &[("ip", None)], &[("connection_creation_rate", Some(1e6))]),
             ("of what is no address", &[("ip", Some("no address/1"))], &[("connection_creation_rate", Some(1.0))]),
+            (
+                "of a host that is not found",
+                &[("ip", Some("nowhere.invalid"))],
+                &[("connection_creation_rate", Some(1.0))],
+            ),
             ("half a connection", &[IP], &[("connection_creation_rate", Some(1.5))]),
             ("no connection", &[IP], &[("connection_creation_rate", Some(0.0))]),
             ("too many connections", &[IP], &[("connection_creation_rate", Some(3e9))]),

@@ -85,9 +85,13 @@ func topics(adm *kadm.Client) {
 		}
 		return found
 	}
-	until("every broker has heard of the change", func() bool { return setting("max.message.bytes") == "200000" })
-	same("delete,compact", setting("cleanup.policy"))
-	same("604800000", setting("retention.ms"))
+	// Each time another broker may be asked.
+	is := func(name, value string) {
+		until(name+" is "+value, func() bool { return setting(name) == value })
+	}
+	is("max.message.bytes", "200000")
+	is("cleanup.policy", "delete,compact")
+	is("retention.ms", "604800000")
 	ok(alter(kadm.AlterConfig{Op: kadm.SubtractConfig, Name: "cleanup.policy", Value: value("compact")}))
 	refused(kerr.InvalidConfig, alter(kadm.AlterConfig{Op: kadm.SetConfig, Name: "retention.ms", Value: value("soon")}))
 	held("its settings are altered and described")

@@ -41,6 +41,7 @@ use crate::partition::Partition;
 use crate::protocol::request::follower;
 use crate::record::Compression;
 use crate::time::{Duration, Instant};
+use crate::view::Level;
 
 /// From this version on consumers may read from followers.
 const FIRST_FROM_FOLLOWERS: i16 = 11;
@@ -353,7 +354,15 @@ impl Broker {
         let part = &fetching.parts[fetching.pass.next];
         let found = match part.log.and_then(|log| self.looked_at(log, part, &fetching)) {
             Ok((partition, seen)) => match seek.resume(&partition.log, bytes) {
-                Found::Here(result) => result.map(|slice| (slice, seen)),
+                Found::Here(result) => {
+                    if result == Err(ErrorCode::CorruptMessage) {
+                        let (name, offset) = (&partition.name, part.wanted.fetch_offset);
+                        let text =
+                            format!("its files are damaged: where offset {offset} of {name} should be is no batch");
+                        out.push(Effect::Note { level: Level::Bad, text });
+                    }
+                    result.map(|slice| (slice, seen))
+                }
                 Found::Read(extent, seek) => {
                     let read = self.purgatory.read(Reading::Fetch(fetching, seek));
                     return out.push(Effect::Read { read, extent });
