@@ -258,6 +258,13 @@ pub struct ConsumerView {
     pub membership: String,
 }
 
+impl ConsumerView {
+    /// How far it is behind, once all its positions are known.
+    pub fn known_lag(&self) -> Option<u64> {
+        (self.unplaced == 0 && !self.positions.is_empty()).then_some(self.lag)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PositionView {
     pub topic: String,

@@ -266,7 +266,8 @@ fn summary(report: &Report) -> String {
             writeln!(text, "\n{:<16}{:>10}{:>10}", "consumer", "received", "lag")?;
         }
         for consumer in &view.consumers {
-            writeln!(text, "{:<16}{:>10}{:>10}", consumer.name, consumer.received, consumer.lag)?;
+            let lag = consumer.known_lag().map_or_else(|| "unknown".to_owned(), |lag| lag.to_string());
+            writeln!(text, "{:<16}{:>10}{lag:>10}", consumer.name, consumer.received)?;
         }
         if !view.topics.is_empty() {
             writeln!(text, "\n{:<16}{:>10}{:>10}{:>10}{:>10}", "partition", "leader", "start", "end", "segments")?;

@@ -71,6 +71,13 @@ fn read(classes: Vec<(String, String)>) -> impl IntoView {
     classes.into_iter().map(row).collect_view()
 }
 
+/// As wide as those of a whole row, so that they stand below one another.
+fn letters(bytes: &[u8]) -> String {
+    let letter = |byte: &u8| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '·' };
+    let letters: String = bytes.iter().map(letter).collect();
+    format!("{letters:ROW$}")
+}
+
 /// The bytes as they are in the log; a header field and its bytes light up together.
 #[component]
 pub fn BatchBytes(batch: BatchDetail) -> impl IntoView {
@@ -86,7 +93,7 @@ pub fn BatchBytes(batch: BatchDetail) -> impl IntoView {
             <div class="row">
                 <i>{format!("{at:04x}")}</i>
                 <span>{pieces(&batch.header, at, bytes, lit)}</span>
-                <u>{bytes.iter().map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '·' }).collect::<String>()}</u>
+                <u>{letters(bytes)}</u>
             </div>
         }
     });

@@ -12,7 +12,7 @@ use crate::panel::producer::Producer;
 use crate::panel::topic::Topic;
 use crate::panel::transaction::Transaction;
 use crate::panel::znode::{Znode, ZooKeeper};
-use crate::scene::words::{is_live, lag, number, role};
+use crate::scene::words::{is_live, number, role};
 use crate::store::{Form, Session, Source};
 
 #[component]
@@ -326,7 +326,12 @@ fn Consumer(name: String) -> impl IntoView {
 fn consumer_facts(consumer: &ConsumerView) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("received", number(consumer.received as i64)),
-        ("lag", lag(consumer).map_or_else(|| "not known yet".to_string(), |lag| format!("{} records", number(lag)))),
+        (
+            "lag",
+            consumer
+                .known_lag()
+                .map_or_else(|| "not known yet".to_string(), |lag| format!("{} records", number(lag as i64))),
+        ),
     ];
     if let Some(group) = &consumer.group {
         facts.insert(0, ("group", group.clone()));

@@ -107,7 +107,7 @@ pub fn Consumer(name: String) -> impl IntoView {
     let lag = Memo::new(move |_| {
         me.with(|me| {
             me.as_ref().map(|me| {
-                super::words::lag(me).map_or_else(|| "lag unknown".into(), |lag| format!("lag {}", number(lag)))
+                me.known_lag().map_or_else(|| "lag unknown".into(), |lag| format!("lag {}", number(lag as i64)))
             })
         })
     });

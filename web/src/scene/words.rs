@@ -184,16 +184,13 @@ fn consumer(consumer: &ConsumerView) -> String {
         "{}{group}: {} received, {}, {}{}",
         consumer.name,
         counted(consumer.received, "record"),
-        lag(consumer)
-            .map_or_else(|| "it is not known yet how far behind".into(), |lag| format!("{} behind", number(lag))),
+        consumer.known_lag().map_or_else(
+            || "it is not known yet how far behind".into(),
+            |lag| format!("{} behind", number(lag as i64))
+        ),
         counted(consumer.positions.len() as u64, "partition"),
         health(consumer.health)
     )
-}
-
-/// How far a consumer is behind, once all its positions are known.
-pub fn lag(consumer: &ConsumerView) -> Option<i64> {
-    (consumer.unplaced == 0 && !consumer.positions.is_empty()).then_some(consumer.lag as i64)
 }
 
 /// Whether a running server made the view: of its clients it knows only what they say to it.
