@@ -1,4 +1,5 @@
-//! A broker's port: the server's for as long as it runs, listened on while the broker runs.
+//! A broker's port: the server's for as long as it runs, listened on while the broker runs; and who is let in, whom
+//! `crowd.rs` has.
 
 use std::io;
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::vec_map::VecMap;
 
-/// The part of a quota's entity that a user or a client fills.
+/// The part of a quota's entity that a user, a client or an address fills.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
     /// All that have no quota by name.

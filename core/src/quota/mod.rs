@@ -3,8 +3,8 @@
 //! connections a second an address may open.
 //!
 //! `entity.rs` whom a quota is for, and what is limited | `limits.rs` which quota holds for a client |
-//! `window.rs` what was done in the last while | `recent.rs` of whom it is known | `meter.rs` rates, and how long a client must wait | `bucket.rs` the same
-//! for what the controller does | `arrivals.rs` the same for connections
+//! `window.rs` what was done in the last while | `recent.rs` of whom it is known | `meter.rs` rates, and how long a client
+//! must wait | `bucket.rs` the same for what the controller does | `arrivals.rs` the same for connections
 
 pub mod arrivals;
 pub mod bucket;
